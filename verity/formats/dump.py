@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest: our canonical profile of composefs-dump(5), bytes <-> entries.
+
+``parse`` accepts exactly what ``serialise`` writes: an entry has one spelling, a tree one
+manifest. Whatever else a composefs tool may write (another order, real times, other escapes) is
+refused with line number and reason. Nothing here touches a file or a digest's meaning.
+
+The byte-exact description is docs/formats.md, section 2.
+"""
+
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from verity.values.errors import ContentError
+
+MAX_SIZE = 256 * 2**20
+MAX_LINE = 64 * 2**10
+MAX_PATH = 4095
+MAX_NAME = 255
+_MAX_ID = 2**32 - 1
+
+_MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
+_MUST_ESCAPE_NAME = re.compile(rb"[^\x21-\x3c\x3e-\x5b\x5d-\x7e]")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,19}")
+_OCTAL = re.compile(rb"[1-7][0-7]{0,6}")
+_HEX_DIGEST = re.compile(rb"[0-9a-f]{64}")
+
+_KNOWN_TYPES = {
+    stat.S_IFREG,
+    stat.S_IFDIR,
+    stat.S_IFLNK,
+    stat.S_IFCHR,
+    stat.S_IFBLK,
+    stat.S_IFIFO,
+    stat.S_IFSOCK,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One line. ``mode`` is a whole st_mode; ``size`` and ``rdev`` are 0 unless they matter.
+
+    ``digest`` is the canonical fs-verity digest (32 bytes) of a regular file, ``target`` the
+    bytes of a symlink; both are None for everything else.
+    """
+
+    path: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int = 0
+    rdev: int = 0
+    target: bytes | None = None
+    digest: bytes | None = None
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def is_regular(self) -> bool:
+        """A regular file, the only kind with contents."""
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def is_symlink(self) -> bool:
+        """A symbolic link."""
+        return stat.S_ISLNK(self.mode)
+
+
+def counts_for_security(name: bytes) -> bool:
+    """Whether an xattr of this name stands in a manifest."""
+    return (
+        name
+        in (
+            b"security.capability",
+            b"security.selinux",
+            b"system.posix_acl_access",
+            b"system.posix_acl_default",
+        )
+        or name.startswith(b"user.")
+    ) and name != b"user.ostreemeta"
+
+
+def escape(field: bytes) -> bytes:
+    """Write a path, a target or a value in the one escaped form."""
+    if field == b"-":
+        return b"\\x2d"
+    return _MUST_ESCAPE.sub(lambda match: b"\\x%02x" % match[0][0], field)
+
+
+def printable(field: bytes) -> str:
+    """The same form as text: for messages and reports, safe on any terminal."""
+    return escape(field).decode("ascii")
+
+
+def line(entry: Entry) -> bytes:
+    """One entry as its line, LF included. The entry is expected to be valid."""
+    xattrs = b"".join(
+        b" "
+        + _MUST_ESCAPE_NAME.sub(lambda match: b"\\x%02x" % match[0][0], name)
+        + b"="
+        + _MUST_ESCAPE.sub(lambda match: b"\\x%02x" % match[0][0], value)
+        for name, value in entry.xattrs
+    )
+    return b"%b %d %o 1 %d %d %d 0.0 %b - %b%b\n" % (
+        escape(entry.path),
+        entry.size,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.rdev,
+        b"-" if entry.target is None else escape(entry.target),
+        b"-" if entry.digest is None else entry.digest.hex().encode(),
+        xattrs,
+    )
+
+
+def serialise(entries: Iterable[Entry]) -> bytes:
+    """The manifest of these entries, sorted here; refuses what no manifest may hold."""
+    data = b"".join(line(entry) for entry in sorted(entries, key=lambda entry: entry.path))
+    parse(data)  # the writer is held to the reader's rules: nothing else is ever signed
+    return data
+
+
+def parse(data: bytes) -> tuple[Entry, ...]:
+    """Read a canonical manifest.
+
+    Raises ContentError (``bad-manifest``) with the line number and the reason.
+    """
+    if len(data) > MAX_SIZE:
+        raise ContentError(
+            "bad-manifest", f"manifest: {len(data)} bytes, at most {MAX_SIZE} are allowed"
+        )
+    if not data.endswith(b"\n"):
+        raise ContentError("bad-manifest", "manifest: empty, or without a final newline")
+    entries: list[Entry] = []
+    directories: set[bytes] = set()
+    previous = b""
+    for number, text in enumerate(_lines(data), 1):
+        try:
+            entry = _entry(text)
+            path = entry.path
+            if number == 1:
+                if path != b"/" or not stat.S_ISDIR(entry.mode):
+                    raise _Refused("the first entry must be the directory /")
+            else:
+                if path == previous:
+                    raise _Refused("the path stands there twice")
+                if path < previous:
+                    raise _Refused("not sorted by path")
+                parent = path[: path.rindex(b"/")] or b"/"
+                if parent not in directories:
+                    raise _Refused(f"its parent {printable(parent)} is no directory above it")
+            if line(entry)[:-1] != text:
+                raise _Refused("not in the canonical spelling")
+        except _Refused as refused:
+            raise ContentError(
+                "bad-manifest",
+                f"manifest line {number} ({_excerpt(text)}): {refused}",
+                hint="only the canonical profile of docs/formats.md section 2 is accepted",
+            ) from None
+        if stat.S_ISDIR(entry.mode):
+            directories.add(path)
+        previous = path
+        entries.append(entry)
+    return tuple(entries)
+
+
+class _Refused(Exception):
+    """Why one line is refused; ``parse`` adds its number."""
+
+
+def _excerpt(text: bytes) -> str:
+    return printable(text[:60].split(b" ")[0])
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    start = 0
+    number = 0
+    while start < len(data):
+        number += 1
+        end = data.index(b"\n", start)
+        if end - start > MAX_LINE:
+            raise ContentError(
+                "bad-manifest",
+                f"manifest line {number}: {end - start} bytes, at most {MAX_LINE} are allowed",
+            )
+        yield data[start:end]
+        start = end + 1
+
+
+def _unescape(field: bytes) -> bytes:
+    if b"\\" not in field:
+        return field
+    return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), field)
+
+
+def _number(field: bytes, name: str, most: int) -> int:
+    if not _NUMBER.fullmatch(field) or int(field) > most:
+        raise _Refused(f"{name} is not a decimal number up to {most}")
+    return int(field)
+
+
+def _entry(text: bytes) -> Entry:
+    fields = text.split(b" ")
+    if len(fields) < 11:
+        raise _Refused(f"{len(fields)} fields, expected 11 and xattrs")
+    path = _unescape(fields[0])
+    _check_path(path)
+    if not _OCTAL.fullmatch(fields[2]):
+        raise _Refused("MODE is not an octal number")
+    mode = int(fields[2], 8)
+    kind = stat.S_IFMT(mode)
+    if kind not in _KNOWN_TYPES:
+        raise _Refused("MODE has no known file type")
+    for index, name, fixed in ((3, "NLINK", b"1"), (7, "MTIME", b"0.0"), (9, "CONTENT", b"-")):
+        if fields[index] != fixed:
+            raise _Refused(f"{name} must be {fixed.decode()}")
+    size = _number(fields[1], "SIZE", 2**63 - 1)
+    rdev = _number(fields[6], "RDEV", 2**64 - 1)
+    if rdev and kind not in (stat.S_IFCHR, stat.S_IFBLK):
+        raise _Refused("RDEV on something that is no device")
+    target = digest = None
+    if kind == stat.S_IFLNK:
+        target = _unescape(fields[8])
+        if fields[8] == b"-" or not target or b"\0" in target:
+            raise _Refused("a symlink needs its target as PAYLOAD")
+        if size != len(target):
+            raise _Refused("SIZE of a symlink is the length of its target")
+    elif fields[8] != b"-":
+        raise _Refused("PAYLOAD must be - for anything but a symlink")
+    if kind == stat.S_IFREG:
+        if not _HEX_DIGEST.fullmatch(fields[10]):
+            raise _Refused("a regular file needs its fs-verity digest, 64 lower-case hex digits")
+        digest = bytes.fromhex(fields[10].decode())
+    elif fields[10] != b"-":
+        raise _Refused("DIGEST must be - for anything but a regular file")
+    if size and kind not in (stat.S_IFREG, stat.S_IFLNK):
+        raise _Refused("SIZE must be 0 for anything but a regular file or a symlink")
+    return Entry(
+        path=path,
+        mode=mode,
+        uid=_number(fields[4], "UID", _MAX_ID),
+        gid=_number(fields[5], "GID", _MAX_ID),
+        size=size,
+        rdev=rdev,
+        target=target,
+        digest=digest,
+        xattrs=_xattrs(fields[11:]),
+    )
+
+
+def _check_path(path: bytes) -> None:
+    if not path.startswith(b"/"):
+        raise _Refused("the path is not absolute")
+    if path == b"/":
+        return
+    if b"\0" in path or len(path) > MAX_PATH:
+        raise _Refused(f"the path holds a NUL or is longer than {MAX_PATH} bytes")
+    for component in path[1:].split(b"/"):
+        if component in (b"", b".", b"..") or len(component) > MAX_NAME:
+            raise _Refused("the path has an empty, '.', '..' or over-long component")
+
+
+def _xattrs(fields: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    result: list[tuple[bytes, bytes]] = []
+    for field in fields:
+        name, separator, value = field.partition(b"=")
+        name = _unescape(name)
+        if not separator or not counts_for_security(name) or b"\0" in name:
+            raise _Refused("an xattr that no manifest may hold")
+        if result and name <= result[-1][0]:
+            raise _Refused("xattrs are not sorted, or one stands there twice")
+        result.append((name, _unescape(value)))
+    return tuple(result)
+
+
+def boot_list(entries: Iterable[Entry]) -> bytes:
+    """The digest list of what goes to /boot (docs/formats.md, "The boot list")."""
+    return b"".join(
+        b"%b %b\n" % (entry.digest.hex().encode(), escape(entry.path))
+        for entry in entries
+        if entry.digest is not None and _goes_to_boot(entry.path)
+    )
+
+
+_MODULES_BOOT = re.compile(rb"/usr/lib/modules/[^/]+/(vmlinuz|initramfs\.img|initramfs)")
+
+
+def _goes_to_boot(path: bytes) -> bool:
+    return path.startswith((b"/boot/", b"/usr/lib/ostree-boot/")) or bool(
+        _MODULES_BOOT.fullmatch(path)
+    )
