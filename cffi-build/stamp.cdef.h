@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define VERITY_INTERFACE ...
+static const char *const verity_version;

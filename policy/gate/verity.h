@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_GATE_H
+#define VERITY_GATE_H
+/*
+ * Bytes that cross into the kernel: the one header of the gate, its loader and the tests.
+ *
+ * Everything is little-endian, reserved bytes are zero and checked, arrays are sorted and
+ * without duplicates, lengths are checked before use. A change here is a new kind (the 16
+ * bytes that begin a blob), never a new meaning of an old one: hence the assertion on every
+ * size and offset.
+ */
+#include <linux/types.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "these layouts are little-endian and are read in place"
+#endif
+
+/* What `status` prints first; raised with every change that userspace could notice. */
+#define VERITY_GATE_VERSION 1
+
+/* --- kinds: 0x93, ASCII, NUL to 16 bytes ------------------------------------------------
+ * Split so that the hex escape ends. The compiler drops the last NUL where a kind fills all
+ * 16 bytes, so compare VERITY_KIND_SIZE bytes, never strings. */
+#define VERITY_KIND_SIZE 16
+#define VERITY_KIND_KEYS "\x93" "verity-keys1\0\0\0"
+#define VERITY_KIND_POLICY "\x93" "verity-policy1\0"
+#define VERITY_KIND_REVOKE "\x93" "verity-revoke1\0"
+#define VERITY_KIND_GRANTS "\x93" "verity-grants1\0"
+#define VERITY_KIND_UNLOCK "\x93" "verity-unlock1\0"
+
+#define VERITY_SHA256_SIZE 32
+#define VERITY_STREAM_SIZE 64
+
+/* --- grants ----------------------------------------------------------------------------- */
+
+/* flags of a code entry, and of flags_used in the header */
+#define VERITY_CODE_EXEC 1u
+#define VERITY_CODE_LIBRARY 2u
+#define VERITY_CODE_MODULE 4u
+#define VERITY_CODE_INTERPRETER 8u
+#define VERITY_CODE_JIT 16u
+#define VERITY_CODE_SCRIPT 32u
+#define VERITY_CODE_ALL 63u
+
+/* kinds of a config entry */
+#define VERITY_CONFIG_FILE 1u
+#define VERITY_CONFIG_SYMLINK 2u
+
+#define VERITY_CONFIG_PATH_SIZE 256
+#define VERITY_CONFIG_TARGET_SIZE 56
+
+struct verity_grants_header {
+	__u8 kind[VERITY_KIND_SIZE];
+	__u32 header_len;
+	__u32 total_len;
+	__u8 party;
+	__u8 role;
+	__u16 zero0;
+	__u32 flags_used;
+	__u64 serial;
+	__u64 issued;
+	__u64 expires;
+	__u8 stream[VERITY_STREAM_SIZE]; /* a-z 0-9 . _ -, zero padded */
+	__u8 manifest[VERITY_SHA256_SIZE];
+	__u32 n_code;
+	__u32 n_elevate;
+	__u32 n_config;
+	__u32 zero1;
+};
+
+/* sorted by digest */
+struct verity_code_entry {
+	__u8 digest[VERITY_SHA256_SIZE];
+	__u32 flags;
+	__u32 zero;
+};
+
+/* sorted by digest, bits, uid, gid, caps */
+struct verity_elevate_entry {
+	__u8 digest[VERITY_SHA256_SIZE];
+	__u16 bits;
+	__u16 zero0;
+	__u32 uid;
+	__u32 gid;
+	__u32 zero1;
+	__u64 caps;
+	__u64 zero2;
+};
+
+/* sorted by the bytes of the path */
+struct verity_config_entry {
+	__u8 path[VERITY_CONFIG_PATH_SIZE]; /* zero padded */
+	__u32 kind;
+	__u32 zero;
+	__u8 digest[VERITY_SHA256_SIZE];	 /* zero for a symlink */
+	__u8 target[VERITY_CONFIG_TARGET_SIZE]; /* zero for a file */
+};
+
+/* --- unlock ----------------------------------------------------------------------------- */
+
+#define VERITY_UNLOCK_DIGEST 1u
+#define VERITY_UNLOCK_PATH_PREFIX 2u
+#define VERITY_UNLOCK_CONFIG_PATH 3u
+#define VERITY_UNLOCK_SESSION 4u
+#define VERITY_UNLOCK_OBSERVE_ONLY 5u
+#define VERITY_UNLOCK_OFF 6u
+
+#define VERITY_NONCE_SIZE 32
+#define VERITY_TOKEN_ID_SIZE 16
+#define VERITY_HOST_ID_SIZE 32
+#define VERITY_OPERAND_SIZE 256
+
+struct verity_unlock_token {
+	__u8 kind[VERITY_KIND_SIZE];
+	__u8 boot_nonce[VERITY_NONCE_SIZE];
+	__u8 token_id[VERITY_TOKEN_ID_SIZE];
+	__u8 host_id[VERITY_HOST_ID_SIZE];
+	__u64 policy_serial;
+	__u32 scope;
+	__u32 duration_s;
+	__u64 apply_before_s; /* on the boot clock */
+	__u8 reason[VERITY_SHA256_SIZE];
+	__u8 operand[VERITY_OPERAND_SIZE]; /* a digest, or one path */
+	__u64 zero;
+};
+
+/* --- calls into the gate: bpf(VERITY_COMMAND(n), request) --------------------------------
+ * EINVAL means that there is no gate; VERITY_ACCEPTED that the gate took it; the numbers up
+ * to VERITY_REFUSED_LAST each name one refusal. */
+#define VERITY_COMMAND_BASE 0x56524954
+#define VERITY_COMMAND(n) (VERITY_COMMAND_BASE + (n))
+#define VERITY_COMMAND_BEGIN 0
+#define VERITY_COMMAND_PUT 1
+#define VERITY_COMMAND_COMMIT 2
+#define VERITY_COMMAND_UNLOCK 3
+#define VERITY_COMMAND_SEAL 4
+#define VERITY_COMMAND_ENTER 5
+#define VERITY_COMMAND_RELOCK 6
+
+#define VERITY_ACCEPTED 3000
+#define VERITY_REFUSED_FIRST 3001
+#define VERITY_REFUSED_LAST 3099
+
+struct verity_request {
+	__u32 size;
+	__u32 version;
+	__u64 data;
+	__u32 len;
+	__u32 nsig;
+	__u64 sigs;
+};
+
+/* --- pinned ----------------------------------------------------------------------------- */
+
+#define VERITY_SIZE_IS(type, size) \
+	_Static_assert(sizeof(struct type) == (size), "size of struct " #type)
+#define VERITY_AT(type, field, offset) \
+	_Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
+
+_Static_assert(sizeof(VERITY_KIND_KEYS) == VERITY_KIND_SIZE + 1, "kind keys");
+_Static_assert(sizeof(VERITY_KIND_POLICY) == VERITY_KIND_SIZE + 1, "kind policy");
+_Static_assert(sizeof(VERITY_KIND_REVOKE) == VERITY_KIND_SIZE + 1, "kind revoke");
+_Static_assert(sizeof(VERITY_KIND_GRANTS) == VERITY_KIND_SIZE + 1, "kind grants");
+_Static_assert(sizeof(VERITY_KIND_UNLOCK) == VERITY_KIND_SIZE + 1, "kind unlock");
+
+VERITY_SIZE_IS(verity_grants_header, 168);
+VERITY_AT(verity_grants_header, kind, 0);
+VERITY_AT(verity_grants_header, header_len, 16);
+VERITY_AT(verity_grants_header, total_len, 20);
+VERITY_AT(verity_grants_header, party, 24);
+VERITY_AT(verity_grants_header, role, 25);
+VERITY_AT(verity_grants_header, zero0, 26);
+VERITY_AT(verity_grants_header, flags_used, 28);
+VERITY_AT(verity_grants_header, serial, 32);
+VERITY_AT(verity_grants_header, issued, 40);
+VERITY_AT(verity_grants_header, expires, 48);
+VERITY_AT(verity_grants_header, stream, 56);
+VERITY_AT(verity_grants_header, manifest, 120);
+VERITY_AT(verity_grants_header, n_code, 152);
+VERITY_AT(verity_grants_header, n_elevate, 156);
+VERITY_AT(verity_grants_header, n_config, 160);
+VERITY_AT(verity_grants_header, zero1, 164);
+
+VERITY_SIZE_IS(verity_code_entry, 40);
+VERITY_AT(verity_code_entry, digest, 0);
+VERITY_AT(verity_code_entry, flags, 32);
+VERITY_AT(verity_code_entry, zero, 36);
+
+VERITY_SIZE_IS(verity_elevate_entry, 64);
+VERITY_AT(verity_elevate_entry, digest, 0);
+VERITY_AT(verity_elevate_entry, bits, 32);
+VERITY_AT(verity_elevate_entry, zero0, 34);
+VERITY_AT(verity_elevate_entry, uid, 36);
+VERITY_AT(verity_elevate_entry, gid, 40);
+VERITY_AT(verity_elevate_entry, zero1, 44);
+VERITY_AT(verity_elevate_entry, caps, 48);
+VERITY_AT(verity_elevate_entry, zero2, 56);
+
+VERITY_SIZE_IS(verity_config_entry, 352);
+VERITY_AT(verity_config_entry, path, 0);
+VERITY_AT(verity_config_entry, kind, 256);
+VERITY_AT(verity_config_entry, zero, 260);
+VERITY_AT(verity_config_entry, digest, 264);
+VERITY_AT(verity_config_entry, target, 296);
+
+VERITY_SIZE_IS(verity_unlock_token, 416);
+VERITY_AT(verity_unlock_token, kind, 0);
+VERITY_AT(verity_unlock_token, boot_nonce, 16);
+VERITY_AT(verity_unlock_token, token_id, 48);
+VERITY_AT(verity_unlock_token, host_id, 64);
+VERITY_AT(verity_unlock_token, policy_serial, 96);
+VERITY_AT(verity_unlock_token, scope, 104);
+VERITY_AT(verity_unlock_token, duration_s, 108);
+VERITY_AT(verity_unlock_token, apply_before_s, 112);
+VERITY_AT(verity_unlock_token, reason, 120);
+VERITY_AT(verity_unlock_token, operand, 152);
+VERITY_AT(verity_unlock_token, zero, 408);
+
+VERITY_SIZE_IS(verity_request, 32);
+VERITY_AT(verity_request, size, 0);
+VERITY_AT(verity_request, version, 4);
+VERITY_AT(verity_request, data, 8);
+VERITY_AT(verity_request, len, 16);
+VERITY_AT(verity_request, nsig, 20);
+VERITY_AT(verity_request, sigs, 24);
+
+#endif

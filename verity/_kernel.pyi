@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of the C extension, by hand from cffi-build/*.cdef.h, so that ``Any`` stops here.
+
+Only verity/ports/kernel.py imports it. Functions return a value >= 0 or -errno.
+"""
+
+from typing import Literal, NewType, overload
+
+from typing_extensions import Buffer
+
+class CData:
+    """A C value that cffi owns, of a type without a class of its own here."""
+
+class U32(CData):
+    """``uint32_t *`` to one number."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+class U64(CData):
+    """``uint64_t *`` to one number."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+Text = NewType("Text", CData)
+
+class _FFI:
+    NULL: CData
+
+    @overload
+    def new(self, cdecl: Literal["uint32_t *"], /) -> U32: ...
+    @overload
+    def new(self, cdecl: Literal["uint64_t *"], /) -> U64: ...
+    def from_buffer(self, cdecl: str, buffer: Buffer, require_writable: bool = ..., /) -> CData: ...
+    def string(self, value: Text, /) -> bytes: ...
+
+class _Lib:
+    VERITY_INTERFACE: int
+    verity_version: Text
+
+    FS_VERITY_HASH_ALG_SHA256: int
+    FS_VERITY_HASH_ALG_SHA512: int
+    FS_VERITY_METADATA_TYPE_MERKLE_TREE: int
+    FS_VERITY_METADATA_TYPE_DESCRIPTOR: int
+    FS_VERITY_METADATA_TYPE_SIGNATURE: int
+    VERITY_MAX_SIGNATURE: int
+    VERITY_MAX_SALT: int
+    VERITY_MAX_DIGEST: int
+
+    STATX_ATTR_VERITY: int
+    FS_VERITY_FL: int
+    FS_APPEND_FL: int
+    FS_IMMUTABLE_FL: int
+
+    def verity_enable(
+        self,
+        fd: int,
+        hash_alg: int,
+        block_size: int,
+        salt: CData,
+        salt_len: int,
+        sig: CData,
+        sig_len: int,
+        /,
+    ) -> int: ...
+    def verity_measure(self, fd: int, alg: U32, buf: CData, cap: int, /) -> int: ...
+    def verity_read_metadata(
+        self, fd: int, type: int, offset: int, buf: CData, len: int, /
+    ) -> int: ...
+    def verity_statx(self, fd: int, attributes: U64, mask: U64, /) -> int: ...
+    def verity_getflags(self, fd: int, flags: U32, /) -> int: ...
+    def verity_syncfs(self, fd: int, /) -> int: ...
+
+ffi: _FFI
+lib: _Lib

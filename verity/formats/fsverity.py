@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fs-verity digest of bytes, as Documentation/filesystems/fsverity.rst defines it.
+
+The digest is the hash of a descriptor that holds the root hash of a Merkle tree over the
+contents. Pure: takes bytes, knows no files, and does not ask the kernel. Memory stays flat: one
+unfinished block per level of the tree.
+
+1. Contents are cut into blocks of ``block_size``, the last one padded with zeros.
+2. Every block is hashed after the salt, which is padded with zeros to a block of the hash
+   function; no salt, no padding.
+3. The hashes of a level, padded to whole blocks, are the contents of the next level, until a
+   level is one block: its hash is the root hash.
+4. The root hash of empty contents is all zeros, not the hash of anything.
+5. The descriptor is hashed without the salt, with its signature size 0.
+
+Not to be confused with a checksum of the file: another block size is another digest.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable
+
+from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
+
+Buffer = bytes | bytearray | memoryview
+
+BlockHashes = Callable[[memoryview], bytes]
+"""The inner loop: whole blocks in, their hashes joined out. Replaceable by a faster one."""
+
+# version, hash_algorithm, log_blocksize, salt_size, 0 (sig_size on disk), data_size,
+# root_hash[64], salt[32], reserved[144]
+_DESCRIPTOR = struct.Struct("<BBBBIQ64s32s144x")
+DESCRIPTOR_SIZE = 256
+_VERSION = 1
+_SLICE = 1 << 20  # bytes handed to the inner loop at once: bounds what it returns
+
+_CONSTRUCTORS = {HashAlgorithm.SHA256: hashlib.sha256, HashAlgorithm.SHA512: hashlib.sha512}
+
+
+def block_hashes(params: VerityParams) -> BlockHashes:
+    """The inner loop with hashlib, that is OpenSSL: one block after another."""
+    size = params.block_size
+    start = _CONSTRUCTORS[params.algorithm]()
+    if params.salt:
+        start.update(params.salt.ljust(params.algorithm.block_size, b"\0"))
+
+    def hashes(blocks: memoryview) -> bytes:
+        out = []
+        for at in range(0, len(blocks), size):
+            state = start.copy()  # cheaper than a new one, and holds the salt
+            state.update(blocks[at : at + size])
+            out.append(state.digest())
+        return b"".join(out)
+
+    return hashes
+
+
+class _Level:
+    """One level of the tree: how many blocks were hashed, and the block being filled."""
+
+    def __init__(self) -> None:
+        self.blocks = 0
+        self.pending = bytearray()
+
+
+class Hasher:
+    """Takes contents in pieces of any size; gives the digest and its descriptor.
+
+    ``finish`` ends it: more contents afterwards are a mistake (ValueError). ``root_hash`` and
+    ``descriptor`` finish it too.
+    """
+
+    def __init__(
+        self, params: VerityParams = CANONICAL, *, hashes: BlockHashes | None = None
+    ) -> None:
+        self.params = params
+        self.data_size = 0
+        self._hashes = hashes if hashes is not None else block_hashes(params)
+        self._levels = [_Level()]  # 0 is the contents
+        self._root: bytes | None = None
+
+    def update(self, data: Buffer) -> None:
+        """Take the next piece of the contents."""
+        if self._root is not None:
+            raise ValueError("update() after finish()")
+        view = memoryview(data).cast("B")
+        self.data_size += len(view)
+        self._feed(0, view)
+
+    @property
+    def root_hash(self) -> bytes:
+        """The root of the Merkle tree, without padding."""
+        if self._root is None:
+            self._root = self._close()
+        return self._root
+
+    def descriptor(self) -> bytes:
+        """struct fsverity_descriptor, the 256 bytes whose hash is the digest."""
+        params = self.params
+        return _DESCRIPTOR.pack(
+            _VERSION,
+            params.algorithm.number,
+            params.block_size.bit_length() - 1,
+            len(params.salt),
+            0,
+            self.data_size,
+            self.root_hash,
+            params.salt,
+        )
+
+    def finish(self) -> Digest:
+        """The fs-verity digest of all that was given."""
+        algorithm = self.params.algorithm
+        return Digest(algorithm, _CONSTRUCTORS[algorithm](self.descriptor()).digest())
+
+    def _feed(self, number: int, view: memoryview) -> None:
+        """Add contents to a level; whole blocks go on as hashes to the level above."""
+        size = self.params.block_size
+        level = self._levels[number]
+        if level.pending:
+            missing = size - len(level.pending)
+            level.pending += view[:missing]
+            view = view[missing:]
+            if len(level.pending) < size:
+                return
+            full, level.pending = level.pending, bytearray()
+            self._hash(number, memoryview(full))
+        whole = len(view) - len(view) % size
+        step = max(_SLICE, size)
+        for at in range(0, whole, step):
+            self._hash(number, view[at : min(at + step, whole)])
+        level.pending += view[whole:]
+
+    def _hash(self, number: int, blocks: memoryview) -> None:
+        """Hash whole blocks of a level into the level above."""
+        self._levels[number].blocks += len(blocks) // self.params.block_size
+        if number + 1 == len(self._levels):
+            self._levels.append(_Level())
+        self._feed(number + 1, memoryview(self._hashes(blocks)))
+
+    def _close(self) -> bytes:
+        """Pad and hash the last block of every level, up to the one that is a single block."""
+        if self.data_size == 0:
+            return bytes(self.params.algorithm.size)
+        number = 0
+        while True:
+            level = self._levels[number]
+            if level.pending:
+                full, level.pending = level.pending, bytearray()
+                self._hash(number, memoryview(full.ljust(self.params.block_size, b"\0")))
+            number += 1
+            if level.blocks == 1:
+                return bytes(self._levels[number].pending)
+
+
+def digest_bytes(data: Buffer, params: VerityParams = CANONICAL) -> Digest:
+    """The fs-verity digest of ``data``."""
+    hasher = Hasher(params)
+    hasher.update(data)
+    return hasher.finish()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compute the fs-verity digest of a file by reading it.
+
+It reads and compares; it does not ask the kernel for its own digest (``verity.ports.kernel``)
+and changes nothing.
+
+1. Only regular files; symbolic links are not followed, nothing blocks on opening.
+2. A file whose size or modification time differs before and after reading is refused
+   (``changed-while-read``): the digest of a mixture is the digest of nothing. A writer that is
+   quicker than the file system's clock, or that sets the time back, is not noticed: only
+   fs-verity itself keeps writers out.
+3. Read errors are named; nothing is retried.
+"""
+
+import os
+import stat
+
+from verity.formats.fsverity import Hasher
+from verity.ports import _conditions
+from verity.values.digest import CANONICAL, Digest, VerityParams
+from verity.values.errors import CallerError, ContentError
+
+_PIECE = 1 << 20
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a fifo",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+def digest_fd(fd: int, params: VerityParams = CANONICAL, *, label: str) -> Digest:
+    """The digest of the regular file behind ``fd``; its file position stays where it is."""
+    before = _stat(fd, label)
+    hasher = Hasher(params)
+    room = bytearray(_PIECE)
+    view = memoryview(room)
+    offset = 0
+    while True:
+        try:
+            count = os.preadv(fd, [room], offset)
+        except OSError as error:
+            raise _conditions.READ.error(error.errno or 0, label) from error
+        if count == 0:
+            break
+        hasher.update(view[:count])
+        offset += count
+        if offset > before.st_size:
+            break  # it grew; do not run after a file that grows for ever
+    after = _stat(fd, label)
+    _check_unchanged(before, after, offset, label)
+    return hasher.finish()
+
+
+def digest_path(
+    path: str | os.PathLike[str],
+    params: VerityParams = CANONICAL,
+    *,
+    dir_fd: int | None = None,
+    label: str | None = None,
+) -> Digest:
+    """The digest of the regular file at ``path``, below ``dir_fd`` if that is given."""
+    name = os.fspath(path) if label is None else label
+    fd = open_regular(path, dir_fd=dir_fd, label=name)
+    try:
+        return digest_fd(fd, params, label=name)
+    finally:
+        os.close(fd)
+
+
+def open_regular(
+    path: str | os.PathLike[str], *, dir_fd: int | None = None, label: str | None = None
+) -> int:
+    """A read-only descriptor of a regular file, for the caller to close; anything else refused."""
+    name = os.fspath(path) if label is None else label
+    try:
+        fd = os.open(path, _FLAGS, dir_fd=dir_fd)
+    except OSError as error:
+        raise _conditions.OPEN.error(error.errno or 0, name) from error
+    except ValueError as error:
+        raise CallerError(
+            "bad-path", f"cannot open {_conditions.shown(name)}: a path holds no NUL byte"
+        ) from error
+    try:
+        _stat(fd, name)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _stat(fd: int, label: str) -> os.stat_result:
+    """fstat, refusing all but regular files."""
+    try:
+        status = os.fstat(fd)
+    except OSError as error:
+        raise _conditions.STATX.error(error.errno or 0, label) from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
+        raise CallerError(
+            "not-a-regular-file",
+            f"{_conditions.shown(label)} is {kind}, expected a regular file",
+            hint="only regular files have an fs-verity digest",
+        )
+    return status
+
+
+def _check_unchanged(before: os.stat_result, after: os.stat_result, read: int, label: str) -> None:
+    """Refuse what was not one and the same contents from the first byte to the last."""
+    name = _conditions.shown(label)
+    if not before.st_size == after.st_size == read:
+        found = f"{before.st_size} bytes before, {read} read, {after.st_size} after"
+    elif before.st_mtime_ns != after.st_mtime_ns:
+        found = "its modification time changed"
+    else:
+        return
+    raise ContentError(
+        "changed-while-read",
+        f"{name} changed while it was read: {found}",
+        hint="stop whatever writes to it (fuser -v FILE) and run it again",
+    )

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's fs-verity calls, by file descriptor. The only module that imports the extension.
+
+It says what the kernel said, as a value or as a named error (``verity.ports._conditions``). It
+does not open, close, retry, sync by itself or compute a digest, and it takes no paths: ``label``
+is the path as messages should show it.
+
+1. Descriptors for ``enable`` are O_RDONLY; the permission that counts is on the file.
+2. A file without fs-verity is an answer (``measure`` gives None), a file system without it is
+   an error: from there the kernel has not said that the file is unprotected by choice.
+3. Enabling is atomic but not durable: report nothing as done before ``syncfs``. Nor does a
+   digest prove what was cached before: evict the pages and open the file again.
+4. Whether a file has fs-verity is read from statx attributes alone: btrfs leaves the bit out
+   of the attributes mask.
+"""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from verity import __version__
+from verity.ports import _conditions
+from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
+from verity.values.errors import CallerError, HostError
+
+INTERFACE = 1
+"""VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
+
+
+class ExtensionError(HostError, ImportError):
+    """``verity._kernel`` is missing, does not load, or was built from other sources."""
+
+    def __init__(self, code: str, message: str, *, hint: str) -> None:
+        super().__init__(code, message, hint=hint)
+        self.add_note(f"hint: {hint}")  # an import error is read in a traceback
+
+
+def _missing(cause: ImportError, package: Path) -> ExtensionError:
+    """The error for an extension that cannot be imported from ``package``."""
+    if not (isinstance(cause, ModuleNotFoundError) and cause.name == "verity._kernel"):
+        return ExtensionError(
+            "extension-unusable",
+            f"the C extension verity._kernel does not load: {cause}",
+            hint="install again for this Python: pip install --force-reinstall fsverity-chain",
+        )
+    if (package.parent / "pyproject.toml").exists():
+        return ExtensionError(
+            "extension-missing",
+            f"the C extension verity._kernel is missing: the source folder {package}"
+            " shadows the installed package",
+            hint="start Python in another directory, or develop with an editable install:"
+            " pip install --no-build-isolation -e .",
+        )
+    return ExtensionError(
+        "extension-missing",
+        f"the C extension verity._kernel is missing from {package}",
+        hint="install again, which needs a C compiler: pip install --force-reinstall"
+        " fsverity-chain",
+    )
+
+
+def check_stamp(version: str, interface: int) -> None:
+    """Refuse an extension that was built from other sources than this Python code."""
+    if (version, interface) != (__version__, INTERFACE):
+        raise ExtensionError(
+            "extension-mismatch",
+            f"the C extension verity._kernel is of version {version}, interface {interface};"
+            f" expected {__version__}, interface {INTERFACE}",
+            hint="install again; in a source checkout: pip install --no-build-isolation -e .",
+        )
+
+
+try:
+    from verity._kernel import ffi, lib
+except ImportError as error:
+    raise _missing(error, Path(__file__).parent.parent) from error
+check_stamp(ffi.string(lib.verity_version).decode("ascii"), lib.VERITY_INTERFACE)
+
+_PIECE = 1 << 16
+MAX_METADATA = 64 << 20
+"""The most that ``read_metadata`` returns; a larger tree is read with ``iter_metadata``."""
+
+VERITY_FL = lib.FS_VERITY_FL
+APPEND_FL = lib.FS_APPEND_FL
+IMMUTABLE_FL = lib.FS_IMMUTABLE_FL
+
+
+class Metadata(Enum):
+    """What ``read_metadata`` can ask for."""
+
+    MERKLE_TREE = lib.FS_VERITY_METADATA_TYPE_MERKLE_TREE
+    DESCRIPTOR = lib.FS_VERITY_METADATA_TYPE_DESCRIPTOR
+    SIGNATURE = lib.FS_VERITY_METADATA_TYPE_SIGNATURE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attributes:
+    """stx_attributes, and the mask of those that the file system speaks about."""
+
+    attributes: int
+    mask: int
+
+    @property
+    def verity(self) -> bool:
+        """The file has fs-verity, whatever the mask says."""
+        return bool(self.attributes & lib.STATX_ATTR_VERITY)
+
+
+def enable(
+    fd: int, params: VerityParams = CANONICAL, signature: bytes = b"", *, label: str
+) -> None:
+    """Turn fs-verity on; ``signature`` is a detached PKCS#7 for the built-in check."""
+    salt = params.salt
+    result = lib.verity_enable(
+        fd,
+        params.algorithm.number,
+        params.block_size,
+        ffi.from_buffer("uint8_t[]", salt) if salt else ffi.NULL,
+        len(salt),
+        ffi.from_buffer("uint8_t[]", signature) if signature else ffi.NULL,
+        len(signature),
+    )
+    if result < 0:
+        raise _conditions.ENABLE.error(-result, label)
+
+
+def measure(fd: int, *, label: str) -> Digest | None:
+    """The kernel's digest of the file; None if the file has no fs-verity.
+
+    A file system or kernel without fs-verity is a HostError instead, ``no-verity-filesystem``
+    or ``no-verity-feature``.
+    """
+    number = ffi.new("uint32_t *")
+    room = bytearray(lib.VERITY_MAX_DIGEST)
+    result = lib.verity_measure(fd, number, ffi.from_buffer("uint8_t[]", room, True), len(room))
+    if result == -errno.ENODATA:
+        return None
+    if result < 0:
+        raise _conditions.MEASURE.error(-result, label)
+    for algorithm in HashAlgorithm:
+        if (algorithm.number, algorithm.size) == (number[0], result):
+            return Digest(algorithm, bytes(room[:result]))
+    raise HostError(
+        "unknown-hash-algorithm",
+        f"{_conditions.shown(label)} has a digest of {result} bytes by hash algorithm"
+        f" {number[0]}; known are 1 (sha256, 32 bytes) and 2 (sha512, 64 bytes)",
+        hint="a newer kernel than this version knows: use a newer version",
+    )
+
+
+def iter_metadata(fd: int, kind: Metadata, *, label: str) -> Iterator[bytes]:
+    """Merkle tree, descriptor or built-in signature, in pieces of at most 64 KiB."""
+    room = bytearray(_PIECE)
+    view = ffi.from_buffer("uint8_t[]", room, True)
+    offset = 0
+    while True:
+        result = lib.verity_read_metadata(fd, kind.value, offset, view, len(room))
+        if result < 0:
+            raise _conditions.READ_METADATA.error(-result, label)
+        if result == 0:
+            return
+        yield bytes(room[:result])
+        offset += result
+
+
+def read_metadata(fd: int, kind: Metadata, *, label: str, limit: int = MAX_METADATA) -> bytes:
+    """All of it at once, refused beyond ``limit``. btrfs cannot: HostError."""
+    whole = bytearray()
+    for piece in iter_metadata(fd, kind, label=label):
+        whole += piece
+        if len(whole) > limit:
+            raise CallerError(
+                "metadata-too-large",
+                f"the fs-verity metadata of {_conditions.shown(label)} is larger than"
+                f" {limit} bytes",
+                hint="read it in pieces",
+            )
+    return bytes(whole)
+
+
+def attributes(fd: int, *, label: str) -> Attributes:
+    """statx attributes of the file itself."""
+    values, mask = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+    result = lib.verity_statx(fd, values, mask)
+    if result < 0:
+        raise _conditions.STATX.error(-result, label)
+    return Attributes(attributes=values[0], mask=mask[0])
+
+
+def has_verity(fd: int, *, label: str) -> bool:
+    """Whether fs-verity is on; False also where the file system has none."""
+    return attributes(fd, label=label).verity
+
+
+def inode_flags(fd: int, *, label: str) -> int:
+    """FS_IOC_GETFLAGS: VERITY_FL, APPEND_FL, IMMUTABLE_FL and others."""
+    flags = ffi.new("uint32_t *")
+    result = lib.verity_getflags(fd, flags)
+    if result < 0:
+        raise _conditions.GETFLAGS.error(-result, label)
+    return flags[0]
+
+
+def syncfs(fd: int, *, label: str) -> None:
+    """Make everything that was written to the file system of ``fd`` durable."""
+    result = lib.verity_syncfs(fd)
+    if result < 0:
+        raise _conditions.SYNCFS.error(-result, label)
