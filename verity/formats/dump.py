@@ -143,18 +143,18 @@ def parse(data: bytes) -> tuple[Entry, ...]:
             path = entry.path
             if number == 1:
                 if path != b"/" or not stat.S_ISDIR(entry.mode):
-                    raise _Refused("the first entry must be the directory /")
+                    raise _RefusedError("the first entry must be the directory /")
             else:
                 if path == previous:
-                    raise _Refused("the path stands there twice")
+                    raise _RefusedError("the path stands there twice")
                 if path < previous:
-                    raise _Refused("not sorted by path")
+                    raise _RefusedError("not sorted by path")
                 parent = path[: path.rindex(b"/")] or b"/"
                 if parent not in directories:
-                    raise _Refused(f"its parent {printable(parent)} is no directory above it")
+                    raise _RefusedError(f"its parent {printable(parent)} is no directory above it")
             if line(entry)[:-1] != text:
-                raise _Refused("not in the canonical spelling")
-        except _Refused as refused:
+                raise _RefusedError("not in the canonical spelling")
+        except _RefusedError as refused:
             raise ContentError(
                 "bad-manifest",
                 f"manifest line {number} ({_excerpt(text)}): {refused}",
@@ -167,7 +167,7 @@ def parse(data: bytes) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Why one line is refused; ``parse`` adds its number."""
 
 
@@ -198,46 +198,48 @@ def _unescape(field: bytes) -> bytes:
 
 def _number(field: bytes, name: str, most: int) -> int:
     if not _NUMBER.fullmatch(field) or int(field) > most:
-        raise _Refused(f"{name} is not a decimal number up to {most}")
+        raise _RefusedError(f"{name} is not a decimal number up to {most}")
     return int(field)
 
 
 def _entry(text: bytes) -> Entry:
     fields = text.split(b" ")
     if len(fields) < 11:
-        raise _Refused(f"{len(fields)} fields, expected 11 and xattrs")
+        raise _RefusedError(f"{len(fields)} fields, expected 11 and xattrs")
     path = _unescape(fields[0])
     _check_path(path)
     if not _OCTAL.fullmatch(fields[2]):
-        raise _Refused("MODE is not an octal number")
+        raise _RefusedError("MODE is not an octal number")
     mode = int(fields[2], 8)
     kind = stat.S_IFMT(mode)
     if kind not in _KNOWN_TYPES:
-        raise _Refused("MODE has no known file type")
+        raise _RefusedError("MODE has no known file type")
     for index, name, fixed in ((3, "NLINK", b"1"), (7, "MTIME", b"0.0"), (9, "CONTENT", b"-")):
         if fields[index] != fixed:
-            raise _Refused(f"{name} must be {fixed.decode()}")
+            raise _RefusedError(f"{name} must be {fixed.decode()}")
     size = _number(fields[1], "SIZE", 2**63 - 1)
     rdev = _number(fields[6], "RDEV", 2**64 - 1)
     if rdev and kind not in (stat.S_IFCHR, stat.S_IFBLK):
-        raise _Refused("RDEV on something that is no device")
+        raise _RefusedError("RDEV on something that is no device")
     target = digest = None
     if kind == stat.S_IFLNK:
         target = _unescape(fields[8])
         if fields[8] == b"-" or not target or b"\0" in target:
-            raise _Refused("a symlink needs its target as PAYLOAD")
+            raise _RefusedError("a symlink needs its target as PAYLOAD")
         if size != len(target):
-            raise _Refused("SIZE of a symlink is the length of its target")
+            raise _RefusedError("SIZE of a symlink is the length of its target")
     elif fields[8] != b"-":
-        raise _Refused("PAYLOAD must be - for anything but a symlink")
+        raise _RefusedError("PAYLOAD must be - for anything but a symlink")
     if kind == stat.S_IFREG:
         if not _HEX_DIGEST.fullmatch(fields[10]):
-            raise _Refused("a regular file needs its fs-verity digest, 64 lower-case hex digits")
+            raise _RefusedError(
+                "a regular file needs its fs-verity digest, 64 lower-case hex digits"
+            )
         digest = bytes.fromhex(fields[10].decode())
     elif fields[10] != b"-":
-        raise _Refused("DIGEST must be - for anything but a regular file")
+        raise _RefusedError("DIGEST must be - for anything but a regular file")
     if size and kind not in (stat.S_IFREG, stat.S_IFLNK):
-        raise _Refused("SIZE must be 0 for anything but a regular file or a symlink")
+        raise _RefusedError("SIZE must be 0 for anything but a regular file or a symlink")
     return Entry(
         path=path,
         mode=mode,
@@ -253,14 +255,14 @@ def _entry(text: bytes) -> Entry:
 
 def _check_path(path: bytes) -> None:
     if not path.startswith(b"/"):
-        raise _Refused("the path is not absolute")
+        raise _RefusedError("the path is not absolute")
     if path == b"/":
         return
     if b"\0" in path or len(path) > MAX_PATH:
-        raise _Refused(f"the path holds a NUL or is longer than {MAX_PATH} bytes")
+        raise _RefusedError(f"the path holds a NUL or is longer than {MAX_PATH} bytes")
     for component in path[1:].split(b"/"):
         if component in (b"", b".", b"..") or len(component) > MAX_NAME:
-            raise _Refused("the path has an empty, '.', '..' or over-long component")
+            raise _RefusedError("the path has an empty, '.', '..' or over-long component")
 
 
 def _xattrs(fields: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
@@ -269,9 +271,9 @@ def _xattrs(fields: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
         name, separator, value = field.partition(b"=")
         name = _unescape(name)
         if not separator or not counts_for_security(name) or b"\0" in name:
-            raise _Refused("an xattr that no manifest may hold")
+            raise _RefusedError("an xattr that no manifest may hold")
         if result and name <= result[-1][0]:
-            raise _Refused("xattrs are not sorted, or one stands there twice")
+            raise _RefusedError("xattrs are not sorted, or one stands there twice")
         result.append((name, _unescape(value)))
     return tuple(result)
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity key: generate and show. Private parts are never printed."""
+
+from pathlib import Path
+
+import click
+
+from verity.cli import output
+from verity.ports import keystore
+from verity.trust.keys import PublicKey
+
+
+@click.group()
+def key() -> None:
+    """Generate and show keys."""
+
+
+@key.command(epilog="Example: verity key generate vendor.pem")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@output.json_option
+def generate(file: Path, as_json: bool) -> int:
+    """Make an ECDSA P-256 key: FILE (private, mode 0600) and FILE.pub.
+
+    P-256 is what the kernel verifies. Nothing is overwritten.
+    """
+    public = keystore.generate(file)
+    _print(public, path=keystore.public_path(file), private=file, as_json=as_json)
+    return 0
+
+
+@key.command(epilog="Example: verity key show vendor.pem.pub")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@output.json_option
+def show(file: Path, as_json: bool) -> int:
+    """Show algorithm and key id of a private or public key file."""
+    if keystore.is_private(file):
+        _print(keystore.load_signer(str(file)).public, path=None, private=file, as_json=as_json)
+    else:
+        _print(keystore.load_public(file), path=file, private=None, as_json=as_json)
+    return 0
+
+
+def _print(public: PublicKey, *, path: Path | None, private: Path | None, as_json: bool) -> None:
+    if as_json:
+        output.record(
+            "key",
+            {
+                "key_id": public.key_id,
+                "algorithm": public.algorithm.value,
+                "public_file": str(path) if path else None,
+                "private_file": str(private) if private else None,
+                "public_key": public.pem,
+            },
+        )
+        return
+    output.line(f"key id     {public.key_id}")
+    output.line(f"algorithm  {public.algorithm}")
+    if private:
+        output.line(f"private    {output.one_line(str(private))}")
+    if path:
+        output.line(f"public     {output.one_line(str(path))}")

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which grants a manifest earns: fixed rules, so that anyone recomputes them.
+
+From the manifest and the first bytes of its files (docs/formats.md section 6) and nothing
+else: no path list, no guess. Interpreter and JIT bits come from policy, which does not exist
+yet, so no entry has them. It decides no trust: a grant counts only under a signature.
+"""
+
+import stat
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from verity.formats import elf
+from verity.formats.dump import Entry, printable
+from verity.formats.grants import Code, CodeEntry, ElevateEntry, sorted_code
+from verity.values.errors import ContentError
+
+_MODULE_SUFFIXES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
+_EXECUTE = 0o111
+_GROUP_EXECUTE = 0o010
+
+
+@dataclass(frozen=True)
+class Earned:
+    """The tables that a tree's contents earn."""
+
+    code: tuple[CodeEntry, ...]
+    elevate: tuple[ElevateEntry, ...]
+
+
+def earned(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> Earned:
+    """Apply the rules. ``heads`` gives the first ``elf.HEAD_SIZE`` bytes by digest.
+
+    Raises ContentError (``bad-capability``) for file capabilities that can't be granted.
+    """
+    flags: dict[bytes, Code] = {}
+    elevations: set[ElevateEntry] = set()
+    for entry in entries:
+        if entry.digest is None:
+            continue
+        code = code_flags(entry, heads[entry.digest])
+        flags[entry.digest] = flags.get(entry.digest, Code(0)) | code
+        elevation = elevation_of(entry, code)
+        if elevation is not None:
+            elevations.add(elevation)
+    return Earned(sorted_code(flags), tuple(sorted(elevations)))
+
+
+def code_flags(entry: Entry, head: bytes) -> Code:
+    """The code flags of one regular file."""
+    found = elf.inspect(head)
+    runnable = bool(entry.mode & _EXECUTE)
+    flags = Code(0)
+    if runnable and found.has_entry:
+        flags |= Code.EXEC
+    if runnable and found.script:
+        flags |= Code.SCRIPT
+    if found.is_dynamic:
+        flags |= Code.LIBRARY
+    if entry.path.endswith(_MODULE_SUFFIXES):
+        flags |= Code.MODULE
+    return flags
+
+
+def elevation_of(entry: Entry, code: Code) -> ElevateEntry | None:
+    """How starting this file would raise privileges, or None."""
+    if not code & (Code.EXEC | Code.SCRIPT) or entry.digest is None:
+        return None
+    set_uid, set_gid = set_id_bits(entry.mode)
+    capabilities = permitted_capabilities(entry)
+    if not (set_uid or set_gid or capabilities):
+        return None
+    return ElevateEntry(
+        digest=entry.digest,
+        set_bits=set_uid | set_gid,
+        uid=entry.uid if set_uid else 0,
+        gid=entry.gid if set_gid else 0,
+        capabilities=capabilities,
+    )
+
+
+def set_id_bits(mode: int) -> tuple[int, int]:
+    """The set-uid and set-gid bits that have an effect on execve(2).
+
+    S_ISGID without the group's execute bit means mandatory locking (inode(7)).
+    """
+    return mode & stat.S_ISUID, (mode & stat.S_ISGID) if mode & _GROUP_EXECUTE else 0
+
+
+def permitted_capabilities(entry: Entry) -> int:
+    """The permitted set of ``security.capability``, 0 without one (capabilities(7))."""
+    value = dict(entry.xattrs).get(b"security.capability")
+    if value is None:
+        return 0
+    revision = struct.unpack_from("<I", value)[0] & 0xFF000000 if len(value) >= 4 else 0
+    rootid = 0
+    if revision == 0x02000000 and len(value) == 20:
+        _, low, _, high, _ = struct.unpack("<5I", value)
+    elif revision == 0x03000000 and len(value) == 24:
+        _, low, _, high, _, rootid = struct.unpack("<6I", value)
+    else:
+        low = high = rootid = -1
+    if rootid:
+        raise ContentError(
+            "bad-capability",
+            f"{printable(entry.path)}: security.capability of {len(value)} bytes is neither"
+            " revision 2 nor revision 3 with root id 0",
+            hint="set it anew with setcap(8), in the initial user namespace",
+        )
+    return int(high << 32 | low)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain files: read whole within a bound, written whole or not at all.
+
+The one place where an OSError of an ordinary file operation becomes a named condition.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from verity.values.errors import HostError
+
+_CONDITIONS = {
+    errno.ENOENT: ("not-found", "does not exist", "check the path"),
+    errno.ENOTDIR: ("not-found", "a part of the path is no directory", "check the path"),
+    errno.EACCES: ("no-permission", "permission denied", "run as a user that may, or as root"),
+    errno.EPERM: ("no-permission", "operation not permitted", "run as root"),
+    errno.EISDIR: ("is-directory", "is a directory, expected a file", "name a file"),
+    errno.EEXIST: ("exists", "exists already and is not overwritten", "choose another name"),
+    errno.ELOOP: ("is-symlink", "is a symbolic link, expected the thing itself", "name its target"),
+    errno.ENOSPC: ("no-space", "no space left on the device", "free some space"),
+    errno.EROFS: ("read-only", "the file system is mounted read-only", "remount it read-write"),
+    errno.EIO: ("damaged", "the kernel reports an input/output error", "see the kernel's log"),
+}
+
+
+def translate_oserror(error: OSError, label: str) -> HostError:
+    """The named condition of an OSError; ``label`` is the path for the message."""
+    code, text, hint = _CONDITIONS.get(
+        error.errno or 0, ("os-error", (error.strerror or "unknown error").lower(), "")
+    )
+    return HostError(code, f"{label}: {text}", hint=hint or None)
+
+
+def read_file(path: Path, *, max_size: int, check: Callable[[int], None] | None = None) -> bytes:
+    """Read a regular file of at most ``max_size`` bytes.
+
+    ``check`` sees the mode (st_mode) of the file that was opened, before anything is read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            mode = os.fstat(fd).st_mode
+            if not stat.S_ISREG(mode):
+                raise HostError("not-a-file", f"{path}: not a regular file")
+            if check is not None:
+                check(mode)
+            data = file.read(max_size + 1)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+    if len(data) > max_size:
+        raise HostError("too-large", f"{path}: more than {max_size} bytes")
+    return data
+
+
+def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
+    """Create a file with these contents, durably; refuse to overwrite, leave no half file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            with open(fd, "wb") as file:
+                os.fchmod(fd, mode)
+                file.write(data)
+                file.flush()
+                os.fsync(fd)
+            os.link(temporary, path)  # unlike rename(2), fails if the name is taken
+        finally:
+            os.unlink(temporary)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(fd)

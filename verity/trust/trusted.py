@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which keys may sign what, and how many owners have to.
+
+A ``TrustedSet`` is what every verification asks. Today it is made from public keys that the
+caller names, one owner each; keyrings will make it from a root pin. An empty set and a threshold
+below one are refused: nothing is never everything.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from verity.formats.grants import Party, Role
+from verity.trust.keys import KeyAlgorithm, PublicKey
+from verity.values.errors import CallerError, ContentError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustedKey:
+    """A key and whose it is. Two keys of one owner count once."""
+
+    key: PublicKey
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustedSet:
+    """The keys of one party and role, and the number of distinct owners that must sign."""
+
+    party: Party
+    role: Role
+    keys: tuple[TrustedKey, ...]
+    threshold: int
+
+    def __post_init__(self) -> None:
+        owners = {trusted.owner for trusted in self.keys}
+        if not 1 <= self.threshold <= len(owners):
+            raise CallerError(
+                "bad-trust",
+                f"a threshold of {self.threshold} with {len(owners)} owners can't be met",
+                hint="name at least one key, and as many owners as the threshold",
+            )
+        for trusted in self.keys:
+            if trusted.key.algorithm is not KeyAlgorithm.P256:
+                raise ContentError(
+                    "bad-key",
+                    f"key {trusted.key.key_id}: {trusted.key.algorithm}, but statements and"
+                    " grants are signed with ecdsa-p256",
+                    hint="`verity key generate` makes one that the kernel can verify, too",
+                )
+
+    @classmethod
+    def of_keys(
+        cls, keys: Iterable[PublicKey], *, party: Party, role: Role, threshold: int = 1
+    ) -> "TrustedSet":
+        """A set in which every key is its own owner."""
+        unique = {key.key_id: key for key in keys}
+        return cls(
+            party=party,
+            role=role,
+            keys=tuple(TrustedKey(key=key, owner=key_id) for key_id, key in unique.items()),
+            threshold=threshold,
+        )
+
+    def signers(self, signatures: Iterable[bytes], data: bytes) -> Mapping[str, PublicKey]:
+        """The owners whose signature over ``data`` is among ``signatures``, with their key."""
+        found: dict[str, PublicKey] = {}
+        for signature in signatures:
+            for trusted in self.keys:
+                if trusted.owner not in found and trusted.key.verifies(
+                    signature=signature, data=data
+                ):
+                    found[trusted.owner] = trusted.key
+        return found

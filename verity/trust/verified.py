@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statements, manifests and grants that have been verified: types only this module builds.
+
+The order is fixed, and each step takes what the step before proved:
+
+    envelope bytes + trusted keys    -> VerifiedStatement
+    ... + manifest bytes             -> VerifiedManifest
+    ... + grants bytes + PKCS#7      -> VerifiedGrants
+
+Nothing downstream accepts a statement, a manifest or grants in any other form. It reads no
+file and no clock: bytes and the reference time are passed in. Expiry is judged by the caller
+(``VerifiedStatement.expired``), because it blocks new acceptance but never a boot.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from verity.formats import dump, grants, pkcs7, statement
+from verity.formats.grants import Grants, Party, Role
+from verity.formats.statement import Kind, Statement
+from verity.trust.keys import PublicKey
+from verity.trust.trusted import TrustedSet
+from verity.values.errors import ContentError
+
+_ROLE_OF = {Kind.OS: Role.OS, Kind.ETC: Role.ETC, Kind.EXTENSION: Role.EXTENSION}
+_PROOF = object()  # only this module can name it, so only it can build what follows
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Proven:
+    proof: object
+
+    def __post_init__(self) -> None:
+        if self.proof is not _PROOF:
+            raise TypeError(f"a {type(self).__name__} is made by verifying, never by hand")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedStatement(_Proven):
+    """A statement that enough trusted owners signed, with who they are."""
+
+    statement: Statement
+    payload: bytes
+    party: Party
+    signers: Mapping[str, PublicKey]
+    skipped: tuple[str, ...]
+
+    def expired(self, now: int) -> bool:
+        """Whether it had expired at ``now`` (seconds since 1970)."""
+        return now >= self.statement.expires
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedManifest(_Proven):
+    """A manifest that a verified statement names."""
+
+    source: VerifiedStatement
+    entries: tuple[dump.Entry, ...]
+    sha256: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedGrants(_Proven):
+    """Grants that a verified statement names and enough trusted owners signed."""
+
+    source: VerifiedStatement
+    grants: Grants
+    signers: Mapping[str, PublicKey]
+
+
+def verify_statement(envelopes: Sequence[bytes], trusted: TrustedSet) -> VerifiedStatement:
+    """Verify the one statement among these envelopes.
+
+    1. Exactly one envelope holds a statement of ours.
+    2. At least the threshold of distinct owners signed it.
+    3. Its kind belongs to the role of these keys.
+
+    Raises ContentError: ``no-statement``, ``bad-document``, ``bad-signature``, ``wrong-role``.
+    """
+    # 1. Exactly one statement; provenance of other types may ride along.
+    ours = [
+        envelope
+        for envelope in map(statement.parse_envelope, envelopes)
+        if envelope.payload_type == statement.PAYLOAD_TYPE and _is_ours(envelope.payload)
+    ]
+    if len(ours) != 1:
+        raise ContentError(
+            "no-statement",
+            f"{len(ours)} verity statements among {len(envelopes)} envelopes, expected one",
+            hint="`verity commit sign` attaches it",
+        )
+    envelope = ours[0]
+    # 2. Signatures, each against every key: key ids are only hints.
+    skipped: list[str] = []
+    usable: list[bytes] = []
+    for number, signature in enumerate(envelope.signatures, 1):
+        if signature.value is None:
+            skipped.append(f"signature {number} of the statement: malformed base64")
+        else:
+            usable.append(signature.value)
+    signers = trusted.signers(usable, envelope.pae())
+    if len(signers) < trusted.threshold:
+        raise ContentError(
+            "bad-signature",
+            f"statement: signed by {len(signers)} of the trusted owners, {trusted.threshold}"
+            f" needed; it names {_hints(envelope)}",
+            hint="either it was altered, or the key given is not the one that signed it",
+        )
+    # 3. The kind belongs to the role.
+    parsed = statement.parse(envelope.payload)
+    if _ROLE_OF[parsed.kind] is not trusted.role:
+        raise ContentError(
+            "wrong-role",
+            f"statement: of the kind {parsed.kind}, which keys of the role"
+            f" {trusted.role.name.lower()} may not sign",
+        )
+    return VerifiedStatement(
+        proof=_PROOF,
+        statement=parsed,
+        payload=envelope.payload,
+        party=trusted.party,
+        signers=signers,
+        skipped=tuple(skipped),
+    )
+
+
+def verify_manifest(data: bytes, source: VerifiedStatement) -> VerifiedManifest:
+    """Verify manifest bytes against the statement, then read them.
+
+    Raises ContentError: ``wrong-manifest``, ``bad-manifest``.
+    """
+    sha256 = _named("manifest", data, source)
+    return VerifiedManifest(proof=_PROOF, source=source, entries=dump.parse(data), sha256=sha256)
+
+
+def verify_grants(
+    data: bytes, signatures: Sequence[bytes], manifest: VerifiedManifest, trusted: TrustedSet
+) -> VerifiedGrants:
+    """Verify a grants blob as the gate will, and that it belongs to this manifest.
+
+    1. The statement names exactly these bytes.
+    2. Each PKCS#7 is the template, and enough distinct owners signed the blob.
+    3. Party, role, stream, serial, times and manifest are the statement's.
+
+    Raises ContentError: ``wrong-grants``, ``bad-signature``, ``bad-grants``.
+    """
+    source = manifest.source
+    # 1. The statement names these bytes.
+    _named("grants", data, source)
+    # 2. Signatures, in the only form that the kernel is given.
+    usable: list[bytes] = []
+    refused: list[str] = []
+    for number, signature in enumerate(signatures, 1):
+        try:
+            usable.append(pkcs7.parse(signature).value)
+        except ContentError as error:
+            refused.append(f"{number}: {error.message}")
+    signers = trusted.signers(usable, data)
+    if len(signers) < trusted.threshold:
+        raise ContentError(
+            "bad-signature",
+            f"grants: signed by {len(signers)} of the trusted owners, {trusted.threshold} needed"
+            + (f" (refused: {'; '.join(refused)})" if refused else ""),
+            hint="the kernel would refuse this blob, too",
+        )
+    # 3. The header agrees with the statement.
+    parsed = grants.parse(data)
+    said = source.statement
+    for name, found, expected in (
+        ("party", parsed.party, source.party),
+        ("role", parsed.role, trusted.role),
+        ("stream", parsed.stream, said.stream),
+        ("serial", parsed.serial, said.serial),
+        ("issued", parsed.issued, said.issued),
+        ("expires", parsed.expires, said.expires),
+        ("manifest", parsed.manifest_sha256.hex(), manifest.sha256.hex()),
+    ):
+        if found != expected:
+            raise ContentError(
+                "wrong-grants", f"grants: {name} is {found}, the statement says {expected}"
+            )
+    return VerifiedGrants(proof=_PROOF, source=source, grants=parsed, signers=signers)
+
+
+def _named(name: str, data: bytes, source: VerifiedStatement) -> bytes:
+    found = hashlib.sha256(data).digest()
+    expected = source.statement.subjects[name]
+    if found != expected:
+        raise ContentError(
+            f"wrong-{name}",
+            f"{name}: SHA-256 {found.hex()}, the signed statement names {expected.hex()}",
+            hint=f"the {name} was altered, or belongs to another commit",
+        )
+    return found
+
+
+def _is_ours(payload: bytes) -> bool:
+    # A substring is enough to choose: the chosen payload is parsed strictly afterwards, and one
+    # that is not chosen is never trusted for anything.
+    return statement.PREDICATE_TYPE.encode() in payload
+
+
+def _hints(envelope: statement.Envelope) -> str:
+    hints = sorted({signature.key_id_hint[:64] for signature in envelope.signatures} - {""})
+    return f"the key {', '.join(map(repr, hints))}" if hints else "no key"

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a check says: findings, what could not be evaluated, and the exit status of both.
+
+A finding names the link of the chain that it breaks. Any finding wins (exit status 1); without
+one, something that could not be checked gives 3; only a report in which everything required was
+checked and good gives 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Link(StrEnum):
+    """The links of the chain, from the key to the inode."""
+
+    KEY = "key"
+    SIGNATURE = "signature"
+    STATEMENT = "statement"
+    COMMIT = "commit"
+    MANIFEST = "manifest"
+    GRANTS = "grants"
+    OBJECT = "object"
+    DIGEST = "digest"
+    FILE = "file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that isn't as signed. ``check`` is stable and machine-readable."""
+
+    check: str
+    link: Link
+    object: str
+    problem: str
+    expected: str = ""
+    found: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotEvaluated:
+    """Something that should have been checked and could not be, with why."""
+
+    check: str
+    object: str
+    why: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The outcome of a verification: what was counted, found and left open."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """0, 1 or 3, as the command line documents."""
+        if self.findings:
+            return 1
+        return 3 if self.not_evaluated else 0

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running one action over many items with threads, in order, each error kept with its item.
+
+The actions release the GIL where it counts (hashing, ioctls), so threads are enough. An error
+of one item never stops the others.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from verity.values.errors import VerityError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def default_jobs() -> int:
+    """As many threads as this process has processors."""
+    return len(os.sched_getaffinity(0))
+
+
+def each(
+    items: Iterable[Item], action: Callable[[Item], Result], *, jobs: int
+) -> Iterator[tuple[Item, Result | VerityError]]:
+    """Apply ``action`` to every item; results come in the order of the items."""
+
+    def guarded(item: Item) -> tuple[Item, Result | VerityError]:
+        try:
+            return item, action(item)
+        except VerityError as error:
+            return item, error
+
+    if jobs <= 1:
+        yield from map(guarded, items)
+        return
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        try:
+            yield from pool.map(guarded, items)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

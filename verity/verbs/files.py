@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""digest, measure, enable: fs-verity on files that the caller names.
+
+``digest`` reads the contents; ``measure`` asks the kernel; ``enable`` turns fs-verity on and
+reports a file only when that is durable and the kernel has answered for what the disk holds.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from verity.ports import content, kernel
+from verity.values.digest import CANONICAL, Digest, VerityParams
+from verity.values.errors import ContentError, HostError, VerityError
+from verity.verbs import batch
+
+_BATCH = 64  # files between two syncfs calls of one thread
+
+
+class State(StrEnum):
+    """What ``enable`` found or did."""
+
+    ENABLED = "enabled"
+    ALREADY = "already"
+
+
+@dataclass(frozen=True)
+class Enabled:
+    """A file that has fs-verity now, durably, and the kernel's digest of it."""
+
+    state: State
+    digest: Digest
+
+
+def digest(
+    paths: Sequence[str], params: VerityParams, *, jobs: int
+) -> Iterator[tuple[str, Digest | VerityError]]:
+    """Compute the fs-verity digest of each file by reading it."""
+    return batch.each(paths, lambda path: content.digest_path(path, params), jobs=jobs)
+
+
+def measure(paths: Sequence[str], *, jobs: int) -> Iterator[tuple[str, Digest | VerityError]]:
+    """Ask the kernel for the digest of each file; one without fs-verity is an error."""
+
+    def one(path: str) -> Digest:
+        fd = content.open_regular(path)
+        try:
+            found = kernel.measure(fd, label=path)
+        finally:
+            os.close(fd)
+        if found is None:
+            raise ContentError(
+                "no-verity",
+                f"{path}: fs-verity is not enabled on this file",
+                hint=f"`verity enable {path}` turns it on, `verity digest` computes the digest",
+            )
+        return found
+
+    return batch.each(paths, one, jobs=jobs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A file to enable: its label, how to open it read-only, and what is expected of it.
+
+    With ``expected`` the contents are hashed first, and a file that differs is left as it was.
+    """
+
+    label: str
+    open: Callable[[], int]
+    expected: Digest | None = None
+
+
+def enable(
+    targets: Sequence[Target], params: VerityParams = CANONICAL, *, jobs: int
+) -> Iterator[tuple[Target, Enabled | VerityError]]:
+    """Turn on fs-verity for each target, durably, in batches.
+
+    For each batch: 1. enable or measure each file; 2. syncfs, because enabling is atomic but
+    not durable; 3. evict the pages that were cached before (the kernel never checks those),
+    open the file anew and ask for its digest. Nothing is reported before the third step.
+    """
+    batches = [targets[at : at + _BATCH] for at in range(0, len(targets), _BATCH)]
+
+    def one(part: Sequence[Target]) -> list[Enabled | VerityError]:
+        return _enable_batch(part, params)
+
+    for part, results in batch.each(batches, one, jobs=jobs):
+        if isinstance(results, VerityError):
+            yield from ((target, results) for target in part)
+        else:
+            yield from zip(part, results, strict=True)
+
+
+def _enable_batch(targets: Sequence[Target], params: VerityParams) -> list[Enabled | VerityError]:
+    outcomes: list[State | VerityError] = []
+    changed: dict[int, int] = {}  # a descriptor on each file system that was changed
+    unsynced: VerityError | None = None
+    try:
+        # 1. Enable or measure.
+        for target in targets:
+            try:
+                with _opened(target) as fd:
+                    state = _enable_one(fd, target, params)
+                    device = os.fstat(fd).st_dev
+                    if state is State.ENABLED and device not in changed:
+                        changed[device] = os.dup(fd)
+                outcomes.append(state)
+            except VerityError as error:
+                outcomes.append(error)
+        # 2. One syncfs for each of these file systems.
+        for fd in changed.values():
+            try:
+                kernel.syncfs(fd, label=targets[0].label)
+            except VerityError as error:
+                unsynced = error
+    finally:
+        for fd in changed.values():
+            os.close(fd)
+    # 3. Evict, reopen, ask.
+    results: list[Enabled | VerityError] = []
+    for target, outcome in zip(targets, outcomes, strict=True):
+        if isinstance(outcome, VerityError):
+            results.append(outcome)
+        elif outcome is State.ENABLED and unsynced is not None:
+            results.append(unsynced)
+        else:
+            results.append(_confirm(target, outcome))
+    return results
+
+
+@contextlib.contextmanager
+def _opened(target: Target) -> Iterator[int]:
+    fd = target.open()
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _enable_one(fd: int, target: Target, params: VerityParams) -> State:
+    if kernel.has_verity(fd, label=target.label):
+        return State.ALREADY
+    if target.expected is not None:
+        found = content.digest_fd(fd, params, label=target.label)
+        if found != target.expected:
+            raise _mismatch(target, found)
+    kernel.enable(fd, params, label=target.label)
+    return State.ENABLED
+
+
+def _confirm(target: Target, state: State) -> Enabled | VerityError:
+    try:
+        if state is State.ENABLED:
+            with _opened(target) as fd:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        with _opened(target) as fd:
+            found = kernel.measure(fd, label=target.label)
+    except VerityError as error:
+        return error
+    if found is None:
+        return HostError("no-verity", f"{target.label}: fs-verity was enabled and is gone")
+    if target.expected is not None and found != target.expected:
+        return _mismatch(target, found)
+    return Enabled(state, found)
+
+
+def _mismatch(target: Target, found: Digest) -> ContentError:
+    return ContentError(
+        "wrong-digest",
+        f"{target.label}: the fs-verity digest is {found}, signed is {target.expected}",
+        hint="the contents are not what was signed: fetch the file again",
+    )
