@@ -285,7 +285,7 @@ STATX = Call(
             HostError,
             "no-statx",
             "this kernel or sandbox has no statx",
-            "Linux 4.11 brought it; a seccomp filter may hide it",
+            "statx came with Linux 4.11; a seccomp filter may hide it",
         ),
         errno.EACCES: Condition(
             HostError, "no-permission", "permission denied", "run as root or as the file's owner"

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy/gate/verity.h says what docs/formats.md pins, to a C compiler's satisfaction.
+
+The expectations are a copy of the table of pinned formats, not derived from the header.
+"""
+
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+GATE = Path(__file__).parents[2] / "policy" / "gate"
+HEADER = GATE / "verity.h"
+CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
+# struct -> its fields in order, each with its format as of the struct module
+LAYOUTS = {
+    "verity_grants_header": (
+        168,
+        "kind 16s header_len I total_len I party B role B zero0 H flags_used I serial Q issued Q"
+        " expires Q stream 64s manifest 32s n_code I n_elevate I n_config I zero1 I",
+    ),
+    "verity_code_entry": (40, "digest 32s flags I zero I"),
+    "verity_elevate_entry": (
+        64,
+        "digest 32s bits H zero0 H uid I gid I zero1 I caps Q zero2 Q",
+    ),
+    "verity_config_entry": (352, "path 256s kind I zero I digest 32s target 56s"),
+    "verity_unlock_token": (
+        416,
+        "kind 16s boot_nonce 32s token_id 16s host_id 32s policy_serial Q scope I duration_s I"
+        " apply_before_s Q reason 32s operand 256s zero Q",
+    ),
+    "verity_request": (32, "size I version I data Q len I nsig I sigs Q"),
+}
+
+NUMBERS = {
+    "VERITY_CODE_EXEC": 1,
+    "VERITY_CODE_LIBRARY": 2,
+    "VERITY_CODE_MODULE": 4,
+    "VERITY_CODE_INTERPRETER": 8,
+    "VERITY_CODE_JIT": 16,
+    "VERITY_CODE_SCRIPT": 32,
+    "VERITY_CODE_ALL": 63,
+    "VERITY_CONFIG_FILE": 1,
+    "VERITY_CONFIG_SYMLINK": 2,
+    "VERITY_UNLOCK_DIGEST": 1,
+    "VERITY_UNLOCK_PATH_PREFIX": 2,
+    "VERITY_UNLOCK_CONFIG_PATH": 3,
+    "VERITY_UNLOCK_SESSION": 4,
+    "VERITY_UNLOCK_OBSERVE_ONLY": 5,
+    "VERITY_UNLOCK_OFF": 6,
+    "VERITY_COMMAND(VERITY_COMMAND_BEGIN)": 0x56524954,
+    "VERITY_COMMAND(VERITY_COMMAND_PUT)": 0x56524955,
+    "VERITY_COMMAND(VERITY_COMMAND_COMMIT)": 0x56524956,
+    "VERITY_COMMAND(VERITY_COMMAND_UNLOCK)": 0x56524957,
+    "VERITY_COMMAND(VERITY_COMMAND_SEAL)": 0x56524958,
+    "VERITY_COMMAND(VERITY_COMMAND_ENTER)": 0x56524959,
+    "VERITY_COMMAND(VERITY_COMMAND_RELOCK)": 0x5652495A,
+    "VERITY_ACCEPTED": 3000,
+    "VERITY_REFUSED_FIRST": 3001,
+    "VERITY_REFUSED_LAST": 3099,
+}
+
+KINDS = {
+    "VERITY_KIND_KEYS": b"\x93verity-keys1\0\0\0",
+    "VERITY_KIND_POLICY": b"\x93verity-policy1\0",
+    "VERITY_KIND_REVOKE": b"\x93verity-revoke1\0",
+    "VERITY_KIND_GRANTS": b"\x93verity-grants1\0",
+    "VERITY_KIND_UNLOCK": b"\x93verity-unlock1\0",
+}
+
+
+def fields(text: str) -> list[tuple[str, str]]:
+    words = text.split()
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def run_c(tmp_path: Path, body: str) -> list[str]:
+    """Compile ``body`` as main() with the header, warnings as errors, and run it."""
+    if CC is None:
+        pytest.fail("a C compiler is needed: apt-get install gcc")
+    source, program = tmp_path / "main.c", tmp_path / "main"
+    source.write_text(
+        f'#include <stdio.h>\n#include "verity.h"\nint main(void)\n{{\n{body}\nreturn 0;\n}}\n',
+        encoding="ascii",
+    )
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    done = subprocess.run(
+        [CC, *flags, "-I", GATE, "-o", program, source], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_pinned_table_adds_up(name: str) -> None:
+    size, text = LAYOUTS[name]
+    assert struct.calcsize("<" + "".join(form for _, form in fields(text))) == size
+
+
+def test_layouts(tmp_path: Path) -> None:
+    lines, expected = [], []
+    for name, (size, text) in LAYOUTS.items():
+        lines.append(f'printf("{name} %zu\\n", sizeof(struct {name}));')
+        expected.append(f"{name} {size}")
+        offset = 0
+        for field, form in fields(text):
+            member = f"{name}.{field}"
+            where = f"__builtin_offsetof(struct {name}, {field})"
+            lines.append(
+                f'printf("{member} %zu %zu\\n", {where}, sizeof(((struct {name} *)0)->{field}));'
+            )
+            expected.append(f"{member} {offset} {struct.calcsize('<' + form)}")
+            offset += struct.calcsize("<" + form)
+    assert run_c(tmp_path, "\n".join(lines)) == expected
+
+
+def test_numbers(tmp_path: Path) -> None:
+    lines = [f'printf("%lu\\n", (unsigned long)({name}));' for name in NUMBERS]
+    assert run_c(tmp_path, "\n".join(lines)) == [str(value) for value in NUMBERS.values()]
+
+
+def test_kinds(tmp_path: Path) -> None:
+    lines = [
+        f'for (int i = 0; i < 16; i++) printf("%02x", (unsigned char){name}[i]);\nputs("");'
+        for name in KINDS
+    ]
+    assert run_c(tmp_path, "\n".join(lines)) == [kind.hex() for kind in KINDS.values()]
+    assert all(len(kind) == 16 for kind in KINDS.values())
+
+
+def test_every_struct_and_field_is_asserted() -> None:
+    text = HEADER.read_text(encoding="ascii")
+    for name, (size, layout) in LAYOUTS.items():
+        assert f"VERITY_SIZE_IS({name}, {size});" in text
+        for field, _ in fields(layout):
+            assert f"VERITY_AT({name}, {field}, " in text
+    assert set(re.findall(r"^struct (\w+) \{", text, re.MULTILINE)) == set(LAYOUTS)
+
+
+def test_a_moved_field_does_not_compile(tmp_path: Path) -> None:
+    text = HEADER.read_text(encoding="ascii")
+    moved = text.replace("\t__u8 party;\n\t__u8 role;\n", "\t__u8 role;\n\t__u8 party;\n")
+    assert moved != text
+    (tmp_path / "bad.c").write_text(moved, encoding="ascii")
+    assert CC is not None
+    done = subprocess.run(
+        [CC, "-std=c11", "-fsyntax-only", tmp_path / "bad.c"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "verity_grants_header.party" in done.stderr
+
+
+@pytest.mark.parametrize("file", ["verity.h", "gate.bpf.c"])
+def test_licence_of_the_bpf_part(file: str) -> None:
+    first = (GATE / file).read_text(encoding="ascii").splitlines()[0]
+    assert first == "/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */"
