@@ -14,7 +14,7 @@ file and no clock: bytes and the reference time are passed in. Expiry is judged 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 from verity.formats import dump, grants, pkcs7, statement
 from verity.formats.grants import Grants, Party, Role
@@ -29,10 +29,10 @@ _PROOF = object()  # only this module can name it, so only it can build what fol
 
 @dataclass(frozen=True, kw_only=True)
 class _Proven:
-    proof: object
+    proof: InitVar[object]  # not kept, so that dataclasses.replace() can't pass it on
 
-    def __post_init__(self) -> None:
-        if self.proof is not _PROOF:
+    def __post_init__(self, proof: object) -> None:
+        if proof is not _PROOF:
             raise TypeError(f"a {type(self).__name__} is made by verifying, never by hand")
 
 

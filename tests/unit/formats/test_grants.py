@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The grants blob: exact bytes, strict reading, and the rules that fill it."""
+
+import struct
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verity.formats import elf, grants
+from verity.formats.dump import Entry
+from verity.formats.grant_rules import code_flags, earned, permitted_capabilities
+from verity.formats.grants import (
+    Code,
+    CodeEntry,
+    ConfigEntry,
+    ConfigKind,
+    ElevateEntry,
+    Grants,
+    Party,
+    Role,
+)
+from verity.values.errors import ContentError
+
+ONE, TWO = b"\x01" * 32, b"\x02" * 32
+SAMPLE = Grants(
+    party=Party.VENDOR,
+    role=Role.OS,
+    stream="debian-trixie",
+    serial=7,
+    issued=1_700_000_000,
+    expires=1_800_000_000,
+    manifest_sha256=b"\x33" * 32,
+    code=(CodeEntry(ONE, Code.EXEC | Code.LIBRARY), CodeEntry(TWO, Code.SCRIPT)),
+    elevate=(ElevateEntry(digest=ONE, set_bits=0o4000, uid=0, gid=0, capabilities=0),),
+    config=(ConfigEntry(path=b"/etc/a", kind=ConfigKind.FILE, digest=TWO),),
+)
+
+
+def test_layout() -> None:
+    data = grants.encode(SAMPLE)
+    assert len(data) == 168 + 2 * 40 + 64 + 352
+    assert data[:16] == b"\x93verity-grants1\0"
+    assert struct.unpack_from("<II", data, 16) == (168, len(data))
+    assert data[24:26] == b"\x01\x02"
+    assert struct.unpack_from("<IQQQ", data, 28) == (1 | 2 | 32, 7, 1_700_000_000, 1_800_000_000)
+    assert data[56:120] == b"debian-trixie".ljust(64, b"\0")
+    assert struct.unpack_from("<IIII", data, 152) == (2, 1, 1, 0)
+    assert grants.parse(data) == SAMPLE
+
+
+def patched(offset: int, value: bytes) -> bytes:
+    data = bytearray(grants.encode(SAMPLE))
+    data[offset : offset + len(value)] = value
+    return bytes(data)
+
+
+def u32(value: int) -> bytes:
+    return struct.pack("<I", value)
+
+
+REFUSED = {
+    "empty": (b"", "0 bytes"),
+    "cut": (grants.encode(SAMPLE)[:-1], "the header says"),
+    "longer": (grants.encode(SAMPLE) + b"\0", "the header says"),
+    "kind": (patched(0, b"\x92"), "does not start with the kind"),
+    "another kind": (patched(0, b"\x93verity-unlock1\0"), "does not start with the kind"),
+    "header_len": (patched(16, u32(160)), "the header says"),
+    "total_len": (patched(20, u32(1)), "the header says"),
+    "party 0": (patched(24, b"\0"), "party 0"),
+    "party 3": (patched(24, b"\3"), "party 3"),
+    "role 8": (patched(25, b"\x08"), "role 8"),
+    "reserved 1": (patched(26, b"\1"), "reserved bytes of the header"),
+    "reserved 2": (patched(164, b"\1"), "reserved bytes of the header"),
+    "flags_used": (patched(28, u32(1)), "flags_used"),
+    "serial 0": (patched(32, bytes(8)), "serial 0"),
+    "serial 2^53": (patched(32, struct.pack("<Q", 2**53)), "serial"),
+    "expires first": (patched(48, bytes(8)), "expire"),
+    "stream empty": (patched(56, bytes(64)), "stream"),
+    "stream upper": (patched(56, b"D"), "stream"),
+    "stream hole": (patched(59, b"\0"), "stream"),
+    "stream full": (patched(56, b"a" * 64), "stream"),
+    "n_code": (patched(152, u32(3)), "its tables need"),
+    "n_code huge": (patched(152, u32(2**32 - 1)), "its tables need"),
+    "code flags 0": (patched(168 + 32, u32(0)), "flags 0"),
+    "code flags 64": (patched(168 + 32, u32(64)), "flags 64"),
+    "code reserved": (patched(168 + 36, u32(1)), "reserved"),
+    "code order": (patched(168, b"\x09"), "not sorted by digest"),
+    "code twice": (patched(168, TWO), "not sorted by digest, or twice"),
+    "elevate bits": (patched(248 + 32, b"\0\x02"), "elevate entry 0"),
+    "elevate nothing": (patched(248 + 32, b"\0\0"), "raises nothing"),
+    "elevate reserved": (patched(248 + 44, u32(1)), "elevate entry 0"),
+    "config relative": (patched(312, b"e"), "config entry 0"),
+    "config kind": (patched(312 + 256, u32(3)), "config entry 0"),
+    "config target": (patched(312 + 296, b"x"), "config entry 0"),
+    "config digest 0": (patched(312 + 264, bytes(32)), "config entry 0"),
+    "config hole": (patched(312 + 2, b"\0"), "config entry 0"),
+    "config full": (patched(312, b"/" + b"a" * 255), "config entry 0"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    data, reason = REFUSED[name]
+    with pytest.raises(ContentError) as caught:
+        grants.parse(data)
+    assert caught.value.code == "bad-grants"
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(SAMPLE, code=SAMPLE.code[::-1]),
+        replace(SAMPLE, stream="x" * 64),
+        replace(SAMPLE, serial=0),
+        replace(
+            SAMPLE,
+            config=(ConfigEntry(path=b"/" + b"a" * 255, kind=ConfigKind.FILE, digest=ONE),),
+        ),
+        replace(
+            SAMPLE,
+            config=(ConfigEntry(path=b"/etc/l", kind=ConfigKind.SYMLINK, target=b"a" * 56),),
+        ),
+    ],
+)
+def test_nothing_is_written_that_would_not_be_read(bad: Grants) -> None:
+    with pytest.raises(ContentError, match="grants: "):
+        grants.encode(bad)
+
+
+@given(st.data())
+def test_a_mutated_blob_is_read_the_same_way_or_refused(data: st.DataObject) -> None:
+    blob = bytearray(grants.encode(SAMPLE))
+    for _ in range(data.draw(st.integers(1, 4))):
+        blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        parsed = grants.parse(bytes(blob))
+    except ContentError:
+        return
+    assert grants.encode(parsed) == bytes(blob)
+
+
+def elf_head(*, kind: int = 3, entry: int = 1, bits: int = 64, data: int = 1) -> bytes:
+    ident = b"\x7fELF" + bytes((2 if bits == 64 else 1, data, 1)) + bytes(9)
+    rest = struct.pack("<HHIQ" if bits == 64 else "<HHII", kind, 62, 1, entry)
+    return (ident + rest).ljust(64 if bits == 64 else 52, b"\0")
+
+
+CODE_RULES = {
+    "PIE program": ("/a", 0o755, elf_head(), Code.EXEC | Code.LIBRARY),
+    "static program": ("/a", 0o755, elf_head(kind=2), Code.EXEC),
+    "32-bit program": ("/a", 0o755, elf_head(kind=2, bits=32), Code.EXEC),
+    "library": ("/a.so", 0o644, elf_head(entry=0), Code.LIBRARY),
+    "program without x": ("/a", 0o644, elf_head(kind=2), Code(0)),
+    "program for the group": ("/a", 0o610, elf_head(kind=2), Code.EXEC),
+    "no entry point": ("/a", 0o755, elf_head(kind=2, entry=0), Code(0)),
+    "object file": ("/a.o", 0o644, elf_head(kind=1, entry=0), Code(0)),
+    "module": ("/m.ko", 0o644, elf_head(kind=1, entry=0), Code.MODULE),
+    "module, compressed": ("/m.ko.xz", 0o644, b"\xfd7zXZ", Code.MODULE),
+    "script": ("/s", 0o755, b"#!/bin/sh\n", Code.SCRIPT),
+    "script without x": ("/s", 0o644, b"#!/bin/sh\n", Code(0)),
+    "text with x": ("/t", 0o755, b"hello", Code(0)),
+    "empty with x": ("/t", 0o755, b"", Code(0)),
+    "big-endian": ("/a", 0o755, elf_head(data=2), Code(0)),
+    "cut header": ("/a", 0o755, elf_head()[:63], Code(0)),
+    "cut 32-bit header": ("/a", 0o755, elf_head(bits=32)[:51], Code(0)),
+    "class 3": ("/a", 0o755, elf_head()[:4] + b"\3" + elf_head()[5:], Code(0)),
+}
+
+
+@pytest.mark.parametrize("name", CODE_RULES)
+def test_code_rules(name: str) -> None:
+    path, mode, head, expected = CODE_RULES[name]
+    entry = Entry(path=path.encode(), mode=0o100000 | mode, uid=0, gid=0, digest=ONE)
+    assert code_flags(entry, head[: elf.HEAD_SIZE]) == expected
+
+
+def capability(revision: int, permitted: int, *, rootid: int | None = None) -> bytes:
+    low, high = permitted & 0xFFFFFFFF, permitted >> 32
+    value = struct.pack("<5I", revision << 24 | 1, low, 0, high, 0)
+    return value if rootid is None else value + u32(rootid)
+
+
+ELEVATIONS = {
+    "set-uid": (0o4755, b"", (0o4000, 1, 0, 0)),
+    "set-gid": (0o2755, b"", (0o2000, 0, 2, 0)),
+    "both": (0o6755, b"", (0o6000, 1, 2, 0)),
+    "mandatory locking": (0o2745, b"", None),
+    "plain": (0o755, b"", None),
+    "set-uid without x": (0o4644, b"", None),
+    "capability": (0o755, capability(2, 1 << 13), (0, 0, 0, 1 << 13)),
+    "capability above 32": (0o755, capability(2, 1 << 38), (0, 0, 0, 1 << 38)),
+    "capability revision 3": (0o755, capability(3, 2, rootid=0), (0, 0, 0, 2)),
+    "empty capability": (0o755, capability(2, 0), None),
+}
+
+
+@pytest.mark.parametrize("name", ELEVATIONS)
+def test_elevate_rules(name: str) -> None:
+    mode, value, expected = ELEVATIONS[name]
+    xattrs = ((b"security.capability", value),) if value else ()
+    entry = Entry(path=b"/a", mode=0o100000 | mode, uid=1, gid=2, digest=ONE, xattrs=xattrs)
+    found = earned([entry], {ONE: elf_head(kind=2)}).elevate
+    if expected is None:
+        assert found == ()
+    else:
+        bits, uid, gid, capabilities = expected
+        assert found == (
+            ElevateEntry(digest=ONE, set_bits=bits, uid=uid, gid=gid, capabilities=capabilities),
+        )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\0", capability(1, 1), capability(3, 1, rootid=1000), capability(2, 1) + b"\0"],
+    ids=["empty", "short", "revision 1", "root id", "too long"],
+)
+def test_capabilities_that_cannot_be_granted(value: bytes) -> None:
+    entry = Entry(
+        path=b"/a b", mode=0o100755, uid=0, gid=0, xattrs=((b"security.capability", value),)
+    )
+    with pytest.raises(ContentError, match=r"/a\\x20b: security.capability") as caught:
+        permitted_capabilities(entry)
+    assert caught.value.code == "bad-capability"
+
+
+def test_equal_contents_share_an_entry() -> None:
+    entries = [
+        Entry(path=b"/data", mode=0o100644, uid=0, gid=0, digest=ONE),
+        Entry(path=b"/lib.ko", mode=0o100644, uid=0, gid=0, digest=ONE),
+        Entry(path=b"/run", mode=0o100755, uid=0, gid=0, digest=ONE),
+        Entry(path=b"/x", mode=0o100644, uid=0, gid=0, digest=TWO),
+    ]
+    found = earned(entries, {ONE: b"#!", TWO: b"text"})
+    assert found.code == (CodeEntry(ONE, Code.MODULE | Code.SCRIPT),)

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chain from a key to grants: one changed field, one right refusal."""
+
+import base64
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from tests.world import (
+    EXPIRES,
+    JUST_VENDOR,
+    OTHER,
+    THIRD,
+    VENDOR,
+    Signer,
+    World,
+    envelope,
+    trusted,
+)
+from verity.formats.grants import Party, Role
+from verity.formats.statement import Kind
+from verity.trust.keys import of_public_key, parse_public_key
+from verity.trust.trusted import TrustedSet
+from verity.trust.verified import (
+    VerifiedGrants,
+    VerifiedManifest,
+    VerifiedStatement,
+    verify_grants,
+    verify_manifest,
+    verify_statement,
+)
+from verity.values.errors import CallerError, ContentError
+
+
+def verified_manifest(world: World) -> VerifiedManifest:
+    return verify_manifest(world.manifest, verify_statement([world.envelope], JUST_VENDOR))
+
+
+def test_the_whole_chain() -> None:
+    world = World()
+    source = verify_statement([world.envelope], JUST_VENDOR)
+    assert set(source.signers) == {"vendor"}
+    assert not source.expired(EXPIRES - 1)
+    assert source.expired(EXPIRES)
+    manifest = verify_manifest(world.manifest, source)
+    found = verify_grants(world.grants, world.grants_signatures, manifest, JUST_VENDOR)
+    assert found.grants.serial == 5
+    assert [entry.path for entry in manifest.entries] == [b"/", b"/tool"]
+
+
+def refused(code: str, envelopes: list[bytes], keys: TrustedSet = JUST_VENDOR) -> ContentError:
+    with pytest.raises(ContentError) as caught:
+        verify_statement(envelopes, keys)
+    assert caught.value.code == code
+    return caught.value
+
+
+def test_foreign_key() -> None:
+    error = refused("bad-signature", [World(signers=(OTHER,)).envelope])
+    assert OTHER.public.key_id in error.message
+
+
+def test_altered_statement() -> None:
+    world = World()
+    forged = world.envelope.replace(
+        base64.b64encode(world.statement),
+        base64.b64encode(world.statement.replace(b'"serial":5', b'"serial":6')),
+    )
+    assert forged != world.envelope
+    refused("bad-signature", [forged])
+
+
+def test_the_signature_is_over_the_payload_type_too() -> None:
+    world = World()
+    other = envelope(world.statement, VENDOR, payload_type="application/json")
+    refused("bad-signature", [other.replace(b"application/json", b"application/vnd.in-toto+json")])
+
+
+def test_key_ids_are_only_hints() -> None:
+    world = World()
+    renamed = world.envelope.replace(VENDOR.public.key_id.encode(), b"some other name")
+    assert verify_statement([renamed], JUST_VENDOR).signers
+
+
+def test_a_malformed_signature_in_front_is_skipped_and_reported() -> None:
+    bad = ({"keyid": "x", "sig": "***"}, {"keyid": "y", "sig": "AAAA"})
+    found = verify_statement([envelope(World().statement, VENDOR, extra=bad)], JUST_VENDOR)
+    assert found.skipped == ("signature 1 of the statement: malformed base64",)
+
+
+TWO_OWNERS = trusted(("alice", VENDOR), ("bob", OTHER), threshold=2)
+
+
+def test_threshold() -> None:
+    refused("bad-signature", [World(signers=(VENDOR,)).envelope], TWO_OWNERS)
+    refused("bad-signature", [World(signers=(VENDOR, VENDOR)).envelope], TWO_OWNERS)
+    assert len(verify_statement([World(signers=(VENDOR, OTHER)).envelope], TWO_OWNERS).signers) == 2
+
+
+def test_one_owner_with_two_keys_counts_once() -> None:
+    keys = trusted(("alice", VENDOR), ("alice", THIRD), ("bob", OTHER), threshold=2)
+    refused("bad-signature", [World(signers=(VENDOR, THIRD)).envelope], keys)
+
+
+def test_role_of_the_kind() -> None:
+    world = World(kind=Kind.EXTENSION)
+    refused("wrong-role", [world.envelope])
+    extension = trusted(("vendor", VENDOR), role=Role.EXTENSION)
+    assert verify_statement([world.envelope], extension).statement.kind is Kind.EXTENSION
+
+
+def test_number_of_statements() -> None:
+    world = World()
+    provenance = envelope(b'{"predicateType":"https://slsa.dev/provenance/v1"}', OTHER)
+    refused("no-statement", [])
+    refused("no-statement", [provenance])
+    refused("no-statement", [world.envelope, world.envelope])
+    assert verify_statement([provenance, world.envelope], JUST_VENDOR)
+
+
+def test_manifest_of_another_commit() -> None:
+    source = verify_statement([World().envelope], JUST_VENDOR)
+    other = World(entries=World().entries[:1])
+    with pytest.raises(ContentError, match="manifest: SHA-256") as caught:
+        verify_manifest(other.manifest, source)
+    assert caught.value.code == "wrong-manifest"
+
+
+def test_a_signed_manifest_that_is_not_canonical_is_refused() -> None:
+    class Sloppy(World):
+        @property
+        def manifest(self) -> bytes:
+            return super().manifest.replace(b"40755", b"040755", 1)
+
+    with pytest.raises(ContentError) as caught:
+        verified_manifest(Sloppy())
+    assert caught.value.code == "bad-manifest"
+
+
+def grants_refused(code: str, world: World, manifest: VerifiedManifest | None = None) -> str:
+    with pytest.raises(ContentError) as caught:
+        verify_grants(
+            world.grants,
+            world.grants_signatures,
+            manifest or verified_manifest(world),
+            JUST_VENDOR,
+        )
+    assert caught.value.code == code
+    return caught.value.message
+
+
+def test_grants_of_another_statement() -> None:
+    other = World(grants_changes={"code": ()})
+    grants_refused("wrong-grants", other, verified_manifest(World()))
+
+
+def test_grants_signed_by_nobody_or_a_foreign_key() -> None:
+    grants_refused("bad-signature", World(grants_signers=()))
+    grants_refused("bad-signature", World(grants_signers=(OTHER,)))
+
+
+def test_grants_with_a_signature_outside_the_template() -> None:
+    class Padded(World):
+        @property
+        def grants_signatures(self) -> list[bytes]:
+            return [signature + b"\0" for signature in super().grants_signatures]
+
+    assert "template" in grants_refused("bad-signature", Padded())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("party", Party.USER),
+        ("role", Role.ETC),
+        ("stream", "other"),
+        ("serial", 6),
+        ("issued", 1),
+        ("expires", EXPIRES + 1),
+        ("manifest_sha256", bytes(32)),
+    ],
+)
+def test_grants_that_disagree_with_the_statement(field: str, value: object) -> None:
+    message = grants_refused("wrong-grants", World(grants_changes={field: value}))
+    assert field.removesuffix("_sha256") in message
+
+
+@pytest.mark.parametrize("kind", [VerifiedStatement, VerifiedManifest, VerifiedGrants])
+def test_verified_types_are_not_made_by_hand(kind: type) -> None:
+    fields = dict.fromkeys(kind.__dataclass_fields__)
+    assert "proof" in fields
+    with pytest.raises(TypeError, match="made by verifying"):
+        kind(**fields)
+
+
+def test_a_verified_thing_cannot_be_changed_into_another() -> None:
+    source = verify_statement([World().envelope], JUST_VENDOR)
+    with pytest.raises(AttributeError):
+        source.payload = b""  # type: ignore[misc]  # frozen is what is tested
+    with pytest.raises((TypeError, ValueError), match="proof"):
+        replace(source, skipped=())
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 2])
+def test_a_threshold_that_cannot_be_met(threshold: int) -> None:
+    with pytest.raises(CallerError, match="threshold"):
+        trusted(("alice", VENDOR), ("alice", OTHER), threshold=threshold)
+
+
+def test_no_keys_is_never_everything() -> None:
+    with pytest.raises(CallerError, match="0 owners"):
+        TrustedSet.of_keys([], party=Party.VENDOR, role=Role.OS)
+
+
+def test_the_same_key_twice_is_one_owner() -> None:
+    with pytest.raises(CallerError):
+        TrustedSet.of_keys(
+            [VENDOR.public, VENDOR.public], party=Party.VENDOR, role=Role.OS, threshold=2
+        )
+
+
+def test_other_algorithms_are_read_but_do_not_count() -> None:
+    key = of_public_key(ed25519.Ed25519PrivateKey.generate().public_key(), label="x")
+    assert not key.verifies(signature=b"x" * 64, data=b"")
+    with pytest.raises(ContentError, match="ecdsa-p256"):
+        TrustedSet.of_keys([key], party=Party.VENDOR, role=Role.OS)
+
+
+def test_public_key_files() -> None:
+    signer = Signer(99)
+    assert parse_public_key(signer.public.pem.encode(), label="x") == signer.public
+    for data, reason in {
+        b"": "not a public key",
+        b"-----BEGIN PRIVATE KEY-----": "a private key",
+        b"x" * 100_000: "100000 bytes",
+    }.items():
+        with pytest.raises(ContentError, match=reason):
+            parse_public_key(data, label="x")
+    p384 = ec.derive_private_key(5, ec.SECP384R1()).public_key()
+    with pytest.raises(ContentError, match="neither"):
+        of_public_key(p384, label="x")
