@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Preloaded by test_kernel_abi.py: says what the fs-verity ioctls were given and answers as a
+ * file system with fs-verity does, or with the errno in SHIM_ERRNO.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/fs.h>
+#include <linux/fsverity.h>
+
+#define TREE 150000u
+
+static void hex(uint64_t at, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		printf("%02x", ((const uint8_t *)(uintptr_t)at)[i]);
+	printf(" ");
+}
+
+static int enable(const struct fsverity_enable_arg *a)
+{
+	printf("enable %u %u %u %u %u ", a->version, a->hash_algorithm, a->block_size,
+	       a->salt_size, a->sig_size);
+	hex(a->salt_ptr, a->salt_size);
+	hex(a->sig_ptr, a->sig_size);
+	for (int i = 0; i < 11; i++)
+		if (a->__reserved2[i])
+			printf("reserved ");
+	printf("%u\n", a->__reserved1);
+	return 0;
+}
+
+static int measure(struct fsverity_digest *d)
+{
+	printf("measure %u\n", d->digest_size);
+	d->digest_algorithm = FS_VERITY_HASH_ALG_SHA256;
+	d->digest_size = 32;
+	for (int i = 0; i < 32; i++)
+		d->digest[i] = (uint8_t)i;
+	return 0;
+}
+
+static int metadata(const struct fsverity_read_metadata_arg *a)
+{
+	uint64_t n = a->offset < TREE ? TREE - a->offset : 0;
+
+	if (n > a->length)
+		n = a->length;
+	printf("metadata %llu %llu %llu %llu\n", (unsigned long long)a->metadata_type,
+	       (unsigned long long)a->offset, (unsigned long long)a->length,
+	       (unsigned long long)a->__reserved);
+	for (uint64_t i = 0; i < n; i++)
+		((uint8_t *)(uintptr_t)a->buf_ptr)[i] = (uint8_t)((a->offset + i) % 251);
+	return (int)n;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+	void *arg;
+	const char *refuse = getenv("SHIM_ERRNO");
+	int result;
+
+	va_start(list, request);
+	arg = va_arg(list, void *);
+	va_end(list);
+	if (request != FS_IOC_ENABLE_VERITY && request != FS_IOC_MEASURE_VERITY &&
+	    request != FS_IOC_READ_VERITY_METADATA && request != FS_IOC_GETFLAGS)
+		return (int)syscall(SYS_ioctl, fd, request, arg);
+	if (refuse) {
+		errno = atoi(refuse);
+		return -1;
+	}
+	if (request == FS_IOC_ENABLE_VERITY)
+		result = enable(arg);
+	else if (request == FS_IOC_MEASURE_VERITY)
+		result = measure(arg);
+	else if (request == FS_IOC_READ_VERITY_METADATA)
+		result = metadata(arg);
+	else
+		result = (*(int *)arg = FS_VERITY_FL | FS_APPEND_FL, 0);
+	fflush(stdout);
+	return result;
+}
