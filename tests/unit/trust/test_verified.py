@@ -3,6 +3,7 @@
 
 import base64
 from dataclasses import replace
+from inspect import signature
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -116,7 +117,7 @@ def test_number_of_statements() -> None:
     refused("no-statement", [])
     refused("no-statement", [provenance])
     refused("no-statement", [world.envelope, world.envelope])
-    assert verify_statement([provenance, world.envelope], JUST_VENDOR)
+    assert verify_statement([provenance, world.envelope], JUST_VENDOR).statement.serial == 5
 
 
 def test_manifest_of_another_commit() -> None:
@@ -188,7 +189,7 @@ def test_grants_that_disagree_with_the_statement(field: str, value: object) -> N
 
 @pytest.mark.parametrize("kind", [VerifiedStatement, VerifiedManifest, VerifiedGrants])
 def test_verified_types_are_not_made_by_hand(kind: type) -> None:
-    fields = dict.fromkeys(kind.__dataclass_fields__)
+    fields = dict.fromkeys(signature(kind).parameters)
     assert "proof" in fields
     with pytest.raises(TypeError, match="made by verifying"):
         kind(**fields)
@@ -199,7 +200,7 @@ def test_a_verified_thing_cannot_be_changed_into_another() -> None:
     with pytest.raises(AttributeError):
         source.payload = b""  # type: ignore[misc]  # frozen is what is tested
     with pytest.raises((TypeError, ValueError), match="proof"):
-        replace(source, skipped=())
+        replace(source, skipped=())  # type: ignore[call-arg]  # that is what is tested
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 2])

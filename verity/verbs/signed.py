@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A signed commit, as every verb takes it: verified from its raw bytes, in order, or refused.
+
+The steps are separate functions, so that ``commit verify`` can go on after a failure and report
+everything, while ``load`` stops at the first. No contents are read here.
+"""
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+
+from verity.formats import dump
+from verity.formats.commit import DetachedMetadata
+from verity.ports.ostree_repo import Repository
+from verity.trust.trusted import TrustedSet
+from verity.trust.verified import (
+    VerifiedGrants,
+    VerifiedManifest,
+    VerifiedStatement,
+    verify_grants,
+    verify_manifest,
+    verify_statement,
+)
+from verity.values.errors import ContentError
+
+STATEMENT = "verity.statement"
+MANIFEST = "verity.manifest"
+GRANTS = "verity.grants"
+GRANTS_SIGNATURES = "verity.grants.p7s"
+GPG_SIGNATURES = "ostree.gpgsigs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedCommit:
+    """A commit whose statement, manifest and grants are verified and belong together."""
+
+    checksum: str
+    statement: VerifiedStatement
+    manifest: VerifiedManifest
+    grants: VerifiedGrants
+
+
+def load(repository: Repository, revision: str, trusted: TrustedSet) -> SignedCommit:
+    """Verify a commit's signed documents, from the commit object upwards.
+
+    1. The commit object is what its name says.
+    2. The statement is signed by enough trusted owners.
+    3. It names this commit.
+    4. The manifest is the one that it names, and canonical; so is the boot list.
+    5. The grants are the ones that it names, and signed for the kernel.
+    """
+    # 1. The commit object.
+    checksum = repository.resolve(revision)
+    repository.read_commit(checksum)
+    detached = repository.read_detached(checksum)
+    # 2. Signatures.
+    statement = verify_statement(envelopes(detached, checksum), trusted)
+    # 3. This commit.
+    check_commit(statement, checksum)
+    # 4. Manifest and boot list.
+    manifest = verify_manifest(manifest_bytes(detached, checksum), statement)
+    check_boot_list(manifest)
+    # 5. Grants.
+    grants = verify_grants(
+        grants_bytes(detached, checksum), grants_signatures(detached), manifest, trusted
+    )
+    return SignedCommit(checksum=checksum, statement=statement, manifest=manifest, grants=grants)
+
+
+def check_commit(statement: VerifiedStatement, checksum: str) -> None:
+    """Refuse a statement about another commit (``wrong-commit``)."""
+    named = statement.statement.subjects["commit"].hex()
+    if named != checksum:
+        raise ContentError(
+            "wrong-commit",
+            f"statement: it is about commit {named}, this is {checksum}",
+            hint="detached metadata of another commit was put beside this one",
+        )
+
+
+def check_boot_list(manifest: VerifiedManifest) -> None:
+    """Refuse a manifest whose boot list isn't the signed one (``wrong-boot``)."""
+    found = hashlib.sha256(dump.boot_list(manifest.entries)).hexdigest()
+    named = manifest.source.statement.subjects["boot"].hex()
+    if found != named:
+        raise ContentError(
+            "wrong-boot", f"boot list: SHA-256 {found}, the signed statement names {named}"
+        )
+
+
+def envelopes(detached: DetachedMetadata, checksum: str) -> list[bytes]:
+    """The DSSE envelopes of a commit; ``not-signed`` without any."""
+    found = detached.get(STATEMENT)
+    if found is None:
+        raise ContentError(
+            "not-signed",
+            f"commit {checksum}: no verity statement in its detached metadata",
+            hint="`verity commit sign` makes one; a pull brings it along, a copied ref doesn't",
+        )
+    return _byte_arrays(STATEMENT, found)
+
+
+def manifest_bytes(detached: DetachedMetadata, checksum: str) -> bytes:
+    """The inflated manifest: its size is stated first and is a bound."""
+    packed = _bytes(MANIFEST, detached.get(MANIFEST), checksum)
+    size = int.from_bytes(packed[:8], "little")
+    if len(packed) < 8 or size > dump.MAX_SIZE:
+        raise ContentError(
+            "bad-manifest", f"manifest: {size} bytes stated, at most {dump.MAX_SIZE} are allowed"
+        )
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(packed[8:], size + 1)
+    except zlib.error as error:
+        raise ContentError("bad-manifest", "manifest: its zlib stream is damaged") from error
+    if len(data) != size or not inflater.eof or inflater.unused_data:
+        raise ContentError(
+            "bad-manifest", f"manifest: {size} bytes stated, the zlib stream holds another number"
+        )
+    return data
+
+
+def pack_manifest(data: bytes) -> bytes:
+    """The inverse of ``manifest_bytes``."""
+    return len(data).to_bytes(8, "little") + zlib.compress(data, 6)
+
+
+def grants_bytes(detached: DetachedMetadata, checksum: str) -> bytes:
+    """The grants blob of a commit."""
+    return _bytes(GRANTS, detached.get(GRANTS), checksum)
+
+
+def grants_signatures(detached: DetachedMetadata) -> list[bytes]:
+    """The PKCS#7 signatures over the grants; none is an empty list."""
+    found = detached.get(GRANTS_SIGNATURES)
+    return [] if found is None else _byte_arrays(GRANTS_SIGNATURES, found)
+
+
+def _bytes(name: str, found: object, checksum: str) -> bytes:
+    if found is None:
+        raise ContentError("not-signed", f"commit {checksum}: no {name} in its detached metadata")
+    value = getattr(found, "value", None)
+    if not isinstance(value, bytes):
+        raise ContentError("bad-detached-metadata", f"{name}: not of the type ay")
+    return value
+
+
+def _byte_arrays(name: str, found: object) -> list[bytes]:
+    value = getattr(found, "value", None)
+    if not isinstance(value, (list, tuple)) or not all(isinstance(i, bytes) for i in value):
+        raise ContentError("bad-detached-metadata", f"{name}: not of the type aay")
+    return list(value)
