@@ -2,9 +2,11 @@
 /*
  * The gate. So far one program: the status that anyone can `cat`.
  *
- * verity_status is a BPF iterator, to be pinned as /sys/fs/bpf/verity/status (chmod 0444: a
- * pin is born 0600). Reading it gives out no map and no program. It decides nothing and
- * denies nothing yet: no LSM hook is attached, and its state says so.
+ * verity_status is a BPF iterator, to be pinned as /sys/fs/bpf/verity/status. Reading it gives
+ * out no map and no program. A pin is born 0600, and systemd mounts /sys/fs/bpf with mode 0700:
+ * the loader has to open both for others than root to read it.
+ *
+ * It decides nothing and denies nothing yet: no LSM hook is attached, and its state says so.
  *
  * The output is `key value` lines; readers must ignore keys that they don't know.
  */

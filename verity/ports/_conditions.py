@@ -69,7 +69,7 @@ def shown(label: str) -> str:
 _NO_FILESYSTEM = Condition(
     HostError,
     "no-verity-filesystem",
-    "its file system, or this kernel, has no fs-verity",
+    "it is no regular file, or its file system or this kernel has no fs-verity",
     "ext4, f2fs and btrfs have it where the kernel is built with CONFIG_FS_VERITY;"
     " tmpfs, overlayfs, xfs, squashfs and vfat do not",
 )
