@@ -67,7 +67,8 @@ def build_image(wheel_path: Path | None = None) -> Image:
     if not layer.is_dir():
         _check_host()
     if cache.entry(layer, lambda partial: _build_layer(base / "tree", wanted, partial)):
-        _prune_layers(keep=layer)
+        os.utime(layer)
+        _prune_layers(layer.parent, keep=_KEEP_LAYERS)
     os.utime(layer)
     return Image(
         path=layer,
@@ -77,6 +78,31 @@ def build_image(wheel_path: Path | None = None) -> Image:
         initramfs=layer / "initramfs",
         kernel_release=kernel_release(layer / "tree"),
     )
+
+
+def prune(*, everything: bool = False) -> list[str]:
+    """Removes other recipes' images, all but the newest layers, and what killed runs left.
+
+    With `everything`, all that no running machine uses. Returns what was removed.
+    """
+    root = cache.cache_root()
+    before = _entries(root)
+    current = root / "images" / _key(_TREE_CODE, recipe.mirror())
+    with cache.locked(root / "prune.lock"):
+        for work in (root / "work").glob("*/"):
+            cache.remove_if_unused(work)
+        if (root / "images").is_dir():
+            _prune_recipes(keep=current, everything=everything)
+        if current.is_dir():
+            _prune_layers(current / "layers", keep=0 if everything else _KEEP_LAYERS)
+        if everything and (root / "dependencies").is_dir():
+            cache.remove_tree(root / "dependencies")
+    return sorted(str(path) for path in before - _entries(root))
+
+
+def _entries(root: Path) -> set[Path]:
+    patterns = ("work/*/", "images/*/", "images/*/layers/*/", "dependencies/*/")
+    return {path for pattern in patterns for path in root.glob(pattern)}
 
 
 def _key(code: tuple[str, ...], content: str) -> str:
@@ -115,17 +141,16 @@ def _check_host() -> None:
         raise VmToolMissing("building the image needs root: the tree holds files of several owners")
 
 
-def _prune_recipes(*, keep: Path) -> None:
-    for other in keep.parent.iterdir():
-        if other.is_dir() and other != keep and not cache.is_partial(other):
+def _prune_recipes(*, keep: Path, everything: bool = False) -> None:
+    for other in keep.parent.glob("*/"):
+        if (other != keep or everything) and not cache.is_partial(other):
             gone = [cache.remove_if_unused(layer) for layer in (other / "layers").glob("*/")]
             if all(gone):
                 cache.remove_tree(other)
 
 
-def _prune_layers(*, keep: Path) -> None:
-    others = [path for path in keep.parent.glob("*/") if path != keep]
-    layers = [path for path in others if not cache.is_partial(path)]
-    layers.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for layer in layers[_KEEP_LAYERS - 1 :]:
+def _prune_layers(layers: Path, *, keep: int) -> None:
+    whole = [path for path in layers.glob("*/") if not cache.is_partial(path)]
+    whole.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for layer in whole[keep:]:
         cache.remove_if_unused(layer)

@@ -16,14 +16,13 @@ from pathlib import Path
 from .errors import VmError
 
 _INIT = Path(__file__).with_name("init.sh")
-# What both kinds need before the root is mounted, and what the bare kind can't do without.
+# What is needed to mount the root disk; all others come from there when the kernel asks for them.
 # ext4 asks for crc32c by name, which modules.dep does not tell.
-_MODULES = "virtio_blk crc32c_generic ext4 9p 9pnet_virtio virtio-rng overlay loop".split()
+_MODULES = "virtio_blk crc32c_generic ext4".split()
 _DIRECTORIES = (
     "bin sbin usr/bin usr/sbin lib64 lib/x86_64-linux-gnu dev proc sys run tmp sysroot modules etc"
     " root"
 )
-# Modules beyond those come from the root disk, for the kernel's own requests too.
 _MODPROBE = '#!/bin/sh\nexec /bin/busybox chroot /sysroot /sbin/modprobe "$@"\n'
 
 
