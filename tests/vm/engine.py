@@ -26,6 +26,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 _START_TIMEOUT_S = 30.0
 _STATE_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 30.0
+_CALM_S = 2.0
 _UNLIMITED_BYTES_PER_S = 1 << 40
 
 
@@ -88,6 +89,14 @@ class Engine:
                 # The status says "degraded" after a failed unit; that is the caller's to judge.
                 waiting = process.start(self.agent, ["systemctl", "is-system-running", "--wait"])
                 waiting.wait(timeout_s=max(1.0, deadline - time.monotonic()))
+
+    def calm_down(self) -> None:
+        """Waits until a booted machine has little left to do: each restore would repeat that."""
+        with self.explained("waiting for an idle machine"):
+            if self.hardware.kind == "system":
+                self._command(["udevadm", "settle"])
+            self._command(["sync"])
+            time.sleep(_CALM_S)
 
     def settle(self, *, reseed: bool) -> None:
         """After a restore: the agent in step, the clock right, fresh random numbers if asked."""

@@ -13,8 +13,9 @@ from .errors import AgentError, OutputTruncated, VmTimeout
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOT_STARTED = 127
-_FIRST_PAUSE_S = 0.003
-_LAST_PAUSE_S = 0.1
+# Each question costs the guest a line in its journal, so they thin out quickly.
+_FIRST_PAUSE_S = 0.01
+_LAST_PAUSE_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class GuestProcess:
             if done is not None:
                 return done
             time.sleep(pause)
-            pause = min(pause * 1.5, _LAST_PAUSE_S)
+            pause = min(pause * 1.6, _LAST_PAUSE_S)
 
     def kill(self) -> None:
         """SIGKILL for the process itself, not for what it started."""

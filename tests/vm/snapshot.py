@@ -60,6 +60,7 @@ def _make(image: Image, hardware: Hardware, partial: Path, timeout_s: float) -> 
     engine = Engine(hardware, files, owned=None)
     try:
         engine.wait_for_agent(timeout_s=timeout_s)
+        engine.calm_down()
         engine.save_state(partial / "state")
     finally:
         engine.quit()

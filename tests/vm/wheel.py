@@ -69,18 +69,21 @@ def install(wheel: Wheel, tree: Path) -> None:
     site = tree / _SITE
     if wheel.requirements:
         dependencies = _dependencies(wheel.requirements, python_version(tree))
-        _run(["cp", "-a", f"{dependencies}/.", str(site)])
+        # Never through a hard link into the base tree, here and below.
+        _run(["cp", "-a", "--remove-destination", f"{dependencies}/.", str(site)])
     with zipfile.ZipFile(wheel.path) as archive:
         for member in archive.infolist():
             target = tree / _destination(PurePosixPath(member.filename))
             if member.is_dir():
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
             target.write_bytes(archive.read(member))
             target.chmod(0o755 if member.external_attr >> 16 & 0o111 else 0o644)
     for name, point in wheel.scripts:
         module, _, function = point.partition(":")
         script = tree / "usr/bin" / name
+        script.unlink(missing_ok=True)
         script.write_text(_SCRIPT.format(module=module.strip(), function=function.strip()))
         script.chmod(0o755)
     # By content, not by time stamp: git, OSTree and wheels all change those. Without this the
