@@ -8,6 +8,7 @@ they are exact: ``path`` as text if they are UTF-8, else ``path_base64``.
 
 import base64
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -118,3 +119,27 @@ def report(result: Report, *, as_json: bool, good: Callable[[], str]) -> int:
             + (f" ({counts})" if counts else "")
         )
     return result.exit_status
+
+
+class Progress:
+    """A progress bar on stderr, only where that is a terminal."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*exc)
+
+    def update(self, done: int, total: int) -> None:
+        """Say how many of how many are done."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = click.progressbar(length=total, label=self._unit, file=sys.stderr)
+            self._bar.__enter__()
+        self._bar.update(done - self._bar.pos)

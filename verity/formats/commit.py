@@ -1,227 +1,242 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OSTree's objects, bytes <-> values: commit, dirtree, dirmeta, file headers, detached metadata.
+"""OSTree's commit and dirtree objects: bytes to values and back.
 
-Parsing is strict (``gvariant``) and adds OSTree's own rules: sizes of checksums, names without
-slashes, sorted lists. A commit's bytes are never re-serialised to verify them: the order of its
-metadata matters for its name. Layouts: ostree-core.h of libostree, "OSTREE_*_GVARIANT_FORMAT".
+Layouts: commit ``(a{sv}aya(say)sstayay)``, its time big-endian; dirtree ``(a(say)a(sayay))``.
+The metadata of files is in ``verity.formats.ostree_file``, dictionaries are in
+``verity.formats.commitmeta``.
 
-Integers that OSTree stores big-endian inside of GVariants are swapped here and nowhere else.
+Rules:
+
+* A commit is never re-serialised to sign or verify it: its raw bytes are what counts. ``encode``
+  gives the same bytes for every commit that ``parse`` takes, and tests hold it to that.
+* Checksums are 64 lower-case hex digits here, 32 bytes on the wire.
+* Names are bytes, sorted as strcmp does, unique among files and directories together; not
+  empty, ``.`` or ``..``, without ``/``. OSTree stores them as text: a name that is not UTF-8 is
+  refused in both directions, as stock ostree refuses to commit it.
+* Objects are not looked up here: whether a checksum names anything is the repository's business.
 """
 
 import hashlib
-from collections.abc import Sequence
+import re
+import struct
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import cast
 
 from verity.formats import gvariant
-from verity.formats.gvariant import Variant
+from verity.formats.commitmeta import DetachedMetadata, Metadata
+from verity.formats.ostree_file import swap64
 from verity.values.errors import ContentError
 
-COMMIT = "(a{sv}aya(say)sstayay)"
-DIRTREE = "(a(say)a(sayay))"
-DIRMETA = "(uuua(ayay))"
-FILE_HEADER = "(uuuusa(ayay))"
-FILEZ_HEADER = "(tuuuusa(ayay))"
-DETACHED = "a{sv}"
+__all__ = ["Commit", "DetachedMetadata", "DirTree", "Metadata", "checksum_of", "is_checksum"]
 
-Xattrs = tuple[tuple[bytes, bytes], ...]
+_COMMIT = "(a{s*}aya(say)sstayay)"
+_DIRTREE = "(a(say)a(sayay))"
+_CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SIZE = 32
+_WIDTHS = {1: "B", 2: "H", 4: "I"}
+
+Files = tuple[tuple[bytes, str], ...]
+Dirs = tuple[tuple[bytes, str, str], ...]
+
+
+def is_checksum(text: str) -> bool:
+    """Whether this is how a checksum is written: 64 lower-case hex digits."""
+    return _CHECKSUM.fullmatch(text) is not None
+
+
+def checksum_of(data: bytes) -> str:
+    """The checksum, and so the name, of a commit, dirtree or dirmeta object."""
+    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """A commit. ``timestamp`` is seconds since 1970; checksums are 64 hex digits."""
+    """A commit object. ``timestamp`` is in seconds since 1970; ``related`` is always empty."""
 
-    metadata: tuple[tuple[str, Variant], ...]
+    metadata: Metadata
     parent: str | None
     subject: str
     body: str
     timestamp: int
-    root_tree: str
-    root_meta: str
+    root_dirtree: str
+    root_dirmeta: str
+    related: tuple[tuple[str, bytes], ...] = ()
+
+    @classmethod
+    def parse(cls, data: bytes, *, label: str) -> "Commit":
+        """Read a commit object."""
+        value = gvariant.decode(_COMMIT, data, label=label)
+        metadata, parent, related, subject, body, time, dirtree, dirmeta = cast(
+            "tuple[tuple[tuple[str, bytes], ...], bytes, tuple[tuple[str, bytes], ...],"
+            " str, str, int, bytes, bytes]",
+            value,
+        )
+        return cls(
+            metadata=Metadata(metadata, f"{label}, metadata"),
+            parent=_checksum(parent, "parent", label) if parent else None,
+            related=related,
+            subject=subject,
+            body=body,
+            timestamp=swap64(time),
+            root_dirtree=_checksum(dirtree, "root dirtree", label),
+            root_dirmeta=_checksum(dirmeta, "root dirmeta", label),
+        )
+
+    def encode(self) -> bytes:
+        """The bytes of the object."""
+        return gvariant.encode(
+            _COMMIT,
+            (
+                self.metadata.entries,
+                bytes.fromhex(self.parent or ""),
+                self.related,
+                self.subject,
+                self.body,
+                swap64(self.timestamp),
+                bytes.fromhex(self.root_dirtree),
+                bytes.fromhex(self.root_dirmeta),
+            ),
+        )
+
+    @property
+    def content_checksum(self) -> str:
+        """What `ostree show` calls ContentChecksum: the same for the same tree."""
+        return checksum_of(bytes.fromhex(self.root_dirtree + self.root_dirmeta))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirTree:
-    """A directory: (name, content checksum) and (name, dirtree checksum, dirmeta checksum)."""
+    """A directory: names of files with a checksum each, of directories with two."""
 
-    files: tuple[tuple[bytes, str], ...]
-    directories: tuple[tuple[bytes, str, str], ...]
+    files: Files = ()
+    dirs: Dirs = ()
 
+    @classmethod
+    def parse(cls, data: bytes, *, label: str) -> "DirTree":
+        """Read a dirtree object."""
+        files, dirs = _scan(data) or _decode(data, label)
+        names: set[bytes] = set()
+        for kind in (files, dirs):
+            previous = b""
+            for name, *_ in kind:
+                if name <= previous:
+                    if not name:
+                        raise _bad(label, "an empty name")
+                    raise _bad(label, f"the name {name!r:.80} is there twice or out of order")
+                if b"/" in name or name in (b".", b".."):
+                    raise _bad(label, f"{name!r:.80} is no name")
+                previous = name
+                names.add(name)
+        if len(names) != len(files) + len(dirs):
+            raise _bad(label, "a name is there as a file and as a directory")
+        return cls(files=files, dirs=dirs)
 
-@dataclass(frozen=True, kw_only=True)
-class Metadata:
-    """Owner, whole st_mode and xattrs (sorted by name) of a file or directory."""
-
-    uid: int
-    gid: int
-    mode: int
-    xattrs: Xattrs
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileHeader:
-    """What a content checksum covers besides the contents; ``target`` is of a symlink."""
-
-    metadata: Metadata
-    target: bytes = b""
-
-    def framed(self) -> bytes:
-        """The header as it is hashed: big-endian length, four zero bytes, GVariant."""
-        meta = self.metadata
-        body = gvariant.encode(
-            FILE_HEADER,
+    def encode(self) -> bytes:
+        """The bytes of the object."""
+        return gvariant.encode(
+            _DIRTREE,
             (
-                _swap(meta.uid),
-                _swap(meta.gid),
-                _swap(meta.mode),
-                0,
-                _text(self.target),
-                _xattrs_out(meta.xattrs),
+                [(_text(name), bytes.fromhex(one)) for name, one in self.files],
+                [
+                    (_text(name), bytes.fromhex(tree), bytes.fromhex(meta))
+                    for name, tree, meta in self.dirs
+                ],
             ),
         )
-        return len(body).to_bytes(4, "big") + bytes(4) + body
 
 
-def parse_commit(data: bytes, *, what: str) -> Commit:
-    """Read a ``.commit`` object."""
-    metadata, parent, related, subject, body, timestamp, tree, meta = gvariant.decode(
-        COMMIT, data, what=what
+def _decode(data: bytes, label: str) -> tuple[Files, Dirs]:
+    """Read a dirtree with the general codec."""
+    value = gvariant.decode(_DIRTREE, data, label=label)
+    files, dirs = cast(
+        "tuple[tuple[tuple[str, bytes], ...], tuple[tuple[str, bytes, bytes], ...]]", value
     )
-    if related:
-        _refuse(what, "related objects, which no ostree writes")
-    return Commit(
-        metadata=metadata,
-        parent=_checksum(parent, what) if parent else None,
-        subject=subject,
-        body=body,
-        timestamp=int.from_bytes(timestamp.to_bytes(8, "little"), "big"),
-        root_tree=_checksum(tree, what),
-        root_meta=_checksum(meta, what),
-    )
-
-
-def parse_dirtree(data: bytes, *, what: str) -> DirTree:
-    """Read a ``.dirtree`` object."""
-    files, directories = gvariant.decode(DIRTREE, data, what=what)
-    for items in (files, directories):
-        names = [item[0].encode() for item in items]
-        for name in names:
-            if name in (b"", b".", b"..") or b"/" in name:
-                _refuse(what, f"{name!r} is no name of a file")
-        if any(one >= other for one, other in zip(names, names[1:], strict=False)):
-            _refuse(what, "its names are not sorted, or one stands there twice")
-    if {item[0] for item in files} & {item[0] for item in directories}:
-        _refuse(what, "a name stands there both as a file and as a directory")
-    return DirTree(
-        files=tuple((name.encode(), _checksum(csum, what)) for name, csum in files),
-        directories=tuple(
-            (name.encode(), _checksum(tree, what), _checksum(meta, what))
-            for name, tree, meta in directories
+    return (
+        tuple((name.encode(), _checksum(one, name, label)) for name, one in files),
+        tuple(
+            (name.encode(), _checksum(tree, name, label), _checksum(meta, name, label))
+            for name, tree, meta in dirs
         ),
     )
 
 
-def parse_dirmeta(data: bytes, *, what: str) -> Metadata:
-    """Read a ``.dirmeta`` object, or the ``user.ostreemeta`` xattr, which has its form."""
-    uid, gid, mode, xattrs = gvariant.decode(DIRMETA, data, what=what)
-    return Metadata(
-        uid=_swap(uid), gid=_swap(gid), mode=_swap(mode), xattrs=_xattrs_in(xattrs, what)
-    )
+def _scan(data: bytes) -> tuple[Files, Dirs] | None:
+    """Read a dirtree of the usual shape, several times quicker; None if it is not of it.
+
+    It must not take anything that ``_decode`` would refuse.
+    """
+    size = len(data)
+    width = 1 if size <= 0xFF else 2 if size <= 0xFFFF else 4
+    if size < width or size > gvariant.MAX_SIZE:
+        return None
+    middle = int.from_bytes(data[size - width :], "little")
+    # The outer offset must be as narrow as it could be.
+    if middle > size - width or (width > 1 and size - width + width // 2 < 1 << (4 * width)):
+        return None
+    files = _scan_array(data, 0, middle, 1)
+    dirs = _scan_array(data, middle, size - width, 2)
+    if files is None or dirs is None:
+        return None
+    return cast("Files", files), cast("Dirs", dirs)
 
 
-def parse_filez_header(data: bytes, *, what: str) -> tuple[int, FileHeader]:
-    """Read the header of a ``.filez`` object: size of the contents in bytes, and the header."""
-    size, uid, gid, mode, _, target, xattrs = gvariant.decode(FILEZ_HEADER, data, what=what)
-    metadata = Metadata(
-        uid=_swap(uid), gid=_swap(gid), mode=_swap(mode), xattrs=_xattrs_in(xattrs, what)
-    )
-    size = int.from_bytes(size.to_bytes(8, "little"), "big")
-    return size, FileHeader(metadata=metadata, target=target.encode())
+def _scan_array(
+    data: bytes, start: int, end: int, checksums: int
+) -> tuple[tuple[bytes | str, ...], ...] | None:
+    """An array of a short name and so many checksums: elements of at most 255 bytes."""
+    total = end - start
+    if not total:
+        return ()
+    width = 1 if total <= 0xFF else 2 if total <= 0xFFFF else 4
+    body = int.from_bytes(data[end - width : end], "little")
+    count, rest = divmod(total - body, width)
+    if body > total - width or rest or count > gvariant.MAX_ITEMS // 2:
+        return None
+    if width > 1 and body + count * (width // 2) < 1 << (4 * width):
+        return None
+    tail = checksums * _SIZE
+    found = []
+    at = start
+    for offset in struct.unpack_from(f"<{count}{_WIDTHS[width]}", data, start + body):
+        stop = start + offset
+        cut = stop - checksums - tail  # where the name with its NUL ends
+        if not (at < cut and stop <= start + body and stop - at <= 0xFF):
+            return None
+        if data[stop - 1] != cut - at or (checksums == 2 and data[stop - 2] != cut - at + _SIZE):
+            return None
+        name = data[at : cut - 1]
+        if data[cut - 1] or 0 in name or not _is_text(name):
+            return None
+        sums = data[cut : cut + tail].hex()
+        found.append((name, sums) if checksums == 1 else (name, sums[:64], sums[64:]))
+        at = stop
+    return tuple(found)
 
 
-def checksum_of(data: bytes) -> str:
-    """The name of a commit, dirtree or dirmeta object."""
-    return hashlib.sha256(data).hexdigest()
-
-
-@dataclass(frozen=True)
-class DetachedMetadata:
-    """A ``.commitmeta``: entries in their order. ``raw`` are its bytes, None if there is none."""
-
-    entries: tuple[tuple[str, Variant], ...]
-    raw: bytes | None = None
-
-    @classmethod
-    def parse(cls, data: bytes | None, *, what: str) -> "DetachedMetadata":
-        """Read it; None stands for a commit without detached metadata."""
-        if data is None:
-            return cls(())
-        entries = gvariant.decode(DETACHED, data, what=what)
-        names = [name for name, _ in entries]
-        if len(set(names)) != len(names):
-            _refuse(what, "a key stands there twice")
-        return cls(entries, data)
-
-    def encode(self) -> bytes:
-        """Its bytes."""
-        return gvariant.encode(DETACHED, self.entries)
-
-    def get(self, key: str) -> Variant | None:
-        """The value of a key."""
-        return next((value for name, value in self.entries if name == key), None)
-
-    def with_value(self, key: str, value: Variant) -> "DetachedMetadata":
-        """A copy in which ``key`` has this value, in its old place or at the end."""
-        if self.get(key) is None:
-            return DetachedMetadata((*self.entries, (key, value)))
-        return DetachedMetadata(
-            tuple((name, value if name == key else old) for name, old in self.entries)
-        )
-
-    def with_appended(self, key: str, signature: str, item: Any) -> "DetachedMetadata":
-        """A copy in which the array under ``key`` has one more item."""
-        old = self.get(key)
-        if old is not None and old.signature != signature:
-            raise ContentError(
-                "bad-detached-metadata",
-                f"{key}: of the type {old.signature}, expected {signature}",
-            )
-        items: Sequence[Any] = () if old is None else old.value
-        return self.with_value(key, Variant(signature, (*items, item)))
-
-
-def _swap(value: int) -> int:
-    return int.from_bytes(value.to_bytes(4, "little"), "big")
-
-
-def _text(target: bytes) -> str:
+def _is_text(name: bytes) -> bool:
+    if name.isascii():
+        return True
     try:
-        return target.decode("utf-8")
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text(name: bytes) -> str:
+    try:
+        return name.decode()
     except UnicodeDecodeError as error:
         raise ContentError(
-            "bad-symlink", f"the symlink target {target!r} is not UTF-8, which OSTree needs"
+            "not-utf8", f"name {name!r:.80}: not UTF-8, which OSTree demands"
         ) from error
 
 
-def _xattrs_out(xattrs: Xattrs) -> tuple[tuple[bytes, bytes], ...]:
-    # In OSTree the names carry their NUL.
-    return tuple((name + b"\0", value) for name, value in xattrs)
+def _checksum(value: bytes, what: str, label: str) -> str:
+    if len(value) != _SIZE:
+        raise _bad(label, f"{what}: a checksum of {len(value)} bytes, expected {_SIZE}")
+    return value.hex()
 
 
-def _xattrs_in(xattrs: Sequence[tuple[bytes, bytes]], what: str) -> Xattrs:
-    names = [name for name, _ in xattrs]
-    if any(not name.endswith(b"\0") or b"\0" in name[:-1] or name == b"\0" for name in names):
-        _refuse(what, "the name of an xattr without its NUL, or with one inside")
-    if any(one >= other for one, other in zip(names, names[1:], strict=False)):
-        _refuse(what, "its xattrs are not sorted, or one stands there twice")
-    return tuple((name[:-1], value) for name, value in xattrs)
-
-
-def _checksum(data: bytes, what: str) -> str:
-    if len(data) != 32:
-        _refuse(what, f"a checksum of {len(data)} bytes")
-    return data.hex()
-
-
-def _refuse(what: str, reason: str) -> NoReturn:
-    raise ContentError("bad-object", f"{what}: {reason}")
+def _bad(label: str, problem: str) -> ContentError:
+    return ContentError("bad-ostree-object", f"{label}: {problem}")

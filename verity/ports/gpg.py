@@ -41,7 +41,7 @@ class GpgSigner:
             last = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise HostError(
                 "gpg-failed",
-                f"gpg did not sign with {self.user_id!r}: {last[-1] if last else 'no reason given'}",
-                hint="gpg --list-secret-keys shows the keys it has; --gpg-homedir names another home",
+                f"gpg did not sign with {self.user_id!r}: {last[-1] if last else 'no reason'}",
+                hint="gpg --list-secret-keys shows its keys; --gpg-homedir names another home",
             )
         return done.stdout

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from verity.values.errors import HostError
@@ -33,6 +33,15 @@ def translate_oserror(error: OSError, label: str) -> HostError:
         error.errno or 0, ("os-error", (error.strerror or "unknown error").lower(), "")
     )
     return HostError(code, f"{label}: {text}", hint=hint or None)
+
+
+@contextlib.contextmanager
+def closing(fd: int) -> Iterator[int]:
+    """Close a descriptor at the end of the block."""
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def read_file(path: Path, *, max_size: int, check: Callable[[int], None] | None = None) -> bytes:
@@ -77,9 +86,5 @@ def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with closing(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
         os.fsync(fd)
-    finally:
-        with contextlib.suppress(OSError):
-            os.close(fd)

@@ -6,20 +6,51 @@ by descriptor; paths are labels. The walk stays on the file system that it start
 mounted inside is reported as a ``Gap``, as is everything that can't be read. It judges nothing.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from verity.formats import elf
 from verity.formats.dump import Entry, counts_for_security, printable
-from verity.ports.osfile import translate_oserror
-from verity.values.errors import VerityError
+from verity.ports import content, kernel
+from verity.ports.osfile import closing, translate_oserror
+from verity.values.digest import CANONICAL
+from verity.values.errors import HostError, VerityError
 
-Digester = Callable[[int, str], bytes]
-"""Gives the canonical fs-verity digest (32 bytes) of an open file; the text is its label."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """A regular file's canonical fs-verity digest (32 bytes), and who says so.
+
+    ``by_kernel``: measured, so that the kernel checks every page that is read; else hashed now.
+    ``head`` are the first bytes, where the digester was asked for them.
+    """
+
+    digest: bytes
+    by_kernel: bool
+    head: bytes = b""
+
+
+Digester = Callable[[int, bytes], Contents]
+"""Judges the contents of an open regular file; the bytes are its path below the root."""
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """A file: its manifest entry, and for a regular file how its contents were judged."""
+
+    entry: Entry
+    contents: Contents | None
+
+    @property
+    def path(self) -> bytes:
+        """Absolute, below the root."""
+        return self.entry.path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +79,50 @@ class Tree:
     def __exit__(self, *exc: object) -> None:
         os.close(self._fd)
 
-    def walk(self, digester: Digester) -> Iterator[Entry | Gap]:
+    def walk(self, digester: Digester) -> Iterator[Node | Gap]:
         """Every file, directories before what they hold, siblings by the bytes of their name."""
         yield self._read(self._fd, b"/", os.fstat(self._fd), digester)
         yield from self._walk(self._fd, b"", digester)
 
-    def _walk(self, directory: int, prefix: bytes, digester: Digester) -> Iterator[Entry | Gap]:
+    def read(self, path: bytes, digester: Digester) -> Node:
+        """What ``walk`` would say of one path (absolute, below the root)."""
+        if path == b"/":
+            return self._read(self._fd, path, os.fstat(self._fd), digester)
+        try:
+            with self._parent(path) as (directory, name):
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode):
+                    return self._leaf(directory, name, path, status, digester)
+                with closing(os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=directory)) as fd:
+                    return self._read(fd, path, os.fstat(fd), digester)
+        except OSError as error:
+            raise translate_oserror(error, printable(path)) from error
+
+    def open(self, path: bytes) -> int:
+        """A descriptor (O_RDONLY) of the regular file at ``path``, for the caller to close."""
+        try:
+            with self._parent(path) as (directory, name):
+                return content.open_regular(
+                    os.fsdecode(name), dir_fd=directory, label=printable(path)
+                )
+        except OSError as error:
+            raise translate_oserror(error, printable(path)) from error
+
+    @contextlib.contextmanager
+    def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """The directory of a path, reached without following a symlink, and the last name."""
+        *parents, name = path.strip(b"/").split(b"/")
+        current = os.dup(self._fd)
+        try:
+            for parent in parents:
+                following = os.open(parent, _OPEN | os.O_DIRECTORY, dir_fd=current)
+                os.close(current)
+                current = following
+            yield current, name
+        finally:
+            os.close(current)
+
+    def _walk(self, directory: int, prefix: bytes, digester: Digester) -> Iterator[Node | Gap]:
         try:
             # Names as bytes: os.listdir of a descriptor decodes them, fsencode takes them back.
             names = sorted(os.fsencode(name) for name in os.listdir(directory))
@@ -72,12 +141,9 @@ class Tree:
                     )
                     continue
                 if stat.S_ISDIR(status.st_mode):
-                    child = os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=directory)
-                    try:
-                        yield self._read(child, path, os.fstat(child), digester)
-                        yield from self._walk(child, path, digester)
-                    finally:
-                        os.close(child)
+                    with closing(os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=directory)) as fd:
+                        yield self._read(fd, path, os.fstat(fd), digester)
+                        yield from self._walk(fd, path, digester)
                 else:
                     yield self._leaf(directory, name, path, status, digester)
             except OSError as error:
@@ -92,49 +158,55 @@ class Tree:
         path: bytes,
         status: os.stat_result,
         digester: Digester,
-    ) -> Entry:
+    ) -> Node:
         if stat.S_ISREG(status.st_mode):
-            fd = os.open(name, _OPEN, dir_fd=directory)
-            try:
+            with closing(os.open(name, _OPEN, dir_fd=directory)) as fd:
                 return self._read(fd, path, os.fstat(fd), digester)
-            finally:
-                os.close(fd)
         target = None
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(name, dir_fd=directory)
-        return _entry(
+        entry = _entry(
             path,
             status,
             target=target,
             # There is no descriptor for a symlink's or a device's xattrs.
             xattrs=_xattrs(b"/proc/self/fd/%d/%b" % (directory, name)),
         )
+        return Node(entry=entry, contents=None)
 
-    def _read(self, fd: int, path: bytes, status: os.stat_result, digester: Digester) -> Entry:
-        digest = None
+    def _read(self, fd: int, path: bytes, status: os.stat_result, digester: Digester) -> Node:
         if stat.S_ISREG(status.st_mode):
-            digest = digester(fd, printable(path))
-        return _entry(path, status, digest=digest, xattrs=_xattrs(fd))
+            return read_node(fd, path, digester)
+        return Node(entry=_entry(path, status, xattrs=_xattrs(fd)), contents=None)
 
 
-def read_head(directory: Path, path: bytes, size: int) -> bytes:
-    """The first bytes of one file below ``directory``, without following symlinks in ``path``."""
-    parts = path.strip(b"/").split(b"/")
-    current = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def hashed(fd: int, path: bytes) -> Contents:
+    """The digester that reads."""
+    value = content.digest_fd(fd, CANONICAL, label=printable(path)).value
+    return Contents(digest=value, by_kernel=False, head=os.pread(fd, elf.HEAD_SIZE, 0))
+
+
+def measured(fd: int, path: bytes) -> Contents:
+    """The digester that asks the kernel, and reads only what has no fs-verity."""
     try:
-        for part in parts[:-1]:
-            following = os.open(part, _OPEN | os.O_DIRECTORY, dir_fd=current)
-            os.close(current)
-            current = following
-        fd = os.open(parts[-1], _OPEN, dir_fd=current)
-        try:
-            return os.pread(fd, size, 0)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise translate_oserror(error, printable(path)) from error
-    finally:
-        os.close(current)
+        found = kernel.measure(fd, label=printable(path))
+    except HostError:
+        found = None  # no fs-verity on this file system: hashing is what is left
+    if found is None or found.algorithm is not CANONICAL.algorithm:
+        return hashed(fd, path)
+    return Contents(digest=found.value, by_kernel=True)
+
+
+def unjudged(fd: int, path: bytes) -> Contents:
+    """The digester for callers that want the metadata alone."""
+    return Contents(digest=bytes(32), by_kernel=False)
+
+
+def read_node(fd: int, path: bytes, digester: Digester) -> Node:
+    """What ``Tree.walk`` would say of one open regular file."""
+    contents = digester(fd, path)
+    entry = _entry(path, os.fstat(fd), digest=contents.digest, xattrs=_xattrs(fd))
+    return Node(entry=entry, contents=contents)
 
 
 def _entry(

@@ -16,7 +16,6 @@ from verity.formats import dump, grants, pkcs7, statement
 from verity.formats.commit import DetachedMetadata
 from verity.formats.grant_rules import earned
 from verity.formats.grants import Grants, Party, Role
-from verity.formats.gvariant import Variant
 from verity.formats.statement import Kind, Statement
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
@@ -78,7 +77,7 @@ def sign(
     checksum = repository.resolve(request.revision)
     raw, _ = repository.read_commit(checksum)
     before = repository.read_detached(checksum)
-    if before.get(signed.STATEMENT) is not None and not request.replace:
+    if signed.STATEMENT in before.keys() and not request.replace:
         raise CallerError(
             "already-signed",
             f"commit {checksum}: has a verity statement already",
@@ -137,7 +136,8 @@ def sign(
     # 5. Write.
     after = _attached(before, manifest, blob, envelope_bytes, grants_signature)
     if gpg_signature is not None:
-        after = after.with_appended(signed.GPG_SIGNATURES, "aay", gpg_signature)
+        others = before.get_byte_arrays(signed.GPG_SIGNATURES)
+        after = after.with_byte_arrays(signed.GPG_SIGNATURES, (*others, gpg_signature))
     repository.write_detached(checksum, after, expected=before)
     return Signed(
         checksum=checksum,
@@ -156,8 +156,8 @@ def _attached(
     before: DetachedMetadata, manifest: bytes, blob: bytes, envelope: bytes, signature: bytes
 ) -> DetachedMetadata:
     return (
-        before.with_value(signed.STATEMENT, Variant("aay", [envelope]))
-        .with_value(signed.MANIFEST, Variant("ay", signed.pack_manifest(manifest)))
-        .with_value(signed.GRANTS, Variant("ay", blob))
-        .with_value(signed.GRANTS_SIGNATURES, Variant("aay", [signature]))
+        before.with_byte_arrays(signed.STATEMENT, [envelope])
+        .with_bytes(signed.MANIFEST, signed.pack_manifest(manifest))
+        .with_bytes(signed.GRANTS, blob)
+        .with_byte_arrays(signed.GRANTS_SIGNATURES, [signature])
     )

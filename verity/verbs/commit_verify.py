@@ -6,7 +6,6 @@ manifest against the commit's own tree; the grants against both. OpenPGP signatu
 ``commit show`` and never counted. Revocation and serial floors arrive with keyrings.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 
 from verity.formats import dump
@@ -27,20 +26,6 @@ from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import contents, signed
 
-_LINK_OF = {
-    "not-signed": Link.STATEMENT,
-    "no-statement": Link.STATEMENT,
-    "bad-document": Link.STATEMENT,
-    "bad-signature": Link.SIGNATURE,
-    "wrong-role": Link.KEY,
-    "wrong-commit": Link.COMMIT,
-    "wrong-manifest": Link.MANIFEST,
-    "bad-manifest": Link.MANIFEST,
-    "wrong-boot": Link.MANIFEST,
-    "wrong-grants": Link.GRANTS,
-    "bad-grants": Link.GRANTS,
-}
-
 
 @dataclass
 class _Collector:
@@ -58,7 +43,7 @@ class _Collector:
         self.findings.append(
             Finding(
                 check=error.code,
-                link=_LINK_OF.get(error.code, link),
+                link=signed.LINK_OF.get(error.code, link),
                 object=label,
                 problem=error.message,
                 remedy=error.hint or "",
@@ -208,8 +193,3 @@ def _grant_differences(grants: VerifiedGrants, recomputed: Earned, label: str) -
                 )
             )
     return findings
-
-
-def manifest_sha256(data: bytes) -> str:
-    """The SHA-256 by which a statement names a manifest."""
-    return hashlib.sha256(data).hexdigest()

@@ -6,7 +6,6 @@ tried there. A fact that can't be read is reported as unknown, never as absent.
 """
 
 import contextlib
-import os
 import platform
 import tempfile
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from verity.formats.fsverity import digest_bytes
 from verity.ports import gate_object, kernel
 from verity.ports.content import open_regular
+from verity.ports.osfile import closing
 from verity.values.errors import VerityError
 
 
@@ -96,12 +96,9 @@ def _verity_works(directory: Path) -> Ability:
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".verity-", delete=False) as file:
             path = Path(file.name)
             file.write(contents)
-        fd = open_regular(str(path))
-        try:
+        with closing(open_regular(str(path))) as fd:
             kernel.enable(fd, label=str(path))
             found = kernel.measure(fd, label=str(path))
-        finally:
-            os.close(fd)
     except OSError as error:
         return Ability(
             name=name,

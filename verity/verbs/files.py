@@ -5,13 +5,13 @@
 reports a file only when that is durable and the kernel has answered for what the disk holds.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from verity.ports import content, kernel
+from verity.ports.osfile import closing
 from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import batch
@@ -45,11 +45,8 @@ def measure(paths: Sequence[str], *, jobs: int) -> Iterator[tuple[str, Digest | 
     """Ask the kernel for the digest of each file; one without fs-verity is an error."""
 
     def one(path: str) -> Digest:
-        fd = content.open_regular(path)
-        try:
+        with closing(content.open_regular(path)) as fd:
             found = kernel.measure(fd, label=path)
-        finally:
-            os.close(fd)
         if found is None:
             raise ContentError(
                 "no-verity",
@@ -102,7 +99,7 @@ def _enable_batch(targets: Sequence[Target], params: VerityParams) -> list[Enabl
         # 1. Enable or measure.
         for target in targets:
             try:
-                with _opened(target) as fd:
+                with closing(target.open()) as fd:
                     state = _enable_one(fd, target, params)
                     device = os.fstat(fd).st_dev
                     if state is State.ENABLED and device not in changed:
@@ -131,15 +128,6 @@ def _enable_batch(targets: Sequence[Target], params: VerityParams) -> list[Enabl
     return results
 
 
-@contextlib.contextmanager
-def _opened(target: Target) -> Iterator[int]:
-    fd = target.open()
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def _enable_one(fd: int, target: Target, params: VerityParams) -> State:
     if kernel.has_verity(fd, label=target.label):
         return State.ALREADY
@@ -154,9 +142,9 @@ def _enable_one(fd: int, target: Target, params: VerityParams) -> State:
 def _confirm(target: Target, state: State) -> Enabled | VerityError:
     try:
         if state is State.ENABLED:
-            with _opened(target) as fd:
+            with closing(target.open()) as fd:
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        with _opened(target) as fd:
+        with closing(target.open()) as fd:
             found = kernel.measure(fd, label=target.label)
     except VerityError as error:
         return error

@@ -22,12 +22,29 @@ from verity.trust.verified import (
     verify_statement,
 )
 from verity.values.errors import ContentError
+from verity.values.findings import Link
 
 STATEMENT = "verity.statement"
 MANIFEST = "verity.manifest"
 GRANTS = "verity.grants"
 GRANTS_SIGNATURES = "verity.grants.p7s"
 GPG_SIGNATURES = "ostree.gpgsigs"
+
+
+LINK_OF = {
+    "not-signed": Link.STATEMENT,
+    "no-statement": Link.STATEMENT,
+    "bad-document": Link.STATEMENT,
+    "bad-signature": Link.SIGNATURE,
+    "wrong-role": Link.KEY,
+    "wrong-commit": Link.COMMIT,
+    "wrong-manifest": Link.MANIFEST,
+    "bad-manifest": Link.MANIFEST,
+    "wrong-boot": Link.MANIFEST,
+    "wrong-grants": Link.GRANTS,
+    "bad-grants": Link.GRANTS,
+}
+"""Which link of the chain an error about a signed document breaks, by its code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,21 +105,21 @@ def check_boot_list(manifest: VerifiedManifest) -> None:
         )
 
 
-def envelopes(detached: DetachedMetadata, checksum: str) -> list[bytes]:
+def envelopes(detached: DetachedMetadata, checksum: str) -> tuple[bytes, ...]:
     """The DSSE envelopes of a commit; ``not-signed`` without any."""
-    found = detached.get(STATEMENT)
-    if found is None:
+    found = detached.get_byte_arrays(STATEMENT)
+    if not found:
         raise ContentError(
             "not-signed",
             f"commit {checksum}: no verity statement in its detached metadata",
             hint="`verity commit sign` makes one; a pull brings it along, a copied ref doesn't",
         )
-    return _byte_arrays(STATEMENT, found)
+    return found
 
 
 def manifest_bytes(detached: DetachedMetadata, checksum: str) -> bytes:
     """The inflated manifest: its size is stated first and is a bound."""
-    packed = _bytes(MANIFEST, detached.get(MANIFEST), checksum)
+    packed = _present(MANIFEST, detached, checksum)
     size = int.from_bytes(packed[:8], "little")
     if len(packed) < 8 or size > dump.MAX_SIZE:
         raise ContentError(
@@ -127,26 +144,16 @@ def pack_manifest(data: bytes) -> bytes:
 
 def grants_bytes(detached: DetachedMetadata, checksum: str) -> bytes:
     """The grants blob of a commit."""
-    return _bytes(GRANTS, detached.get(GRANTS), checksum)
+    return _present(GRANTS, detached, checksum)
 
 
-def grants_signatures(detached: DetachedMetadata) -> list[bytes]:
-    """The PKCS#7 signatures over the grants; none is an empty list."""
-    found = detached.get(GRANTS_SIGNATURES)
-    return [] if found is None else _byte_arrays(GRANTS_SIGNATURES, found)
+def grants_signatures(detached: DetachedMetadata) -> tuple[bytes, ...]:
+    """The PKCS#7 signatures over the grants; there may be none."""
+    return detached.get_byte_arrays(GRANTS_SIGNATURES)
 
 
-def _bytes(name: str, found: object, checksum: str) -> bytes:
+def _present(key: str, detached: DetachedMetadata, checksum: str) -> bytes:
+    found = detached.get_bytes(key)
     if found is None:
-        raise ContentError("not-signed", f"commit {checksum}: no {name} in its detached metadata")
-    value = getattr(found, "value", None)
-    if not isinstance(value, bytes):
-        raise ContentError("bad-detached-metadata", f"{name}: not of the type ay")
-    return value
-
-
-def _byte_arrays(name: str, found: object) -> list[bytes]:
-    value = getattr(found, "value", None)
-    if not isinstance(value, (list, tuple)) or not all(isinstance(i, bytes) for i in value):
-        raise ContentError("bad-detached-metadata", f"{name}: not of the type aay")
-    return list(value)
+        raise ContentError("not-signed", f"commit {checksum}: no {key} in its detached metadata")
+    return found

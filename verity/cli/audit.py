@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity audit: a tree against the signed commit."""
+
+from pathlib import Path
+
+import click
+
+from verity.cli import output
+from verity.cli.trust_options import key_options, repo_option, trusted_set
+from verity.ports.ostree_repo import Repository
+from verity.verbs import audit as verb
+from verity.verbs import signed
+
+
+@click.command(
+    epilog="Example: verity audit --root /sysroot --repo /ostree/repo --commit debian/trixie"
+    " --key vendor.pem.pub"
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="The tree to audit, checked out from the commit.",
+)
+@repo_option
+@click.option("--commit", "revision", required=True, metavar="REV", help="What was signed.")
+@key_options
+@output.json_option
+def audit(
+    root: Path,
+    repo: Path,
+    revision: str,
+    keys: tuple[Path, ...],
+    threshold: int,
+    as_json: bool,
+) -> int:
+    """Compare a tree with the signed commit, file by file, by the kernel's digests."""
+    trusted = trusted_set(keys, threshold)
+    with Repository(repo) as repository:
+        commit = signed.load(repository, revision, trusted)
+    with output.Progress("files") as progress:
+        total = len(commit.manifest.entries)
+        result = verb.audit(
+            root, commit.manifest, progress=lambda done: progress.update(done, total)
+        )
+    return output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")

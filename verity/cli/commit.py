@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity commit: sign, verify, show."""
+
+import time
+from pathlib import Path
+
+import click
+
+from verity.cli import output
+from verity.cli.trust_options import key_options, repo_option, trusted_set
+from verity.formats.statement import format_time
+from verity.ports import keystore
+from verity.ports.gpg import GpgSigner
+from verity.ports.ostree_repo import Repository
+from verity.values.errors import CallerError
+from verity.verbs import batch, commit_show, commit_sign, commit_verify
+
+_DAY = 86400
+_revision_argument = click.argument("revision", metavar="REV")
+
+
+@click.group()
+def commit() -> None:
+    """Sign, verify and show OSTree commits. REV is a ref or a checksum."""
+
+
+@commit.command(
+    epilog="Example: verity commit sign --repo repo --key vendor.pem --stream debian-trixie"
+    " --serial 1 debian/trixie"
+)
+@repo_option
+@click.option("--key", "key_uri", required=True, metavar="KEY", help="file:PATH or a path.")
+@click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
+@click.option(
+    "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows within the stream."
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 36500),
+    default=365,
+    show_default=True,
+    help="Valid for so long.",
+)
+@click.option("--gpg-sign", metavar="KEY-ID", help="Add an OpenPGP signature for stock ostree.")
+@click.option("--gpg-homedir", type=click.Path(path_type=Path), help="gpg's home for --gpg-sign.")
+@click.option("--replace", is_flag=True, help="Replace a statement that is there.")
+@output.json_option
+@_revision_argument
+def sign(
+    repo: Path,
+    key_uri: str,
+    stream: str,
+    serial: int,
+    days: int,
+    gpg_sign: str | None,
+    gpg_homedir: Path | None,
+    replace: bool,
+    as_json: bool,
+    revision: str,
+) -> int:
+    """Sign a commit: manifest, statement and grants, into its detached metadata."""
+    if gpg_homedir is not None and gpg_sign is None:
+        raise CallerError("bad-arguments", "--gpg-homedir without --gpg-sign signs nothing")
+    now = int(time.time())
+    request = commit_sign.Request(
+        revision=revision,
+        stream=stream,
+        serial=serial,
+        issued=now,
+        expires=now + days * _DAY,
+        replace=replace,
+    )
+    key = keystore.load_signer(key_uri)
+    gpg = GpgSigner(gpg_sign, gpg_homedir) if gpg_sign is not None else None
+    with Repository(repo) as repository:
+        done = commit_sign.sign(repository, request, key, gpg=gpg, jobs=batch.default_jobs())
+    if as_json:
+        output.record("signed", {name: getattr(done, name) for name in done.__dataclass_fields__})
+        return 0
+    output.line(f"signed    commit {done.checksum}")
+    output.line(f"by        key {done.key_id}" + (f" and OpenPGP {gpg_sign}" if gpg_sign else ""))
+    output.line(f"as        stream {stream} serial {serial}, for {days} days")
+    output.line(f"manifest  sha256:{done.manifest_sha256} ({done.files} files)")
+    output.line(f"grants    sha256:{done.grants_sha256} ({done.code} code, {done.elevate} elevate)")
+    return 0
+
+
+@commit.command(
+    epilog="Example: verity commit verify --repo repo --key vendor.pem.pub debian/trixie"
+)
+@repo_option
+@key_options
+@output.json_option
+@_revision_argument
+def verify(repo: Path, keys: tuple[Path, ...], threshold: int, as_json: bool, revision: str) -> int:
+    """Verify a commit: signatures, manifest, grants, and the contents of every object."""
+    trusted = trusted_set(keys, threshold)
+    with Repository(repo) as repository:
+        result = commit_verify.verify(
+            repository, revision, trusted, now=int(time.time()), jobs=batch.default_jobs()
+        )
+    return output.report(
+        result, as_json=as_json, good=lambda: f"good: {output.one_line(revision)} is as signed"
+    )
+
+
+@commit.command(epilog="Example: verity commit show --repo repo debian/trixie")
+@repo_option
+@output.json_option
+@_revision_argument
+def show(repo: Path, as_json: bool, revision: str) -> int:
+    """Show what is attached to a commit, UNVERIFIED: `commit verify` checks it."""
+    with Repository(repo) as repository:
+        found = commit_show.show(repository, revision)
+    if as_json:
+        output.record("commit", commit_show.as_record(found))
+        return 0
+    output.line(f"commit    {found.checksum}")
+    output.line(f"subject   {output.one_line(found.subject)}")
+    output.line(f"date      {format_time(found.timestamp)}")
+    for said in found.statements:
+        output.line(
+            f"statement {said.kind} stream {said.stream} serial {said.serial}"
+            f" issued {format_time(said.issued)} expires {format_time(said.expires)} (unverified)"
+        )
+        for name, value in sorted(said.subjects.items()):
+            output.line(f"  {name:8}  {value.hex()}")
+    for hint in found.key_hints:
+        output.line(f"signature by key {output.one_line(hint)} (unverified)")
+    for name, size in found.attached:
+        output.line(f"attached  {output.one_line(name)} ({size} bytes)")
+    if not found.statements:
+        output.line("statement none")
+    return 0

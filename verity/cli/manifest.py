@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity manifest: make, show, diff."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from verity.cli import output
+from verity.ports.osfile import write_new_file
+from verity.ports.ostree_repo import Repository
+from verity.values.errors import CallerError
+from verity.values.findings import Report
+from verity.verbs import batch
+from verity.verbs import manifest as verb
+
+
+@click.group()
+def manifest() -> None:
+    """Make, show and compare manifests (composefs-dump of a tree or a commit)."""
+
+
+@manifest.command(epilog="Example: verity manifest make --output usr.manifest /usr")
+@click.option(
+    "--repo", type=click.Path(path_type=Path), metavar="REPO", help="Take a commit: SOURCE is REV."
+)
+@click.option(
+    "--output",
+    "target",
+    default="-",
+    show_default=True,
+    metavar="FILE",
+    help="Where to; - is stdout. Nothing is overwritten.",
+)
+@click.argument("source", metavar="SOURCE")
+def make(repo: Path | None, target: str, source: str) -> int:
+    """Make the manifest of a directory, or with --repo of a commit."""
+    if repo is None:
+        data = verb.of_directory(Path(source))
+    else:
+        with Repository(repo) as repository:
+            data = verb.of_commit(repository, source, jobs=batch.default_jobs())
+    if target == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        write_new_file(Path(target), data, mode=0o644)
+    return 0
+
+
+@manifest.command(epilog="Example: verity manifest show usr.manifest")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@output.json_option
+def show(file: Path, as_json: bool) -> int:
+    """Check that a manifest is canonical and say what it holds."""
+    found = verb.summarise(verb.load(file))
+    if as_json:
+        output.record("manifest", {n: getattr(found, n) for n in found.__dataclass_fields__})
+        return 0
+    output.line(f"sha256:{found.sha256}")
+    output.line(
+        f"{found.files} files ({found.size} bytes), {found.directories} directories,"
+        f" {found.symlinks} symlinks, {found.others} others"
+    )
+    return 0
+
+
+@manifest.command(epilog="Example: verity manifest diff old.manifest new.manifest")
+@click.argument("old", metavar="OLD", type=click.Path(path_type=Path))
+@click.argument("new", metavar="NEW", type=click.Path(path_type=Path))
+@output.json_option
+def diff(old: Path, new: Path, as_json: bool) -> int:
+    """Compare two manifests; exit status 1 if they differ."""
+    if old == new:
+        raise CallerError("bad-arguments", f"{old}: compared with itself")
+    findings = verb.diff(verb.load(old), verb.load(new))
+    return output.report(
+        Report(findings=tuple(findings)), as_json=as_json, good=lambda: "no difference"
+    )

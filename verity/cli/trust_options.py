@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that every verb on a signed commit shares: which repository, whose signature."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from verity.formats.grants import Party, Role
+from verity.ports import keystore
+from verity.trust.trusted import TrustedSet
+
+repo_option = click.option(
+    "--repo",
+    "repo",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="REPO",
+    help="The OSTree repository.",
+)
+
+
+def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--key and --threshold: the public keys that count, named by the caller."""
+    command = click.option(
+        "--threshold",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="How many of the keys must have signed.",
+    )(command)
+    return click.option(
+        "--key",
+        "keys",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        required=True,
+        metavar="FILE.pub",
+        help="A public key that may sign; repeat it for more.",
+    )(command)
+
+
+def trusted_set(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
+    """The keys of the role os, each its own owner."""
+    return TrustedSet.of_keys(
+        [keystore.load_public(path) for path in keys],
+        party=Party.VENDOR,
+        role=Role.OS,
+        threshold=threshold,
+    )

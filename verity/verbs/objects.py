@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""objects enable, objects check: fs-verity on the objects of a signed commit.
+
+The objects are the commit's own: commit, dirtrees, dirmetas and the contents of regular files
+(symlinks have none to protect). Contents are held against the digest that the signed manifest
+has for them; metadata objects against their own name, the SHA-256 of what they hold.
+
+Both verbs need a repository whose objects *are* the files: bare or bare-user.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from verity.formats.dump import printable
+from verity.ports import kernel
+from verity.ports.osfile import closing
+from verity.ports.ostree_repo import Repository
+from verity.values.digest import Digest, HashAlgorithm
+from verity.values.errors import HostError, VerityError
+from verity.values.findings import Finding, Link, NotEvaluated, Report
+from verity.verbs import batch, files
+from verity.verbs.files import State, Target
+from verity.verbs.signed import SignedCommit
+
+_MODES = ("bare", "bare-user")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Object:
+    """An object: its target for enabling, and one path that uses it ('' for metadata)."""
+
+    target: Target
+    used_as: str
+
+
+def enable(
+    repository: Repository,
+    commit: SignedCommit,
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Turn on fs-verity on every object, durably; one that isn't as signed is left as it was."""
+    objects = _objects(repository, commit)
+    counts = {"objects": len(objects), "enabled": 0, "already on": 0}
+    findings: list[Finding] = []
+    gaps: list[NotEvaluated] = []
+    used_as = {item.target.label: item.used_as for item in objects}
+    results = files.enable([item.target for item in objects], jobs=jobs)
+    for number, (target, result) in enumerate(results, 1):
+        if isinstance(result, VerityError):
+            _sort_out(result, target, used_as[target.label], findings, gaps)
+        else:
+            counts["enabled" if result.state is State.ENABLED else "already on"] += 1
+        progress(number, len(objects))
+    return Report(counts=counts, findings=tuple(findings), not_evaluated=tuple(gaps))
+
+
+def check(repository: Repository, commit: SignedCommit, *, jobs: int) -> Report:
+    """Ask the kernel for the digest of every object and compare it with the signed one."""
+    objects = _objects(repository, commit)
+    findings: list[Finding] = []
+    gaps: list[NotEvaluated] = []
+    good = 0
+    for item, result in batch.each(objects, _measure, jobs=jobs):
+        if isinstance(result, VerityError):
+            _sort_out(result, item.target, item.used_as, findings, gaps)
+        elif result is None:
+            findings.append(
+                Finding(
+                    check="no-verity",
+                    link=Link.OBJECT,
+                    object=_name(item.target, item.used_as),
+                    problem="fs-verity is off: the kernel doesn't vouch for its contents",
+                    expected=str(item.target.expected or "fs-verity on"),
+                    found="no fs-verity",
+                    remedy="`verity objects enable` turns it on, if the contents are as signed",
+                )
+            )
+        elif item.target.expected is not None and result != item.target.expected:
+            findings.append(_wrong(item.target, item.used_as, str(result)))
+        else:
+            good += 1
+    return Report(
+        counts={"objects": len(objects), "as signed by the kernel's digest": good},
+        findings=tuple(findings),
+        not_evaluated=tuple(gaps),
+    )
+
+
+def _objects(repository: Repository, commit: SignedCommit) -> Sequence[_Object]:
+    if repository.mode not in _MODES:
+        raise HostError(
+            "wrong-mode",
+            f"{repository.label}: a repository of the mode {repository.mode}, whose objects are"
+            " not the files of the commit",
+            hint="pull the commit into one made by `ostree --repo=DIR init --mode=bare`",
+        )
+    signed = {entry.path: entry.digest for entry in commit.manifest.entries}
+    objects: dict[str, _Object] = {}
+    for entry in repository.walk(commit.checksum):
+        if not entry.is_regular or entry.checksum is None or entry.checksum in objects:
+            continue
+        value = signed.get(entry.path)
+        if value is None:
+            raise HostError(
+                "no-digest",
+                f"{printable(entry.path)}: in the commit, and not in its signed manifest",
+                hint="`verity commit verify` says what else differs",
+            )
+        objects[entry.checksum] = _Object(
+            target=Target(
+                label=repository.object_label(entry.checksum, "file"),
+                open=partial(repository.open_object, entry.checksum, "file"),
+                expected=Digest(HashAlgorithm.SHA256, value),
+            ),
+            used_as=printable(entry.path),
+        )
+    metadata = [
+        _Object(
+            target=Target(
+                label=repository.object_label(checksum, kind),
+                open=partial(repository.open_object, checksum, kind),
+            ),
+            used_as="",
+        )
+        for checksum, kind in repository.metadata_objects(commit.checksum)
+    ]
+    return [*metadata, *objects.values()]
+
+
+def _measure(item: _Object) -> Digest | None:
+    with closing(item.target.open()) as fd:
+        return kernel.measure(fd, label=item.target.label)
+
+
+def _sort_out(
+    error: VerityError,
+    target: Target,
+    used_as: str,
+    findings: list[Finding],
+    gaps: list[NotEvaluated],
+) -> None:
+    """A refusal of the contents is a finding; what could not be done is a gap."""
+    if error.code == "wrong-digest":
+        findings.append(_wrong(target, used_as, error.message.partition("digest is ")[2]))
+    elif isinstance(error, HostError):
+        gaps.append(
+            NotEvaluated(
+                check=error.code,
+                object=_name(target, used_as),
+                why=error.message,
+                hint=error.hint or "",
+            )
+        )
+    else:
+        findings.append(
+            Finding(
+                check=error.code,
+                link=Link.OBJECT,
+                object=_name(target, used_as),
+                problem=error.message,
+                remedy=error.hint or "",
+            )
+        )
+
+
+def _wrong(target: Target, used_as: str, found: str) -> Finding:
+    return Finding(
+        check="wrong-digest",
+        link=Link.OBJECT,
+        object=_name(target, used_as),
+        problem="the object's contents are not the signed ones",
+        expected=str(target.expected),
+        found=found,
+        remedy="remove the object and pull the commit again",
+    )
+
+
+def _name(target: Target, used_as: str) -> str:
+    return f"{target.label} ({used_as})" if used_as else target.label
