@@ -10,6 +10,7 @@ Both are ``a{sv}``. Rules:
 * Changing makes a new dictionary. Nothing here knows what a key means.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -46,6 +47,29 @@ class Metadata:
             return None
         return cast("Variant", gvariant.decode("v", raw, label=f"{self.label}, {key}"))
 
+    def get_bytes(self, key: str) -> bytes | None:
+        """The value of a key whose type is ``ay``; None if there is none."""
+        found = self.get(key)
+        if found is None:
+            return None
+        self._expect(key, found, "ay")
+        return cast("bytes", found.value)
+
+    def get_byte_arrays(self, key: str) -> tuple[bytes, ...]:
+        """The value of a key whose type is ``aay``; empty if there is none."""
+        found = self.get(key)
+        if found is None:
+            return ()
+        self._expect(key, found, "aay")
+        return cast("tuple[bytes, ...]", found.value)
+
+    def _expect(self, key: str, found: Variant, signature: str) -> None:
+        if found.signature != signature:
+            raise ContentError(
+                "bad-detached-metadata",
+                f"{self.label}: {key} is of the type {found.signature}, expected {signature}",
+            )
+
     def _raw(self, key: str) -> bytes | None:
         found = [raw for name, raw in self.entries if name == key]
         if len(found) > 1:
@@ -69,6 +93,14 @@ class DetachedMetadata(Metadata):
             entries = (*self.entries, entry)
         return type(self)(entries, self.label)
 
+    def with_bytes(self, key: str, value: bytes) -> Self:
+        """A copy in which ``key`` is this ``ay``."""
+        return self.with_value(key, Variant("ay", value))
+
+    def with_byte_arrays(self, key: str, values: Sequence[bytes]) -> Self:
+        """A copy in which ``key`` is this ``aay``."""
+        return self.with_value(key, Variant("aay", tuple(values)))
+
     def without(self, key: str) -> Self:
         """A copy in which ``key`` is not."""
         return type(self)(tuple(old for old in self.entries if old[0] != key), self.label)
@@ -79,10 +111,7 @@ class DetachedMetadata(Metadata):
         One of another type there is refused rather than replaced: it may be somebody's.
         """
         found = self.get(key)
-        if found is not None and found.signature != signature:
-            raise ContentError(
-                "bad-detached-metadata",
-                f"{self.label}: {key} is of the type {found.signature}, expected {signature}",
-            )
+        if found is not None:
+            self._expect(key, found, signature)
         items = cast("tuple[Value, ...]", found.value) if found is not None else ()
         return self.with_value(key, Variant(signature, (*items, item)))

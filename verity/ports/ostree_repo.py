@@ -1,53 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """An OSTree repository, read object by object, each checked against its name.
 
-Opened once as a directory descriptor; objects are opened below it without following symlinks.
-The modes bare, bare-user and archive are read; making commits and pulling them is stock ostree's
-work. The one thing written is a commit's detached metadata: whole or not at all, durably, and
-only if nobody else has changed it in the meantime.
+Opened once as a directory descriptor; everything else is opened below it, without following
+symlinks. The modes bare, bare-user and archive are read. Making commits, pulling and pruning
+are stock ostree's work; the one thing written here is a commit's detached metadata.
 
-Source: libostree's ostree-repo.c and "OSTree repository formats"; docs/formats.md section 8.
+Rules:
+
+* Commit, dirtree and dirmeta are refused if their SHA-256 is not their name. Contents are
+  compared by ``verify_content`` only: ``walk`` and ``open_content`` give what the object says,
+  not yet what the commit says.
+* Bounds: 128 MiB per metadata object, ``MAX_ENTRIES`` paths per commit (directories may be
+  shared, so that a few small objects could name a million paths), ``MAX_PATH`` bytes per path.
+* bare-user-only is refused: it keeps neither owners nor xattrs, so there is little to sign.
+* A missing object is a HostError (``no-such-object``), one that is not what its name says a
+  ContentError (``damaged-object``).
+
+Methods may be called from any thread. Source: libostree's ostree-repo.c; the formats are those
+of ``verity.formats.commit`` and ``verity.formats.ostree_file``.
 """
 
-import configparser
-import contextlib
-import errno
-import fcntl
-import hashlib
 import os
-import re
 import stat
-import struct
-import time
-import zlib
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from verity.formats.commit import (
-    Commit,
-    DetachedMetadata,
-    DirTree,
-    FileHeader,
-    Metadata,
-    Xattrs,
-    checksum_of,
-    parse_commit,
-    parse_dirmeta,
-    parse_dirtree,
-    parse_filez_header,
-)
-from verity.ports.osfile import closing, translate_oserror
-from verity.values.errors import CallerError, ContentError, HostError
+from verity.formats.commit import Commit, DetachedMetadata, DirTree, is_checksum
+from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader, Xattrs
+from verity.ports import ostree_detached, ostree_refs
+from verity.ports.osfile import closing
+from verity.ports.ostree_content import Content, Mode, open_content, read_header
+from verity.ports.ostree_objects import ObjectStore, read_exactly, translated, wrong_checksum
+from verity.values.errors import ContentError, HostError
 
-MAX_METADATA = 128 * 2**20
-_PIECE = 1 << 20
-_LOCK_ATTEMPTS = 300
-_LOCK_PAUSE_S = 0.1
-_CHECKSUM = re.compile(r"[0-9a-f]{64}")
-_REF = re.compile(r"[\w.-][\w./-]*", re.ASCII)
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_MODES = {"bare": "bare", "bare-user": "bare-user", "archive": "archive", "archive-z2": "archive"}
+MAX_ENTRIES = 2_000_000
+MAX_PATH = 4095  # PATH_MAX without its NUL
+
+_MAX_CONFIG = 1 << 20
+_MIN_ABBREVIATION = 4
+_MODES = {
+    "bare": Mode.BARE,
+    "bare-user": Mode.BARE_USER,
+    "archive": Mode.ARCHIVE,
+    "archive-z2": Mode.ARCHIVE,
+}
 
 Sink = Callable[[memoryview], None]
 """Hears the contents of an object in pieces, in order."""
@@ -55,7 +55,10 @@ Sink = Callable[[memoryview], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeEntry:
-    """A file of a commit. ``checksum`` names its content object, None for a directory."""
+    """A file of a commit: ``checksum`` names its content object, None for a directory.
+
+    ``target`` is a symlink's; ``size`` is of a regular file, else 0.
+    """
 
     path: bytes
     mode: int
@@ -64,443 +67,292 @@ class TreeEntry:
     xattrs: Xattrs
     checksum: str | None = None
     target: bytes | None = None
+    size: int = 0
 
     @property
     def is_regular(self) -> bool:
         """A regular file."""
         return stat.S_ISREG(self.mode)
 
+    @property
+    def is_symlink(self) -> bool:
+        """A symlink."""
+        return self.target is not None
+
+    @property
+    def is_directory(self) -> bool:
+        """A directory."""
+        return self.checksum is None
+
 
 class Repository:
-    """An opened repository. ``mode`` is bare, bare-user or archive."""
+    """An opened repository. ``label`` is its path, for messages."""
 
     def __init__(self, path: Path) -> None:
         self.label = str(path)
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise translate_oserror(error, self.label) from error
+            with translated(self.label):
+                self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except HostError as error:
+            if error.code == "not-found":
+                raise _not_a_repository(self.label, error.message) from error
+            raise
+        self._closer = weakref.finalize(self, os.close, self._fd)
         try:
-            self.mode = self._read_mode()
+            self.mode = _mode(self._fd, self.label)
+            self._store = ObjectStore(self._fd, self.label)
         except BaseException:
-            os.close(self._fd)
+            self._closer()
             raise
 
-    def __enter__(self) -> "Repository":
+    def close(self) -> None:
+        """Close its descriptors; more than once does no harm."""
+        self._store.close()
+        self._closer()
+
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        os.close(self._fd)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
-    # --- what it is ----------------------------------------------------------------------------
-
-    def _read_mode(self) -> str:
-        not_one = HostError(
-            "not-a-repository",
-            f"{self.label}: not an OSTree repository",
-            hint="--repo wants the directory that holds `config` and `objects`;"
-            " `ostree --repo=DIR init --mode=bare` makes one",
-        )
-        text = self._read("config", 1 << 20, missing_ok=True)
-        if text is None or not self._is_directory("objects"):
-            raise not_one
-        parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
-        try:
-            parser.read_string(text.decode("utf-8"))
-            version = parser.get("core", "repo_version")
-            mode = parser.get("core", "mode", fallback="bare")
-        except (configparser.Error, UnicodeDecodeError) as error:
-            raise not_one from error
-        if version.strip() != "1" or mode.strip() not in _MODES:
-            raise HostError(
-                "unknown-repository",
-                f"{self.label}: a repository of version {version} and mode {mode}",
-                hint=f"version 1 in one of the modes {', '.join(sorted(_MODES))} can be read",
-            )
-        return _MODES[mode.strip()]
-
-    def _is_directory(self, name: str) -> bool:
-        with contextlib.suppress(OSError):
-            return stat.S_ISDIR(os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode)
-        return False
+    # --- names -----------------------------------------------------------------------------
 
     def resolve(self, revision: str) -> str:
-        """The checksum of a commit, by its 64 hex digits, a ref, or REMOTE:REF."""
-        if _CHECKSUM.fullmatch(revision):
+        """The checksum of a commit: by its digits, their unique start, a ref, or REMOTE:REF."""
+        if is_checksum(revision):
             return revision
-        remote, separator, name = revision.rpartition(":")
-        if not _REF.fullmatch(name) or ".." in name or (separator and not _REF.fullmatch(remote)):
-            raise CallerError("bad-ref", f"{revision!r} is not the name of a ref or a checksum")
-        folders = [f"refs/remotes/{remote}"] if separator else ["refs/heads", "refs/mirrors"]
-        for folder in folders:
-            found = self._read(f"{folder}/{name}", 256, missing_ok=True)
-            if found is not None:
-                text = found.decode("ascii", "replace").strip()
-                if not _CHECKSUM.fullmatch(text):
-                    raise ContentError(
-                        "bad-ref", f"{self.label}: the ref {revision} holds no checksum"
-                    )
-                return text
-        there = self._refs()
-        raise HostError(
-            "no-such-ref",
-            f"{self.label}: there is no ref {revision}",
-            hint="it has " + (", ".join(there[:5]) + (", ..." if there[5:] else ""))
-            if there
-            else "it has no refs at all; `ostree refs` lists them",
-        )
+        try:
+            return ostree_refs.resolve(self._fd, revision, self.label)
+        except HostError as error:
+            if error.code != "no-such-ref":
+                raise
+            found = self._abbreviated(revision)
+            if found is None:
+                raise
+            return found
 
-    def _refs(self) -> list[str]:
-        found = []
-        for folder, _, names, _ in os.fwalk("refs", dir_fd=self._fd):
-            for name in names:
-                kind, *rest = f"{folder}/{name}".split("/")[1:]
-                if kind == "remotes" and len(rest) > 1:
-                    found.append(f"{rest[0]}:{'/'.join(rest[1:])}")
-                elif kind == "heads":
-                    found.append("/".join(rest))
-        return sorted(found)
+    def _abbreviated(self, start: str) -> str | None:
+        if len(start) < _MIN_ABBREVIATION or not is_checksum(start.ljust(64, "0")):
+            return None
+        found = [
+            checksum
+            for checksum, kind in self._store.names_in(start[:2])
+            if kind == "commit" and checksum.startswith(start)
+        ]
+        return found[0] if len(found) == 1 else None
 
-    # --- metadata objects ----------------------------------------------------------------------
+    def object_label(self, checksum: str, kind: str) -> str:
+        """The path of an object, for messages."""
+        return self._store.object_label(checksum, kind)
+
+    def loose_object_names(self) -> Iterator[tuple[str, str]]:
+        """(checksum, kind) of every loose object, sorted."""
+        return self._store.names()
+
+    # --- metadata objects ------------------------------------------------------------------
 
     def read_commit(self, checksum: str) -> tuple[bytes, Commit]:
         """The raw bytes of a commit, which are what is signed, and what they say."""
-        data = self._metadata(checksum, "commit")
-        return data, parse_commit(data, what=f"commit {checksum}")
+        data = self._store.read(checksum, "commit")
+        return data, Commit.parse(data, label=f"commit {checksum}")
 
     def read_dirtree(self, checksum: str) -> DirTree:
         """A dirtree object."""
-        return parse_dirtree(self._metadata(checksum, "dirtree"), what=f"dirtree {checksum}")
+        data = self._store.read(checksum, "dirtree")
+        return DirTree.parse(data, label=f"dirtree {checksum}")
 
-    def read_dirmeta(self, checksum: str) -> Metadata:
+    def read_dirmeta(self, checksum: str) -> DirMeta:
         """A dirmeta object."""
-        return parse_dirmeta(self._metadata(checksum, "dirmeta"), what=f"dirmeta {checksum}")
-
-    def _metadata(self, checksum: str, kind: str) -> bytes:
-        data = self._read(_object(checksum, kind), MAX_METADATA, missing_ok=True)
-        if data is None:
-            raise HostError(
-                "no-such-object",
-                f"{self.label}: the {kind} {checksum} is missing",
-                hint="pull the commit again; `ostree fsck` lists what is missing",
-            )
-        if checksum_of(data) != checksum:
-            raise ContentError(
-                "damaged-object",
-                f"{self.object_label(checksum, kind)}: its SHA-256 is {checksum_of(data)}",
-                hint="remove the object and pull the commit again",
-            )
-        return data
+        data = self._store.read(checksum, "dirmeta")
+        return DirMeta.parse(data, label=f"dirmeta {checksum}")
 
     def metadata_objects(self, checksum: str) -> Iterator[tuple[str, str]]:
         """(checksum, kind) of the commit, its dirtrees and its dirmetas, each once."""
         yield checksum, "commit"
         _, commit = self.read_commit(checksum)
-        seen: set[tuple[str, str]] = set()
-        for _, tree, meta in self._directories(commit):
-            for item in ((tree, "dirtree"), (meta, "dirmeta")):
-                if item not in seen:
-                    seen.add(item)
-                    yield item
-
-    def _directories(self, commit: Commit) -> Iterator[tuple[bytes, str, str]]:
-        pending = [(b"/", commit.root_tree, commit.root_meta)]
+        yield commit.root_dirmeta, "dirmeta"
+        seen = {commit.root_dirtree, commit.root_dirmeta}
+        pending = [commit.root_dirtree]
         while pending:
-            path, tree, meta = pending.pop()
-            yield path, tree, meta
-            prefix = b"" if path == b"/" else path
-            for name, subtree, submeta in self.read_dirtree(tree).directories:
-                pending.append((prefix + b"/" + name, subtree, submeta))
+            tree = pending.pop()
+            yield tree, "dirtree"
+            for _, subtree, meta in self.read_dirtree(tree).dirs:
+                if meta not in seen:
+                    seen.add(meta)
+                    yield meta, "dirmeta"
+                if subtree not in seen:
+                    seen.add(subtree)
+                    pending.append(subtree)
 
-    # --- the tree ------------------------------------------------------------------------------
+    # --- the tree --------------------------------------------------------------------------
 
     def walk(self, checksum: str) -> Iterator[TreeEntry]:
         """Every file of a commit, sorted by the bytes of its path, ``/`` first.
 
-        The metadata of files comes from their objects and is not yet checked: see
-        ``verify_content``. Raises ContentError for a damaged dirtree or dirmeta.
+        That is no depth-first order: ``-`` sorts before ``/``, so ``/a-b`` comes before
+        ``/a/b``. Parents still come before what they hold. The metadata of files is what their
+        objects say; it is proven by ``verify_content``.
         """
         _, commit = self.read_commit(checksum)
-        entries: list[TreeEntry] = []
-        metas: dict[str, Metadata] = {}
-        headers: dict[str, FileHeader] = {}
-        for path, tree, meta_checksum in self._directories(commit):
-            if meta_checksum not in metas:
-                metas[meta_checksum] = self.read_dirmeta(meta_checksum)
-            entries.append(_entry(path, metas[meta_checksum]))
-            prefix = b"" if path == b"/" else path
-            for name, content in self.read_dirtree(tree).files:
-                if content not in headers:
-                    headers[content] = self.header(content)
-                header = headers[content]
-                entries.append(
-                    _entry(
-                        prefix + b"/" + name,
-                        header.metadata,
-                        checksum=content,
-                        target=header.target or None,
-                    )
+        metas: dict[str, DirMeta] = {}
+        headers: dict[str, tuple[FileHeader, int]] = {}
+        for path, content, meta in sorted(self._paths(commit)):
+            if meta:
+                if meta not in metas:
+                    metas[meta] = self.read_dirmeta(meta)
+                one = metas[meta]
+                yield TreeEntry(
+                    path=path, mode=one.mode, uid=one.uid, gid=one.gid, xattrs=one.xattrs
                 )
-        yield from sorted(entries, key=lambda entry: entry.path)
+                continue
+            if content not in headers:
+                headers[content] = self.read_header(content)
+            header, size = headers[content]
+            yield TreeEntry(
+                path=path,
+                mode=header.mode,
+                uid=header.uid,
+                gid=header.gid,
+                xattrs=header.xattrs,
+                checksum=content,
+                target=header.target,
+                size=size,
+            )
 
-    # --- content objects -----------------------------------------------------------------------
+    def _paths(self, commit: Commit) -> Iterator[tuple[bytes, str, str]]:
+        """(path, content checksum or '', dirmeta checksum or '') in no particular order."""
+        trees: dict[str, DirTree] = {}
+        pending = [(b"", commit.root_dirtree)]
+        left = MAX_ENTRIES - 1
+        yield b"/", "", commit.root_dirmeta
+        while pending:
+            prefix, checksum = pending.pop()
+            if checksum not in trees:
+                trees[checksum] = self.read_dirtree(checksum)
+            tree = trees[checksum]
+            left -= len(tree.files) + len(tree.dirs)
+            if left < 0:
+                raise ContentError("too-large", f"a commit of more than {MAX_ENTRIES} paths")
+            prefix += b"/"
+            for name, content in tree.files:
+                yield _bounded(prefix + name), content, ""
+            for name, subtree, meta in tree.dirs:
+                path = _bounded(prefix + name)
+                yield path, "", meta
+                pending.append((path, subtree))
+
+    # --- content objects -------------------------------------------------------------------
+
+    def read_header(self, checksum: str) -> tuple[FileHeader, int]:
+        """What a content object says about itself, and the size of its contents in bytes."""
+        return read_header(self._store, self.mode, checksum)
+
+    def open_content(self, checksum: str) -> Content:
+        """A content object with its header, to read; use it in a ``with``."""
+        return open_content(self._store, self.mode, checksum)
 
     def open_object(self, checksum: str, kind: str) -> int:
-        """A descriptor (O_RDONLY) of an object's file, for the caller to close."""
-        return self._open(_object(checksum, kind), self.object_label(checksum, kind))
+        """A read-only descriptor of the file behind an object, for the caller to close."""
+        return self._store.open_regular(checksum, kind)[0]
 
-    def object_label(self, checksum: str, kind: str) -> str:
-        """The path of an object, for messages."""
-        return f"{self.label}/{_object(checksum, kind)}"
-
-    def header(self, checksum: str) -> FileHeader:
-        """Owner, mode, xattrs and target of a content object, as it says itself."""
-        if self.mode == "archive":
-            with closing(self._open_content(checksum)) as fd:
-                return self._filez_header(fd, checksum)[1]
-        label = self.object_label(checksum, "file")
-        name = _object(checksum, "file")
-        try:
-            status = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
-            if self.mode == "bare" and stat.S_ISLNK(status.st_mode):
-                target = os.readlink(os.fsencode(name), dir_fd=self._fd)
-                path = b"/proc/self/fd/%d/%b" % (self._fd, name.encode())
-                return _bare_header(status, _all_xattrs(path), target)
-            with closing(self._open_content(checksum)) as fd:
-                status = os.fstat(fd)
-                if self.mode == "bare":
-                    return _bare_header(status, _all_xattrs(fd), b"")
-                return self._user_header(fd, label)
-        except FileNotFoundError as error:
-            raise self._missing_content(checksum) from error
-        except OSError as error:
-            raise translate_oserror(error, label) from error
-
-    def _user_header(self, fd: int, label: str) -> FileHeader:
-        try:
-            raw = os.getxattr(fd, "user.ostreemeta")
-        except OSError as error:
-            if error.errno == errno.ENODATA:
-                raise ContentError(
-                    "damaged-object", f"{label}: no user.ostreemeta, which bare-user needs"
-                ) from error
-            raise
-        metadata = parse_dirmeta(raw, what=label)
-        if not stat.S_ISLNK(metadata.mode):
-            return FileHeader(metadata=metadata)
-        target = os.pread(fd, 4097, 0)
-        if not target.endswith(b"\0"):
-            raise ContentError("damaged-object", f"{label}: a symlink's target without its NUL")
-        return FileHeader(metadata=metadata, target=target[:-1])
-
-    def verify_content(self, checksum: str, sink: Sink = lambda piece: None) -> FileHeader:
+    def verify_content(self, checksum: str, sink: Sink | None = None) -> FileHeader:
         """Read a whole content object; refuse it (``damaged-object``) if it isn't its name's.
 
-        ``sink`` hears the contents of a regular file, but they are only proven when this
-        returns.
+        ``sink`` hears the contents of a regular file in the same pass, but they are only
+        proven when this returns.
         """
-        header = self.header(checksum)
-        hasher = hashlib.sha256(header.framed())
-        if stat.S_ISREG(header.metadata.mode):
-            for piece in self._pieces(checksum):
+        with self.open_content(checksum) as content:
+            hasher = ContentHasher(content.header)
+            for piece in content.pieces():
                 hasher.update(piece)
-                sink(piece)
-        if hasher.hexdigest() != checksum:
-            raise ContentError(
-                "damaged-object",
-                f"{self.object_label(checksum, self._content_kind)}: its checksum is"
-                f" {hasher.hexdigest()}: contents, mode, owner or xattrs are not the commit's",
-                hint="remove the object and pull the commit again",
-            )
-        return header
+                if sink is not None:
+                    sink(piece)
+            if hasher.checksum() != checksum:
+                raise wrong_checksum(content.label, checksum, hasher.checksum())
+            return content.header
 
-    @property
-    def _content_kind(self) -> str:
-        return "filez" if self.mode == "archive" else "file"
-
-    def _open_content(self, checksum: str) -> int:
-        fd = self._open_maybe(_object(checksum, self._content_kind))
-        if fd is None:
-            raise self._missing_content(checksum)
-        return fd
-
-    def _missing_content(self, checksum: str) -> HostError:
-        return HostError(
-            "no-such-object",
-            f"{self.label}: the content object {checksum} is missing",
-            hint="pull the commit again; `ostree fsck` lists what is missing",
-        )
-
-    def _pieces(self, checksum: str) -> Iterator[memoryview]:
-        label = self.object_label(checksum, self._content_kind)
-        with closing(self._open_content(checksum)) as fd:
-            try:
-                if self.mode == "archive":
-                    yield from self._inflated(fd, checksum, label)
-                    return
-                room = bytearray(min(_PIECE, os.fstat(fd).st_size + 1))
-                view = memoryview(room)
-                while count := os.readv(fd, [room]):
-                    yield view[:count]
-            except OSError as error:
-                raise translate_oserror(error, label) from error
-
-    def _filez_header(self, fd: int, checksum: str) -> tuple[int, FileHeader, int]:
-        label = self.object_label(checksum, "filez")
-        length = int.from_bytes(os.pread(fd, 4, 0), "big")
-        raw = os.pread(fd, length, 8) if length <= 1 << 20 else b""
-        size, header = parse_filez_header(raw, what=label)
-        return size, header, 8 + length
-
-    def _inflated(self, fd: int, checksum: str, label: str) -> Iterator[memoryview]:
-        size, _, offset = self._filez_header(fd, checksum)
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        done = 0
-        try:
-            while not inflater.eof:
-                packed = inflater.unconsumed_tail or os.pread(fd, _PIECE, offset)
-                if not inflater.unconsumed_tail:
-                    offset += len(packed)
-                piece = inflater.decompress(packed, _PIECE)
-                done += len(piece)
-                if done > size or (not packed and not piece):
-                    break
-                yield memoryview(piece)
-        except zlib.error as error:
-            raise ContentError("damaged-object", f"{label}: its deflate stream is bad") from error
-        if done != size or not inflater.eof:
-            raise ContentError("damaged-object", f"{label}: not the {size} bytes that it states")
-
-    # --- detached metadata ---------------------------------------------------------------------
+    # --- detached metadata -----------------------------------------------------------------
 
     def read_detached(self, checksum: str) -> DetachedMetadata:
         """A commit's detached metadata, empty if it has none."""
-        data = self._read(_object(checksum, "commitmeta"), MAX_METADATA, missing_ok=True)
-        return DetachedMetadata.parse(data, what=f"detached metadata of commit {checksum}")
+        return ostree_detached.read(self._store, checksum)
 
     def write_detached(
         self, checksum: str, new: DetachedMetadata, *, expected: DetachedMetadata
     ) -> None:
-        """Replace a commit's detached metadata, if it still is what ``expected`` was read as.
-
-        The new bytes are written beside, made durable and renamed: after a crash the old or
-        the new are there, whole.
-        """
-        name = _object(checksum, "commitmeta")
-        label = self.object_label(checksum, "commitmeta")
-        data = new.encode()
-        temporary = f"tmp/verity-{os.getpid()}-{checksum[:16]}.commitmeta"
-        try:
-            with self._locked():
-                if self._read(name, MAX_METADATA, missing_ok=True) != expected.raw:
-                    raise HostError(
-                        "changed-meanwhile",
-                        f"{label}: somebody else changed it meanwhile; nothing was written",
-                        hint="run the command again",
-                    )
-                try:
-                    self._write_temporary(temporary, data)
-                    os.rename(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-                except BaseException:
-                    with contextlib.suppress(OSError):
-                        os.unlink(temporary, dir_fd=self._fd)
-                    raise
-                folder = os.open(
-                    os.path.dirname(name), os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._fd
-                )
-                with closing(folder):
-                    os.fsync(folder)
-        except OSError as error:
-            raise translate_oserror(error, label) from error
-
-    def _write_temporary(self, name: str, data: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(name, flags, 0o644, dir_fd=self._fd), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """ostree's repository lock, exclusive: an open-file-description lock on ``.lock``."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        request = struct.pack("hhxxxxqqixxxx", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        with closing(os.open(".lock", flags, 0o600, dir_fd=self._fd)) as fd:
-            for attempt in range(_LOCK_ATTEMPTS):
-                try:
-                    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, request)
-                    break
-                except BlockingIOError as error:
-                    if attempt + 1 == _LOCK_ATTEMPTS:
-                        raise HostError(
-                            "locked",
-                            f"{self.label}: another process holds the repository's lock",
-                            hint="wait for the ostree command that runs there; `fuser -v"
-                            f" {self.label}/.lock` names it",
-                        ) from error
-                    time.sleep(_LOCK_PAUSE_S)
-            yield
-
-    # --- files ---------------------------------------------------------------------------------
-
-    def _open(self, name: str, label: str) -> int:
-        try:
-            return os.open(name, _OPEN, dir_fd=self._fd)
-        except OSError as error:
-            raise translate_oserror(error, label) from error
-
-    def _open_maybe(self, name: str) -> int | None:
-        try:
-            return os.open(name, _OPEN, dir_fd=self._fd)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise translate_oserror(error, f"{self.label}/{name}") from error
-
-    def _read(self, name: str, limit: int, *, missing_ok: bool) -> bytes | None:
-        fd = self._open_maybe(name)
-        if fd is None:
-            if missing_ok:
-                return None
-            raise HostError("not-found", f"{self.label}/{name}: does not exist")
-        try:
-            with open(fd, "rb") as file:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise ContentError("damaged-object", f"{self.label}/{name}: not a regular file")
-                data = file.read(limit + 1)
-        except OSError as error:
-            raise translate_oserror(error, f"{self.label}/{name}") from error
-        if len(data) > limit:
-            raise ContentError("damaged-object", f"{self.label}/{name}: more than {limit} bytes")
-        return data
+        """Replace a commit's detached metadata if it still is ``expected``, durably."""
+        ostree_detached.write(self._fd, self._store, checksum, new, expected=expected)
 
 
-def _object(checksum: str, kind: str) -> str:
-    return f"objects/{checksum[:2]}/{checksum[2:]}.{kind}"
+def _bounded(path: bytes) -> bytes:
+    if len(path) > MAX_PATH:
+        raise ContentError("too-large", f"{path[:60]!r}...: a path of more than {MAX_PATH} bytes")
+    return path
 
 
-def _entry(
-    path: bytes, meta: Metadata, *, checksum: str | None = None, target: bytes | None = None
-) -> TreeEntry:
-    return TreeEntry(
-        path=path,
-        mode=meta.mode,
-        uid=meta.uid,
-        gid=meta.gid,
-        xattrs=meta.xattrs,
-        checksum=checksum,
-        target=target,
+def _mode(repository_fd: int, label: str) -> Mode:
+    """What the repository's ``config`` says, if this is a repository that can be read."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        with (
+            translated(f"{label}/config"),
+            closing(os.open("config", flags, dir_fd=repository_fd)) as fd,
+        ):
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_CONFIG:
+                raise _not_a_repository(label, "its config is not a small file")
+            text = read_exactly(fd, status.st_size).decode("utf-8", "replace")
+        with translated(f"{label}/objects"):
+            objects = os.stat("objects", dir_fd=repository_fd, follow_symlinks=False)
+    except HostError as error:
+        if error.code in ("not-found", "is-symlink"):
+            raise _not_a_repository(label, error.message) from error
+        raise
+    if not stat.S_ISDIR(objects.st_mode):
+        raise _not_a_repository(label, "its objects are not in a directory")
+    core = _core(text)
+    if core.get("repo_version") != "1":
+        raise HostError(
+            "unknown-repository",
+            f"{label}: a repository of version {core.get('repo_version', 'none')!r:.40},"
+            " expected 1",
+            hint="is this the config of an OSTree repository, and of one that your ostree reads?",
+        )
+    mode = core.get("mode", "bare")
+    if mode not in _MODES:
+        raise HostError(
+            "unknown-repository",
+            f"{label}: a repository of the mode {mode!r:.40}, expected one of {', '.join(_MODES)}",
+            hint="pull the commit into one made by `ostree --repo=DIR init --mode=bare`"
+            " (or archive, which needs no root)",
+        )
+    return _MODES[mode]
+
+
+def _core(text: str) -> dict[str, str]:
+    """The group ``core`` of a GKeyFile: the last of a key counts, as there."""
+    group = ""
+    found = {}
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith("["):
+            group = line.rstrip("]").lstrip("[")
+        elif group == "core" and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            found[key.strip()] = value.strip()
+    return found
+
+
+def _not_a_repository(label: str, why: str) -> HostError:
+    return HostError(
+        "not-a-repository",
+        f"{label}: not an OSTree repository ({why.removeprefix(f'{label}/')})",
+        hint="`ostree --repo=DIR init --mode=bare` makes one; --repo wants the directory that"
+        " holds `config` and `objects`",
     )
-
-
-def _bare_header(status: os.stat_result, xattrs: Xattrs, target: bytes) -> FileHeader:
-    return FileHeader(
-        metadata=Metadata(uid=status.st_uid, gid=status.st_gid, mode=status.st_mode, xattrs=xattrs),
-        target=target,
-    )
-
-
-def _all_xattrs(file: int | bytes) -> Xattrs:
-    follow = isinstance(file, int)
-    names = sorted(map(os.fsencode, os.listxattr(file, follow_symlinks=follow)))
-    return tuple((name, os.getxattr(file, name, follow_symlinks=follow)) for name in names)
