@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target prepares the machine by itself (tests/prepare): Debian packages, build/venv.
+
+PYTEST = build/venv/bin/pytest
+QUICK = tests/unit tests/cli tests/interop tests/quality
+
+.PHONY: help prepare demo check test full bench clean clean-cache
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+
+prepare: ## installs what is missing (printed first) and makes build/venv
+	@tests/prepare host
+
+demo: prepare ## the chain from a key to the kernel's digest, on a real Debian (root)
+	@VERITY_WHEEL=$$(tests/prepare wheel) build/venv/bin/python -m tests.demo $(if $(BREAK),--break $(BREAK))
+
+check: prepare ## lint, types, unit and interop tests: no test machine
+	@build/venv/bin/ruff check --quiet .
+	@build/venv/bin/ruff format --quiet --check .
+	@build/venv/bin/mypy --no-error-summary
+	@$(PYTEST) -q $(QUICK)
+
+test: check ## everything that CI runs, the test machines included (root)
+	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q tests/vm
+
+full: check ## the long tests, too: many examples, every break of the demo (root)
+	@VERITY_WHEEL=$$(tests/prepare wheel) tests/full
+
+bench: prepare ## our figures beside the peers', in one run
+	@build/venv/bin/python -m tests.bench
+
+clean: ## removes build/
+	rm -rf build
+
+clean-cache: ## removes the test machines' images
+	@build/venv/bin/python -m tests.vm prune --all

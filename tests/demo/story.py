@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telling the demo: steps, the commands that they run, claims, and the table at the end.
+
+A claim that does not hold ends the demo with a line that names the link of the chain.
+"""
+
+import contextlib
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+
+class BrokenLinkError(Exception):
+    """A claim did not hold: which link of the chain, and what was seen instead."""
+
+    def __init__(self, link: str, seen: str) -> None:
+        super().__init__(f"link {link}: {seen}")
+        self.link = link
+        self.seen = seen
+
+
+@dataclass
+class Step:
+    """A line of the closing table."""
+
+    title: str
+    proven: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Story:
+    """What has been told so far."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        """One step: its time goes into the table, ``proven`` is set inside."""
+        step = Step(title)
+        print(f"\n== {len(self.steps) + 1}. {title}", flush=True)
+        self.steps.append(step)
+        started = time.monotonic()
+        try:
+            yield step
+        finally:
+            step.seconds = time.monotonic() - started
+
+    def say(self, text: str) -> None:
+        """A line of narration."""
+        print(f"   {text}", flush=True)
+
+    def command(self, argv: Sequence[str] | str, *, where: str) -> None:
+        """The command that is about to run, as a reader would type it."""
+        text = argv if isinstance(argv, str) else shlex.join(argv)
+        prompt = {"host": "$", "vm": "vm#"}[where]
+        print(f"   {prompt} {text}", flush=True)
+
+    def show(self, output: str, *, most: int = 12) -> None:
+        """What a command printed, cut after ``most`` lines."""
+        lines = output.rstrip("\n").splitlines()
+        for line in lines[:most]:
+            print(f"   | {line}", flush=True)
+        if len(lines) > most:
+            print(f"   | ... {len(lines) - most} more lines", flush=True)
+
+    def claim(self, holds: bool, *, link: str, seen: str) -> None:
+        """Go on only if it holds."""
+        if not holds:
+            raise BrokenLinkError(link, seen)
+
+    def table(self) -> None:
+        """What was proven, and how long each step took."""
+        width = max(len(step.title) for step in self.steps)
+        proven = max(len(step.proven) for step in self.steps)
+        print(f"\n   {'step':{width}}  {'proven':{proven}}  seconds")
+        for step in self.steps:
+            print(f"   {step.title:{width}}  {step.proven:{proven}}  {step.seconds:7.1f}")
+        total = sum(step.seconds for step in self.steps)
+        print(f"   {'all':{width}}  {'':{proven}}  {total:7.1f}", flush=True)
+
+    def failed(self, error: BrokenLinkError) -> None:
+        """Say which link broke, and where."""
+        self.table()
+        step = self.steps[-1]
+        print(
+            f"\ndemo: FAILED in step {len(self.steps)} ({step.title})\n"
+            f"demo: broken link: {error.link}\ndemo: {error.seen}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every file of the project: its licence line, its length, its links."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SPDX = re.compile(r"SPDX-License-Identifier: (.+?)(?: \*/| -->)?$")
+APACHE = "Apache-2.0"
+GATE = "(GPL-2.0-only OR BSD-2-Clause)"
+NO_LINE = {".gitkeep"}
+MOST_LINES = 500
+
+
+def project_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    return [Path(name) for name in listed.split("\0") if name and Path(name).is_file()]
+
+
+def text_files() -> list[Path]:
+    return [
+        path
+        for path in project_files()
+        if path.parts[0] != "LICENSES" and path.name not in NO_LINE and path.suffix != ".bin"
+    ]
+
+
+@pytest.mark.parametrize("path", text_files(), ids=str)
+def test_licence_line(path: Path) -> None:
+    head = path.read_text().splitlines()[:2]
+    first = next((line for line in head if not line.startswith("#!")), "")
+    match = SPDX.search(first)
+    assert match is not None, "the first line (the second after #!) must be the SPDX line"
+    expected = GATE if path.parts[:2] == ("policy", "gate") else APACHE
+    assert match[1] in {expected, expected.strip("()")}
+
+
+def test_every_licence_that_is_named_is_there() -> None:
+    assert {path.stem for path in Path("LICENSES").iterdir()} == {
+        "Apache-2.0",
+        "GPL-2.0-only",
+        "BSD-2-Clause",
+    }
+
+
+def test_no_module_is_too_long() -> None:
+    long = {
+        str(path): count
+        for path in project_files()
+        if path.suffix in {".py", ".c", ".h"}
+        and (count := len(path.read_text().splitlines())) > MOST_LINES
+    }
+    assert not long, f"propose a split: {long}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in project_files() if path.suffix == ".md"], ids=str
+)
+def test_links_between_documents(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path} links to {target}"
+
+
+def test_scripts_are_executable() -> None:
+    for name in (".ci/run", "tests/prepare", "tests/full"):
+        assert Path(name).stat().st_mode & 0o111 == 0o111, name
+
+
+def test_no_absolute_path_of_a_developer_machine() -> None:
+    pattern = re.compile(r"/(?:home|root|work|tmp/exp)/[a-z]")
+    found = [
+        f"{path}:{number}"
+        for path in text_files()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if pattern.search(line) and path != Path(__file__).relative_to(Path.cwd())
+    ]
+    assert not found
