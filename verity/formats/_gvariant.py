@@ -47,7 +47,7 @@ class _Variant:
         except (UnicodeDecodeError, BadTypeError):
             malformed(nul + 1, f"not a type: {reader.data[nul + 1 : end][:40]!r}")
         before = reader.depth
-        reader.depth += 1 + compiled.depth
+        reader.depth += compiled.depth
         if reader.depth > MAX_DEPTH:
             malformed(start, f"more than {MAX_DEPTH} levels")
         value = read_whole(compiled, reader, start, nul)
@@ -61,9 +61,9 @@ class _Variant:
             compiled = _carried(value.signature)
         except BadTypeError:
             refuse(value.signature, "a type")
-        if depth + 1 + compiled.depth > MAX_DEPTH:
+        if depth + compiled.depth > MAX_DEPTH:
             raise CallerError("bad-value", f"more than {MAX_DEPTH} levels of variants")
-        compiled.write(value.value, out, depth + 1 + compiled.depth)
+        compiled.write(value.value, out, depth + compiled.depth)
         out.append(0)
         out += value.signature.encode()
 

@@ -50,9 +50,9 @@ class Reader:
 
     __slots__ = ("data", "depth", "items")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, depth: int) -> None:
         self.data = data
-        self.depth = 0
+        self.depth = depth
         self.items = MAX_ITEMS
 
     def count(self, items: int, at: int) -> None:

@@ -61,7 +61,7 @@ def decode(signature: str, data: bytes, *, label: str) -> Value:
             "bad-gvariant", f"{label}: {len(data)} bytes, at most {MAX_SIZE} are allowed"
         )
     try:
-        return read_whole(compiled, Reader(data), 0, len(data))
+        return read_whole(compiled, Reader(data, compiled.depth), 0, len(data))
     except MalformedError as error:
         kind = signature.replace("*", "v")
         raise ContentError("bad-gvariant", f"{label}: not a canonical {kind} {error}") from error
