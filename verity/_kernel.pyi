@@ -51,6 +51,19 @@ class _Lib:
     FS_APPEND_FL: int
     FS_IMMUTABLE_FL: int
 
+    def verity_hash_available(self) -> int: ...
+    def verity_hash_blocks(
+        self,
+        hash_alg: int,
+        salt: CData,
+        salt_len: int,
+        data: CData,
+        length: int,
+        block_size: int,
+        out: CData,
+        out_len: int,
+        /,
+    ) -> int: ...
     def verity_enable(
         self,
         fd: int,

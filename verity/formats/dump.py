@@ -18,7 +18,6 @@ from verity.values.errors import ContentError
 MAX_SIZE = 256 * 2**20
 MAX_LINE = 64 * 2**10
 MAX_PATH = 4095
-MAX_NAME = 255
 _MAX_ID = 2**32 - 1
 
 _MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
@@ -27,6 +26,8 @@ _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,19}")
 _OCTAL = re.compile(rb"[1-7][0-7]{0,6}")
 _HEX_DIGEST = re.compile(rb"[0-9a-f]{64}")
+
+_BAD_COMPONENT = re.compile(rb"/(?:\.{0,2}(?:/|\Z)|[^/]{256})", re.DOTALL)
 
 _KNOWN_TYPES = {
     stat.S_IFREG,
@@ -139,7 +140,8 @@ def parse(data: bytes) -> tuple[Entry, ...]:
     previous = b""
     for number, text in enumerate(_lines(data), 1):
         try:
-            entry = _entry(text)
+            plain = _plain_file(text)
+            entry = _entry(text) if plain is None else plain
             path = entry.path
             if number == 1:
                 if path != b"/" or not stat.S_ISDIR(entry.mode):
@@ -152,7 +154,7 @@ def parse(data: bytes) -> tuple[Entry, ...]:
                 parent = path[: path.rindex(b"/")] or b"/"
                 if parent not in directories:
                     raise _RefusedError(f"its parent {printable(parent)} is no directory above it")
-            if line(entry)[:-1] != text:
+            if plain is None and line(entry)[:-1] != text:
                 raise _RefusedError("not in the canonical spelling")
         except _RefusedError as refused:
             raise ContentError(
@@ -200,6 +202,30 @@ def _number(field: bytes, name: str, most: int) -> int:
     if not _NUMBER.fullmatch(field) or int(field) > most:
         raise _RefusedError(f"{name} is not a decimal number up to {most}")
     return int(field)
+
+
+# What nearly every line is: no escape, no xattr, so that its spelling is canonical if this matches.
+_PLAIN_FILE = re.compile(
+    rb"(/[!-\x5b\x5d-~]+) (0|[1-9][0-9]{0,17}) (10[0-7]{4}) 1"
+    rb" (0|[1-9][0-9]{0,8}) (0|[1-9][0-9]{0,8}) 0 0\.0 - - ([0-9a-f]{64})"
+)
+
+
+def _plain_file(text: bytes) -> Entry | None:
+    """The entry of a regular file in the plainest form; None for ``_entry`` to look closer."""
+    match = _PLAIN_FILE.fullmatch(text)
+    if match is None:
+        return None
+    path, size, mode, uid, gid, digest = match.groups()
+    _check_path(path)
+    return Entry(
+        path=path,
+        mode=int(mode, 8),
+        uid=int(uid),
+        gid=int(gid),
+        size=int(size),
+        digest=bytes.fromhex(digest.decode()),
+    )
 
 
 def _entry(text: bytes) -> Entry:
@@ -260,9 +286,8 @@ def _check_path(path: bytes) -> None:
         return
     if b"\0" in path or len(path) > MAX_PATH:
         raise _RefusedError(f"the path holds a NUL or is longer than {MAX_PATH} bytes")
-    for component in path[1:].split(b"/"):
-        if component in (b"", b".", b"..") or len(component) > MAX_NAME:
-            raise _RefusedError("the path has an empty, '.', '..' or over-long component")
+    if _BAD_COMPONENT.search(path):
+        raise _RefusedError("the path has an empty, '.', '..' or over-long component")
 
 
 def _xattrs(fields: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:

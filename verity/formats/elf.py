@@ -27,15 +27,18 @@ class Head:
     is_dynamic: bool = False
 
 
+_DATA = Head()
+
+
 def inspect(head: bytes) -> Head:
     """Judge the first ``HEAD_SIZE`` bytes of a file (fewer if it is shorter)."""
     if head.startswith(b"#!"):
         return Head(script=True)
     if not head.startswith(b"\x7fELF") or len(head) < 52:
-        return Head()
+        return _DATA
     layout, size = _ENTRY.get(head[4], ("", 0))
     if not layout or head[5] != 1 or len(head) < size:
-        return Head()
+        return _DATA
     (kind,) = struct.unpack_from("<H", head, 16)
     (entry,) = struct.unpack_from(layout, head, 24)
     return Head(elf=True, has_entry=entry != 0, is_dynamic=kind == _ET_DYN)

@@ -17,6 +17,8 @@ from verity.formats.grants import Code, CodeEntry, ElevateEntry, sorted_code
 from verity.values.errors import ContentError
 
 _MODULE_SUFFIXES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
+NOTHING = Code(0)
+RUNS = Code.EXEC | Code.SCRIPT
 _EXECUTE = 0o111
 _GROUP_EXECUTE = 0o010
 
@@ -40,7 +42,9 @@ def earned(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> Earned:
         if entry.digest is None:
             continue
         code = code_flags(entry, heads[entry.digest])
-        flags[entry.digest] = flags.get(entry.digest, Code(0)) | code
+        if code is NOTHING:
+            continue
+        flags[entry.digest] = flags.get(entry.digest, NOTHING) | code
         elevation = elevation_of(entry, code)
         if elevation is not None:
             elevations.add(elevation)
@@ -51,7 +55,7 @@ def code_flags(entry: Entry, head: bytes) -> Code:
     """The code flags of one regular file."""
     found = elf.inspect(head)
     runnable = bool(entry.mode & _EXECUTE)
-    flags = Code(0)
+    flags = NOTHING
     if runnable and found.has_entry:
         flags |= Code.EXEC
     if runnable and found.script:
@@ -65,7 +69,7 @@ def code_flags(entry: Entry, head: bytes) -> Code:
 
 def elevation_of(entry: Entry, code: Code) -> ElevateEntry | None:
     """How starting this file would raise privileges, or None."""
-    if not code & (Code.EXEC | Code.SCRIPT) or entry.digest is None:
+    if not code & RUNS or entry.digest is None:
         return None
     set_uid, set_gid = set_id_bits(entry.mode)
     capabilities = permitted_capabilities(entry)

@@ -16,7 +16,7 @@ import os
 import stat
 
 from verity.formats.fsverity import Hasher
-from verity.ports import _conditions
+from verity.ports import _conditions, kernel
 from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import CallerError, ContentError
 
@@ -36,8 +36,8 @@ _KINDS = {
 def digest_fd(fd: int, params: VerityParams = CANONICAL, *, label: str) -> Digest:
     """The digest of the regular file behind ``fd``; its file position stays where it is."""
     before = _stat(fd, label)
-    hasher = Hasher(params)
-    room = bytearray(_PIECE)
+    hasher = Hasher(params, hashes=kernel.block_hashes(params))
+    room = bytearray(min(_PIECE, before.st_size + 1))
     view = memoryview(room)
     offset = 0
     while True:

@@ -21,11 +21,12 @@ from enum import Enum
 from pathlib import Path
 
 from verity import __version__
+from verity.formats import fsverity
 from verity.ports import _conditions
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, HostError
 
-INTERFACE = 1
+INTERFACE = 2
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
@@ -208,3 +209,33 @@ def syncfs(fd: int, *, label: str) -> None:
     result = lib.verity_syncfs(fd)
     if result < 0:
         raise _conditions.SYNCFS.error(-result, label)
+
+
+def block_hashes(params: VerityParams = CANONICAL) -> fsverity.BlockHashes:
+    """The inner loop of a digest for ``fsverity.Hasher``: in C with libcrypto, where that is.
+
+    Not a call into the kernel, but into the same extension, which only this module may import.
+    """
+    if not lib.verity_hash_available():
+        return fsverity.block_hashes(params)
+    number, size, block_size = params.algorithm.number, params.algorithm.size, params.block_size
+    padded = params.salt.ljust(params.algorithm.block_size, b"\0") if params.salt else b""
+    salt = ffi.from_buffer("uint8_t[]", padded) if padded else ffi.NULL
+
+    def hashes(blocks: memoryview) -> bytes:
+        out = bytearray(len(blocks) // block_size * size)
+        result = lib.verity_hash_blocks(
+            number,
+            salt,
+            len(padded),
+            ffi.from_buffer("uint8_t[]", blocks),
+            len(blocks),
+            block_size,
+            ffi.from_buffer("uint8_t[]", out, True),
+            len(out),
+        )
+        if result < 0:
+            raise ValueError(f"{len(blocks)} bytes are no whole blocks of {block_size}")
+        return bytes(out)
+
+    return hashes

@@ -11,6 +11,7 @@ import contextlib
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,8 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from securesystemslib.exceptions import Error as SslibError
-from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from verity.ports.osfile import read_file, write_new_file
 from verity.trust.keys import (
@@ -33,6 +32,9 @@ from verity.trust.keys import (
 )
 from verity.values.errors import CallerError, ContentError, HostError
 
+if TYPE_CHECKING:  # imported where it signs: verifying starts much faster without it
+    from securesystemslib.signer import Signer
+
 _SCHEME = "file:"
 
 
@@ -41,10 +43,12 @@ class SigningKey:
     """A signer and its public key. The private part stays behind ``signer``."""
 
     public: PublicKey
-    signer: Signer
+    signer: "Signer"
 
     def sign(self, data: bytes) -> bytes:
         """A signature over ``data``: for P-256 the DER of an ECDSA-Sig-Value with SHA-256."""
+        from securesystemslib.exceptions import Error as SslibError
+
         try:
             return bytes.fromhex(self.signer.sign(data).signature)
         except (SslibError, ValueError, OSError) as error:
@@ -87,6 +91,8 @@ def load_signer(uri: str) -> SigningKey:
     Raises CallerError (``unknown-signer``), HostError (``key-exposed``, ``key-encrypted``, or
     the file can't be read), ContentError (``bad-key``).
     """
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
     scheme, separator, rest = uri.partition(":")
     if separator and "/" not in scheme:
         if scheme + ":" != _SCHEME:

@@ -33,7 +33,7 @@ from verity.formats.ostree_file import (
     parse_filez_frame,
     parse_owner,
 )
-from verity.ports.osfile import closing
+from verity.ports.osfile import closing, translate_oserror
 from verity.ports.ostree_objects import ObjectStore, not_regular, read_exactly, translated
 from verity.values.errors import ContentError
 
@@ -82,8 +82,10 @@ class Content:
 
     def readinto(self, room: memoryview) -> int:
         """Fill ``room``, as far as one read goes, with the next bytes; 0 at the end."""
-        with translated(self.label):
+        try:  # not ``translated``: this is called for every piece of every file
             return self._source.readinto(room)
+        except OSError as error:
+            raise translate_oserror(error, self.label) from error
 
     def pieces(self) -> Iterator[memoryview]:
         """The contents from here on; a piece is overwritten by the next one."""
@@ -121,21 +123,27 @@ def read_header(store: ObjectStore, mode: Mode, checksum: str) -> tuple[FileHead
 def open_content(store: ObjectStore, mode: Mode, checksum: str) -> Content:
     """Open a content object."""
     label = store.object_label(checksum, mode.kind)
-    if mode is Mode.BARE:
-        header, size = _inode_header(store, checksum)
-        if header.is_symlink:
-            return Content(header=header, size=0, label=label, held=None, packed_at=None)
-    fd, status = store.open_regular(checksum, mode.kind)
     try:
-        packed_at = None
-        with translated(label):
-            if mode is Mode.BARE:
-                # Once more, from this very descriptor: the name may have changed hands.
-                header, size = _header_of(fd, f"/proc/self/fd/{fd}", status, label), status.st_size
-            elif mode is Mode.ARCHIVE:
-                header, size, packed_at = _filez_header(fd, status.st_size, label)
-            else:
-                header, size = _user_header(fd, status, label)
+        fd, status = store.open_regular(checksum, mode.kind)
+    except ContentError:
+        # In a bare repository a symlink is a symlink; whatever else is no regular file is refused.
+        if mode is not Mode.BARE:
+            raise
+        header, _ = _inode_header(store, checksum)
+        if not header.is_symlink:
+            raise
+        return Content(header=header, size=0, label=label, held=None, packed_at=None)
+    packed_at = None
+    try:
+        if mode is Mode.BARE:
+            header, size = _header_of(fd, fd, status, label), status.st_size
+        elif mode is Mode.ARCHIVE:
+            header, size, packed_at = _filez_header(fd, status.st_size, label)
+        else:
+            header, size = _user_header(fd, status, label)
+    except OSError as error:
+        os.close(fd)
+        raise translate_oserror(error, label) from error
     except BaseException:
         os.close(fd)
         raise
@@ -154,7 +162,7 @@ def _inode_header(store: ObjectStore, checksum: str) -> tuple[FileHeader, int]:
         return header, 0 if header.is_symlink else status.st_size
 
 
-def _header_of(fd: int, name: str, status: os.stat_result, label: str) -> FileHeader:
+def _header_of(fd: int, name: str | int, status: os.stat_result, label: str) -> FileHeader:
     is_symlink = stat.S_ISLNK(status.st_mode)
     if not is_symlink and not stat.S_ISREG(status.st_mode):
         raise not_regular(label)
@@ -168,7 +176,7 @@ def _header_of(fd: int, name: str, status: os.stat_result, label: str) -> FileHe
     )
 
 
-def _xattrs(name: str) -> Xattrs:
+def _xattrs(name: str | int) -> Xattrs:
     names = os.listxattr(name)
     if not names:
         return ()

@@ -63,11 +63,13 @@ class ObjectStore:
                 "bad-checksum", f"not a checksum: {checksum[:80]!r}, expected 64 hex digits"
             )
         prefix = checksum[:2]
-        with self._lock:
-            fd = self._prefixes.get(prefix)
-            if fd is None:
-                fd = os.open(prefix, _DIRECTORY, dir_fd=self._fd)
-                self._prefixes[prefix] = fd
+        fd = self._prefixes.get(prefix)
+        if fd is None:
+            with self._lock:
+                fd = self._prefixes.get(prefix)
+                if fd is None:
+                    fd = os.open(prefix, _DIRECTORY, dir_fd=self._fd)
+                    self._prefixes[prefix] = fd
         return fd
 
     def open(self, checksum: str, kind: str, *, flags: int = _READ) -> int:
@@ -90,10 +92,12 @@ class ObjectStore:
         """A descriptor of an object that is a regular file, with its status."""
         fd = self.open(checksum, kind)
         try:
-            with translated(self.object_label(checksum, kind)):
-                status = os.fstat(fd)
+            status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise not_regular(self.object_label(checksum, kind))
+        except OSError as error:
+            os.close(fd)
+            raise translate_oserror(error, self.object_label(checksum, kind)) from error
         except BaseException:
             os.close(fd)
             raise

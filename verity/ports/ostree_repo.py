@@ -225,8 +225,14 @@ class Repository:
                 size=size,
             )
 
+    def paths(self, checksum: str) -> Iterator[tuple[bytes, str, str]]:
+        """(path, content checksum or '', dirmeta checksum or '') of every file, in no order.
+
+        What ``walk`` gives without looking at a content object.
+        """
+        return self._paths(self.read_commit(checksum)[1])
+
     def _paths(self, commit: Commit) -> Iterator[tuple[bytes, str, str]]:
-        """(path, content checksum or '', dirmeta checksum or '') in no particular order."""
         trees: dict[str, DirTree] = {}
         pending = [(b"", commit.root_dirtree)]
         left = MAX_ENTRIES - 1

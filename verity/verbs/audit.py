@@ -82,8 +82,10 @@ def audit(
 
 def compare(signed: Entry, found: Node) -> Finding | None:
     """The finding for a file that should be as signed, None if it is."""
-    label = printable(signed.path)
     entry = found.entry
+    if entry == signed and (found.contents is None or found.contents.by_kernel):
+        return None
+    label = printable(signed.path)
     if stat.S_IFMT(signed.mode) != stat.S_IFMT(entry.mode):
         return Finding(
             check="type",
@@ -120,6 +122,15 @@ def compare(signed: Entry, found: Node) -> Finding | None:
 
 def metadata_differences(signed: Entry, found: Entry) -> list[tuple[str, str, str]]:
     """What differs besides the contents: (name, as signed, as found)."""
+    if (signed.mode, signed.uid, signed.gid, signed.rdev, signed.target, signed.xattrs) == (
+        found.mode,
+        found.uid,
+        found.gid,
+        found.rdev,
+        found.target,
+        found.xattrs,
+    ):
+        return []
     differences = []
     for name, one, other in (
         ("mode", _mode(signed), _mode(found)),

@@ -10,8 +10,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from securesystemslib.dsse import Envelope
-
 from verity.formats import dump, grants, pkcs7, statement
 from verity.formats.commit import DetachedMetadata
 from verity.formats.grant_rules import earned
@@ -85,10 +83,10 @@ def sign(
         )
     tree = contents.read(repository, checksum, jobs=jobs)
     if tree.damaged:
-        entry, error = tree.damaged[0]
+        path, error = tree.damaged[0]
         raise ContentError(
             "damaged-object",
-            f"{dump.printable(entry.path)}: {error.message}"
+            f"{dump.printable(path)}: {error.message}"
             + (f" (and {len(tree.damaged) - 1} more objects)" if len(tree.damaged) > 1 else ""),
             hint="a damaged commit is not signed; `ostree fsck` tells what else is damaged",
         )
@@ -124,6 +122,8 @@ def sign(
         )
     )
     # 3. Sign.
+    from securesystemslib.dsse import Envelope  # here, because importing it takes long
+
     envelope = Envelope(payload, statement.PAYLOAD_TYPE, {})
     envelope.sign(key.signer)
     envelope_bytes = json.dumps(envelope.to_dict(), sort_keys=True).encode()

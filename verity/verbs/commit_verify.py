@@ -113,11 +113,11 @@ def verify(
     except VerityError as error:
         found.add(error, Link.OBJECT, label)
         return _report(found, {})
-    for entry, problem in tree.damaged:
-        found.add(problem, Link.OBJECT, printable(entry.path))
+    for path, problem in tree.damaged:
+        found.add(problem, Link.OBJECT, printable(path))
     # 7. Manifest against the tree.
     if manifest is not None:
-        skip = {entry.path for entry, _ in tree.damaged}
+        skip = {path for path, _ in tree.damaged}
         found.findings += _differences(manifest.entries, tree.entries, skip)
     # 8. Grants against manifest and contents.
     if grants is not None and not tree.damaged:

@@ -10,18 +10,22 @@ from dataclasses import dataclass
 
 from verity.formats import dump, elf
 from verity.formats.fsverity import Hasher
-from verity.ports.ostree_repo import Repository, TreeEntry
+from verity.formats.ostree_file import DirMeta, FileHeader
+from verity.ports import kernel
+from verity.ports.ostree_repo import Repository
 from verity.values.errors import VerityError
 from verity.verbs import batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What reading one content object gave."""
+    """What reading one content object gave. ``digest`` is None for a symlink."""
 
+    header: FileHeader
     size: int
-    digest: bytes
+    digest: bytes | None
     head: bytes
+    xattrs: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class CommitTree:
 
     entries: tuple[dump.Entry, ...]
     heads: dict[bytes, bytes]
-    damaged: tuple[tuple[TreeEntry, VerityError], ...]
+    damaged: tuple[tuple[bytes, VerityError], ...]
     objects: int
 
 
@@ -43,44 +47,53 @@ def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
 
     Raises ContentError if a dirtree or dirmeta object is damaged: then there is no tree.
     """
-    tree = list(repository.walk(checksum))
-    first_use: dict[str, TreeEntry] = {}
-    for entry in tree:
-        if entry.checksum is not None:
-            first_use.setdefault(entry.checksum, entry)
+    paths = sorted(repository.paths(checksum))
+    first_use: dict[str, bytes] = {}
+    for path, name, _ in paths:
+        if name:
+            first_use.setdefault(name, path)
     known: dict[str, Contents] = {}
-    damaged: list[tuple[TreeEntry, VerityError]] = []
+    damaged: list[tuple[bytes, VerityError]] = []
     checksums = sorted(first_use)
     for name, result in batch.each(checksums, lambda name: _contents(repository, name), jobs=jobs):
         if isinstance(result, VerityError):
             damaged.append((first_use[name], result))
         else:
             known[name] = result
-    entries = [
-        manifest_entry(entry, known.get(entry.checksum or ""))
-        for entry in tree
-        if entry.checksum is None or entry.checksum in known
-    ]
+    entries = []
+    directories: dict[str, DirMeta] = {}
+    for path, name, meta in paths:
+        if meta:
+            if meta not in directories:
+                directories[meta] = repository.read_dirmeta(meta)
+            entries.append(_directory(path, directories[meta]))
+        elif name in known:
+            entries.append(_file(path, known[name]))
     return CommitTree(
         entries=tuple(entries),
-        heads={found.digest: found.head for found in known.values()},
+        heads={found.digest: found.head for found in known.values() if found.digest is not None},
         damaged=tuple(damaged),
         objects=len(checksums),
     )
 
 
-def manifest_entry(entry: TreeEntry, contents: Contents | None) -> dump.Entry:
-    """The manifest entry of one file of a commit."""
-    regular = entry.is_regular and contents is not None
+def _directory(path: bytes, meta: DirMeta) -> dump.Entry:
     return dump.Entry(
-        path=entry.path,
-        mode=entry.mode,
-        uid=entry.uid,
-        gid=entry.gid,
-        size=contents.size if regular and contents else len(entry.target or b""),
-        target=entry.target,
-        digest=contents.digest if regular and contents else None,
-        xattrs=security_xattrs(entry.xattrs),
+        path=path, mode=meta.mode, uid=meta.uid, gid=meta.gid, xattrs=security_xattrs(meta.xattrs)
+    )
+
+
+def _file(path: bytes, contents: Contents) -> dump.Entry:
+    header = contents.header
+    return dump.Entry(
+        path=path,
+        mode=header.mode,
+        uid=header.uid,
+        gid=header.gid,
+        size=contents.size if header.target is None else len(header.target),
+        target=header.target,
+        digest=contents.digest,
+        xattrs=contents.xattrs,
     )
 
 
@@ -88,11 +101,13 @@ def security_xattrs(
     xattrs: Sequence[tuple[bytes, bytes]],
 ) -> tuple[tuple[bytes, bytes], ...]:
     """Those that a manifest holds, sorted."""
+    if not xattrs:
+        return ()
     return tuple(sorted((n, v) for n, v in xattrs if dump.counts_for_security(n)))
 
 
 def _contents(repository: Repository, checksum: str) -> Contents:
-    hasher = Hasher()
+    hasher = Hasher(hashes=_block_hashes)
     head = bytearray()
 
     def sink(piece: memoryview) -> None:
@@ -100,5 +115,14 @@ def _contents(repository: Repository, checksum: str) -> Contents:
         if len(head) < elf.HEAD_SIZE:
             head.extend(piece[: elf.HEAD_SIZE - len(head)])
 
-    repository.verify_content(checksum, sink)
-    return Contents(size=hasher.data_size, digest=hasher.finish().value, head=bytes(head))
+    header = repository.verify_content(checksum, sink)
+    return Contents(
+        header=header,
+        size=hasher.data_size,
+        digest=None if header.is_symlink else hasher.finish().value,
+        head=bytes(head),
+        xattrs=security_xattrs(header.xattrs),
+    )
+
+
+_block_hashes = kernel.block_hashes()

@@ -241,12 +241,12 @@ def _inode(fd: int, path: bytes, repository: Repository, checksum: str) -> Step:
     here = (status.st_dev, status.st_ino)
     asked = "the inode, and the commit's object for this path"
     answer = [f"device {os.major(status.st_dev)}:{os.minor(status.st_dev)} inode {status.st_ino}"]
-    entry = next((item for item in repository.walk(checksum) if item.path == path), None)
-    if entry is None or entry.checksum is None:
+    name = next((name for where, name, _ in repository.paths(checksum) if where == path), "")
+    if not name:
         return Step(link=Link.OBJECT, holds=False, asked=asked, answer=("not in the commit",))
-    label = repository.object_label(entry.checksum, "file")
+    label = repository.object_label(name, repository.mode.kind)
     if repository.mode == "bare":
-        with closing(repository.open_object(entry.checksum, "file")) as object_fd:
+        with closing(repository.open_object(name, "file")) as object_fd:
             other = os.fstat(object_fd)
         linked = (other.st_dev, other.st_ino) == here
         answer.append(f"{'hard link of' if linked else 'a copy, not a link, of'} {label}")

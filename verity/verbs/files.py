@@ -84,7 +84,7 @@ def enable(
     def one(part: Sequence[Target]) -> list[Enabled | VerityError]:
         return _enable_batch(part, params)
 
-    for part, results in batch.each(batches, one, jobs=jobs):
+    for part, results in batch.each(batches, one, jobs=jobs, part=1):
         if isinstance(results, VerityError):
             yield from ((target, results) for target in part)
         else:

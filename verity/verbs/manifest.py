@@ -51,10 +51,10 @@ def of_commit(repository: Repository, revision: str, *, jobs: int) -> bytes:
     """The manifest of a commit, every object read and checked."""
     found = contents.read(repository, repository.resolve(revision), jobs=jobs)
     if found.damaged:
-        entry, error = found.damaged[0]
+        path, error = found.damaged[0]
         raise ContentError(
             "damaged-object",
-            f"{printable(entry.path)}: {error.message}",
+            f"{printable(path)}: {error.message}",
             hint="`verity commit verify` and `ostree fsck` tell what else is damaged",
         )
     return dump.serialise(found.entries)

@@ -17,7 +17,7 @@ from verity.ports import kernel
 from verity.ports.osfile import closing
 from verity.ports.ostree_repo import Repository
 from verity.values.digest import Digest, HashAlgorithm
-from verity.values.errors import HostError, VerityError
+from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import batch, files
 from verity.verbs.files import State, Target
@@ -97,25 +97,27 @@ def _objects(repository: Repository, commit: SignedCommit) -> Sequence[_Object]:
             " not the files of the commit",
             hint="pull the commit into one made by `ostree --repo=DIR init --mode=bare`",
         )
-    signed = {entry.path: entry.digest for entry in commit.manifest.entries}
+    signed = {entry.path: entry for entry in commit.manifest.entries}
     objects: dict[str, _Object] = {}
-    for entry in repository.walk(commit.checksum):
-        if not entry.is_regular or entry.checksum is None or entry.checksum in objects:
+    for path, checksum, _ in repository.paths(commit.checksum):
+        if not checksum or checksum in objects:
             continue
-        value = signed.get(entry.path)
-        if value is None:
-            raise HostError(
-                "no-digest",
-                f"{printable(entry.path)}: in the commit, and not in its signed manifest",
+        entry = signed.get(path)
+        if entry is None:
+            raise ContentError(
+                "manifest-differs",
+                f"{printable(path)}: in the commit, and not in its signed manifest",
                 hint="`verity commit verify` says what else differs",
             )
-        objects[entry.checksum] = _Object(
+        if entry.digest is None:
+            continue  # a symlink: nothing to enable; commit verify compares its target
+        objects[checksum] = _Object(
             target=Target(
-                label=repository.object_label(entry.checksum, "file"),
-                open=partial(repository.open_object, entry.checksum, "file"),
-                expected=Digest(HashAlgorithm.SHA256, value),
+                label=repository.object_label(checksum, "file"),
+                open=partial(repository.open_object, checksum, "file"),
+                expected=Digest(HashAlgorithm.SHA256, entry.digest),
             ),
-            used_as=printable(entry.path),
+            used_as=printable(path),
         )
     metadata = [
         _Object(

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Python sees of hash.h. */
+
+int verity_hash_available(void);
+int verity_hash_blocks(uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
+		       const uint8_t *data, size_t len, size_t block_size, uint8_t *out,
+		       size_t out_len);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VERITY_HASH_H
+#define VERITY_HASH_H
+/*
+ * The inner loop of an fs-verity digest: many blocks, one hash each.
+ *
+ * libcrypto is looked for when first needed (dlopen), so that neither building nor importing
+ * wants OpenSSL. The low-level SHA functions are deprecated there, but they are what makes a hash
+ * of 4 KiB cost a hash and not a look-up of one.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+/* 1 if libcrypto has what is needed, else 0. */
+int verity_hash_available(void);
+
+/*
+ * Hash each block of data, after the salt, into out: len / block_size digests, one behind the
+ * other. len is a multiple of block_size; salt is padded to the hash function's own block.
+ * Returns 0, -EINVAL, or -ENOSYS without libcrypto.
+ */
+int verity_hash_blocks(uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
+		       const uint8_t *data, size_t len, size_t block_size, uint8_t *out,
+		       size_t out_len);
+
+#endif
