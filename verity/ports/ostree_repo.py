@@ -32,22 +32,15 @@ from typing import Self
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, is_checksum
 from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader, Xattrs
 from verity.ports import ostree_detached, ostree_refs
-from verity.ports.osfile import closing
-from verity.ports.ostree_content import Content, Mode, open_content, read_header
-from verity.ports.ostree_objects import ObjectStore, read_exactly, translated, wrong_checksum
+from verity.ports.ostree_config import not_a_repository, read_mode
+from verity.ports.ostree_content import Content, open_content, read_header
+from verity.ports.ostree_objects import ObjectStore, translated, wrong_checksum
 from verity.values.errors import ContentError, HostError
 
 MAX_ENTRIES = 2_000_000
 MAX_PATH = 4095  # PATH_MAX without its NUL
 
-_MAX_CONFIG = 1 << 20
 _MIN_ABBREVIATION = 4
-_MODES = {
-    "bare": Mode.BARE,
-    "bare-user": Mode.BARE_USER,
-    "archive": Mode.ARCHIVE,
-    "archive-z2": Mode.ARCHIVE,
-}
 
 Sink = Callable[[memoryview], None]
 """Hears the contents of an object in pieces, in order."""
@@ -95,11 +88,11 @@ class Repository:
                 self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except HostError as error:
             if error.code == "not-found":
-                raise _not_a_repository(self.label, error.message) from error
+                raise not_a_repository(self.label, error.message) from error
             raise
         self._closer = weakref.finalize(self, os.close, self._fd)
         try:
-            self.mode = _mode(self._fd, self.label)
+            self.mode = read_mode(self._fd, self.label)
             self._store = ObjectStore(self._fd, self.label)
         except BaseException:
             self._closer()
@@ -300,65 +293,3 @@ def _bounded(path: bytes) -> bytes:
     if len(path) > MAX_PATH:
         raise ContentError("too-large", f"{path[:60]!r}...: a path of more than {MAX_PATH} bytes")
     return path
-
-
-def _mode(repository_fd: int, label: str) -> Mode:
-    """What the repository's ``config`` says, if this is a repository that can be read."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-    try:
-        with (
-            translated(f"{label}/config"),
-            closing(os.open("config", flags, dir_fd=repository_fd)) as fd,
-        ):
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_CONFIG:
-                raise _not_a_repository(label, "its config is not a small file")
-            text = read_exactly(fd, status.st_size).decode("utf-8", "replace")
-        with translated(f"{label}/objects"):
-            objects = os.stat("objects", dir_fd=repository_fd, follow_symlinks=False)
-    except HostError as error:
-        if error.code in ("not-found", "is-symlink"):
-            raise _not_a_repository(label, error.message) from error
-        raise
-    if not stat.S_ISDIR(objects.st_mode):
-        raise _not_a_repository(label, "its objects are not in a directory")
-    core = _core(text)
-    if core.get("repo_version") != "1":
-        raise HostError(
-            "unknown-repository",
-            f"{label}: a repository of version {core.get('repo_version', 'none')!r:.40},"
-            " expected 1",
-            hint="is this the config of an OSTree repository, and of one that your ostree reads?",
-        )
-    mode = core.get("mode", "bare")
-    if mode not in _MODES:
-        raise HostError(
-            "unknown-repository",
-            f"{label}: a repository of the mode {mode!r:.40}, expected one of {', '.join(_MODES)}",
-            hint="pull the commit into one made by `ostree --repo=DIR init --mode=bare`"
-            " (or archive, which needs no root)",
-        )
-    return _MODES[mode]
-
-
-def _core(text: str) -> dict[str, str]:
-    """The group ``core`` of a GKeyFile: the last of a key counts, as there."""
-    group = ""
-    found = {}
-    for line in text.splitlines():
-        line = line.strip()
-        if line.startswith("["):
-            group = line.rstrip("]").lstrip("[")
-        elif group == "core" and not line.startswith("#"):
-            key, _, value = line.partition("=")
-            found[key.strip()] = value.strip()
-    return found
-
-
-def _not_a_repository(label: str, why: str) -> HostError:
-    return HostError(
-        "not-a-repository",
-        f"{label}: not an OSTree repository ({why.removeprefix(f'{label}/')})",
-        hint="`ostree --repo=DIR init --mode=bare` makes one; --repo wants the directory that"
-        " holds `config` and `objects`",
-    )
