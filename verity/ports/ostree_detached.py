@@ -38,7 +38,7 @@ _PAUSE = 0.1
 def read(store: ObjectStore, checksum: str) -> DetachedMetadata:
     """The detached metadata of a commit; empty if there is none."""
     return DetachedMetadata.parse(
-        _read_bytes(store, checksum), label=store.object_label(checksum, KIND)
+        _read_bytes(store, checksum) or b"", label=store.object_label(checksum, KIND)
     )
 
 
@@ -61,7 +61,7 @@ def write(
     with _locked(repository_fd, store.label):
         # 2. Compare.
         before = _read_bytes(store, checksum)
-        if before != expected.encode():
+        if (before or b"") != expected.encode():
             raise _changed(label)
         with translated(label):
             directory = store.directory(checksum)
@@ -77,7 +77,7 @@ def write(
                 _write_new(tmp, temporary, data)
                 # 4. Put in place.
                 try:
-                    _put(tmp, temporary, directory, name, replace=_exists(directory, name))
+                    _put(tmp, temporary, directory, name, replace=before is not None)
                 except FileExistsError as error:
                     raise _changed(label) from error
                 finally:
@@ -86,21 +86,13 @@ def write(
                 os.fsync(directory)
 
 
-def _read_bytes(store: ObjectStore, checksum: str) -> bytes:
+def _read_bytes(store: ObjectStore, checksum: str) -> bytes | None:
     try:
         return store.read_unnamed(checksum, KIND)
     except HostError as error:
         if error.code == "no-such-object":
-            return b""
+            return None
         raise
-
-
-def _exists(directory: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _write_new(tmp: int, name: str, data: bytes) -> None:

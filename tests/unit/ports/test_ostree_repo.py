@@ -412,13 +412,13 @@ def test_detached_made_by_one_who_takes_no_lock(
     """`ostree sign` between the comparison and the link: its signature stays."""
     path = world.object(world.commit, "commitmeta")
     theirs = NONE.with_bytes("theirs", b"")
-    real = ostree_detached._put
+    real = ostree_detached._write_new
 
-    def late(*args: int | str, replace: bool) -> None:
+    def late(tmp: int, name: str, data: bytes) -> None:
         path.write_bytes(theirs.encode())
-        real(*args, replace=replace)  # type: ignore[arg-type]  # passed on as they came
+        real(tmp, name, data)
 
-    monkeypatch.setattr(ostree_detached, "_put", late)
+    monkeypatch.setattr(ostree_detached, "_write_new", late)
     with Repository(world.path) as repository:
         refused(
             HostError,
