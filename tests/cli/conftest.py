@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One signed world per mode of repository; every test that changes something gets a copy."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import copy
+from tests.cli.worlds import MODES, World, make_keys, make_world
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys")
+    make_keys(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Callable[[str], World]:
+    """The world of a mode, for reading only."""
+    worlds: dict[str, World] = {}
+
+    def make(mode: str) -> World:
+        if mode not in worlds:
+            worlds[mode] = make_world(tmp_path_factory.mktemp(mode), mode, keys)
+        return worlds[mode]
+
+    return make
+
+
+@pytest.fixture(params=MODES)
+def any_world(request: pytest.FixtureRequest, made: Callable[[str], World]) -> World:
+    """A signed world of each mode, for reading only."""
+    mode: str = request.param
+    return made(mode)
+
+
+@pytest.fixture
+def bare(made: Callable[[str], World]) -> World:
+    """A signed world in the mode bare, for reading only."""
+    return made("bare")
+
+
+@pytest.fixture
+def world(made: Callable[[str], World], tmp_path: Path) -> World:
+    """A copy of a signed world in the mode bare, to break."""
+    return World(copy(made("bare").path, tmp_path / "w"))
+
+
+@pytest.fixture
+def copied(made: Callable[[str], World], tmp_path: Path) -> Callable[[str], World]:
+    """A copy of a signed world of any mode, to break."""
+    return lambda mode: World(copy(made(mode).path, tmp_path / "w"), mode)
