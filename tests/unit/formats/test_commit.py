@@ -327,6 +327,29 @@ def test_dirtree_of_any_size(count: int) -> None:
     assert DirTree.parse(tree.encode(), label="it") == tree
 
 
+def test_dirtree_fast_path_wants_narrow_offsets() -> None:
+    """Framing offsets of two bytes where one would do, outside and inside."""
+    names = [b"%07d" % number for number in range(5)]
+    outside = DirTree(files=tuple((name, HEX) for name in (*names, b"999999999"))).encode()
+    assert len(outside) == 255
+    inside = DirTree(files=tuple((name, HEX) for name in (*names, b"999999"))).encode()
+    ends = bytes.fromhex("".join(f"{end:02x}00" for end in inside[-7:-1]))
+    for data in (
+        outside[:-1] + (254).to_bytes(2, "little"),
+        inside[:-7] + ends + (len(inside) + 5).to_bytes(2, "little"),
+    ):
+        assert commit_module._scan(data) is None
+        with pytest.raises(ContentError, match="wider than needed"):
+            DirTree.parse(data, label="it")
+
+
+@pytest.mark.parametrize("size", range(234, 242))
+def test_file_header_where_its_offset_grows(size: int) -> None:
+    symlink = FileHeader(uid=1, gid=2, mode=LINK, target=b"x" * size)
+    assert gvariant.encode("(uuuusa(ayay))", symlink._wire()) == symlink.encode()
+    assert FileHeader.parse(symlink.encode(), label="it") == symlink
+
+
 @given(headers(), st.integers(0, (1 << 64) - 1))
 def test_file_header_round_trip(found: FileHeader, size: int) -> None:
     assert FileHeader.parse(found.encode(), label="it") == found

@@ -60,7 +60,7 @@ MALFORMED: dict[str, tuple[str, str]] = {
     "tuple too short for its offsets": ("(ssss)", "0000"),
     "tuple empty": ("(say)", ""),
     "bytes left over in a tuple": ("(sy)", "61000102" + "02"),
-    "offsets wider than needed": ("(say)", "61" * 251 + "00" + "62" + "fc00" + "00" * 2),
+    "offsets wider than needed": ("(say)", "61" * 251 + "00" + "6262" + "fc00"),
     "array offsets wider than needed": ("aay", "61" * 254 + "fe00"),
     "padding between elements": (
         "a(ts)",
@@ -113,6 +113,11 @@ def test_depth_is_bounded() -> None:
         value = Variant("v" if number else "y", value)
     with pytest.raises(CallerError, match="levels"):
         encode("v", value)
+
+
+def test_depth_is_of_one_value_not_of_all() -> None:
+    value = (Variant("aay", (b"x",)),) * 100
+    assert decode("av", encode("av", value), label="it") == value
 
 
 def test_items_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
