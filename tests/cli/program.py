@@ -15,6 +15,7 @@ import pytest
 
 VERITY = Path(sys.executable).with_name("verity")
 NOBODY = 65534
+STRANGER = 4242  # owns what the lesser user may not read
 TIMEOUT_S = 60
 
 # In CI nothing is skipped: there these run and fail if the tests aren't started as root.
@@ -22,18 +23,22 @@ needs_root = pytest.mark.skipif(
     os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root: changes owners"
 )
 
-# Imports all of the program as root, so that the checkout may be where nobody else can read it,
-# then runs it as nobody.
-_AS_NOBODY = f"""
-import importlib, os, sys
-from verity.cli import main
-for module, _ in main.VERBS.values():
-    importlib.import_module("verity.cli." + module)
-os.setgroups([])
-os.setgid({NOBODY})
-os.setuid({NOBODY})
-main.main()
-"""
+
+def _lesser() -> list[str]:
+    """How to start a program without a capability, as a user that can still read it.
+
+    That is nobody, unless the checkout or the interpreter is below a directory that is closed to
+    others: then the owner of that, be it root, to whom files of a stranger are as closed.
+    """
+    user = NOBODY
+    for folder in (*VERITY.parents, *Path(sys.base_prefix, "bin").parents):
+        status = folder.stat()
+        if not status.st_mode & 0o001:
+            user = status.st_uid
+    return [
+        *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"),
+        *("--bounding-set=-all", "--inh-caps=-all", "--"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,12 @@ class Done:
 def verity(
     *args: str | bytes | Path,
     cwd: Path,
-    nobody: bool = False,
+    lesser: bool = False,
     environment: dict[str, str] | None = None,
 ) -> Done:
-    """Run `verity ARGS`."""
-    program: list[str | Path] = [sys.executable, "-c", _AS_NOBODY] if nobody else [VERITY]
+    """Run `verity ARGS`; ``lesser``: without any privilege of root's."""
     done = subprocess.run(
-        [*program, *args],
+        [*(_lesser() if lesser else []), VERITY, *args],
         cwd=cwd,
         capture_output=True,
         timeout=TIMEOUT_S,
