@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples of docs/formats.md are what the code writes, from the inputs that stand here.
+
+ECDSA signatures differ each time, so the one of the PKCS#7 example lives in the document: it is
+parsed, written again byte for byte, and verified over the grants of the example.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.world import VENDOR
+from verity.formats import dump, grants, pkcs7, statement
+from verity.formats.dump import Entry
+from verity.formats.fsverity import digest_bytes
+from verity.formats.grant_rules import earned
+from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
+from verity.formats.statement import Kind, Statement
+
+DOCUMENT = Path("docs/formats.md")
+COMMIT = bytes(range(32))
+ISSUED, EXPIRES = 1_767_225_600, 1_798_761_600  # 2026-01-01, 2027-01-01
+PING = b"#!\n"
+CAP_NET_RAW = bytes.fromhex("0100000200200000" + "00" * 12)
+
+ENTRIES = (
+    Entry(path=b"/", mode=0o40755, uid=0, gid=0),
+    Entry(path=b"/usr", mode=0o40755, uid=0, gid=0),
+    Entry(path=b"/usr/a b", mode=0o100644, uid=0, gid=0, digest=digest_bytes(b"").value),
+    Entry(path=b"/usr/link", mode=0o120777, uid=0, gid=0, size=4, target=b"a b\\"),
+    Entry(
+        path=b"/usr/ping",
+        mode=0o100755,
+        uid=0,
+        gid=0,
+        size=len(PING),
+        digest=digest_bytes(PING).value,
+        xattrs=((b"security.capability", CAP_NET_RAW),),
+    ),
+)
+
+
+def manifest() -> bytes:
+    return dump.serialise(ENTRIES)
+
+
+def blob() -> bytes:
+    tables = earned(ENTRIES, {digest_bytes(PING).value: PING, digest_bytes(b"").value: b""})
+    return grants.encode(
+        Grants(
+            party=Party.VENDOR,
+            role=Role.OS,
+            stream="debian-trixie",
+            serial=7,
+            issued=ISSUED,
+            expires=EXPIRES,
+            manifest_sha256=hashlib.sha256(manifest()).digest(),
+            code=tables.code,
+            elevate=tables.elevate,
+            # Stands in real blobs of the role etc only.
+            config=(
+                ConfigEntry(
+                    path=b"/etc/motd", kind=ConfigKind.FILE, digest=digest_bytes(b"").value
+                ),
+            ),
+        )
+    )
+
+
+def payload() -> bytes:
+    return statement.encode(
+        Statement(
+            kind=Kind.OS,
+            stream="debian-trixie",
+            serial=7,
+            issued=ISSUED,
+            expires=EXPIRES,
+            subjects={
+                "manifest": hashlib.sha256(manifest()).digest(),
+                "grants": hashlib.sha256(blob()).digest(),
+                "commit": COMMIT,
+                "boot": hashlib.sha256(dump.boot_list(ENTRIES)).digest(),
+            },
+        )
+    )
+
+
+def signature() -> bytes:
+    """A new one each time: for the document when the grants of the example change."""
+    return pkcs7.encode(key_id=VENDOR.public.key_id, signature=VENDOR.sign(blob()))
+
+
+def hex_lines(data: bytes) -> str:
+    """32 bytes a line, each with its offset."""
+    return "".join(f"{at:04d}  {data[at : at + 32].hex()}\n" for at in range(0, len(data), 32))
+
+
+def bytes_of(text: str) -> bytes:
+    found = b""
+    for line in text.splitlines():
+        offset, data = line.split("  ")
+        assert int(offset) == len(found)
+        found += bytes.fromhex(data)
+    return found
+
+
+def written() -> dict[str, str]:
+    """What the document has to say."""
+    certificate = pkcs7.certificate(key_id=VENDOR.public.key_id, spki=VENDOR.public.spki)
+    return {
+        "digest-empty": f"{digest_bytes(b'')}\n",
+        "manifest": manifest().decode("ascii"),
+        "statement": payload().decode() + "\n",
+        "grants": hex_lines(blob()),
+        "certificate": hex_lines(certificate),
+    }
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    yield from re.findall(r"^```example (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+EXAMPLES = dict(blocks(DOCUMENT.read_text()))
+
+
+def test_every_example_is_checked_here() -> None:
+    names = [name for name, _ in blocks(DOCUMENT.read_text())]
+    assert sorted(names) == sorted({*written(), "pkcs7"})
+
+
+@pytest.mark.parametrize("name", written())
+def test_example(name: str) -> None:
+    assert EXAMPLES[name] == written()[name]
+
+
+def test_the_manifest_parses_to_its_entries() -> None:
+    assert dump.parse(EXAMPLES["manifest"].encode()) == ENTRIES
+
+
+def test_the_statement_names_the_other_examples() -> None:
+    found = statement.parse(EXAMPLES["statement"].removesuffix("\n").encode())
+    assert found.subjects["grants"] == hashlib.sha256(bytes_of(EXAMPLES["grants"])).digest()
+    assert found.subjects["manifest"] == hashlib.sha256(EXAMPLES["manifest"].encode()).digest()
+
+
+def test_the_grants_have_an_entry_in_each_table() -> None:
+    found = grants.parse(bytes_of(EXAMPLES["grants"]))
+    assert [len(table) for table in (found.code, found.elevate, found.config)] == [1, 1, 1]
+    assert found.elevate[0].capabilities == 1 << 13
+
+
+def test_the_pkcs7_is_a_signature_over_the_grants() -> None:
+    data = bytes_of(EXAMPLES["pkcs7"])
+    found = pkcs7.parse(data)
+    assert found.encode() == data
+    assert found.serial == pkcs7.serial_of(VENDOR.public.key_id)
+    blob_of_example = bytes_of(EXAMPLES["grants"])
+    assert VENDOR.public.verifies(signature=found.value, data=blob_of_example)
+    assert not VENDOR.public.verifies(signature=found.value, data=blob_of_example + b"\0")
+
+
+def test_what_an_example_looks_like() -> None:
+    assert bytes_of(hex_lines(bytes(range(70)))) == bytes(range(70))
+    assert hex_lines(bytes(33)).splitlines()[1] == "0032  00"
