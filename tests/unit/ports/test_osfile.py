@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain files: whole or not at all, within bounds, each errno a named condition."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from verity.ports.osfile import read_file, translate_oserror, write_new_file
+from verity.values.errors import HostError
+
+
+def test_write_new_file(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        write_new_file(tmp_path / "new", b"data", mode=0o640)
+    finally:
+        os.umask(old)
+    assert (tmp_path / "new").read_bytes() == b"data"
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_the_mode_is_exact_whatever_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o777)
+    try:
+        write_new_file(tmp_path / "new", b"data", mode=0o644)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "dangling"])
+def test_nothing_is_overwritten(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "there"
+    if what == "file":
+        path.write_bytes(b"old")
+    elif what == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(HostError) as caught:
+        write_new_file(path, b"new", mode=0o600)
+    assert caught.value.code == "exists"
+    assert caught.value.message == f"{path}: exists already and is not overwritten"
+    assert os.listdir(tmp_path) == ["there"]
+    assert what != "file" or path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("call", ["fsync", "link", "fchmod"])
+def test_a_failure_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*args: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(f"verity.ports.osfile.os.{call}", fail)
+    with pytest.raises(HostError) as caught:
+        write_new_file(tmp_path / "new", b"data", mode=0o600)
+    assert caught.value.code == "no-space"
+    assert str(tmp_path / "new") in caught.value.message
+    assert isinstance(caught.value.__cause__, OSError)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_could_not_be_made_durable_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, "input/output error")
+        real(fd)
+
+    monkeypatch.setattr("verity.ports.osfile.os.fsync", fsync)
+    with pytest.raises(HostError) as caught:
+        write_new_file(tmp_path / "new", b"data", mode=0o600)
+    assert caught.value.code == "damaged"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_directory(tmp_path: Path) -> None:
+    with pytest.raises(HostError) as caught:
+        write_new_file(tmp_path / "no/new", b"data", mode=0o600)
+    assert caught.value.code == "not-found"
+    assert os.listdir(tmp_path) == []
+
+
+def test_read_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_file(path, max_size=5) == b"12345"
+    with pytest.raises(HostError, match="more than 4 bytes") as caught:
+        read_file(path, max_size=4)
+    assert caught.value.code == "too-large"
+
+
+def test_the_check_sees_the_mode_before_anything_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"secret")
+    path.chmod(0o604)
+    seen = []
+
+    def check(mode: int) -> None:
+        seen.append(stat.S_IMODE(mode))
+        raise HostError("refused", "refused")
+
+    with pytest.raises(HostError, match="refused"):
+        read_file(path, max_size=10, check=check)
+    assert seen == [0o604]
+
+
+def test_a_fifo_neither_blocks_nor_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(HostError) as caught:
+        read_file(tmp_path / "fifo", max_size=10)
+    assert caught.value.code == "not-a-file"
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(HostError) as caught:
+        read_file(tmp_path, max_size=10)
+    assert caught.value.code in ("not-a-file", "is-directory")
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("none", "."):
+        with pytest.raises(HostError):
+            read_file(tmp_path / name, max_size=1)
+    write_new_file(tmp_path / "new", b"", mode=0o600)
+    with pytest.raises(HostError):
+        write_new_file(tmp_path / "new", b"", mode=0o600)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOENT, "not-found"),
+        (errno.EACCES, "no-permission"),
+        (errno.EPERM, "no-permission"),
+        (errno.ELOOP, "is-symlink"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "damaged"),
+        (errno.EMFILE, "os-error"),
+    ],
+)
+def test_conditions(number: int, code: str) -> None:
+    error = translate_oserror(OSError(number, os.strerror(number)), "thing")
+    assert error.code == code
+    assert error.message.startswith("thing: ")
+    assert error.message == error.message.lower()
+    assert error.hint or code == "os-error"
