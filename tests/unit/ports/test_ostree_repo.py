@@ -192,6 +192,17 @@ def test_resolve_bad_alias(world: World, target: str) -> None:
         refused(ContentError, "bad-ref", lambda: repository.resolve("loop"))
 
 
+def test_resolve_does_not_leave_the_repository(world: World, tmp_path: Path) -> None:
+    """Not even for a file that holds the name of a commit, and not by a folder."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/main").write_text(world.commit + "\n")
+    (world.path / "refs/heads/file").symlink_to(tmp_path / "outside/main")
+    (world.path / "refs/heads/folder").symlink_to(tmp_path / "outside")
+    with Repository(world.path) as repository:
+        refused(ContentError, "bad-ref", lambda: repository.resolve("file"))
+        refused(HostError, "no-such-ref", lambda: repository.resolve("folder/main"))
+
+
 # --- what is no repository -----------------------------------------------------------------
 
 CONFIGS = {
