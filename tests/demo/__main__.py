@@ -15,7 +15,6 @@ from tests.demo import sabotage, vendor
 from tests.demo.host import Host
 from tests.demo.story import BrokenLinkError, Story
 from tests.vm import Disk, Machine, VmError, build_image
-from tests.vm.image import Image
 
 WORK = Path("build/demo")
 
@@ -26,13 +25,14 @@ def main() -> int:
     parser.add_argument(
         "--break", dest="broken", choices=sorted(sabotage.BREAKS), help="sabotage this link"
     )
+    parser.add_argument("--tree", type=Path, help="commit this tree instead of the real Debian")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         print("demo: error: this needs root (it commits root's files and starts a VM)")
         return 3
     story = Story()
     try:
-        tell(story, sabotage.BREAKS.get(arguments.broken, sabotage.nothing))
+        tell(story, sabotage.BREAKS.get(arguments.broken, sabotage.nothing), arguments.tree)
     except BrokenLinkError as error:
         story.failed(error)
         return 1
@@ -44,7 +44,7 @@ def main() -> int:
     return 0
 
 
-def tell(story: Story, sabotaged: sabotage.Sabotage) -> None:
+def tell(story: Story, sabotaged: sabotage.Sabotage, tree: Path | None) -> None:
     """The whole story."""
     shop = vendor.open_workshop(WORK.absolute())
     with story.step("The test machine's Debian") as step:
@@ -53,24 +53,25 @@ def tell(story: Story, sabotaged: sabotage.Sabotage) -> None:
         image = build_image(wheel)
         step.proven = f"stock kernel {image.kernel_release}"
     try:
-        checksum = vendor_side(story, shop, image, sabotaged)
+        checksum = vendor_side(story, shop, tree or image.tree, sabotaged)
     finally:
         vendor.close_workshop(shop)
     with story.step("Boot") as step:
         story.say("QEMU in software emulation; restored from a booted snapshot where there is one")
         disk = Disk(path=shop.disk.absolute(), serial="data")
-        with Machine.boot("system", image, disks=[disk]) as machine:
-            step.proven = "Debian's systemd is up"
-            host_side(story, Host(story, machine), checksum, sabotaged)
+        machine = Machine.boot("system", image, disks=[disk])
+        step.proven = "Debian's systemd is up"
+    with machine:
+        host_side(story, Host(story, machine), checksum, sabotaged)
 
 
 def vendor_side(
-    story: Story, shop: vendor.Workshop, image: Image, sabotaged: sabotage.Sabotage
+    story: Story, shop: vendor.Workshop, tree: Path, sabotaged: sabotage.Sabotage
 ) -> str:
     """Steps on the vendor's machine."""
     with story.step("Commit a real Debian tree") as step:
-        checksum = vendor.commit_tree(story, shop, image.tree)
-        files = sum(len(names) for _, _, names in os.walk(image.tree))
+        checksum = vendor.commit_tree(story, shop, tree)
+        files = sum(len(names) for _, _, names in os.walk(tree))
         step.proven = f"{files} files, commit {checksum[:12]}"
     with story.step("Keys") as step:
         vendor.make_keys(story, shop)

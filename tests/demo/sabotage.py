@@ -53,8 +53,8 @@ class _Object(Sabotage):
 
     def after_pull(self, host: "Host") -> None:
         host.run(
-            f"{_FIND_OBJECT}; cp -a $f $f.new && printf X | dd of=$f.new bs=1 seek=5000 conv=notrunc"
-            " status=none && mv $f.new $f",
+            f"{_FIND_OBJECT}; cp -a $f $f.new && printf X | dd of=$f.new bs=1 seek=5000"
+            " conv=notrunc status=none && mv $f.new $f",
             link="object",
         )
 

@@ -48,6 +48,8 @@ CUSTOMIZE = (
     # Empty, not missing: missing would mean "first boot", with its presets and questions.
     ': >"$1/etc/machine-id"',
     'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/resolv.conf "$1"/var/lib/dbus/machine-id',
+    # The harness boots with an initramfs of its own.
+    'rm -f "$1"/boot/initrd.img-*',
     'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*.log "$1"/var/log/apt/*',
     'rm -rf "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/systemd/random-seed',
     # Says "/etc and /var are up to date with /usr": saves the rebuild of hwdb and ldconfig's cache.

@@ -106,11 +106,17 @@ def verify(repo: Path, keys: tuple[Path, ...], threshold: int, as_json: bool, re
 
 @commit.command(epilog="Example: verity commit show --repo repo debian/trixie")
 @repo_option
+@click.option("--manifest", is_flag=True, help="Print the attached manifest, and nothing else.")
 @output.json_option
 @_revision_argument
-def show(repo: Path, as_json: bool, revision: str) -> int:
+def show(repo: Path, manifest: bool, as_json: bool, revision: str) -> int:
     """Show what is attached to a commit, UNVERIFIED: `commit verify` checks it."""
+    if manifest and as_json:
+        raise CallerError("bad-arguments", "--manifest prints no JSON")
     with Repository(repo) as repository:
+        if manifest:
+            output.raw(commit_show.manifest(repository, revision))
+            return 0
         found = commit_show.show(repository, revision)
     if as_json:
         output.record("commit", commit_show.as_record(found))

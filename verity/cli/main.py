@@ -77,6 +77,8 @@ def main() -> None:
         error.show(file=sys.stderr)
         sys.exit(2)
     except VerityError as error:
+        if "--json" in sys.argv[1:]:  # the verb's own context is gone by now
+            output.error_record(error)
         output.error(error)
         sys.exit(error.exit_status)
     except BrokenPipeError:

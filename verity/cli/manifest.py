@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity manifest: make, show, diff."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -41,8 +40,7 @@ def make(repo: Path | None, target: str, source: str) -> int:
         with Repository(repo) as repository:
             data = verb.of_commit(repository, source, jobs=batch.default_jobs())
     if target == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        output.raw(data)
     else:
         write_new_file(Path(target), data, mode=0o644)
     return 0

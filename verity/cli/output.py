@@ -26,6 +26,12 @@ def line(text: str) -> None:
     click.echo(text)
 
 
+def raw(data: bytes) -> None:
+    """Bytes as the whole result."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def message(text: str) -> None:
     """A line that isn't the result: progress, warnings."""
     click.echo(f"verity: {text}", err=True)

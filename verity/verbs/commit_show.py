@@ -47,6 +47,12 @@ def show(repository: Repository, revision: str) -> Shown:
     )
 
 
+def manifest(repository: Repository, revision: str) -> bytes:
+    """The attached manifest, inflated and otherwise untouched."""
+    checksum = repository.resolve(revision)
+    return signed.manifest_bytes(repository.read_detached(checksum), checksum)
+
+
 def as_record(found: Shown) -> dict[str, Any]:
     """The same for JSON."""
     return {
