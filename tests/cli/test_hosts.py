@@ -176,7 +176,7 @@ def test_interrupted(tmp_path: Path, jobs: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as program:
-        time.sleep(1)
+        time.sleep(0.7)
         program.send_signal(signal.SIGINT)
         try:
             out, err = program.communicate(timeout=4)
