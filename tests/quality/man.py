@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The man page: synopsis, options and help texts from the command line, the rest written here.
+
+`python -m tests.quality.man` writes docs/man/verity.1; test_man.py holds the committed page to it.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from tests.quality.click_tree import commands
+from verity import __version__
+
+PAGE = Path("docs/man/verity.1")
+_WIDTH = 96
+
+_HEAD = f"""\
+.\\" SPDX-License-Identifier: Apache-2.0
+.\\" Made by `python -m tests.quality.man` from the command line: change it there.
+.TH VERITY 1 "" "verity {__version__}" "User Commands"
+.SH NAME
+verity \\- sign, verify and measure the content of Linux hosts
+"""
+
+# In these texts: a blank line starts a paragraph, `...` is bold, a line that starts with four
+# spaces is an example, `TERM :: text` is a line of a list.
+DESCRIPTION = """
+`verity` signs the content of an OSTree commit and holds repositories and file trees against what
+was signed, with the kernel's fs-verity digest of each file.
+
+A signed commit carries a manifest (a line for each file), a statement that names the manifest and
+the commit, and grants (what a kernel gate will be told). They are in the commit's detached
+metadata, so that a pull by stock `ostree` brings them along. Which keys count is said by the
+caller, with `--key`.
+
+Results go to the standard output, progress and messages to the standard error. `--json` gives
+JSON Lines, each an object with `"v": 1` and a `type`. In text, bytes of file names that could
+disturb a terminal are written `\\xHH`.
+
+`REV` is a ref, `REMOTE:REF`, the checksum of a commit or its unique start.
+"""
+
+EXAMPLES = """
+Make a key, sign a commit with it, and verify the commit with the public half:
+
+    verity key generate vendor.pem
+    verity commit sign --repo repo --key vendor.pem --stream debian-trixie --serial 1 debian/trixie
+    verity commit verify --repo repo --key vendor.pem.pub debian/trixie
+
+Turn on fs-verity for every object, as root and in a repository of the mode bare:
+
+    verity objects enable --repo repo --key vendor.pem.pub debian/trixie
+
+Compare a checked-out tree with what was signed, and look at one file of it:
+
+    verity audit --root tree --repo repo --commit debian/trixie --key vendor.pem.pub
+    verity explain --root tree --repo repo --commit debian/trixie --key vendor.pem.pub /usr/bin/sudo
+"""
+
+EXIT_STATUS = """
+0 :: Everything that was required was checked and is good.
+
+1 :: A finding, a difference, or a document that is malformed or badly signed. Any finding wins
+over what could not be checked.
+
+2 :: Bad arguments.
+
+3 :: No finding, but something that was required could not be checked or done: a missing input, a
+missing permission, a kernel or file system that can't.
+
+130 :: Interrupted.
+
+A command for several files reports each of them, and then fails if one did.
+"""
+
+FILES = """
+There is no configuration file, and nothing is stored outside of what the caller names.
+
+FILE, FILE.pub :: Written by `key generate`. Neither is overwritten. A private key that its group or
+others may use is refused.
+
+REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a whole by
+`commit sign`, under the repository's own lock `REPO/.lock` and by way of a file in `REPO/tmp`.
+
+DIR/.verity-* :: A temporary file of `doctor --try` `DIR`.
+
+`enable` and `objects enable` change no contents; the file system stores the Merkle tree with the
+file. `manifest make --output` writes the file that it names, and overwrites none.
+"""
+
+ENVIRONMENT = """
+No variable changes what is checked, which keys count or what is good.
+
+_VERITY_COMPLETE :: Used by shells for completion, as the click library describes it.
+
+GNUPGHOME :: Read by `gpg` for `commit sign --gpg-sign`, unless `--gpg-homedir` is given.
+"""
+
+NOTES = """
+Status: no gate is loaded in this version. Signatures and fs-verity tell; nothing refuses. fs-verity
+keeps the contents of a file as they are, but not its mode, owner or extended attributes, nor which
+file is at a path. There are no keyrings, revocations or serial floors yet. OpenPGP signatures are
+for stock `ostree` and never count here.
+
+`commit show` and `manifest make`, `show` and `diff` check no signature.
+"""
+
+SEE_ALSO = """
+`fsverity`(1), `ostree`(1), `composefs-dump`(5)
+
+docs/formats.md, docs/architecture.md and docs/threat-model.md in the source of verity
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    verbs = {n: c for n, c in commands().items() if not isinstance(c, click.Group)}
+    parts = [_HEAD, ".SH SYNOPSIS", ".nf"]
+    parts += [synopsis(name, command) for name, command in verbs.items()]
+    parts += [".fi", ".SH DESCRIPTION", *text(DESCRIPTION)]
+    top = commands()["verity"]
+    parts += [".SH OPTIONS", *options(top)]
+    parts += [".SH COMMANDS"]
+    for name, command in verbs.items():
+        parts += section(name, command)
+    for title, written in (
+        ("EXAMPLES", EXAMPLES),
+        ("EXIT STATUS", EXIT_STATUS),
+        ("FILES", FILES),
+        ("ENVIRONMENT", ENVIRONMENT),
+        ("NOTES", NOTES),
+        ("SEE ALSO", SEE_ALSO),
+    ):
+        parts += [f".SH {title}", *text(written)]
+    return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def section(name: str, command: click.Command) -> Iterator[str]:
+    """One verb: its usage, help, options and example."""
+    assert command.help and command.epilog
+    yield f'.SS "{escape(name)}"'
+    yield synopsis(name, command)
+    yield ".PP"
+    yield from text(command.help)
+    yield from options(command)
+    yield ".PP"
+    yield "Example:"
+    yield from example(" ".join(command.epilog.split()).removeprefix("Example: "))
+
+
+def synopsis(name: str, command: click.Command) -> str:
+    """The line of a verb: required options by name, the others as OPTIONS."""
+    context = click.Context(command)
+    words = [f"\\fB{escape(name)}\\fR"]
+    optional = False
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            if parameter.required:
+                words.append(names(parameter, context))
+            optional |= not parameter.required
+    if optional:
+        words.append("[\\fIOPTION\\fR...]")
+    for parameter in command.params:
+        if isinstance(parameter, click.Argument):
+            words.append(f"\\fI{escape(parameter.make_metavar(context))}\\fR")
+    return " ".join(words)
+
+
+def options(command: click.Command) -> Iterator[str]:
+    """A paragraph for each option; --help is said once, for the program."""
+    context = click.Context(command, **command.context_settings)
+    program = isinstance(command, click.Group)
+    for parameter in command.get_params(context) if program else command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+            yield ".TP"
+            yield names(parameter, context)
+            yield from filled(" ".join([full_stop(parameter.help), *notes(parameter)]))
+
+
+def names(option: click.Option, context: click.Context) -> str:
+    """`-h`, `--help`, or `--repo REPO`."""
+    spelled = ", ".join(f"\\fB{escape(name)}\\fR" for name in option.opts)
+    if option.is_flag:
+        return spelled
+    is_number = isinstance(option.type, click.IntRange) and option.metavar is None
+    return f"{spelled} \\fI{'N' if is_number else escape(option.make_metavar(context))}\\fR"
+
+
+def notes(option: click.Option) -> Iterator[str]:
+    """What click's own help puts into brackets."""
+    if isinstance(option.type, click.IntRange):
+        least, most = option.type.min, option.type.max
+        yield f"{least} to {most}." if most is not None else f"At least {least}."
+    if option.show_default and option.default is not None:
+        yield f"Default: {option.default}."
+    if option.required:
+        yield "Required."
+    if option.multiple:
+        yield "May be repeated."
+
+
+def full_stop(sentence: str) -> str:
+    """The sentence with an end."""
+    return sentence if sentence.endswith((".", "]")) else f"{sentence}."
+
+
+def text(written: str) -> Iterator[str]:
+    """Paragraphs, lists and examples in roff."""
+    paragraphs = re.split(r"\n\s*\n", written.strip("\n"))
+    for number, paragraph in enumerate(paragraphs):
+        term, is_list, rest = paragraph.partition(" :: ")
+        if paragraph.startswith("    "):
+            yield from example(textwrap.dedent(paragraph))
+        elif is_list:
+            yield ".TP"
+            yield f"\\fB{escape(term)}\\fR"
+            yield from filled(rest)
+        else:
+            if number:
+                yield ".PP"
+            yield from filled(paragraph)
+
+
+def filled(paragraph: str) -> Iterator[str]:
+    """A paragraph as lines that are no control lines."""
+    # Every second part stood between backquotes.
+    parts = [escape(part) for part in " ".join(paragraph.split()).split("`")]
+    parts[1::2] = [f"\\fB{part}\\fR" for part in parts[1::2]]
+    for line in textwrap.wrap(
+        "".join(parts), _WIDTH, break_long_words=False, break_on_hyphens=False
+    ):
+        yield f"\\&{line}" if line.startswith((".", "'")) else line
+
+
+def example(lines: str) -> Iterator[str]:
+    """Lines as they are typed."""
+    yield from (".PP", ".RS 4", ".nf")
+    yield from (escape(line) for line in lines.splitlines())
+    yield from (".fi", ".RE")
+
+
+def escape(plain: str) -> str:
+    """Plain text with what roff would take for its own."""
+    for char, written in (
+        ("\\", "\\e"),
+        ("-", "\\-"),
+        ("'", "\\(aq"),
+        ("^", "\\(ha"),
+        ("~", "\\(ti"),
+    ):
+        plain = plain.replace(char, written)
+    return f"\\&{plain}" if plain.startswith(".") else plain
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page())
