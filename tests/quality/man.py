@@ -4,6 +4,7 @@
 `python -m tests.quality.man` writes docs/man/verity.1; test_man.py holds the committed page to it.
 """
 
+import inspect
 import re
 import textwrap
 from collections.abc import Iterator
@@ -144,7 +145,7 @@ def section(name: str, command: click.Command) -> Iterator[str]:
     yield f'.SS "{escape(name)}"'
     yield synopsis(name, command)
     yield ".PP"
-    yield from text(command.help)
+    yield from text(inspect.cleandoc(command.help))
     yield from options(command)
     yield ".PP"
     yield "Example:"
