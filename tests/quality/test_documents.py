@@ -36,7 +36,7 @@ def typed(text: str, program: str) -> list[str]:
     found = []
     for line in code_lines(text):
         for command in re.split(r" (?:\||\|\||&&|>|2>|<) |; ", line):
-            command = PROMPT.sub("", command.strip())
+            command = PROMPT.sub("", re.sub(r"\s+#\s.*", "", command).strip())
             if command.startswith(f"{program} "):
                 found.append(command)
     return found
@@ -84,7 +84,7 @@ def test_make_help_lists_every_target() -> None:
 
 def test_what_a_reader_types() -> None:
     text = (
-        "verity not code\n```sh\n$ verity digest a \\\n  b | sort\nmake x && sudo verity doctor\n"
+        "verity not code\n```sh\n$ verity digest a \\\n  b | sort\nmake x && sudo verity doctor  # why\n"
         "```\n\n    # verity measure c\n"
     )
     assert typed(text, "verity") == ["verity digest a b", "verity doctor", "verity measure c"]
