@@ -84,7 +84,8 @@ def test_make_help_lists_every_target() -> None:
 
 def test_what_a_reader_types() -> None:
     text = (
-        "verity not code\n```sh\n$ verity digest a \\\n  b | sort\nmake x && sudo verity doctor  # why\n"
+        "verity not code\n```sh\n$ verity digest a \\\n  b | sort\n"
+        "make x && sudo verity doctor  # why\n"
         "```\n\n    # verity measure c\n"
     )
     assert typed(text, "verity") == ["verity digest a b", "verity doctor", "verity measure c"]
