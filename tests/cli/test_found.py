@@ -96,7 +96,7 @@ FINDS = {
         change_detached(flip_template),
     ),
     "flipped-byte-in-the-statement": Finds(
-        "bad-signature", "signature", ("statement: signed by 0",), change_detached(flip_statement)
+        "bad-document", "statement", ("statement: not JSON",), change_detached(flip_statement)
     ),
     "envelope-that-is-no-json": Finds(
         "bad-document", "statement", (), change_detached(spoil_envelope)

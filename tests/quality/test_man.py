@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The man page is what the command line says, and typesets without a warning."""
 
-import os
-import shutil
 import subprocess
 
 import click
@@ -11,31 +9,16 @@ import pytest
 from tests.quality import man
 from tests.quality.click_tree import commands, parse
 
-# Each as far as it is installed; `man` needs groff and brings its own way of calling it.
-CHECKERS = {
-    "man": ["man", "--warnings", "-l", str(man.PAGE)],
-    "groff": ["groff", "-man", "-Tutf8", "-ww", str(man.PAGE)],
-    "mandoc": ["mandoc", "-T", "lint", "-W", "error", str(man.PAGE)],
-}
-
 
 def test_the_committed_page_is_the_generated_one() -> None:
     assert man.PAGE.read_text() == man.page(), "write it anew: python -m tests.quality.man"
 
 
-@pytest.mark.parametrize("program", CHECKERS)
-def test_it_typesets_without_a_warning(program: str) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed; the page is compared all the same")
+def test_it_typesets_without_a_warning() -> None:
     done = subprocess.run(
-        CHECKERS[program],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env={**os.environ, "MANWIDTH": "80", "MANPAGER": "cat", "LC_ALL": "C.UTF-8"},
-        timeout=60,
+        ["mandoc", "-T", "lint", "-W", "error", str(man.PAGE)], capture_output=True, timeout=60
     )
-    complaints = done.stderr + (done.stdout if program == "mandoc" else b"")
-    assert (done.returncode, complaints.decode()) == (0, "")
+    assert (done.returncode, (done.stdout + done.stderr).decode()) == (0, "")
 
 
 def test_it_is_ascii() -> None:

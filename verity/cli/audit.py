@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity audit: a tree against the signed commit."""
 
+import time
 from pathlib import Path
 
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import key_options, repo_option, trusted_set
+from verity.cli.trust_options import PATH, key_options, repo_option, trusted_set
 from verity.ports.ostree_repo import Repository
 from verity.verbs import audit as verb
 from verity.verbs import signed
@@ -18,7 +19,7 @@ from verity.verbs import signed
 )
 @click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
     help="The tree to audit, checked out from the commit.",
@@ -42,6 +43,9 @@ def audit(
     with output.Progress("files") as progress:
         total = len(commit.manifest.entries)
         result = verb.audit(
-            root, commit.manifest, progress=lambda done: progress.update(done, total)
+            root,
+            commit.manifest,
+            now=int(time.time()),
+            progress=lambda done: progress.update(done, total),
         )
     return output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import key_options, repo_option, trusted_set
+from verity.cli.trust_options import PATH, key_options, repo_option, trusted_set
 from verity.formats.statement import format_time
 from verity.ports import keystore
 from verity.ports.gpg import GpgSigner
@@ -42,7 +42,7 @@ def commit() -> None:
     help="Valid for so long.",
 )
 @click.option("--gpg-sign", metavar="KEY-ID", help="Add an OpenPGP signature for stock ostree.")
-@click.option("--gpg-homedir", type=click.Path(path_type=Path), help="gpg's home for --gpg-sign.")
+@click.option("--gpg-homedir", type=PATH, help="gpg's home for --gpg-sign.")
 @click.option("--replace", is_flag=True, help="Replace a statement that is there.")
 @output.json_option
 @_revision_argument

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
+from verity.cli.trust_options import PATH
 from verity.verbs import doctor as verb
 
 
@@ -13,7 +14,7 @@ from verity.verbs import doctor as verb
 @click.option(
     "--try",
     "try_in",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Try fs-verity on a temporary file in DIR.",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import key_options, repo_option, trusted_set
+from verity.cli.trust_options import PATH, key_options, repo_option, trusted_set
 from verity.ports.ostree_repo import Repository
 from verity.verbs import explain as verb
 
@@ -21,7 +21,7 @@ _WORDS = {True: "holds", False: "BROKEN", None: "unknown"}
 )
 @click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("/"),
     metavar="DIR",
     help="The tree that PATH is in.  [default: /]",

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity key: generate and show. Private parts are never printed."""
 
+import os
 from pathlib import Path
 
 import click
 
 from verity.cli import output
+from verity.cli.trust_options import PATH
 from verity.ports import keystore
 from verity.trust.keys import PublicKey
 
@@ -16,7 +18,7 @@ def key() -> None:
 
 
 @key.command(epilog="Example: verity key generate vendor.pem")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=PATH)
 @output.json_option
 def generate(file: Path, as_json: bool) -> int:
     """Make an ECDSA P-256 key: FILE (private, mode 0600) and FILE.pub.
@@ -29,7 +31,7 @@ def generate(file: Path, as_json: bool) -> int:
 
 
 @key.command(epilog="Example: verity key show vendor.pem.pub")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=PATH)
 @output.json_option
 def show(file: Path, as_json: bool) -> int:
     """Show algorithm and key id of a private or public key file."""
@@ -47,15 +49,15 @@ def _print(public: PublicKey, *, path: Path | None, private: Path | None, as_jso
             {
                 "key_id": public.key_id,
                 "algorithm": public.algorithm.value,
-                "public_file": str(path) if path else None,
-                "private_file": str(private) if private else None,
                 "public_key": public.pem,
+                **(output.path_fields(os.fsencode(path), "public_file") if path else {}),
+                **(output.path_fields(os.fsencode(private), "private_file") if private else {}),
             },
         )
         return
     output.line(f"key id     {public.key_id}")
     output.line(f"algorithm  {public.algorithm}")
     if private:
-        output.line(f"private    {output.one_line(str(private))}")
+        output.line(f"private    {output.shown(os.fsencode(private))}")
     if path:
-        output.line(f"public     {output.one_line(str(path))}")
+        output.line(f"public     {output.shown(os.fsencode(path))}")

@@ -7,7 +7,9 @@ checked; 130 interrupted. This is the only place that maps errors to them and th
 exits.
 """
 
+import errno
 import importlib
+import os
 import sys
 
 import click
@@ -59,7 +61,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="verity")
 def verity() -> None:
-    """Signed content for Linux hosts: from a key to a decision in the kernel.
+    """Signed content for Linux hosts: from a key to the kernel's digest of every file.
 
     Example: verity commit verify --repo /ostree/repo --key vendor.pub debian/trixie
     """
@@ -67,22 +69,45 @@ def verity() -> None:
 
 def main() -> None:
     """Run the command line and exit with the documented status."""
+    if "_VERITY_COMPLETE" in os.environ:  # a shell asks for completions
+        verity.main(prog_name="verity")
     try:
-        status = verity.main(standalone_mode=False, prog_name="verity")
+        status = _run(sys.argv[1:])
         sys.stdout.flush()
-    except click.exceptions.Abort:
+    except OSError as error:
+        # Nobody reads any more, or the disk is full: what was checked didn't get out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            output.message(f"error: the output can't be written: {os.strerror(error.errno or 0)}")
+        status = 3
+    except KeyboardInterrupt:
         output.message("interrupted")
-        sys.exit(130)
+        sys.stderr.flush()
+        os._exit(130)  # and not wait for threads that hash a large file
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit status of one command line. click's own ``main`` would turn EPIPE into a 1."""
+    try:
+        with verity.make_context("verity", list(arguments)) as context:
+            status = verity.invoke(context)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "verity"
+        output.message(f"error: {output.one_line(error.format_message())}")
+        click.echo(f"  hint: `{where} --help` shows how it is used", err=True)
     except click.ClickException as error:
-        error.show(file=sys.stderr)
-        sys.exit(2)
+        output.message(f"error: {output.one_line(error.format_message())}")
+    except click.exceptions.Abort as error:
+        raise KeyboardInterrupt from error
     except VerityError as error:
-        if "--json" in sys.argv[1:]:  # the verb's own context is gone by now
+        if "--json" in arguments:  # the verb's own context is gone by now
             output.error_record(error)
         output.error(error)
-        sys.exit(error.exit_status)
-    except BrokenPipeError:
-        # The reader of our output is gone: nothing more can be reported to it.
-        sys.stderr.close()
-        sys.exit(3)
-    sys.exit(status if isinstance(status, int) else 0)
+        return error.exit_status
+    return 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
+from verity.cli.trust_options import PATH
 from verity.ports.osfile import write_new_file
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
@@ -20,9 +21,7 @@ def manifest() -> None:
 
 
 @manifest.command(epilog="Example: verity manifest make --output usr.manifest /usr")
-@click.option(
-    "--repo", type=click.Path(path_type=Path), metavar="REPO", help="Take a commit: SOURCE is REV."
-)
+@click.option("--repo", type=PATH, metavar="REPO", help="Take a commit: SOURCE is REV.")
 @click.option(
     "--output",
     "target",
@@ -47,7 +46,7 @@ def make(repo: Path | None, target: str, source: str) -> int:
 
 
 @manifest.command(epilog="Example: verity manifest show usr.manifest")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=PATH)
 @output.json_option
 def show(file: Path, as_json: bool) -> int:
     """Check that a manifest is canonical and say what it holds."""
@@ -64,8 +63,8 @@ def show(file: Path, as_json: bool) -> int:
 
 
 @manifest.command(epilog="Example: verity manifest diff old.manifest new.manifest")
-@click.argument("old", metavar="OLD", type=click.Path(path_type=Path))
-@click.argument("new", metavar="NEW", type=click.Path(path_type=Path))
+@click.argument("old", metavar="OLD", type=PATH)
+@click.argument("new", metavar="NEW", type=PATH)
 @output.json_option
 def diff(old: Path, new: Path, as_json: bool) -> int:
     """Compare two manifests; exit status 1 if they differ."""

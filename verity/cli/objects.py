@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity objects: enable, check."""
 
+import time
 from pathlib import Path
 
 import click
@@ -44,7 +45,11 @@ def enable(
         commit = signed.load(repository, revision, trusted)
         with output.Progress("objects") as progress:
             result = verb.enable(
-                repository, commit, jobs=jobs or batch.default_jobs(), progress=progress.update
+                repository,
+                commit,
+                now=int(time.time()),
+                jobs=jobs or batch.default_jobs(),
+                progress=progress.update,
             )
     return output.report(
         result, as_json=as_json, good=lambda: "good: fs-verity is on for every object"
@@ -71,7 +76,9 @@ def check(
     trusted = trusted_set(keys, threshold)
     with Repository(repo) as repository:
         commit = signed.load(repository, revision, trusted)
-        result = verb.check(repository, commit, jobs=jobs or batch.default_jobs())
+        result = verb.check(
+            repository, commit, now=int(time.time()), jobs=jobs or batch.default_jobs()
+        )
     return output.report(
         result, as_json=as_json, good=lambda: "good: the kernel's digest of every object is signed"
     )

@@ -16,7 +16,7 @@ import click
 
 from verity.formats.dump import printable
 from verity.values.errors import VerityError
-from verity.values.findings import Report
+from verity.values.findings import Finding, NotEvaluated, Report
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines on stdout.")
 
@@ -61,12 +61,17 @@ def record(kind: str, fields: Mapping[str, Any]) -> None:
     click.echo(json.dumps({"v": 1, "type": kind, **fields}, ensure_ascii=True))
 
 
-def path_fields(path: bytes) -> dict[str, str]:
+def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
     """A file's name for JSON: exact, whatever bytes it has."""
     try:
-        return {"path": path.decode("utf-8")}
+        return {name: path.decode("utf-8")}
     except UnicodeDecodeError:
-        return {"path_base64": base64.b64encode(path).decode()}
+        return {f"{name}_base64": base64.b64encode(path).decode()}
+
+
+def _fields(item: Finding | NotEvaluated) -> dict[str, Any]:
+    fields = {name: getattr(item, name) for name in item.__dataclass_fields__ if name != "path"}
+    return fields if item.path is None else {**fields, **path_fields(item.path)}
 
 
 def error_record(problem: VerityError, **fields: Any) -> None:
@@ -89,11 +94,11 @@ def report(result: Report, *, as_json: bool, good: Callable[[], str]) -> int:
     """
     if as_json:
         for finding in result.findings:
-            record(
-                "finding", {name: getattr(finding, name) for name in finding.__dataclass_fields__}
-            )
+            record("finding", _fields(finding))
         for gap in result.not_evaluated:
-            record("not-evaluated", {name: getattr(gap, name) for name in gap.__dataclass_fields__})
+            record("not-evaluated", _fields(gap))
+        for note in result.notes:
+            record("note", {"text": note})
         record(
             "summary",
             {
@@ -116,6 +121,8 @@ def report(result: Report, *, as_json: bool, good: Callable[[], str]) -> int:
         line(f"NOT EVALUATED  {gap.check}  {one_line(gap.object)}: {one_line(gap.why)}")
         if gap.hint:
             line(f"         hint:    {one_line(gap.hint)}")
+    for note in result.notes:
+        message(f"note: {one_line(note)}")
     counts = ", ".join(f"{number} {name}" for name, number in result.counts.items())
     if result.exit_status == 0:
         line(f"{good()} ({counts})" if counts else good())

@@ -11,10 +11,13 @@ from verity.formats.grants import Party, Role
 from verity.ports import keystore
 from verity.trust.trusted import TrustedSet
 
+PATH = click.Path(path_type=Path, readable=False)
+"""A path as text: whether it can be read is found out by opening it, with our own errors."""
+
 repo_option = click.option(
     "--repo",
     "repo",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="REPO",
     help="The OSTree repository.",
@@ -33,7 +36,7 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--key",
         "keys",
-        type=click.Path(path_type=Path),
+        type=PATH,
         multiple=True,
         required=True,
         metavar="FILE.pub",

@@ -178,6 +178,17 @@ def parse_envelope(data: bytes) -> Envelope:
     return Envelope(payload, payload_type, tuple(_signature(item) for item in items))
 
 
+def is_ours(envelope: Envelope) -> bool:
+    """Whether it holds a statement of our predicate type, not yet parsed any further.
+
+    Raises ContentError if it says in-toto and isn't one JSON object.
+    """
+    if envelope.payload_type != PAYLOAD_TYPE:
+        return False
+    value = strictjson.parse(envelope.payload, what="statement", max_size=MAX_STATEMENT)
+    return isinstance(value, dict) and value.get("predicateType") == PREDICATE_TYPE
+
+
 def _signature(item: Any) -> EnvelopeSignature:
     fields = Fields(item, what="DSSE signature")
     hint = fields.text("keyid") if "keyid" in fields.names() else ""

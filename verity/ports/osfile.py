@@ -44,20 +44,23 @@ def closing(fd: int) -> Iterator[int]:
         os.close(fd)
 
 
-def read_file(path: Path, *, max_size: int, check: Callable[[int], None] | None = None) -> bytes:
-    """Read a regular file of at most ``max_size`` bytes.
+def read_file(
+    path: Path, *, max_size: int, see_mode: Callable[[int], object] = lambda mode: None
+) -> bytes:
+    """Read a regular file of at most ``max_size`` bytes; ``see_mode`` hears its st_mode.
 
-    ``check`` sees the mode (st_mode) of the file that was opened, before anything is read.
+    Symlinks are followed: the caller names the file, as for a key on a mounted stick.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb") as file:
+        with closing(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)) as fd:
             mode = os.fstat(fd).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(mode):
                 raise HostError("not-a-file", f"{path}: not a regular file")
-            if check is not None:
-                check(mode)
-            data = file.read(max_size + 1)
+            see_mode(mode)
+            with open(fd, "rb", closefd=False) as file:
+                data = file.read(max_size + 1)
     except OSError as error:
         raise translate_oserror(error, str(path)) from error
     if len(data) > max_size:
@@ -79,7 +82,11 @@ def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
             os.link(temporary, path)  # unlike rename(2), fails if the name is taken
         finally:
             os.unlink(temporary)
-        sync_directory(path.parent)
+        try:
+            sync_directory(path.parent)
+        except OSError:
+            os.unlink(path)  # reported as failed, so it must not be there
+            raise
     except OSError as error:
         raise translate_oserror(error, str(path)) from error
 

@@ -82,7 +82,7 @@ class Tree:
     def walk(self, digester: Digester) -> Iterator[Node | Gap]:
         """Every file, directories before what they hold, siblings by the bytes of their name."""
         yield self._read(self._fd, b"/", os.fstat(self._fd), digester)
-        yield from self._walk(self._fd, b"", digester)
+        yield from self._walk(digester)
 
     def read(self, path: bytes, digester: Digester) -> Node:
         """What ``walk`` would say of one path (absolute, below the root)."""
@@ -122,34 +122,52 @@ class Tree:
         finally:
             os.close(current)
 
-    def _walk(self, directory: int, prefix: bytes, digester: Digester) -> Iterator[Node | Gap]:
+    def _walk(self, digester: Digester) -> Iterator[Node | Gap]:
+        # A stack of open directories and no recursion: anyone can nest more than Python can.
+        stack = [_Directory(os.dup(self._fd), b"", iter(()))]
         try:
-            # Names as bytes: os.listdir of a descriptor decodes them, fsencode takes them back.
-            names = sorted(os.fsencode(name) for name in os.listdir(directory))
-        except OSError as error:
-            yield _gap(prefix or b"/", translate_oserror(error, printable(prefix or b"/")))
-            return
-        for name in names:
-            path = prefix + b"/" + name
-            try:
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if status.st_dev != self._device:
-                    yield Gap(
-                        path=path,
-                        why="another file system is mounted here",
-                        hint="walk it by itself",
-                    )
+            stack[0].names, gap = _names(stack[0])
+            if gap is not None:
+                yield gap
+            while stack:
+                current = stack[-1]
+                name = next(current.names, None)
+                if name is None:
+                    os.close(stack.pop().fd)
                     continue
-                if stat.S_ISDIR(status.st_mode):
-                    with closing(os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=directory)) as fd:
-                        yield self._read(fd, path, os.fstat(fd), digester)
-                        yield from self._walk(fd, path, digester)
-                else:
-                    yield self._leaf(directory, name, path, status, digester)
-            except OSError as error:
-                yield _gap(path, translate_oserror(error, printable(path)))
-            except VerityError as error:
-                yield _gap(path, error)
+                path = current.prefix + b"/" + name
+                item, inside = self._visit(current.fd, name, path, digester)
+                yield item
+                if inside is not None:
+                    stack.append(inside)
+                    inside.names, gap = _names(inside)
+                    if gap is not None:
+                        yield gap
+        finally:
+            for directory in stack:
+                os.close(directory.fd)
+
+    def _visit(
+        self, directory: int, name: bytes, path: bytes, digester: Digester
+    ) -> tuple[Node | Gap, "_Directory | None"]:
+        """What one name is, and the opened directory if it is one to walk."""
+        try:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if status.st_dev != self._device:
+                why = "another file system is mounted here"
+                return Gap(path=path, why=why, hint="walk it by itself"), None
+            if not stat.S_ISDIR(status.st_mode):
+                return self._leaf(directory, name, path, status, digester), None
+            fd = os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=directory)
+            try:
+                return self._read(fd, path, os.fstat(fd), digester), _Directory(fd, path, iter(()))
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            return _gap(path, translate_oserror(error, printable(path))), None
+        except VerityError as error:
+            return _gap(path, error), None
 
     def _leaf(
         self,
@@ -178,6 +196,25 @@ class Tree:
         if stat.S_ISREG(status.st_mode):
             return read_node(fd, path, digester)
         return Node(entry=_entry(path, status, xattrs=_xattrs(fd)), contents=None)
+
+
+@dataclass
+class _Directory:
+    """A directory that is being walked."""
+
+    fd: int
+    prefix: bytes
+    names: Iterator[bytes]
+
+
+def _names(directory: _Directory) -> tuple[Iterator[bytes], Gap | None]:
+    """Its names, sorted by their bytes; none and a gap if they can't be listed."""
+    try:
+        # os.listdir of a descriptor decodes the names; fsencode takes them back.
+        return iter(sorted(map(os.fsencode, os.listdir(directory.fd)))), None
+    except OSError as error:
+        path = directory.prefix or b"/"
+        return iter(()), _gap(path, translate_oserror(error, printable(path)))
 
 
 def hashed(fd: int, path: bytes) -> Contents:

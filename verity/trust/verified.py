@@ -67,32 +67,21 @@ class VerifiedGrants(_Proven):
     source: VerifiedStatement
     grants: Grants
     signers: Mapping[str, PublicKey]
+    skipped: tuple[str, ...]
 
 
 def verify_statement(envelopes: Sequence[bytes], trusted: TrustedSet) -> VerifiedStatement:
     """Verify the one statement among these envelopes.
 
-    1. Exactly one envelope holds a statement of ours.
+    1. Exactly one envelope holds a statement of ours; malformed ones are skipped and reported.
     2. At least the threshold of distinct owners signed it.
     3. Its kind belongs to the role of these keys.
 
     Raises ContentError: ``no-statement``, ``bad-document``, ``bad-signature``, ``wrong-role``.
     """
     # 1. Exactly one statement; provenance of other types may ride along.
-    ours = [
-        envelope
-        for envelope in map(statement.parse_envelope, envelopes)
-        if envelope.payload_type == statement.PAYLOAD_TYPE and _is_ours(envelope.payload)
-    ]
-    if len(ours) != 1:
-        raise ContentError(
-            "no-statement",
-            f"{len(ours)} verity statements among {len(envelopes)} envelopes, expected one",
-            hint="`verity commit sign` attaches it",
-        )
-    envelope = ours[0]
+    envelope, skipped = _the_statement(envelopes)
     # 2. Signatures, each against every key: key ids are only hints.
-    skipped: list[str] = []
     usable: list[bytes] = []
     for number, signature in enumerate(envelope.signatures, 1):
         if signature.value is None:
@@ -155,7 +144,7 @@ def verify_grants(
         try:
             usable.append(pkcs7.parse(signature).value)
         except ContentError as error:
-            refused.append(f"{number}: {error.message}")
+            refused.append(f"signature {number} of the grants: {error.message}")
     signers = trusted.signers(usable, data)
     if len(signers) < trusted.threshold:
         raise ContentError(
@@ -180,7 +169,9 @@ def verify_grants(
             raise ContentError(
                 "wrong-grants", f"grants: {name} is {found}, the statement says {expected}"
             )
-    return VerifiedGrants(proof=_PROOF, source=source, grants=parsed, signers=signers)
+    return VerifiedGrants(
+        proof=_PROOF, source=source, grants=parsed, signers=signers, skipped=tuple(refused)
+    )
 
 
 def _named(name: str, data: bytes, source: VerifiedStatement) -> bytes:
@@ -195,10 +186,28 @@ def _named(name: str, data: bytes, source: VerifiedStatement) -> bytes:
     return found
 
 
-def _is_ours(payload: bytes) -> bool:
-    # A substring is enough to choose: the chosen payload is parsed strictly afterwards, and one
-    # that is not chosen is never trusted for anything.
-    return statement.PREDICATE_TYPE.encode() in payload
+def _the_statement(envelopes: Sequence[bytes]) -> tuple[statement.Envelope, list[str]]:
+    """The one envelope that says it holds a statement of ours, and what was malformed beside it."""
+    ours: list[statement.Envelope] = []
+    malformed: list[ContentError] = []
+    skipped: list[str] = []
+    for number, data in enumerate(envelopes, 1):
+        try:
+            candidate = statement.parse_envelope(data)
+            if statement.is_ours(candidate):
+                ours.append(candidate)
+        except ContentError as error:
+            malformed.append(error)
+            skipped.append(f"envelope {number}: {error.message}")
+    if len(ours) == 1:
+        return ours[0], skipped
+    if not ours and malformed:
+        raise malformed[0]
+    raise ContentError(
+        "no-statement",
+        f"{len(ours)} verity statements among {len(envelopes)} envelopes, expected one",
+        hint="`verity commit sign` attaches it",
+    )
 
 
 def _hints(envelope: statement.Envelope) -> str:

@@ -27,7 +27,10 @@ class Link(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that isn't as signed. ``check`` is stable and machine-readable."""
+    """One thing that isn't as signed. ``check`` is stable and machine-readable.
+
+    ``object`` is for people, escaped; ``path`` is the exact name where the object is a file.
+    """
 
     check: str
     link: Link
@@ -36,6 +39,7 @@ class Finding:
     expected: str = ""
     found: str = ""
     remedy: str = ""
+    path: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +50,21 @@ class NotEvaluated:
     object: str
     why: str
     hint: str = ""
+    path: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The outcome of a verification: what was counted, found and left open."""
+    """The outcome of a verification: what was counted, found and left open.
+
+    ``notes`` are worth telling and change no outcome, such as a malformed signature beside a
+    good one.
+    """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     not_evaluated: tuple[NotEvaluated, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:

@@ -10,10 +10,13 @@ One path gives one finding: the gravest difference names the check, all are list
 repaired. What can't be read is reported as not evaluated, never skipped in silence.
 """
 
+import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from verity.formats import elf
 from verity.formats.dump import Entry, escape, printable
 from verity.formats.grant_rules import code_flags, permitted_capabilities, set_id_bits
 from verity.formats.grants import Code
@@ -22,6 +25,7 @@ from verity.ports.tree import Contents, Gap, Node, Tree
 from verity.trust.verified import VerifiedManifest
 from verity.values.errors import ContentError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
+from verity.verbs import signed
 
 _PROGRESS_EVERY = 500
 _RESTORE = "check the file out again from the signed commit"
@@ -41,16 +45,28 @@ def audit(
     root: Path,
     manifest: VerifiedManifest,
     *,
+    now: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Report:
-    """Compare the tree at ``root`` with the manifest. ``progress`` hears how many are done."""
+    """Compare the tree at ``root`` with the manifest.
+
+    ``now`` is seconds since 1970, for expiry; ``progress`` hears how many files are done.
+    """
     expected = {entry.path: entry for entry in manifest.entries}
     seen: set[bytes] = set()
+
+    def judge(fd: int, path: bytes) -> Contents:
+        contents = tree.measured(fd, path)
+        if path in expected or contents.head:
+            return contents
+        # Nobody signed it: what it is shows in its first bytes.
+        return replace(contents, head=os.pread(fd, elf.HEAD_SIZE, 0))
+
     findings: list[Finding] = []
     gaps: list[Gap] = []
     by_kernel = hashed = 0
     with Tree(root) as opened:
-        for number, item in enumerate(opened.walk(tree.measured), 1):
+        for number, item in enumerate(opened.walk(judge), 1):
             seen.add(item.path)
             if isinstance(item, Gap):
                 gaps.append(item)
@@ -58,8 +74,8 @@ def audit(
             if item.contents is not None:
                 by_kernel += item.contents.by_kernel
                 hashed += not item.contents.by_kernel
-            signed = expected.get(item.path)
-            finding = _extra(item) if signed is None else compare(signed, item)
+            due = expected.get(item.path)
+            finding = _extra(item) if due is None else compare(due, item)
             if finding is not None:
                 findings.append(finding)
             if number % _PROGRESS_EVERY == 0:
@@ -72,37 +88,47 @@ def audit(
     ]
     return Report(
         counts={"files": len(seen), "measured by the kernel": by_kernel, "hashed": hashed},
-        findings=tuple(sorted(findings, key=lambda finding: finding.object)),
+        findings=(
+            *signed.expiry(manifest.source, now, "statement"),
+            *sorted(findings, key=lambda finding: finding.path or b""),
+        ),
         not_evaluated=tuple(
-            NotEvaluated(check="unreadable", object=printable(gap.path), why=gap.why, hint=gap.hint)
+            NotEvaluated(
+                check="unreadable",
+                object=printable(gap.path),
+                path=gap.path,
+                why=gap.why,
+                hint=gap.hint,
+            )
             for gap in gaps
         ),
     )
 
 
-def compare(signed: Entry, found: Node) -> Finding | None:
+def compare(due: Entry, found: Node) -> Finding | None:
     """The finding for a file that should be as signed, None if it is."""
     entry = found.entry
-    if entry == signed and (found.contents is None or found.contents.by_kernel):
+    if entry == due and (found.contents is None or found.contents.by_kernel):
         return None
-    label = printable(signed.path)
-    if stat.S_IFMT(signed.mode) != stat.S_IFMT(entry.mode):
+    label = printable(due.path)
+    if stat.S_IFMT(due.mode) != stat.S_IFMT(entry.mode):
         return Finding(
             check="type",
             link=Link.FILE,
             object=label,
+            path=due.path,
             problem="it is another type of file",
-            expected=_TYPES[stat.S_IFMT(signed.mode)],
+            expected=_TYPES[stat.S_IFMT(due.mode)],
             found=_TYPES[stat.S_IFMT(entry.mode)],
             remedy=_RESTORE,
         )
-    differences = metadata_differences(signed, entry)
+    differences = metadata_differences(due, entry)
     check, link = "metadata", Link.FILE
     problem = f"{' and '.join(name for name, _, _ in differences)} differ"
-    if found.contents is not None and signed.digest != found.contents.digest:
+    if found.contents is not None and due.digest != found.contents.digest:
         check, link = "content", Link.DIGEST
         problem = "the contents are not the signed ones" + _unprotected(found.contents)
-        differences.insert(0, ("digest", _hex(signed.digest), _hex(found.contents.digest)))
+        differences.insert(0, ("digest", _hex(due.digest), _hex(found.contents.digest)))
     elif found.contents is not None and not found.contents.by_kernel:
         check, link = "no-verity", Link.DIGEST
         problem = "the contents are as signed, but fs-verity is off: they can be changed"
@@ -113,6 +139,7 @@ def compare(signed: Entry, found: Node) -> Finding | None:
         check=check,
         link=link,
         object=label,
+        path=due.path,
         problem=problem,
         expected=", ".join(f"{name} {value}" for name, value, _ in differences),
         found=", ".join(f"{name} {value}" for name, _, value in differences),
@@ -120,9 +147,9 @@ def compare(signed: Entry, found: Node) -> Finding | None:
     )
 
 
-def metadata_differences(signed: Entry, found: Entry) -> list[tuple[str, str, str]]:
+def metadata_differences(due: Entry, found: Entry) -> list[tuple[str, str, str]]:
     """What differs besides the contents: (name, as signed, as found)."""
-    if (signed.mode, signed.uid, signed.gid, signed.rdev, signed.target, signed.xattrs) == (
+    if (due.mode, due.uid, due.gid, due.rdev, due.target, due.xattrs) == (
         found.mode,
         found.uid,
         found.gid,
@@ -133,12 +160,12 @@ def metadata_differences(signed: Entry, found: Entry) -> list[tuple[str, str, st
         return []
     differences = []
     for name, one, other in (
-        ("mode", _mode(signed), _mode(found)),
-        ("uid", str(signed.uid), str(found.uid)),
-        ("gid", str(signed.gid), str(found.gid)),
-        ("device", str(signed.rdev), str(found.rdev)),
-        ("target", _target(signed), _target(found)),
-        ("xattrs", _xattrs(signed), _xattrs(found)),
+        ("mode", _mode(due), _mode(found)),
+        ("uid", str(due.uid), str(found.uid)),
+        ("gid", str(due.gid), str(found.gid)),
+        ("device", str(due.rdev), str(found.rdev)),
+        ("target", _target(due), _target(found)),
+        ("xattrs", _xattrs(due), _xattrs(found)),
     ):
         if one != other:
             differences.append((name, one, other))
@@ -176,6 +203,7 @@ def _extra(found: Node) -> Finding:
         check=check,
         link=link,
         object=printable(entry.path),
+        path=entry.path,
         problem=problem,
         expected="no such file",
         found=f"mode {_mode(entry)}, uid {entry.uid}, gid {entry.gid}"
@@ -189,6 +217,7 @@ def _missing(entry: Entry) -> Finding:
         check="missing",
         link=Link.FILE,
         object=printable(entry.path),
+        path=entry.path,
         problem="it is signed and isn't there",
         expected=_TYPES[stat.S_IFMT(entry.mode)],
         found="no such file",

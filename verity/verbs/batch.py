@@ -43,9 +43,10 @@ def each(
         return [guarded(item) for item in part]
 
     parts = [items[at : at + part] for at in range(0, len(items), part)]
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        try:
-            for results in pool.map(several, parts):
-                yield from results
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
+        for results in pool.map(several, parts):
+            yield from results
+    finally:
+        # Interrupted, it does not wait for what is being hashed: the command line ends at once.
+        pool.shutdown(wait=False, cancel_futures=True)

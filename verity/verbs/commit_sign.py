@@ -20,7 +20,7 @@ from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import verify_grants, verify_manifest, verify_statement
-from verity.values.errors import CallerError, ContentError
+from verity.values.errors import CallerError
 from verity.verbs import contents, signed
 
 
@@ -84,11 +84,11 @@ def sign(
     tree = contents.read(repository, checksum, jobs=jobs)
     if tree.damaged:
         path, error = tree.damaged[0]
-        raise ContentError(
-            "damaged-object",
+        raise type(error)(
+            error.code,
             f"{dump.printable(path)}: {error.message}"
             + (f" (and {len(tree.damaged) - 1} more objects)" if len(tree.damaged) > 1 else ""),
-            hint="a damaged commit is not signed; `ostree fsck` tells what else is damaged",
+            hint=error.hint,
         )
     # 2. Make.
     manifest = dump.serialise(tree.entries)

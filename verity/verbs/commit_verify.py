@@ -6,12 +6,12 @@ manifest against the commit's own tree; the grants against both. OpenPGP signatu
 ``commit show`` and never counted. Revocation and serial floors arrive with keyrings.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from verity.formats import dump
 from verity.formats.dump import Entry, printable
 from verity.formats.grant_rules import Earned, earned
-from verity.formats.statement import format_time
 from verity.ports.ostree_repo import Repository
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
@@ -31,12 +31,17 @@ from verity.verbs import contents, signed
 class _Collector:
     findings: list[Finding] = field(default_factory=list)
     not_evaluated: list[NotEvaluated] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
-    def add(self, error: VerityError, link: Link, label: str) -> None:
+    def add(self, error: VerityError, link: Link, label: str, path: bytes | None = None) -> None:
         if isinstance(error, HostError):
             self.not_evaluated.append(
                 NotEvaluated(
-                    check=error.code, object=label, why=error.message, hint=error.hint or ""
+                    check=error.code,
+                    object=label,
+                    path=path,
+                    why=error.message,
+                    hint=error.hint or "",
                 )
             )
             return
@@ -45,6 +50,7 @@ class _Collector:
                 check=error.code,
                 link=signed.LINK_OF.get(error.code, link),
                 object=label,
+                path=path,
                 problem=error.message,
                 remedy=error.hint or "",
             )
@@ -83,13 +89,13 @@ def verify(
     except VerityError as error:
         found.add(error, Link.STATEMENT, label)
     if statement is not None:
+        found.notes += statement.skipped
         try:
             signed.check_commit(statement, checksum)
         except ContentError as error:
             found.add(error, Link.COMMIT, label)
         # 3. Expiry.
-        if statement.expired(now):
-            found.findings.append(_expired(statement, now, label))
+        found.findings += signed.expiry(statement, now, label)
         # 4. Manifest and boot list.
         try:
             manifest = verify_manifest(signed.manifest_bytes(detached, checksum), statement)
@@ -105,6 +111,7 @@ def verify(
                 manifest,
                 trusted,
             )
+            found.notes += grants.skipped
         except ContentError as error:
             found.add(error, Link.GRANTS, label)
     # 6. Objects.
@@ -114,11 +121,10 @@ def verify(
         found.add(error, Link.OBJECT, label)
         return _report(found, {})
     for path, problem in tree.damaged:
-        found.add(problem, Link.OBJECT, printable(path))
+        found.add(problem, Link.OBJECT, printable(path), path)
     # 7. Manifest against the tree.
     if manifest is not None:
-        skip = {path for path, _ in tree.damaged}
-        found.findings += _differences(manifest.entries, tree.entries, skip)
+        found.findings += _differences(manifest.entries, tree.entries, tree.missing)
     # 8. Grants against manifest and contents.
     if grants is not None and not tree.damaged:
         found.findings += _grant_differences(grants, earned(tree.entries, tree.heads), label)
@@ -130,23 +136,12 @@ def _report(found: _Collector, counts: dict[str, int]) -> Report:
         counts=counts,
         findings=tuple(found.findings),
         not_evaluated=tuple(found.not_evaluated),
-    )
-
-
-def _expired(statement: VerifiedStatement, now: int, label: str) -> Finding:
-    return Finding(
-        check="expired",
-        link=Link.STATEMENT,
-        object=label,
-        problem="the statement has expired",
-        expected=f"a time before {format_time(statement.statement.expires)}",
-        found=format_time(now),
-        remedy="get a newer commit, or have this one signed anew",
+        notes=tuple(found.notes),
     )
 
 
 def _differences(
-    signed_entries: tuple[Entry, ...], tree: tuple[Entry, ...], skip: set[bytes]
+    signed_entries: tuple[Entry, ...], tree: tuple[Entry, ...], skip: Set[bytes]
 ) -> list[Finding]:
     """Each path whose signed line differs from the commit's own."""
     if signed_entries == tree:
@@ -158,6 +153,7 @@ def _differences(
             check="manifest-differs",
             link=Link.MANIFEST,
             object=printable(path),
+            path=path,
             problem="the signed manifest and the commit's tree disagree",
             expected=_line_text(expected.get(path)),
             found=_line_text(there.get(path)),

@@ -33,12 +33,13 @@ class CommitTree:
     """A commit's tree. ``heads`` are first bytes by fs-verity digest, for the grant rules.
 
     ``damaged`` holds the objects that could not be read or are not what their name says, with
-    one path each; their entries are missing from ``entries``.
+    one path each. All their paths are ``missing`` from ``entries``.
     """
 
     entries: tuple[dump.Entry, ...]
     heads: dict[bytes, bytes]
     damaged: tuple[tuple[bytes, VerityError], ...]
+    missing: frozenset[bytes]
     objects: int
 
 
@@ -73,6 +74,7 @@ def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
         entries=tuple(entries),
         heads={found.digest: found.head for found in known.values() if found.digest is not None},
         damaged=tuple(damaged),
+        missing=frozenset(path for path, name, _ in paths if name and name not in known),
         objects=len(checksums),
     )
 

@@ -3,7 +3,7 @@
 
 Nothing is taken from a report: signatures are verified now, the digest is the kernel's answer
 now, the inode is the one that is there now. A broken link does not stop the ones behind it that
-can still be asked.
+can still be asked; without verified documents there are none.
 """
 
 import os
@@ -191,6 +191,14 @@ def _measured(fd: int, entry: Entry) -> Step:
     try:
         found = kernel.measure(fd, label=label)
     except HostError as error:
+        if error.code in ("no-verity-filesystem", "no-verity-feature"):
+            return Step(
+                link=Link.DIGEST,
+                holds=False,
+                asked=asked,
+                answer=(f"none: {error.message}",),
+                hint=error.hint or "",
+            )
         return Step(
             link=Link.DIGEST,
             holds=None,

@@ -141,9 +141,9 @@ def _enable_one(fd: int, target: Target, params: VerityParams) -> State:
 
 def _confirm(target: Target, state: State) -> Enabled | VerityError:
     try:
-        if state is State.ENABLED:
-            with closing(target.open()) as fd:
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        # Also what was enabled before: a run that was killed may not have come this far.
+        with closing(target.open()) as fd:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         with closing(target.open()) as fd:
             found = kernel.measure(fd, label=target.label)
     except VerityError as error:

@@ -16,7 +16,7 @@ from verity.ports import tree
 from verity.ports.osfile import read_file
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Gap, Tree
-from verity.values.errors import ContentError, HostError
+from verity.values.errors import HostError
 from verity.values.findings import Finding, Link
 from verity.verbs import contents
 from verity.verbs.audit import metadata_differences
@@ -52,11 +52,7 @@ def of_commit(repository: Repository, revision: str, *, jobs: int) -> bytes:
     found = contents.read(repository, repository.resolve(revision), jobs=jobs)
     if found.damaged:
         path, error = found.damaged[0]
-        raise ContentError(
-            "damaged-object",
-            f"{printable(path)}: {error.message}",
-            hint="`verity commit verify` and `ostree fsck` tell what else is damaged",
-        )
+        raise type(error)(error.code, f"{printable(path)}: {error.message}", hint=error.hint)
     return dump.serialise(found.entries)
 
 
@@ -96,6 +92,8 @@ def diff(old: bytes, new: bytes) -> list[Finding]:
             changes = metadata_differences(one, other)
             if stat.S_IFMT(one.mode) != stat.S_IFMT(other.mode):
                 changes.insert(0, ("type", f"{one.mode:o}", f"{other.mode:o}"))
+            if one.size != other.size:
+                changes.insert(0, ("size", str(one.size), str(other.size)))
             if one.digest != other.digest and one.digest and other.digest:
                 changes.insert(0, ("digest", one.digest.hex(), other.digest.hex()))
             names = " and ".join(name for name, _, _ in changes)
@@ -108,6 +106,7 @@ def _finding(check: str, path: bytes, problem: str, changes: list[tuple[str, str
         check=check,
         link=Link.MANIFEST,
         object=printable(path),
+        path=path,
         problem=problem,
         expected=", ".join(f"{name} {old}".strip() for name, old, _ in changes),
         found=", ".join(f"{name} {new}".strip() for name, _, new in changes),

@@ -19,7 +19,7 @@ from verity.ports.ostree_repo import Repository
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import batch, files
+from verity.verbs import batch, files, signed
 from verity.verbs.files import State, Target
 from verity.verbs.signed import SignedCommit
 
@@ -38,13 +38,17 @@ def enable(
     repository: Repository,
     commit: SignedCommit,
     *,
+    now: int,
     jobs: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Turn on fs-verity on every object, durably; one that isn't as signed is left as it was."""
+    """Turn on fs-verity on every object, durably; one that isn't as signed is left as it was.
+
+    ``now`` is seconds since 1970: an expired statement is a finding.
+    """
     objects = _objects(repository, commit)
     counts = {"objects": len(objects), "enabled": 0, "already on": 0}
-    findings: list[Finding] = []
+    findings = signed.expiry(commit.statement, now, "statement")
     gaps: list[NotEvaluated] = []
     used_as = {item.target.label: item.used_as for item in objects}
     results = files.enable([item.target for item in objects], jobs=jobs)
@@ -57,10 +61,10 @@ def enable(
     return Report(counts=counts, findings=tuple(findings), not_evaluated=tuple(gaps))
 
 
-def check(repository: Repository, commit: SignedCommit, *, jobs: int) -> Report:
+def check(repository: Repository, commit: SignedCommit, *, now: int, jobs: int) -> Report:
     """Ask the kernel for the digest of every object and compare it with the signed one."""
     objects = _objects(repository, commit)
-    findings: list[Finding] = []
+    findings = signed.expiry(commit.statement, now, "statement")
     gaps: list[NotEvaluated] = []
     good = 0
     for item, result in batch.each(objects, _measure, jobs=jobs):
@@ -97,12 +101,12 @@ def _objects(repository: Repository, commit: SignedCommit) -> Sequence[_Object]:
             " not the files of the commit",
             hint="pull the commit into one made by `ostree --repo=DIR init --mode=bare`",
         )
-    signed = {entry.path: entry for entry in commit.manifest.entries}
+    manifest = {entry.path: entry for entry in commit.manifest.entries}
     objects: dict[str, _Object] = {}
     for path, checksum, _ in repository.paths(commit.checksum):
         if not checksum or checksum in objects:
             continue
-        entry = signed.get(path)
+        entry = manifest.get(path)
         if entry is None:
             raise ContentError(
                 "manifest-differs",
@@ -119,6 +123,9 @@ def _objects(repository: Repository, commit: SignedCommit) -> Sequence[_Object]:
             ),
             used_as=printable(path),
         )
+    for checksum, kind in repository.metadata_objects(commit.checksum):
+        if kind == "dirmeta":
+            repository.read_dirmeta(checksum)  # compares it with its name; the others were, already
     metadata = [
         _Object(
             target=Target(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from verity.formats import dump
 from verity.formats.commit import DetachedMetadata
+from verity.formats.statement import format_time
 from verity.ports.ostree_repo import Repository
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
@@ -22,7 +23,7 @@ from verity.trust.verified import (
     verify_statement,
 )
 from verity.values.errors import ContentError
-from verity.values.findings import Link
+from verity.values.findings import Finding, Link
 
 STATEMENT = "verity.statement"
 MANIFEST = "verity.manifest"
@@ -82,6 +83,23 @@ def load(repository: Repository, revision: str, trusted: TrustedSet) -> SignedCo
         grants_bytes(detached, checksum), grants_signatures(detached), manifest, trusted
     )
     return SignedCommit(checksum=checksum, statement=statement, manifest=manifest, grants=grants)
+
+
+def expiry(statement: VerifiedStatement, now: int, label: str) -> list[Finding]:
+    """The finding that a statement had expired at ``now`` (seconds since 1970), or nothing."""
+    if not statement.expired(now):
+        return []
+    return [
+        Finding(
+            check="expired",
+            link=Link.STATEMENT,
+            object=label,
+            problem="the statement has expired",
+            expected=f"a time before {format_time(statement.statement.expires)}",
+            found=format_time(now),
+            remedy="get a newer commit, or have this one signed anew",
+        )
+    ]
 
 
 def check_commit(statement: VerifiedStatement, checksum: str) -> None:

@@ -98,19 +98,13 @@ def test_read_file(tmp_path: Path) -> None:
     assert caught.value.code == "too-large"
 
 
-def test_the_check_sees_the_mode_before_anything_is_read(tmp_path: Path) -> None:
+def test_the_mode_is_that_of_what_was_opened(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"secret")
     path.chmod(0o604)
-    seen = []
-
-    def check(mode: int) -> None:
-        seen.append(stat.S_IMODE(mode))
-        raise HostError("refused", "refused")
-
-    with pytest.raises(HostError, match="refused"):
-        read_file(path, max_size=10, check=check)
-    assert seen == [0o604]
+    seen: list[int] = []
+    assert read_file(path, max_size=10, see_mode=seen.append) == b"secret"
+    assert [stat.S_IMODE(mode) for mode in seen] == [0o604]
 
 
 def test_a_fifo_neither_blocks_nor_is_read(tmp_path: Path) -> None:

@@ -120,6 +120,17 @@ def test_number_of_statements() -> None:
     assert verify_statement([provenance, world.envelope], JUST_VENDOR).statement.serial == 5
 
 
+def test_a_malformed_envelope_beside_a_good_one_is_skipped_and_reported() -> None:
+    world = World()
+    # Provenance may quote our predicate type without being ours.
+    quoting = envelope(b'{"predicateType":"x","about":"urn:x-verity:content:v1"}', OTHER)
+    broken = envelope(b'{"predicateType":"urn:x-verity:content:v1"', OTHER)
+    found = verify_statement([b"{", quoting, broken, world.envelope], JUST_VENDOR)
+    assert found.statement.serial == 5
+    assert [note.split(":")[0] for note in found.skipped] == ["envelope 1", "envelope 3"]
+    refused("bad-document", [b"{"])
+
+
 def test_manifest_of_another_commit() -> None:
     source = verify_statement([World().envelope], JUST_VENDOR)
     other = World(entries=World().entries[:1])

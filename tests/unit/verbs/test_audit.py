@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.world import JUST_VENDOR, World
+from tests.world import ISSUED, JUST_VENDOR, World
 from verity.formats.dump import Entry
 from verity.formats.fsverity import digest_bytes
 from verity.ports import tree
@@ -190,7 +190,7 @@ def checks(report: Report) -> list[tuple[str, str]]:
 
 @pytest.mark.usefixtures("by_kernel")
 def test_a_tree_as_signed(root: Path) -> None:
-    report = verb.audit(root, manifest(entries(root)))
+    report = verb.audit(root, manifest(entries(root)), now=ISSUED)
     assert report.exit_status == 0
     assert report.counts == {"files": 6, "measured by the kernel": 2, "hashed": 0}
 
@@ -203,7 +203,7 @@ def test_three_changes_three_findings(root: Path) -> None:
     evil = root / "dir/evil"
     evil.write_bytes(b"#!/bin/sh\n")
     evil.chmod(0o4755)
-    report = verb.audit(root, signed)
+    report = verb.audit(root, signed, now=ISSUED)
     assert checks(report) == [
         ("unsigned-privileged", "/dir/evil"),
         ("content", "/dir/sub/file"),
@@ -218,7 +218,7 @@ def test_what_is_missing(root: Path) -> None:
     (root / "dir/sub/file").unlink()
     (root / "dir/sub").rmdir()
     (root / "link").unlink()
-    assert checks(verb.audit(root, signed)) == [
+    assert checks(verb.audit(root, signed, now=ISSUED)) == [
         ("missing", "/dir/sub"),
         ("missing", "/dir/sub/file"),
         ("missing", "/link"),
@@ -230,14 +230,14 @@ def test_a_directory_that_became_a_symlink(root: Path) -> None:
     signed = manifest(entries(root))
     os.rename(root / "dir", root.parent / "elsewhere")
     (root / "dir").symlink_to("../elsewhere")
-    found = checks(verb.audit(root, signed))
+    found = checks(verb.audit(root, signed, now=ISSUED))
     assert ("type", "/dir") in found
     # What is reached through it does not count as there.
     assert ("missing", "/dir/sub/file") in found
 
 
 def test_without_fs_verity_everything_is_hashed_and_found(root: Path) -> None:
-    report = verb.audit(root, manifest(entries(root)))
+    report = verb.audit(root, manifest(entries(root)), now=ISSUED)
     assert checks(report) == [("no-verity", "/dir/sub/file"), ("no-verity", "/script")]
     assert report.counts["hashed"] == 2
 
@@ -258,12 +258,12 @@ def test_a_gap_is_not_evaluated_and_hides_only_itself(
 
     monkeypatch.setattr(Tree, "walk", walk)
     (root / "dir-not").mkdir()
-    report = verb.audit(root, signed)
+    report = verb.audit(root, signed, now=ISSUED)
     assert checks(report) == [("unsigned-file", "/dir-not")]
     (gap,) = report.not_evaluated
     assert (gap.object, gap.why, gap.hint) == ("/dir", "permission denied", "be root")
     (root / "dir-not").rmdir()
-    assert verb.audit(root, signed).exit_status == 3
+    assert verb.audit(root, signed, now=ISSUED).exit_status == 3
 
 
 @pytest.mark.usefixtures("by_kernel")
@@ -271,7 +271,7 @@ def test_a_gap_at_the_root_explains_everything(root: Path, monkeypatch: pytest.M
     signed = manifest(entries(root))
     gap = Gap(path=b"/", why="permission denied", hint="")
     monkeypatch.setattr(Tree, "walk", lambda self, digester: iter([gap]))
-    report = verb.audit(root, signed)
+    report = verb.audit(root, signed, now=ISSUED)
     assert (report.findings, report.exit_status) == ((), 3)
 
 
@@ -290,12 +290,12 @@ def test_unsigned_code_is_known_by_its_first_bytes_also_if_measured(
 
     monkeypatch.undo()  # the real digester, over a kernel that answers
     monkeypatch.setattr("verity.ports.tree.kernel.measure", measure)
-    assert checks(verb.audit(root, signed)) == [("unsigned-code", "/evil")]
+    assert checks(verb.audit(root, signed, now=ISSUED)) == [("unsigned-code", "/evil")]
 
 
 def test_progress_is_told(root: Path) -> None:
     for number in range(600):
         (root / f"{number}").touch()
     heard: list[int] = []
-    verb.audit(root, manifest(entries(root)), progress=heard.append)
+    verb.audit(root, manifest(entries(root)), now=ISSUED, progress=heard.append)
     assert heard == [500]

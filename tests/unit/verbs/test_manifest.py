@@ -50,9 +50,9 @@ def test_equal() -> None:
         ),
         (
             {"digest": b"\x02" * 32, "size": 2, "uid": 5},
-            "digest and uid changed",
-            f"digest {'01' * 32}, uid 0",
-            f"digest {'02' * 32}, uid 5",
+            "digest and size and uid changed",
+            f"digest {'01' * 32}, size 1, uid 0",
+            f"digest {'02' * 32}, size 2, uid 5",
         ),
     ],
     ids=["mode", "uid", "gid", "digest", "xattrs", "several"],
