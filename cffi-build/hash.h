@@ -23,4 +23,15 @@ int verity_hash_blocks(uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
 		       const uint8_t *data, size_t len, size_t block_size, uint8_t *out,
 		       size_t out_len);
 
+/*
+ * Read a file from its start to its end and hash it in one pass: the root hash of its Merkle
+ * tree into root (as many bytes as the algorithm has), and, unless plain is NULL, the SHA-256
+ * of prefix followed by the contents into plain (32 bytes). Reads no further than one byte
+ * beyond limit; *size is what was read. The root hash of an empty file is all zeros.
+ * Returns 0 or -errno; -ENOSYS without libcrypto.
+ */
+int verity_hash_file(int fd, uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
+		     size_t block_size, uint64_t limit, const uint8_t *prefix, size_t prefix_len,
+		     uint64_t *size, uint8_t *root, uint8_t *plain);
+
 #endif

@@ -64,6 +64,21 @@ class _Lib:
         out_len: int,
         /,
     ) -> int: ...
+    def verity_hash_file(
+        self,
+        fd: int,
+        hash_alg: int,
+        salt: CData,
+        salt_len: int,
+        block_size: int,
+        limit: int,
+        prefix: CData,
+        prefix_len: int,
+        size: U64,
+        root: CData,
+        plain: CData,
+        /,
+    ) -> int: ...
     def verity_enable(
         self,
         fd: int,

@@ -55,6 +55,26 @@ def block_hashes(params: VerityParams) -> BlockHashes:
     return hashes
 
 
+def descriptor(params: VerityParams, *, data_size: int, root_hash: bytes) -> bytes:
+    """struct fsverity_descriptor, the 256 bytes whose hash is the digest."""
+    return _DESCRIPTOR.pack(
+        _VERSION,
+        params.algorithm.number,
+        params.block_size.bit_length() - 1,
+        len(params.salt),
+        0,
+        data_size,
+        root_hash,
+        params.salt,
+    )
+
+
+def digest_of_root(params: VerityParams, *, data_size: int, root_hash: bytes) -> Digest:
+    """The fs-verity digest of contents whose Merkle tree has this root."""
+    data = descriptor(params, data_size=data_size, root_hash=root_hash)
+    return Digest(params.algorithm, _CONSTRUCTORS[params.algorithm](data).digest())
+
+
 class _Level:
     """One level of the tree: how many blocks were hashed, and the block being filled."""
 
@@ -96,22 +116,11 @@ class Hasher:
 
     def descriptor(self) -> bytes:
         """struct fsverity_descriptor, the 256 bytes whose hash is the digest."""
-        params = self.params
-        return _DESCRIPTOR.pack(
-            _VERSION,
-            params.algorithm.number,
-            params.block_size.bit_length() - 1,
-            len(params.salt),
-            0,
-            self.data_size,
-            self.root_hash,
-            params.salt,
-        )
+        return descriptor(self.params, data_size=self.data_size, root_hash=self.root_hash)
 
     def finish(self) -> Digest:
         """The fs-verity digest of all that was given."""
-        algorithm = self.params.algorithm
-        return Digest(algorithm, _CONSTRUCTORS[algorithm](self.descriptor()).digest())
+        return digest_of_root(self.params, data_size=self.data_size, root_hash=self.root_hash)
 
     def _feed(self, number: int, view: memoryview) -> None:
         """Add contents to a level; whole blocks go on as hashes to the level above."""

@@ -130,6 +130,11 @@ class FileHeader:
             return b"%b%b\0%c" % (head, target, end)
         return gvariant.encode("(uuuusa(ayay))", self._wire())
 
+    def framed(self) -> bytes:
+        """What is hashed in front of the contents: length, four zero bytes, the header."""
+        encoded = self.encode()
+        return len(encoded).to_bytes(4, "big") + bytes(4) + encoded
+
     def encode_filez(self, size: int) -> bytes:
         """The ``(tuuuusa(ayay))`` in front of a .filez."""
         return gvariant.encode("(tuuuusa(ayay))", (swap64(size), *self._wire()))
@@ -144,8 +149,7 @@ class ContentHasher:
     """The checksum of a file object: SHA-256 over frame, header and contents."""
 
     def __init__(self, header: FileHeader) -> None:
-        encoded = header.encode()
-        self._hash = hashlib.sha256(len(encoded).to_bytes(4, "big") + bytes(4) + encoded)
+        self._hash = hashlib.sha256(header.framed())
 
     def update(self, piece: bytes | memoryview) -> None:
         """Take the next bytes of the contents."""

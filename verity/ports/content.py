@@ -36,24 +36,28 @@ _KINDS = {
 def digest_fd(fd: int, params: VerityParams = CANONICAL, *, label: str) -> Digest:
     """The digest of the regular file behind ``fd``; its file position stays where it is."""
     before = _stat(fd, label)
-    hasher = Hasher(params, hashes=kernel.block_hashes(params))
-    room = bytearray(min(_PIECE, before.st_size + 1))
+    found = kernel.hash_file(fd, params, limit=before.st_size, label=label)
+    if found is None:
+        found = _hash_slowly(fd, params, before.st_size, label)
+    _check_unchanged(before, _stat(fd, label), found.size, label)
+    return found.digest
+
+
+def _hash_slowly(fd: int, params: VerityParams, limit: int, label: str) -> kernel.Hashed:
+    """The same as ``kernel.hash_file`` with hashlib, for hosts without libcrypto."""
+    hasher = Hasher(params)
+    room = bytearray(_PIECE)
     view = memoryview(room)
-    offset = 0
-    while True:
+    # Not beyond ``limit``: it does not run after a file that grows for ever.
+    while hasher.data_size <= limit:
         try:
-            count = os.preadv(fd, [room], offset)
+            count = os.preadv(fd, [room], hasher.data_size)
         except OSError as error:
             raise _conditions.READ.error(error.errno or 0, label) from error
         if count == 0:
             break
         hasher.update(view[:count])
-        offset += count
-        if offset > before.st_size:
-            break  # it grew; do not run after a file that grows for ever
-    after = _stat(fd, label)
-    _check_unchanged(before, after, offset, label)
-    return hasher.finish()
+    return kernel.Hashed(size=hasher.data_size, digest=hasher.finish(), plain=b"")
 
 
 def digest_path(

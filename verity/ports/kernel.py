@@ -26,7 +26,7 @@ from verity.ports import _conditions
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, HostError
 
-INTERFACE = 2
+INTERFACE = 3
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
@@ -239,3 +239,46 @@ def block_hashes(params: VerityParams = CANONICAL) -> fsverity.BlockHashes:
         return bytes(out)
 
     return hashes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hashed:
+    """A file that was read: its size in bytes, its fs-verity digest, and the other hash.
+
+    ``plain`` is the SHA-256 of the prefix and the contents, empty if no prefix was given.
+    """
+
+    size: int
+    digest: Digest
+    plain: bytes
+
+
+def hash_file(
+    fd: int, params: VerityParams = CANONICAL, *, limit: int, prefix: bytes = b"", label: str
+) -> Hashed | None:
+    """Read a file to its end, at most one piece beyond ``limit`` bytes, and hash it in C.
+
+    None without libcrypto: then ``fsverity.Hasher`` does it.
+    """
+    if not lib.verity_hash_available():
+        return None
+    padded = params.salt.ljust(params.algorithm.block_size, b"\0") if params.salt else b""
+    size = ffi.new("uint64_t *")
+    root, plain = bytearray(params.algorithm.size), bytearray(32 if prefix else 0)
+    result = lib.verity_hash_file(
+        fd,
+        params.algorithm.number,
+        ffi.from_buffer("uint8_t[]", padded) if padded else ffi.NULL,
+        len(padded),
+        params.block_size,
+        limit,
+        ffi.from_buffer("uint8_t[]", prefix) if prefix else ffi.NULL,
+        len(prefix),
+        size,
+        ffi.from_buffer("uint8_t[]", root, True),
+        ffi.from_buffer("uint8_t[]", plain, True) if prefix else ffi.NULL,
+    )
+    if result < 0:
+        raise _conditions.READ.error(-result, label)
+    digest = fsverity.digest_of_root(params, data_size=size[0], root_hash=bytes(root))
+    return Hashed(size=size[0], digest=digest, plain=bytes(plain))

@@ -68,6 +68,14 @@ def read_file(
     return data
 
 
+def read_head(fd: int, size: int, *, label: str) -> bytes:
+    """The first bytes of an open file."""
+    try:
+        return os.pread(fd, size, 0)
+    except OSError as error:
+        raise translate_oserror(error, label) from error
+
+
 def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
     """Create a file with these contents, durably; refuse to overwrite, leave no half file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -276,6 +276,11 @@ class Repository:
                 raise wrong_checksum(content.label, checksum, hasher.checksum())
             return content.header
 
+    def check_name(self, checksum: str, found: str) -> None:
+        """Refuse a content object (``damaged-object``) whose checksum was found to be another."""
+        if found != checksum:
+            raise wrong_checksum(self.object_label(checksum, self.mode.kind), checksum, found)
+
     # --- detached metadata -----------------------------------------------------------------
 
     def read_detached(self, checksum: str) -> DetachedMetadata:

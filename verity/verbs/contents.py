@@ -12,6 +12,7 @@ from verity.formats import dump, elf
 from verity.formats.fsverity import Hasher
 from verity.formats.ostree_file import DirMeta, FileHeader
 from verity.ports import kernel
+from verity.ports.osfile import read_head
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import VerityError
 from verity.verbs import batch
@@ -109,7 +110,29 @@ def security_xattrs(
 
 
 def _contents(repository: Repository, checksum: str) -> Contents:
-    hasher = Hasher(hashes=_block_hashes)
+    with repository.open_content(checksum) as content:
+        header = content.header
+        hashed = None
+        if content.fd is not None:  # the object is the file: one pass in C gives both hashes
+            hashed = kernel.hash_file(
+                content.fd, limit=content.size, prefix=header.framed(), label=content.label
+            )
+        if hashed is not None and content.fd is not None:
+            repository.check_name(checksum, hashed.plain.hex())
+            head = read_head(content.fd, elf.HEAD_SIZE, label=content.label)
+            return Contents(
+                header=header,
+                size=hashed.size,
+                digest=hashed.digest.value,
+                head=head,
+                xattrs=security_xattrs(header.xattrs),
+            )
+    return _streamed(repository, checksum)
+
+
+def _streamed(repository: Repository, checksum: str) -> Contents:
+    """The same for symlinks, for archives, and without libcrypto."""
+    hasher = Hasher(hashes=kernel.block_hashes())
     head = bytearray()
 
     def sink(piece: memoryview) -> None:
@@ -125,6 +148,3 @@ def _contents(repository: Repository, checksum: str) -> Contents:
         head=bytes(head),
         xattrs=security_xattrs(header.xattrs),
     )
-
-
-_block_hashes = kernel.block_hashes()

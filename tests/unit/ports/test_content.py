@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from verity.formats.fsverity import digest_bytes
-from verity.ports import content
+from verity.ports import content, kernel
 from verity.values.digest import HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, ContentError, HostError, VerityError
 
@@ -91,8 +91,50 @@ def test_closed_descriptor() -> None:
     assert caught.value.code == "bad-descriptor"
 
 
-@pytest.mark.parametrize("change", ["grow", "shrink", "rewrite", "touch"])
+@pytest.fixture
+def no_libcrypto(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a host without it: hashlib does the hashing."""
+    monkeypatch.setattr(kernel, "hash_file", lambda *args, **kwargs: None)
+
+
+def alter(file: Path, change: str) -> None:
+    if change == "grow":
+        with file.open("ab") as out:
+            out.write(b"more")
+    elif change == "shrink":
+        os.truncate(file, 1 << 20)
+    elif change == "rewrite":
+        with file.open("r+b") as out:
+            out.write(b"other")
+    else:
+        os.utime(file, ns=(1, 2))
+
+
+CHANGES = ["grow", "shrink", "rewrite", "touch"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_changes_while_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(3 << 20))
+    os.utime(file, ns=(1, 1))
+    real = kernel.hash_file
+
+    def hash_file(fd: int, params: VerityParams, *, limit: int, label: str) -> object:
+        alter(file, change)
+        return real(fd, params, limit=limit, label=label)
+
+    monkeypatch.setattr(kernel, "hash_file", hash_file)
+    with pytest.raises(ContentError, match="changed while it was read") as caught:
+        content.digest_path(file)
+    assert caught.value.code == "changed-while-read"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.usefixtures("no_libcrypto")
+def test_changes_while_reading_slowly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     file = tmp_path / "file"
@@ -105,16 +147,7 @@ def test_changes_while_reading(
         nonlocal calls
         calls += 1
         if calls == 2:
-            if change == "grow":
-                with file.open("ab") as out:
-                    out.write(b"more")
-            elif change == "shrink":
-                os.truncate(file, 1 << 20)
-            elif change == "rewrite":
-                with file.open("r+b") as out:
-                    out.write(b"other")
-            else:
-                os.utime(file, ns=(1, 2))
+            alter(file, change)
         return real(fd, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", preadv)
@@ -123,6 +156,7 @@ def test_changes_while_reading(
     assert caught.value.code == "changed-while-read"
 
 
+@pytest.mark.usefixtures("no_libcrypto")
 def test_a_file_that_grows_for_ever_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x")
@@ -138,6 +172,7 @@ def test_files_whose_size_is_a_lie() -> None:
         content.digest_path("/proc/version")
 
 
+@pytest.mark.usefixtures("no_libcrypto")
 def test_read_errors_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x")
