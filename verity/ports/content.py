@@ -115,7 +115,6 @@ def _stat(fd: int, label: str) -> os.stat_result:
 
 def _check_unchanged(before: os.stat_result, after: os.stat_result, read: int, label: str) -> None:
     """Refuse what was not one and the same contents from the first byte to the last."""
-    name = _conditions.shown(label)
     if not before.st_size == after.st_size == read:
         found = f"{before.st_size} bytes before, {read} read, {after.st_size} after"
     elif before.st_mtime_ns != after.st_mtime_ns:
@@ -124,6 +123,6 @@ def _check_unchanged(before: os.stat_result, after: os.stat_result, read: int, l
         return
     raise ContentError(
         "changed-while-read",
-        f"{name} changed while it was read: {found}",
+        f"{_conditions.shown(label)} changed while it was read: {found}",
         hint="stop whatever writes to it (fuser -v FILE) and run it again",
     )
