@@ -38,14 +38,14 @@ def digest_fd(fd: int, params: VerityParams = CANONICAL, *, label: str) -> Diges
     before = _stat(fd, label)
     found = kernel.hash_file(fd, params, limit=before.st_size, label=label)
     if found is None:
-        found = _hash_slowly(fd, params, before.st_size, label)
+        found = _hash_in_pieces(fd, params, before.st_size, label)
     _check_unchanged(before, _stat(fd, label), found.size, label)
     return found.digest
 
 
-def _hash_slowly(fd: int, params: VerityParams, limit: int, label: str) -> kernel.Hashed:
-    """The same as ``kernel.hash_file`` with hashlib, for hosts without libcrypto."""
-    hasher = Hasher(params)
+def _hash_in_pieces(fd: int, params: VerityParams, limit: int, label: str) -> kernel.Hashed:
+    """The same as ``kernel.hash_file`` in pieces: for large files, and without libcrypto."""
+    hasher = Hasher(params, hashes=kernel.block_hashes(params))
     room = bytearray(_PIECE)
     view = memoryview(room)
     # Not beyond ``limit``: it does not run after a file that grows for ever.

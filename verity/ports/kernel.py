@@ -241,6 +241,10 @@ def block_hashes(params: VerityParams = CANONICAL) -> fsverity.BlockHashes:
     return hashes
 
 
+MAX_IN_ONE_CALL = 64 << 20
+"""The largest file, in bytes, that ``hash_file`` takes: well under a second."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hashed:
     """A file that was read: its size in bytes, its fs-verity digest, and the other hash.
@@ -258,9 +262,10 @@ def hash_file(
 ) -> Hashed | None:
     """Read a file to its end, at most one piece beyond ``limit`` bytes, and hash it in C.
 
-    None without libcrypto: then ``fsverity.Hasher`` does it.
+    None without libcrypto, and beyond ``MAX_IN_ONE_CALL``, because a call can't be interrupted:
+    then ``fsverity.Hasher`` does it, piece by piece.
     """
-    if not lib.verity_hash_available():
+    if limit > MAX_IN_ONE_CALL or not lib.verity_hash_available():
         return None
     padded = params.salt.ljust(params.algorithm.block_size, b"\0") if params.salt else b""
     size = ffi.new("uint64_t *")

@@ -131,7 +131,7 @@ def _contents(repository: Repository, checksum: str) -> Contents:
 
 
 def _streamed(repository: Repository, checksum: str) -> Contents:
-    """The same for symlinks, for archives, and without libcrypto."""
+    """The same in pieces: for symlinks, archives, large files, and without libcrypto."""
     hasher = Hasher(hashes=kernel.block_hashes())
     head = bytearray()
 

@@ -56,6 +56,13 @@ def test_both_ways_of_digest_fd_agree(tmp_path: Path, monkeypatch: pytest.Monkey
     assert content.digest_path(file) == fast
 
 
+def test_a_large_file_is_left_to_the_way_that_can_be_interrupted() -> None:
+    with open("/dev/null", "rb") as empty:
+        at, beyond = kernel.MAX_IN_ONE_CALL, kernel.MAX_IN_ONE_CALL + 1
+        assert kernel.hash_file(empty.fileno(), CANONICAL, limit=at, label="x") is not None
+        assert kernel.hash_file(empty.fileno(), CANONICAL, limit=beyond, label="x") is None
+
+
 def test_it_stops_behind_the_limit() -> None:
     with open("/dev/zero", "rb") as endless:
         found = kernel.hash_file(endless.fileno(), CANONICAL, limit=1 << 20, label="zero")
