@@ -49,6 +49,17 @@
 #define VERITY_CONFIG_PATH_SIZE 256
 #define VERITY_CONFIG_TARGET_SIZE 56
 
+/* parties and roles, as in docs/formats.md section 5 */
+#define VERITY_PARTY_VENDOR 1u
+#define VERITY_PARTY_USER 2u
+#define VERITY_ROLE_ROOT 1u
+#define VERITY_ROLE_OS 2u
+#define VERITY_ROLE_ETC 3u
+#define VERITY_ROLE_EXTENSION 4u
+#define VERITY_ROLE_POLICY 5u
+#define VERITY_ROLE_UNLOCK 6u
+#define VERITY_ROLE_EVIDENCE 7u
+
 struct verity_grants_header {
 	__u8 kind[VERITY_KIND_SIZE];
 	__u32 header_len;

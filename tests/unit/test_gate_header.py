@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from verity.formats.grants import Party, Role
+
 GATE = Path(__file__).parents[2] / "policy" / "gate"
 HEADER = GATE / "verity.h"
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -38,6 +40,8 @@ LAYOUTS = {
 }
 
 NUMBERS = {
+    **{f"VERITY_PARTY_{party.name}": party.value for party in Party},
+    **{f"VERITY_ROLE_{role.name}": role.value for role in Role},
     "VERITY_CODE_EXEC": 1,
     "VERITY_CODE_LIBRARY": 2,
     "VERITY_CODE_MODULE": 4,
