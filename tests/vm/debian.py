@@ -26,7 +26,7 @@ def build_tree(partial: Path) -> None:
             *hooks,
             recipe.SUITE,
             str(tree),
-            recipe.mirror(),
+            *filter(None, [recipe.mirror()]),
         ]
     )
     # After mmdebstrap, whose hooks still see mounts there. OSTree takes no devices.

@@ -58,5 +58,5 @@ CUSTOMIZE = (
 
 
 def mirror() -> str:
-    """The Debian mirror, $VERITY_MIRROR or Debian's own."""
-    return os.environ.get("VERITY_MIRROR", "http://deb.debian.org/debian")
+    """$VERITY_MIRROR, or nothing for the one that mmdebstrap takes by itself, Debian's own."""
+    return os.environ.get("VERITY_MIRROR", "")
