@@ -16,7 +16,7 @@
 #endif
 
 /* What `status` prints first; raised with every change that userspace could notice. */
-#define VERITY_GATE_VERSION 1
+#define VERITY_GATE_VERSION 2
 
 /* --- kinds: 0x93, ASCII, NUL to 16 bytes ------------------------------------------------
  * Split so that the hex escape ends. The compiler drops the last NUL where a kind fills all
@@ -27,6 +27,8 @@
 #define VERITY_KIND_REVOKE "\x93" "verity-revoke1\0"
 #define VERITY_KIND_GRANTS "\x93" "verity-grants1\0"
 #define VERITY_KIND_UNLOCK "\x93" "verity-unlock1\0"
+/* Never handed to the gate: the loader reads it, and it is not signed. */
+#define VERITY_KIND_PIN "\x93" "verity-pin1\0\0\0\0"
 
 #define VERITY_SHA256_SIZE 32
 #define VERITY_STREAM_SIZE 64
@@ -59,6 +61,12 @@
 #define VERITY_ROLE_POLICY 5u
 #define VERITY_ROLE_UNLOCK 6u
 #define VERITY_ROLE_EVIDENCE 7u
+
+/* Parties and roles index arrays; 0 is neither. */
+#define VERITY_PARTIES 3
+#define VERITY_ROLES 8
+/* Distinct owners in one role of one party; also the signatures that one call takes. */
+#define VERITY_OWNERS 8
 
 struct verity_grants_header {
 	__u8 kind[VERITY_KIND_SIZE];
@@ -107,6 +115,67 @@ struct verity_config_entry {
 	__u8 target[VERITY_CONFIG_TARGET_SIZE]; /* zero for a file */
 };
 
+/* --- keys and pin ------------------------------------------------------------------------
+ * One layout: a pin is a `keys` of another kind that holds the role root alone. */
+
+#define VERITY_KEYS_MAX 64
+#define VERITY_SPKI_SIZE 91 /* DER SubjectPublicKeyInfo of a P-256 key */
+
+struct verity_keys_header {
+	__u8 kind[VERITY_KIND_SIZE];
+	__u32 header_len;
+	__u32 total_len;
+	__u8 party;
+	__u8 zero0[3];
+	__u32 n_keys;
+	__u64 version; /* of the keyring that this is the projection of; 0 in a pin */
+	__u64 issued;
+	__u64 expires;
+	__u8 thresholds[VERITY_ROLES]; /* distinct owners that must sign, by role; 0: no such role */
+};
+
+/* sorted by key id, so that no key has two roles */
+struct verity_key_entry {
+	__u8 key_id[VERITY_SHA256_SIZE]; /* SHA-256 of the SubjectPublicKeyInfo */
+	__u8 role;
+	__u8 owner; /* 0 to VERITY_OWNERS - 1, within the role */
+	__u8 zero0[2];
+	__u8 spki[VERITY_SPKI_SIZE];
+	__u8 zero1;
+};
+
+/* --- policy ----------------------------------------------------------------------------- */
+
+#define VERITY_MODE_OBSERVE 1u
+#define VERITY_MODE_TRIAL 2u
+#define VERITY_MODE_SEALED 3u
+
+#define VERITY_STREAMS 64
+#define VERITY_GROUPS 15
+
+struct verity_policy_header {
+	__u8 kind[VERITY_KIND_SIZE];
+	__u32 header_len;
+	__u32 total_len;
+	__u8 mode;
+	__u8 zero0[3];
+	__u32 n_streams;
+	__u64 serial;
+	__u64 issued;
+	__u64 expires;
+	__u64 privileged_caps; /* capabilities that make a subject privileged */
+	__u32 n_groups;
+	__u32 groups[VERITY_GROUPS]; /* likewise groups, ascending; the rest zero */
+};
+
+/* sorted by name */
+struct verity_policy_stream {
+	__u8 name[VERITY_STREAM_SIZE]; /* as in the grants header */
+	__u8 party;
+	__u8 role;
+	__u8 zero[6];
+};
+
 /* --- unlock ----------------------------------------------------------------------------- */
 
 #define VERITY_UNLOCK_DIGEST 1u
@@ -152,13 +221,76 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_FIRST 3001
 #define VERITY_REFUSED_LAST 3099
 
+/* the call */
+#define VERITY_REFUSED_PERMISSION 3001 /* needs CAP_SYS_ADMIN in the initial user namespace */
+#define VERITY_REFUSED_REQUEST 3002	/* size, version or a length of the request is wrong */
+#define VERITY_REFUSED_MEMORY 3003	/* the caller's memory can't be read */
+#define VERITY_REFUSED_BUSY 3004	/* another upload is being committed */
+#define VERITY_REFUSED_NO_UPLOAD 3005	/* put or commit without a begin of this thread's own */
+#define VERITY_REFUSED_NO_ROOM 3006	/* the gate got no memory for this thread */
+#define VERITY_REFUSED_SEALED 3007	/* only before the seal */
+#define VERITY_REFUSED_ORDER 3008	/* keys come before policy, policy before grants */
+#define VERITY_REFUSED_UNSUPPORTED 3009 /* a kind or command of another version */
+/* the blob */
+#define VERITY_REFUSED_KIND 3010	/* not a kind of ours */
+#define VERITY_REFUSED_HEADER 3011	/* lengths, reserved bytes or numbers of the header */
+#define VERITY_REFUSED_PARTY_ROLE 3012	/* this party or role may not sign this */
+#define VERITY_REFUSED_STREAM 3013	/* the policy names no such stream of this party and role */
+#define VERITY_REFUSED_SERIAL 3014	/* not newer than what the gate has */
+#define VERITY_REFUSED_EQUIVOCATION 3015 /* the same serial with other contents */
+#define VERITY_REFUSED_EXPIRED 3016
+#define VERITY_REFUSED_UNSORTED 3017	/* a table isn't sorted, or has something twice */
+#define VERITY_REFUSED_FLAGS 3018	/* unknown flags, or more than the role may grant */
+#define VERITY_REFUSED_TABLE 3019	/* a table that this role may not fill */
+#define VERITY_REFUSED_ENTRY 3020	/* an entry that no blob may hold */
+#define VERITY_REFUSED_FULL 3021	/* more digests than the gate has room for */
+#define VERITY_REFUSED_TUPLES 3022	/* more elevations of one digest than it can hold */
+#define VERITY_REFUSED_FIFTH_STREAM 3023 /* four other streams hold this digest already */
+/* the signatures */
+#define VERITY_REFUSED_TEMPLATE 3030	/* not the one PKCS#7 template */
+#define VERITY_REFUSED_NO_KEYS 3031	/* the gate has no keys of this party and role */
+#define VERITY_REFUSED_THRESHOLD 3032	/* fewer distinct owners signed than must */
+/* the seal */
+#define VERITY_REFUSED_NOT_READY 3040	/* no keys, no policy or no grants yet */
+#define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a modify-return or extension program is loaded */
+#define VERITY_REFUSED_MODE 3042	/* the signed policy says observe */
+
+#define VERITY_REQUEST_VERSION 1
+
 struct verity_request {
-	__u32 size;
+	__u32 size; /* of this request, 32 */
 	__u32 version;
-	__u64 data;
-	__u32 len;
+	__u64 data; /* put: a pointer to `len` bytes */
+	__u32 len;  /* begin: of the whole blob; put: of this part */
 	__u32 nsig;
-	__u64 sigs;
+	__u64 sigs; /* commit: a pointer to `nsig` struct verity_signature */
+};
+
+/* A blob comes in parts, in order, each at most this long. */
+#define VERITY_PART_SIZE 32768
+/* A longer blob is refused: 120,000 code entries and some. */
+#define VERITY_BLOB_MAX (5 * 1024 * 1024)
+
+#define VERITY_DER_SIZE 252
+
+struct verity_signature {
+	__u32 len;
+	__u8 der[VERITY_DER_SIZE]; /* PKCS#7, zero padded */
+};
+
+/* --- boot bundle: records, in the order of their numbers, each signature behind its blob ---- */
+
+#define VERITY_RECORD_KEYS 1u
+#define VERITY_RECORD_POLICY 2u
+#define VERITY_RECORD_REVOKE 3u
+#define VERITY_RECORD_GRANTS 4u
+#define VERITY_RECORD_FLOORS 5u
+#define VERITY_RECORD_SIGNATURE 16u /* a PKCS#7 over the blob before it */
+#define VERITY_BUNDLE_MAX (64u * 1024 * 1024)
+
+struct verity_record {
+	__u32 kind;
+	__u32 len; /* of the bytes that follow, without padding */
 };
 
 /* --- pinned ----------------------------------------------------------------------------- */
@@ -173,6 +305,7 @@ _Static_assert(sizeof(VERITY_KIND_POLICY) == VERITY_KIND_SIZE + 1, "kind policy"
 _Static_assert(sizeof(VERITY_KIND_REVOKE) == VERITY_KIND_SIZE + 1, "kind revoke");
 _Static_assert(sizeof(VERITY_KIND_GRANTS) == VERITY_KIND_SIZE + 1, "kind grants");
 _Static_assert(sizeof(VERITY_KIND_UNLOCK) == VERITY_KIND_SIZE + 1, "kind unlock");
+_Static_assert(sizeof(VERITY_KIND_PIN) == VERITY_KIND_SIZE + 1, "kind pin");
 
 VERITY_SIZE_IS(verity_grants_header, 168);
 VERITY_AT(verity_grants_header, kind, 0);
@@ -234,5 +367,53 @@ VERITY_AT(verity_request, data, 8);
 VERITY_AT(verity_request, len, 16);
 VERITY_AT(verity_request, nsig, 20);
 VERITY_AT(verity_request, sigs, 24);
+
+VERITY_SIZE_IS(verity_keys_header, 64);
+VERITY_AT(verity_keys_header, kind, 0);
+VERITY_AT(verity_keys_header, header_len, 16);
+VERITY_AT(verity_keys_header, total_len, 20);
+VERITY_AT(verity_keys_header, party, 24);
+VERITY_AT(verity_keys_header, zero0, 25);
+VERITY_AT(verity_keys_header, n_keys, 28);
+VERITY_AT(verity_keys_header, version, 32);
+VERITY_AT(verity_keys_header, issued, 40);
+VERITY_AT(verity_keys_header, expires, 48);
+VERITY_AT(verity_keys_header, thresholds, 56);
+
+VERITY_SIZE_IS(verity_key_entry, 128);
+VERITY_AT(verity_key_entry, key_id, 0);
+VERITY_AT(verity_key_entry, role, 32);
+VERITY_AT(verity_key_entry, owner, 33);
+VERITY_AT(verity_key_entry, zero0, 34);
+VERITY_AT(verity_key_entry, spki, 36);
+VERITY_AT(verity_key_entry, zero1, 127);
+
+VERITY_SIZE_IS(verity_policy_header, 128);
+VERITY_AT(verity_policy_header, kind, 0);
+VERITY_AT(verity_policy_header, header_len, 16);
+VERITY_AT(verity_policy_header, total_len, 20);
+VERITY_AT(verity_policy_header, mode, 24);
+VERITY_AT(verity_policy_header, zero0, 25);
+VERITY_AT(verity_policy_header, n_streams, 28);
+VERITY_AT(verity_policy_header, serial, 32);
+VERITY_AT(verity_policy_header, issued, 40);
+VERITY_AT(verity_policy_header, expires, 48);
+VERITY_AT(verity_policy_header, privileged_caps, 56);
+VERITY_AT(verity_policy_header, n_groups, 64);
+VERITY_AT(verity_policy_header, groups, 68);
+
+VERITY_SIZE_IS(verity_policy_stream, 72);
+VERITY_AT(verity_policy_stream, name, 0);
+VERITY_AT(verity_policy_stream, party, 64);
+VERITY_AT(verity_policy_stream, role, 65);
+VERITY_AT(verity_policy_stream, zero, 66);
+
+VERITY_SIZE_IS(verity_signature, 256);
+VERITY_AT(verity_signature, len, 0);
+VERITY_AT(verity_signature, der, 4);
+
+VERITY_SIZE_IS(verity_record, 8);
+VERITY_AT(verity_record, kind, 0);
+VERITY_AT(verity_record, len, 4);
 
 #endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_DECIDE_H
+#define VERITY_DECIDE_H
+/*
+ * The decision: facts in, a reason out; pure and total, no kernel in it.
+ *
+ * The same table as verity/trust/decide.py; tests/vectors/decisions.toml runs through both, and
+ * in a test machine through the program that the kernel runs. The hooks gather facts, this
+ * decides, and `verity_enforced` says whether a reason denies in the gate's state or is only
+ * logged.
+ *
+ * Rules:
+ * - what is not known to be granted is refused: an unknown act, a fact out of range;
+ * - subjects that are not privileged are asked nothing but whether they try to raise privileges
+ *   or to touch the gate itself;
+ * - the order of the tests is part of the table: the first one that refuses is the reason.
+ */
+#include "verity.h"
+
+/* --- acts ------------------------------------------------------------------------------- */
+
+#define VERITY_ACT_EXEC 1u    /* a file is started: program, script or interpreter */
+#define VERITY_ACT_ELEVATE 2u /* execve ends with more than the subject had */
+#define VERITY_ACT_MAP 3u     /* memory is mapped */
+#define VERITY_ACT_PROTECT 4u /* memory that is mapped becomes executable */
+#define VERITY_ACT_OBJECT 5u  /* a map, program or link of the gate is reached for */
+#define VERITY_ACT_PIN 6u     /* a pin of the gate, or a mount that holds it, is changed */
+#define VERITY_ACT_KEY 7u     /* a key or keyring of the gate */
+#define VERITY_ACT_PROGRAM 8u /* a BPF program is loaded that could change what hooks return */
+#define VERITY_ACT_FTRACE 9u  /* ftrace, through which the gate is called, is switched off */
+
+/* --- facts ------------------------------------------------------------------------------ */
+
+/* what is known of the object's fs-verity digest */
+#define VERITY_DIGEST_NO_FILE 0u /* anonymous memory */
+#define VERITY_DIGEST_NONE 1u	 /* no fs-verity */
+#define VERITY_DIGEST_OTHER 2u	 /* not SHA-256: not a digest that grants name */
+#define VERITY_DIGEST_STALE 3u	 /* enabled under the gate, and old pages may still be cached */
+#define VERITY_DIGEST_KNOWN 4u	 /* `granted` is what the tables have for it, perhaps nothing */
+
+#define VERITY_PROT_WRITE 2u /* as in mmap(2) */
+#define VERITY_PROT_EXEC 4u
+
+/* what memory is, for ACT_PROTECT */
+#define VERITY_MAPPED_VERIFIED 1u /* its file was mapped executable before, and was granted */
+#define VERITY_MAPPED_DIRTY 2u	  /* it has private pages, which may differ from the file */
+
+struct verity_facts {
+	__u32 act;
+	__u32 state;	  /* VERITY_STATE_* */
+	__u32 privileged; /* the subject; for ACT_ELEVATE with what it would have afterwards */
+	__u32 digest;
+	__u32 granted; /* VERITY_CODE_* flags of the object */
+	__u32 prot;    /* wanted: VERITY_PROT_* */
+	__u32 mapped;  /* VERITY_MAPPED_* */
+	__u32 jit;     /* the subject's program is granted anonymous executable memory */
+	__u32 raises;  /* ACT_ELEVATE: more than before, in the initial user namespace */
+	__u32 covered; /* ACT_ELEVATE: one granted elevation has all of it */
+};
+
+/* --- states and reasons ----------------------------------------------------------------- */
+
+#define VERITY_STATE_OFF 0u
+#define VERITY_STATE_LOADING 1u /* programs are attached, nothing is enforced but self-protection */
+#define VERITY_STATE_OBSERVE 2u
+#define VERITY_STATE_SEALED 3u
+
+#define VERITY_ALLOW 0u
+#define VERITY_NO_DIGEST 1u	/* no fs-verity: nobody vouches for its contents */
+#define VERITY_OTHER_DIGEST 2u	/* a digest of another algorithm */
+#define VERITY_STALE 3u		/* digest and cached pages may differ */
+#define VERITY_NOT_GRANTED 4u	/* no signed grants name this digest */
+#define VERITY_WRONG_USE 5u	/* granted, but not for this */
+#define VERITY_ANONYMOUS 6u	/* executable memory without a file */
+#define VERITY_WRITABLE 7u	/* writable and executable at once */
+#define VERITY_DIRTY 8u		/* private pages, which may have been written, made executable */
+#define VERITY_UNVERIFIED 9u	/* made executable later, and never verified as code */
+#define VERITY_NOT_ELEVATED 10u /* raises privileges without a grant that covers it */
+#define VERITY_GATE_OBJECT 11u
+#define VERITY_GATE_PIN 12u
+#define VERITY_GATE_KEY 13u
+#define VERITY_FOREIGN_PROGRAM 14u
+#define VERITY_FTRACE 15u
+#define VERITY_UNDECIDED 16u /* the gate could not find out: no memory, or a fact out of range */
+#define VERITY_REASONS 17u
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+static __always_inline __u32 verity_decide_digest(const struct verity_facts *facts, __u32 use)
+{
+	if (facts->digest == VERITY_DIGEST_NONE)
+		return VERITY_NO_DIGEST;
+	if (facts->digest == VERITY_DIGEST_OTHER)
+		return VERITY_OTHER_DIGEST;
+	if (facts->digest == VERITY_DIGEST_STALE)
+		return VERITY_STALE;
+	if (facts->digest != VERITY_DIGEST_KNOWN)
+		return VERITY_UNDECIDED;
+	if (!facts->granted)
+		return VERITY_NOT_GRANTED;
+	return facts->granted & use ? VERITY_ALLOW : VERITY_WRONG_USE;
+}
+
+/* The reason against it, or VERITY_ALLOW. */
+static __always_inline __u32 verity_decide(const struct verity_facts *facts)
+{
+	switch (facts->act) {
+	case VERITY_ACT_OBJECT:
+		return VERITY_GATE_OBJECT;
+	case VERITY_ACT_PIN:
+		return VERITY_GATE_PIN;
+	case VERITY_ACT_KEY:
+		return VERITY_GATE_KEY;
+	case VERITY_ACT_PROGRAM:
+		return VERITY_FOREIGN_PROGRAM;
+	case VERITY_ACT_FTRACE:
+		return VERITY_FTRACE;
+	case VERITY_ACT_EXEC:
+		if (!facts->privileged)
+			return VERITY_ALLOW;
+		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);
+	case VERITY_ACT_ELEVATE:
+		if (facts->raises && !facts->covered)
+			return VERITY_NOT_ELEVATED;
+		if (!facts->privileged)
+			return VERITY_ALLOW;
+		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);
+	case VERITY_ACT_MAP:
+		if (!(facts->prot & VERITY_PROT_EXEC) || !facts->privileged)
+			return VERITY_ALLOW;
+		if (facts->digest == VERITY_DIGEST_NO_FILE)
+			return facts->jit ? VERITY_ALLOW : VERITY_ANONYMOUS;
+		if (facts->prot & VERITY_PROT_WRITE)
+			return VERITY_WRITABLE;
+		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY);
+	case VERITY_ACT_PROTECT:
+		if (!(facts->prot & VERITY_PROT_EXEC) || !facts->privileged)
+			return VERITY_ALLOW;
+		if (facts->digest == VERITY_DIGEST_NO_FILE)
+			return facts->jit ? VERITY_ALLOW : VERITY_ANONYMOUS;
+		if (facts->prot & VERITY_PROT_WRITE)
+			return VERITY_WRITABLE;
+		if (facts->mapped & VERITY_MAPPED_DIRTY)
+			return VERITY_DIRTY;
+		return facts->mapped & VERITY_MAPPED_VERIFIED ? VERITY_ALLOW : VERITY_UNVERIFIED;
+	}
+	return VERITY_UNDECIDED;
+}
+
+/*
+ * Whether a reason denies in this state. The gate's objects, keys, foreign programs and ftrace
+ * are guarded from load on: whoever could reach them before the seal would decide what is sealed.
+ * Its pins are not: before the seal, removing them is how the owner switches the gate off.
+ */
+static __always_inline int verity_enforced(__u32 state, __u32 reason)
+{
+	switch (reason) {
+	case VERITY_ALLOW:
+		return 0;
+	case VERITY_GATE_OBJECT:
+	case VERITY_GATE_KEY:
+	case VERITY_FOREIGN_PROGRAM:
+	case VERITY_FTRACE:
+		return state != VERITY_STATE_OFF;
+	}
+	return state == VERITY_STATE_SEALED;
+}
+
+#endif
