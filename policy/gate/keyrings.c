@@ -8,12 +8,13 @@
  * From then on the gate refuses everything but viewing. The key service's own permissions say
  * the same: anybody may view and search, nobody may do anything else.
  */
-#define _GNU_SOURCE /* setresuid */
+#define _GNU_SOURCE /* setresuid, setfsuid */
 #include "load.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
@@ -41,10 +42,22 @@ static long add(const char *type, const char *name, const void *data, size_t len
 	return result < 0 ? -errno : result;
 }
 
+/* Our user keyring, made if there is none; waits for one that was invalidated to go. */
+static long user_keyring(void)
+{
+	long result = keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 1, 0, 0);
+	int tries;
+
+	for (tries = 1; (result == -EKEYREVOKED || result == -ENOKEY) && tries < TRIES; tries++) {
+		usleep(TRY_US);
+		result = keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 1, 0, 0);
+	}
+	return result;
+}
+
 int keyrings_begin(struct keyrings *rings, const struct gate *gate, struct failure *f)
 {
-	long result = -EKEYREVOKED;
-	int tries;
+	long result;
 
 	rings->map = gate->keyrings;
 	rings->own_keys = gate->own_keys;
@@ -53,22 +66,24 @@ int keyrings_begin(struct keyrings *rings, const struct gate *gate, struct failu
 		return cannot(f, errno, "it needs CAP_SETUID", "taking the reserved uid %u",
 			      VERITY_KEYRING_UID);
 	rings->active = 1;
-	/* 2. Its user keyring, empty, and possessed by way of our process keyring. */
-	for (tries = 0; result == -EKEYREVOKED && tries < TRIES; tries++) {
-		if (tries)
-			usleep(TRY_US);
-		result = keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 1, 0, 0);
-	}
+	/*
+	 * 2. A fresh user keyring: what an earlier load, or anybody, left in the old one goes.
+	 * Named as ours and not by its serial, which alone isn't possessed.
+	 */
+	result = user_keyring();
+	if (result > 0)
+		result = keyctl(KEYCTL_INVALIDATE, KEY_SPEC_USER_KEYRING, 0, 0, 0);
+	if (!result)
+		result = user_keyring();
+	if (result < 0)
+		return cannot(f, (int)-result, HINT_KEYS, "no fresh user keyring of uid %u",
+			      VERITY_KEYRING_UID);
+	rings->parent = (int32_t)result;
+	/* 3. Possessed, and with it all that is below, by way of our process keyring. */
+	result = keyctl(KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_PROCESS_KEYRING, 0, 0);
 	if (result < 0)
 		return cannot(f, (int)-result, HINT_KEYS, "the user keyring of uid %u",
 			      VERITY_KEYRING_UID);
-	rings->parent = (int32_t)result;
-	result = keyctl(KEYCTL_LINK, rings->parent, KEY_SPEC_PROCESS_KEYRING, 0, 0);
-	if (!result)
-		result = keyctl(KEYCTL_CLEAR, rings->parent, 0, 0, 0);
-	if (result < 0)
-		return cannot(f, (int)-result, HINT_KEYS,
-			      "the user keyring of uid %u can't be emptied", VERITY_KEYRING_UID);
 	return 0;
 }
 
@@ -170,7 +185,7 @@ int keyrings_fill(struct keyrings *rings, const struct key_list *list, uint32_t 
 	return 0;
 }
 
-int keyrings_finish(struct keyrings *rings, struct failure *f)
+static int close_parent(struct keyrings *rings, struct failure *f)
 {
 	int32_t below[VERITY_KEYRINGS];
 	uint32_t index, count = 0;
@@ -183,12 +198,21 @@ int keyrings_finish(struct keyrings *rings, struct failure *f)
 			below[count++] = serial;
 	}
 	result = close_ring(rings->parent, below, count, "of the reserved uid", f);
+	return result ? result : give_to_gate(rings, rings->parent, f);
+}
+
+int keyrings_finish(struct keyrings *rings, struct failure *f)
+{
+	int result;
+
+	/* A user keyring lets only its own uid change it: possessing it isn't enough. */
+	setfsuid(VERITY_KEYRING_UID);
+	result = close_parent(rings, f);
+	setfsuid(0);
 	if (result)
 		return result;
-	rings->finished = 1;
-	result = give_to_gate(rings, rings->parent, f);
-	if (result)
-		return result;
+	if (setfsuid((uid_t)-1) != 0)
+		return cannot(f, EPERM, "it needs CAP_SETUID", "being root for files again");
 	if (setresuid(0, (uid_t)-1, (uid_t)-1) != 0)
 		return cannot(f, errno, "it needs CAP_SETUID", "being root again");
 	rings->active = 0;
@@ -202,12 +226,10 @@ void keyrings_remove(struct keyrings *rings)
 	/* Invalidation needs no more than the search that everybody is left with. */
 	for (i = rings->count; i--;)
 		keyctl(KEYCTL_INVALIDATE, rings->serials[i], 0, 0, 0);
-	if (rings->finished)
+	if (rings->parent)
 		keyctl(KEYCTL_INVALIDATE, rings->parent, 0, 0, 0);
-	else if (rings->parent)
-		keyctl(KEYCTL_CLEAR, rings->parent, 0, 0, 0);
 	if (rings->active && setresuid(0, (uid_t)-1, (uid_t)-1) == 0)
 		rings->active = 0;
 	rings->count = 0;
-	rings->parent = rings->finished = 0;
+	rings->parent = 0;
 }

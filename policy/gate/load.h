@@ -157,7 +157,6 @@ void gate_close(struct gate *gate);
 
 struct keyrings {
 	int active;
-	int finished; /* the parent takes no more */
 	int32_t parent;
 	int32_t serials[VERITY_OWN_KEYS_MAX];
 	uint32_t count;

@@ -278,7 +278,7 @@ int gate_attach(struct gate *gate, struct failure *f)
 	return result;
 }
 
-/* libbpf freezes .rodata by itself: EBUSY, and the kernel's word that it is so. */
+/* libbpf freezes .rodata by itself, and a second time is refused: the kernel's word counts. */
 static int frozen(int fd)
 {
 	char path[64], text[1024];
@@ -294,7 +294,9 @@ int gate_freeze(struct gate *gate, struct failure *f)
 	bpf_object__for_each_map(map, gate->object) {
 		int fd = bpf_map__fd(map);
 
-		if (fd >= 0 && bpf_map_freeze(fd) != 0 && !(errno == EBUSY && frozen(fd)))
+		if (fd < 0 || frozen(fd))
+			continue;
+		if (bpf_map_freeze(fd) != 0)
 			return cannot(f, errno, "report this", "map %s can't be frozen",
 				      bpf_map__name(map));
 	}
