@@ -142,7 +142,9 @@ def _checked_signature(data: bytes, place: str, before: int) -> bytes:
     try:
         pkcs7.parse(data)
     except ContentError as error:
-        raise ContentError("bad-bundle", f"{place}: {error.message}", hint=error.hint) from error
+        raise ContentError(
+            "bad-bundle", f"bundle: {place}: {error.message}", hint=error.hint
+        ) from error
     return data
 
 
