@@ -89,12 +89,15 @@ class Reason(StrEnum):
     @property
     def number(self) -> int:
         """VERITY_* of decide.h."""
-        return list(Reason).index(self)
+        return _NUMBERS[self]
 
     @property
     def allow(self) -> bool:
         """Whether there is nothing against it."""
         return self is Reason.ALLOW
+
+
+_NUMBERS = {reason: number for number, reason in enumerate(Reason)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +124,11 @@ _SELF_PROTECTION = {
     Act.FTRACE: Reason.FTRACE,
 }
 _FROM_LOAD_ON = frozenset(_SELF_PROTECTION.values()) - {Reason.GATE_PIN}
-_RUNS = Code.EXEC | Code.SCRIPT
-_MAPS = Code.EXEC | Code.LIBRARY
+# Plain numbers, as the facts are: IntFlag would make a member for each value it meets.
+_RUNS = int(Code.EXEC | Code.SCRIPT)
+_MAPS = int(Code.EXEC | Code.LIBRARY)
+_WRITE, _EXEC = int(Prot.WRITE), int(Prot.EXEC)
+_VERIFIED, _DIRTY = int(Mapped.VERIFIED), int(Mapped.DIRTY)
 
 
 def decide(facts: Facts) -> Reason:
@@ -135,17 +141,17 @@ def decide(facts: Facts) -> Reason:
         return _of_digest(facts, _RUNS) if facts.privileged else Reason.ALLOW
     if facts.act not in (Act.MAP, Act.PROTECT):
         return Reason.UNDECIDED
-    if not facts.prot & Prot.EXEC or not facts.privileged:
+    if not facts.prot & _EXEC or not facts.privileged:
         return Reason.ALLOW
     if facts.digest == DigestState.NO_FILE:
         return Reason.ALLOW if facts.jit else Reason.ANONYMOUS
-    if facts.prot & Prot.WRITE:
+    if facts.prot & _WRITE:
         return Reason.WRITABLE
     if facts.act == Act.MAP:
         return _of_digest(facts, _MAPS)
-    if facts.mapped & Mapped.DIRTY:
+    if facts.mapped & _DIRTY:
         return Reason.DIRTY
-    return Reason.ALLOW if facts.mapped & Mapped.VERIFIED else Reason.UNVERIFIED
+    return Reason.ALLOW if facts.mapped & _VERIFIED else Reason.UNVERIFIED
 
 
 def enforced(state: int, reason: Reason) -> bool:
@@ -162,7 +168,7 @@ def enforced(state: int, reason: Reason) -> bool:
     return state == State.SEALED
 
 
-def _of_digest(facts: Facts, use: Code) -> Reason:
+def _of_digest(facts: Facts, use: int) -> Reason:
     if facts.digest in _UNUSABLE:
         return _UNUSABLE[DigestState(facts.digest)]
     if facts.digest != DigestState.KNOWN:
