@@ -69,7 +69,7 @@ def status(root: Path, as_json: bool) -> int:
 def observe(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
     """Load the gate, which then logs what it would refuse, and denies nothing. As root.
 
-    The way out is a reboot, or before that the removal of /sys/fs/bpf/verity.
+    It ends with a reboot, or with `umount /sys/fs/bpf/verity`.
     """
     return _step(verb.observe(bundle, pins), as_json=as_json)
 

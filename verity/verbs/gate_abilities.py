@@ -126,7 +126,7 @@ def _cgroup(root: Path) -> Ability:
 
 
 def _ecdsa(root: Path) -> Ability:
-    """Whether the kernel verifies ECDSA: it is listed, or its configuration says that it's there."""
+    """Whether the kernel verifies ECDSA: it is listed, or the kernel's configuration has it."""
     name = "ECDSA in the kernel"
     listed = _text(root / "proc/crypto")
     if "ecdsa-nist-p256" in listed:
