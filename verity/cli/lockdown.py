@@ -74,7 +74,7 @@ def observe(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
     return _step(verb.observe(bundle, pins), as_json=as_json)
 
 
-@lockdown.command(epilog="Example: verity lockdown seal")
+@lockdown.command(epilog="Example: verity lockdown seal --bundle /var/lib/verity/boot.bundle")
 @_load_options
 @output.json_option
 def seal(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:

@@ -72,4 +72,6 @@ def refused(status: int, text: str) -> VerityError:
         ended = f"by signal {-status}" if status < 0 else f"with exit status {status}"
         message = f"ended {ended}: {' '.join(lines[-1:]) or 'it said nothing'}"
     family = ContentError if status == 1 else HostError
-    return family("not-loaded", f"verity-load: {message[:_MOST_TEXT]}", hint=hint)
+    return family(
+        "not-loaded", f"verity-load: {message[:_MOST_TEXT]}", hint=hint and hint[:_MOST_TEXT]
+    )

@@ -167,8 +167,9 @@ def _now(root: Path, denial: Denial) -> tuple[Now, str]:
     except VerityError as error:
         if error.code in ("no-verity-filesystem", "no-verity-feature"):
             return _compared(denial, None)
-        now = Now.GONE if error.code == "not-found" else Now.UNKNOWN
-        return now, error.message
+        if error.code == "not-found":
+            return Now.GONE, "nothing has this name now"
+        return Now.UNKNOWN, error.message
     return _compared(denial, found)
 
 
