@@ -7,17 +7,14 @@ is for the test machines.
 
 import errno
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import gate_shim
 from verity.ports import bpf
-
-SHIM = Path(__file__).with_name("bpf_shim.c")
-GATE = Path(__file__).parents[3] / "policy" / "gate"
 
 SETUP = """
 from verity.ports import bpf
@@ -34,20 +31,19 @@ HEAD = "size 32 32 version 1"
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shim")
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.fail("a C compiler is needed: apt-get install gcc")
-    flags = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-I", GATE]
-    subprocess.run([compiler, *flags, "-o", folder / "shim.so", SHIM, "-ldl"], check=True)
-    return folder / "shim.so"
+    return gate_shim.build(tmp_path_factory.mktemp("shim"))
 
 
 def ask(shim: Path, code: str, *answers: int) -> list[str]:
     """What the gate was given and what the port made of its answers, line by line."""
     done = subprocess.run(
         [sys.executable, "-c", SETUP + code],
-        env={**os.environ, "LD_PRELOAD": str(shim), "SHIM_ANSWERS": ",".join(map(str, answers))},
+        env={
+            **os.environ,
+            "LD_PRELOAD": str(shim),
+            "SHIM_ANSWERS": ",".join(map(str, answers)),
+            "SHIM_LOG": "/dev/stdout",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Preloaded by test_bpf.py: says what the calls into the gate were given, reading them with
- * policy/gate/verity.h, and answers with the numbers in SHIM_ANSWERS, one a call, then accepts.
+ * Preloaded by gate_shim.py: says what the calls into the gate were given, reading them with
+ * policy/gate/verity.h, in the file SHIM_LOG, and answers with the numbers in SHIM_ANSWERS, one a
+ * call, then accepts.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,12 +18,14 @@
 
 static const char *answers;
 
+static FILE *out;
+
 static void show(uint64_t at, uint32_t n)
 {
 	const uint8_t *bytes = (const uint8_t *)(uintptr_t)at;
 
 	for (uint32_t i = 0; i < n && i < 4; i++)
-		printf("%02x", bytes[i]);
+		fprintf(out, "%02x", bytes[i]);
 }
 
 static long gate(long command, const struct verity_request *r, long size)
@@ -30,20 +33,23 @@ static long gate(long command, const struct verity_request *r, long size)
 	const struct verity_signature *sig = (const void *)(uintptr_t)r->sigs;
 	char *end;
 
-	printf("%ld size %ld %u version %u len %u nsig %u data ", command - VERITY_COMMAND_BASE, size,
-	       r->size, r->version, r->len, r->nsig);
+	out = fopen(getenv("SHIM_LOG"), "a");
+	if (!out)
+		abort();
+	fprintf(out, "%ld size %ld %u version %u len %u nsig %u data ",
+		command - VERITY_COMMAND_BASE, size, r->size, r->version, r->len, r->nsig);
 	show(r->data, r->data ? r->len : 0);
 	for (uint32_t i = 0; sig && i < r->nsig; i++) {
 		uint32_t dirty = 0;
 
 		for (uint32_t j = sig[i].len; j < VERITY_DER_SIZE; j++)
 			dirty |= sig[i].der[j];
-		printf(" sig %u ", sig[i].len);
+		fprintf(out, " sig %u ", sig[i].len);
 		show((uintptr_t)sig[i].der, sig[i].len);
-		printf("%s", dirty ? " dirty" : "");
+		fprintf(out, "%s", dirty ? " dirty" : "");
 	}
-	printf("\n");
-	fflush(stdout);
+	fprintf(out, "\n");
+	fclose(out);
 	errno = VERITY_ACCEPTED;
 	if (!answers)
 		answers = getenv("SHIM_ANSWERS");
