@@ -55,5 +55,10 @@ def test_it_has_no_mount_namespace_of_its_own(unit: ConfigParser) -> None:
     assert not [name for name in unit["Service"] if name.startswith(FORBIDDEN)]
 
 
+def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) -> None:
+    given = unit["Service"]["CapabilityBoundingSet"].split()
+    assert given == [f"CAP_{name}" for name in "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID".split()]
+
+
 def test_there_is_no_way_to_stop_it_by_a_command(unit: ConfigParser) -> None:
     assert not {"ExecStop", "ExecStopPost", "ExecReload"} & set(unit["Service"])
