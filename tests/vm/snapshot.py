@@ -40,14 +40,16 @@ class Snapshot:
 
 def booted(image: Image, hardware: Hardware, *, timeout_s: float) -> Snapshot:
     """The snapshot of a booted machine of this image and hardware, made unless it's there."""
-    path = image.path / "snapshots" / _key(hardware)
+    path = image.path / "snapshots" / _key(image, hardware)
     cache.entry(path, lambda partial: _make(image, hardware, partial, timeout_s))
     return Snapshot(memory=path / "memory", state=path / "state", disk=path / "disk.qcow2")
 
 
-def _key(hardware: Hardware) -> str:
+def _key(image: Image, hardware: Hardware) -> str:
     code = [Path(__file__).with_name(name).read_text() for name in _CODE]
-    return hashlib.sha256(repr((hardware, version(), code)).encode()).hexdigest()[:16]
+    # A layer may have several root disks.
+    disk = str(image.root_disk.relative_to(image.path))
+    return hashlib.sha256(repr((hardware, disk, version(), code)).encode()).hexdigest()[:16]
 
 
 def _make(image: Image, hardware: Hardware, partial: Path, timeout_s: float) -> None:
