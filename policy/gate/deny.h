@@ -68,9 +68,14 @@ static __always_inline int answer_act(__u32 act)
 {
 	struct verity_facts facts = {.act = act, .state = gate_state()};
 
+	__u32 reason = verity_decide(&facts);
+
 	if (facts.state == VERITY_STATE_OFF)
 		return 0;
-	return answer(&facts, verity_decide(&facts), NULL);
+	/* The loader at work on pins and keys: nothing to tell anybody. */
+	if (facts.state == VERITY_STATE_LOADING && act != VERITY_ACT_PROGRAM)
+		return negative(verity_enforced(facts.state, reason) ? EPERM : 0);
+	return answer(&facts, reason, NULL);
 }
 
 #endif

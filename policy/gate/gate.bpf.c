@@ -363,4 +363,16 @@ int verity_sysctl(struct bpf_sysctl *ctx)
 	return 0;
 }
 
+/*
+ * The decision by itself, for the vectors: run by BPF_PROG_TEST_RUN in a test machine, never by the
+ * loader. The reason, and 256 where it is enforced.
+ */
+SEC("syscall")
+int verity_decide_facts(struct verity_facts *facts)
+{
+	__u32 reason = verity_decide(facts);
+
+	return reason | (verity_enforced(facts->state, reason) ? 256 : 0);
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

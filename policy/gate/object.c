@@ -118,7 +118,7 @@ static int ends_with(const char *text, const char *end)
 	return len >= end_len && !strcmp(text + len - end_len, end);
 }
 
-/* A program that may be missing is left out where the kernel lacks its hook. */
+/* A program that may be missing is left out where the kernel lacks its hook; so are those for tests. */
 static void leave_out(struct bpf_object *object)
 {
 	struct bpf_program *program;
@@ -128,6 +128,8 @@ static void leave_out(struct bpf_object *object)
 
 		if (hook && ends_with(bpf_program__name(program), VERITY_PROGRAM_MAYBE) &&
 		    libbpf_find_vmlinux_btf_id(hook + 1, BPF_LSM_MAC) < 0)
+			bpf_program__set_autoload(program, false);
+		if (bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL)
 			bpf_program__set_autoload(program, false);
 	}
 }
