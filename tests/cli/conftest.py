@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.forge import make_forge
 from tests.cli.program import copy
 from tests.cli.worlds import MODES, World, make_keys, make_world
 
@@ -53,3 +54,15 @@ def world(made: Callable[[str], World], tmp_path: Path) -> World:
 def copied(made: Callable[[str], World], tmp_path: Path) -> Callable[[str], World]:
     """A copy of a signed world of any mode, to break."""
     return lambda mode: World(copy(made(mode).path, tmp_path / "w"), mode)
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys, pins and every fragment of a boot bundle, for reading only."""
+    return make_forge(tmp_path_factory.mktemp("forge"))
+
+
+@pytest.fixture
+def forged(forge: Path, tmp_path: Path) -> Path:
+    """A copy, to write into or to break."""
+    return copy(forge, tmp_path / "w")
