@@ -86,6 +86,10 @@ others may use is refused.
 REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a whole by
 `commit sign`, under the repository's own lock `REPO/.lock` and by way of a file in `REPO/tmp`.
 
+OUT :: Written by `lockdown pin`, `lockdown bundle`, `keyring project` and `policy compile`, and as
+a new directory by `extension sign`: whole or not at all, by way of `.OUT.*.tmp` beside it. Only
+`lockdown bundle --replace` overwrites.
+
 DIR/.verity-* :: A temporary file of `doctor --try` `DIR`.
 
 `enable` and `objects enable` change no contents; the file system stores the Merkle tree with the

@@ -32,14 +32,19 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity doctor",
         "verity enable",
         "verity explain",
+        "verity extension sign",
         "verity key generate",
         "verity key show",
+        "verity keyring project",
+        "verity lockdown bundle",
+        "verity lockdown pin",
         "verity manifest diff",
         "verity manifest make",
         "verity manifest show",
         "verity measure",
         "verity objects check",
         "verity objects enable",
+        "verity policy compile",
     }
 
 
