@@ -25,7 +25,9 @@ int read_file(const char *path, size_t most, struct bytes *out, struct failure *
 	memset(out, 0, sizeof(*out));
 	out->name = path;
 	if (fd < 0)
-		return cannot(f, errno, "name an existing plain file, no symbolic link",
+		return cannot(f, errno,
+			      errno == EACCES ? "run it as root" :
+						"name an existing file, and no symbolic link",
 			      "%s can't be opened", path);
 	if (fstat(fd, &st) != 0)
 		result = cannot(f, errno, HINT_LOG, "%s can't be read", path);

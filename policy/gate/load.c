@@ -16,8 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "decide.h"
-
 #define OBJECT_NAME "gate.bpf.o"
 
 struct loader {
