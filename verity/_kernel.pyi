@@ -4,6 +4,7 @@
 Only verity/ports/kernel.py imports it. Functions return a value >= 0 or -errno.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NewType, overload
 
 from typing_extensions import Buffer
@@ -21,6 +22,9 @@ class U64(CData):
 
     def __getitem__(self, index: int, /) -> int: ...
 
+class U32Array(CData):
+    """``uint32_t[]``."""
+
 Text = NewType("Text", CData)
 
 class _FFI:
@@ -30,6 +34,8 @@ class _FFI:
     def new(self, cdecl: Literal["uint32_t *"], /) -> U32: ...
     @overload
     def new(self, cdecl: Literal["uint64_t *"], /) -> U64: ...
+    @overload
+    def new(self, cdecl: Literal["uint32_t[]"], values: Sequence[int], /) -> U32Array: ...
     def from_buffer(self, cdecl: str, buffer: Buffer, require_writable: bool = ..., /) -> CData: ...
     def string(self, value: Text, /) -> bytes: ...
 
@@ -51,6 +57,17 @@ class _Lib:
     FS_APPEND_FL: int
     FS_IMMUTABLE_FL: int
 
+    VERITY_ACCEPTED: int
+    VERITY_OWNERS: int
+    VERITY_PART_SIZE: int
+    VERITY_BLOB_MAX: int
+    VERITY_DER_SIZE: int
+
+    def verity_gate_begin(self, len: int, /) -> int: ...
+    def verity_gate_put(self, data: CData, len: int, /) -> int: ...
+    def verity_gate_commit(self, sigs: CData, lens: U32Array, nsig: int, /) -> int: ...
+    def verity_gate_seal(self) -> int: ...
+    def verity_gate_probe(self) -> int: ...
     def verity_hash_available(self) -> int: ...
     def verity_hash_blocks(
         self,

@@ -1,48 +1,378 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The gate. So far one program: the status that anyone can `cat`.
+ * The gate: which file may run with privileges, decided in the kernel.
  *
- * verity_status is a BPF iterator, to be pinned as /sys/fs/bpf/verity/status. Reading it gives
- * out no map and no program. A pin is born 0600, and systemd mounts /sys/fs/bpf with mode 0700:
- * the loader has to open both for others than root to read it.
+ * Each hook gathers facts, decide.h decides, deny.h answers. What is granted came in signed
+ * through calls.h. It decides about code only: not modules, kexec, configuration, ptrace or what a
+ * granted interpreter is told to do (docs/threat-model.md).
  *
- * It decides nothing and denies nothing yet: no LSM hook is attached, and its state says so.
- *
- * The output is `key value` lines; readers must ignore keys that they don't know.
+ * Rules, each against a trap that was seen to work (docs/threat-model.md names them):
+ * - mmap_file's `file` may be NULL although the verifier says it can't: ask bpf_get_func_arg;
+ * - at bprm_check_security the credentials are still the old ones: what execve adds is judged in
+ *   bprm_creds_from_file, by its effect;
+ * - a digest is first readable at file_post_open, not at file_open;
+ * - a digest says nothing about pages that were cached before fs-verity was enabled;
+ * - no buffer is shared between tasks: digests and drafts are in task storage, and without that
+ *   memory the answer is no.
  */
-#include <linux/types.h>
-#include <bpf/bpf_helpers.h>
+#include "calls.h"
+#include "protect.h"
+#include "report.h"
 
-#include "verity.h"
+/* --- execve ------------------------------------------------------------------------------- */
 
-/* Only the fields that are read, found in the running kernel's BTF by name (CO-RE). */
-struct seq_file;
-struct bpf_map;
-
-struct bpf_iter_meta {
-	struct seq_file *seq;
-} __attribute__((preserve_access_index));
-
-struct bpf_iter__bpf_map {
-	struct bpf_iter_meta *meta;
-	struct bpf_map *map;
-} __attribute__((preserve_access_index));
-
-#define NS_PER_S 1000000000ULL
-
-SEC("iter/bpf_map")
-int verity_status(struct bpf_iter__bpf_map *ctx)
+static __always_inline int check_exec(struct file *file, __u32 act)
 {
-	struct seq_file *seq = ctx->meta->seq;
+	struct verity_facts facts = {.act = act, .state = gate_state(), .privileged = 1};
+	__u32 reason;
 
-	/* Called for each map and then exactly once with none, even where there are no maps. */
-	if (ctx->map)
+	know_file(file, &facts);
+	reason = verity_decide(&facts);
+	return reason ? answer(&facts, reason, file) : 0;
+}
+
+/* Every file of the chain: script, then interpreter. */
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(verity_bprm_check, struct linux_binprm *bprm)
+{
+	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
+	return check_exec(bprm->file, VERITY_ACT_EXEC);
+}
 
-	BPF_SEQ_PRINTF(seq, "version %u\n", VERITY_GATE_VERSION);
-	BPF_SEQ_PRINTF(seq, "state off\n");
-	BPF_SEQ_PRINTF(seq, "boot_clock_s %llu\n", bpf_ktime_get_boot_ns() / NS_PER_S);
+/* AT_EXECVE_CHECK (Linux 6.14) reaches this hook and not the one above. */
+SEC("lsm.s/bprm_creds_for_exec")
+int BPF_PROG(verity_bprm_for_exec, struct linux_binprm *bprm)
+{
+	if (!bpf_core_field_exists(struct linux_binprm___checked, is_check))
+		return 0;
+	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
+		return 0;
+	return check_exec(bprm->file, VERITY_ACT_EXEC);
+}
+
+/* What this execve adds to what the subject had. */
+static __always_inline __u32 effect_of(const struct cred *old, const struct cred *new,
+				       struct effect *effect)
+{
+	int initial = !new->user_ns->level;
+	int was_root = !old->uid.val || !old->euid.val;
+
+	effect->uid = new->euid.val;
+	effect->gid = new->egid.val;
+	/* In a child namespace only an id that is root outside raises anything outside. */
+	effect->uid_changes = (new->euid.val != old->euid.val || new->fsuid.val != old->fsuid.val) &&
+			      (initial || !new->euid.val);
+	effect->gid_changes =
+		(new->egid.val != old->egid.val || new->fsgid.val != old->fsgid.val) && initial;
+	/* Root regains what it dropped by being root, whatever the file says. */
+	effect->caps = initial && !was_root ? new->cap_permitted.val & ~old->cap_permitted.val : 0;
+	return effect->uid_changes || effect->gid_changes || effect->caps;
+}
+
+SEC("lsm.s/bprm_creds_from_file")
+int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_ELEVATE, .state = gate_state()};
+	const struct cred *old = current_cred(), *new = bprm->cred;
+	struct effect effect = {};
+	__u32 reason;
+
+	if (facts.state == VERITY_STATE_OFF || !old || !new)
+		return 0;
+	facts.raises = effect_of(old, new, &effect);
+	facts.privileged = is_privileged(new);
+	if (!facts.raises && (!facts.privileged || is_privileged(old)))
+		return 0; /* nothing new: bprm_check_security has seen the files */
+	if (facts.raises)
+		facts.covered = is_covered(file, &effect);
+	if (facts.privileged)
+		know_file(file, &facts);
+	reason = verity_decide(&facts);
+	if (reason && answer(&facts, reason, file))
+		return -EPERM;
+	/* binfmt_misc with credentials: the file raises, and the interpreter runs. */
+	if (facts.privileged && bprm->file != file)
+		return check_exec(bprm->file, VERITY_ACT_EXEC);
 	return 0;
+}
+
+/* --- executable memory -------------------------------------------------------------------- */
+
+SEC("lsm.s/mmap_file")
+int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot,
+	     unsigned long flags)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_MAP};
+	__u64 given = 0;
+	__u32 reason;
+
+	/* `prot` alone has what READ_IMPLIES_EXEC adds. */
+	facts.prot = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
+	if (!(facts.prot & VERITY_PROT_EXEC))
+		return 0;
+	facts.state = gate_state();
+	if (facts.state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+		return 0;
+	facts.privileged = 1;
+	bpf_get_func_arg(ctx, 0, &given);
+	if (!given || !file) {
+		facts.digest = VERITY_DIGEST_NO_FILE;
+		reason = verity_decide(&facts);
+		return reason ? answer(&facts, reason, NULL) : 0;
+	}
+	know_file(file, &facts);
+	reason = verity_decide(&facts);
+	return reason ? answer(&facts, reason, file) : 0;
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot,
+	     unsigned long prot)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_PROTECT};
+	struct file *file;
+	__u32 reason;
+
+	facts.prot = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
+	if (!(facts.prot & VERITY_PROT_EXEC))
+		return 0;
+	/* Executable already and not writable: nothing becomes executable. */
+	if (!(facts.prot & VERITY_PROT_WRITE) && (vma->vm_flags & (VM_EXEC | VM_WRITE)) == VM_EXEC)
+		return 0;
+	facts.state = gate_state();
+	if (facts.state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+		return 0;
+	facts.privileged = 1;
+	file = vma->vm_file;
+	if (!BPF_CORE_READ(vma, vm_file)) {
+		facts.digest = VERITY_DIGEST_NO_FILE;
+	} else {
+		facts.digest = VERITY_DIGEST_KNOWN;
+		if (BPF_CORE_READ(vma, anon_vma))
+			facts.mapped |= VERITY_MAPPED_DIRTY;
+		if (file && is_verified_code(file->f_inode))
+			facts.mapped |= VERITY_MAPPED_VERIFIED;
+	}
+	reason = verity_decide(&facts);
+	return reason ? answer(&facts, reason, NULL) : 0;
+}
+
+/* --- pages that may be older than the digest ---------------------------------------------- */
+
+/* Marks a file on which fs-verity is about to be enabled; without the mark it must not be. */
+static __always_inline int mark_stale(struct file *file, unsigned int cmd)
+{
+	struct task_scratch *scratch;
+	struct inode_tag *tag;
+
+	if (cmd != FS_IOC_ENABLE_VERITY || gate_state() == VERITY_STATE_OFF)
+		return 0;
+	scratch = task_scratch();
+	if (!scratch)
+		return -EPERM;
+	/* It has fs-verity: enabling fails, and a mark would only lock the file up. */
+	if (measure(file, scratch) != VERITY_DIGEST_NONE)
+		return 0;
+	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!tag)
+		return -EPERM;
+	tag->stale = 1;
+	return 0;
+}
+
+SEC("lsm.s/file_ioctl")
+int BPF_PROG(verity_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return mark_stale(file, cmd);
+}
+
+SEC("lsm/file_ioctl_compat")
+int BPF_PROG(verity_file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return mark_stale(file, cmd);
+}
+
+SEC("lsm.s/file_post_open")
+int BPF_PROG(verity_file_post_open, struct file *file, int mask)
+{
+	struct inode_tag *tag;
+	struct task_scratch *scratch;
+
+	if ((file->f_mode & FMODE_WRITE) && is_ftrace_switch(file) &&
+	    gate_state() != VERITY_STATE_OFF) {
+		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
+
+		return answer(&facts, verity_decide(&facts), file);
+	}
+	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, 0);
+	if (!tag || !tag->stale)
+		return 0;
+	/* The digest is readable, so fs-verity checks what is read from now on; and nothing that
+	 * was read before is left. */
+	scratch = task_scratch();
+	if (scratch && measure(file, scratch) == VERITY_DIGEST_KNOWN && !file->f_mapping->nrpages)
+		tag->stale = 0;
+	return 0;
+}
+
+/* --- the gate itself ---------------------------------------------------------------------- */
+
+SEC("lsm.s/bpf")
+int BPF_PROG(verity_bpf, int cmd, union bpf_attr *attr, unsigned int size)
+{
+	__u32 command = (__u32)cmd - VERITY_COMMAND_BASE, id = 0;
+
+	if (gate_state() == VERITY_STATE_OFF)
+		return 0;
+	if (command <= VERITY_COMMAND_RELOCK)
+		return answer_call(command, attr, size);
+	/* Which link a descriptor means can't be told here, so nobody changes links. */
+	if (cmd == BPF_LINK_UPDATE || cmd == BPF_LINK_DETACH)
+		return answer_act(VERITY_ACT_OBJECT);
+	if (cmd == BPF_LINK_GET_FD_BY_ID) {
+		bpf_probe_read_kernel(&id, sizeof(id), attr);
+		if (is_own(VERITY_OWN_LINK, id))
+			return answer_act(VERITY_ACT_OBJECT);
+	}
+	return 0;
+}
+
+SEC("lsm.s/bpf_map")
+int BPF_PROG(verity_bpf_map, struct bpf_map *map, unsigned int fmode)
+{
+	return is_own(VERITY_OWN_MAP, map->id) ? answer_act(VERITY_ACT_OBJECT) : 0;
+}
+
+SEC("lsm.s/bpf_prog")
+int BPF_PROG(verity_bpf_prog, struct bpf_prog *prog)
+{
+	return is_own(VERITY_OWN_PROGRAM, prog->aux->id) ? answer_act(VERITY_ACT_OBJECT) : 0;
+}
+
+/* Programs that can turn a hook's no into a yes, whatever they say they do. */
+SEC("lsm.s/bpf_prog_load")
+int BPF_PROG(verity_bpf_prog_load, struct bpf_prog *prog)
+{
+	if (is_foreign(prog))
+		return answer_act(VERITY_ACT_PROGRAM);
+	return 0;
+}
+
+SEC("lsm.s/inode_unlink")
+int BPF_PROG(verity_inode_unlink, struct inode *dir, struct dentry *dentry)
+{
+	return is_pin_device(dir->i_sb->s_dev) ? answer_act(VERITY_ACT_PIN) : 0;
+}
+
+SEC("lsm.s/inode_rmdir")
+int BPF_PROG(verity_inode_rmdir, struct inode *dir, struct dentry *dentry)
+{
+	return is_pin_device(dir->i_sb->s_dev) ? answer_act(VERITY_ACT_PIN) : 0;
+}
+
+SEC("lsm.s/inode_rename")
+int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry)
+{
+	return is_pin_device(dir->i_sb->s_dev) ? answer_act(VERITY_ACT_PIN) : 0;
+}
+
+SEC("lsm.s/inode_setattr")
+int BPF_PROG(verity_inode_setattr, void *idmap, struct dentry *dentry)
+{
+	return is_pin_device(BPF_CORE_READ(dentry, d_inode, i_sb, s_dev)) ? answer_act(VERITY_ACT_PIN)
+									  : 0;
+}
+
+/*
+ * The loader's last step with its pins is a chmod of their directory: so the gate learns which mount
+ * it has to keep (kernel pointers can't be had from outside).
+ */
+SEC("lsm/path_chmod")
+int BPF_PROG(verity_path_chmod, struct path *path)
+{
+	struct verity_config *found = THE(config);
+
+	if (found && found->state == VERITY_STATE_LOADING && !found->mount &&
+	    is_pin_mount(path->mnt))
+		found->mount = (__u64)path->mnt;
+	return 0;
+}
+
+SEC("lsm.s/sb_umount")
+int BPF_PROG(verity_sb_umount, struct vfsmount *mnt, int flags)
+{
+	return holds_pins(mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+}
+
+/* A mount over the pins would show another status. */
+SEC("lsm.s/sb_mount")
+int BPF_PROG(verity_sb_mount, const char *source, struct path *path)
+{
+	return is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+}
+
+SEC("lsm/move_mount")
+int BPF_PROG(verity_move_mount, struct path *from, struct path *to)
+{
+	return is_pin_mount(to->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+}
+
+/*
+ * Everything but looking is refused on the gate's keys; a search only while the gate itself
+ * verifies, in the task that asked it to.
+ */
+SEC("lsm/key_permission")
+int BPF_PROG(verity_key_permission, void *reference, const struct cred *cred, unsigned int need)
+{
+	struct task_scratch *scratch;
+	__u64 given = 0;
+	__u32 serial;
+
+	if (need == KEY_NEED_VIEW || need == KEY_NEED_READ || need == KEY_DEFER_PERM_CHECK)
+		return 0;
+	/* A key_ref_t is a forward type; its lowest bit says possession (linux/key.h). */
+	bpf_get_func_arg(ctx, 0, &given);
+	serial = BPF_CORE_READ((struct key *)(given & ~1ull), serial);
+	if (!bpf_map_lookup_elem(&own_keys, &serial))
+		return 0;
+	scratch = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	if (need == KEY_NEED_SEARCH && scratch && scratch->in_verify)
+		return 0;
+	return answer_act(VERITY_ACT_KEY);
+}
+
+/* The second guard of ftrace_enabled: it is called without ftrace. */
+SEC("cgroup/sysctl")
+int verity_sysctl(struct bpf_sysctl *ctx)
+{
+	const char guarded[] = "kernel/ftrace_enabled";
+	char name[32] = {};
+	__u32 reason = VERITY_FTRACE;
+	struct count *count;
+
+	if (!ctx->write || gate_state() == VERITY_STATE_OFF ||
+	    bpf_sysctl_get_name(ctx, name, sizeof(name), 0) < 0)
+		return 1;
+	for (int i = 0; i < (int)sizeof(guarded); i++)
+		if (name[i] != guarded[i])
+			return 1;
+	count = bpf_map_lookup_elem(&counts, &reason);
+	if (count)
+		__sync_fetch_and_add(&count->denied, 1);
+	return 0;
+}
+
+/*
+ * The decision by itself, for the vectors: run by BPF_PROG_TEST_RUN in a test machine, never by the
+ * loader. The reason, and 256 where it is enforced.
+ */
+SEC("syscall")
+int verity_decide_facts(struct verity_facts *facts)
+{
+	__u32 reason = verity_decide(facts);
+
+	return reason | (verity_enforced(facts->state, reason) ? 256 : 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import gate_shim
+from tests.cli.gate_host import Host
 from tests.cli.program import copy
 from tests.cli.worlds import MODES, World, make_keys, make_world
 
@@ -53,3 +55,15 @@ def world(made: Callable[[str], World], tmp_path: Path) -> World:
 def copied(made: Callable[[str], World], tmp_path: Path) -> Callable[[str], World]:
     """A copy of a signed world of any mode, to break."""
     return lambda mode: World(copy(made(mode).path, tmp_path / "w"), mode)
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that plays the gate."""
+    return gate_shim.build(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def host(tmp_path: Path, shim: Path) -> Host:
+    """An empty host, for a gate to be put in."""
+    return Host(tmp_path, shim)

@@ -59,6 +59,12 @@ Compare a checked-out tree with what was signed, and look at one file of it:
 
     verity audit --root tree --repo repo --commit debian/trixie --key vendor.pem.pub
     verity explain --root tree --repo repo --commit debian/trixie --key vendor.pem.pub /usr/bin/sudo
+
+Load the gate as root, look at what it would refuse, and seal it until reboot:
+
+    verity lockdown observe
+    verity explain --denial last
+    verity lockdown seal
 """
 
 EXIT_STATUS = """
@@ -86,6 +92,12 @@ others may use is refused.
 REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a whole by
 `commit sign`, under the repository's own lock `REPO/.lock` and by way of a file in `REPO/tmp`.
 
+/etc/verity/pins/vendor.pin, user.pin :: The root keys that the owner accepted, read by the loader.
+
+/var/lib/verity/boot.bundle :: The signed keys, policy and grants that the loader hands to the gate.
+
+/sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
+
 DIR/.verity-* :: A temporary file of `doctor --try` `DIR`.
 
 `enable` and `objects enable` change no contents; the file system stores the Merkle tree with the
@@ -101,10 +113,11 @@ GNUPGHOME :: Read by `gpg` for `commit sign --gpg-sign`, unless `--gpg-homedir` 
 """
 
 NOTES = """
-Status: no gate is loaded in this version. Signatures and fs-verity tell; nothing refuses. fs-verity
-keeps the contents of a file as they are, but not its mode, owner or extended attributes, nor which
-file is at a path. There are no keyrings, revocations or serial floors yet. OpenPGP signatures are
-for stock `ostree` and never count here.
+Without a gate, signatures and fs-verity tell and nothing refuses; `lockdown status` says what the
+state of this host is worth. `lockdown import`, `observe` and `seal` decide nothing: they ask the
+gate. fs-verity keeps the contents of a file as they are, but not its mode, owner or extended
+attributes, nor which file is at a path. There are no keyrings, revocations or serial floors yet.
+OpenPGP signatures are for stock `ostree` and never count here.
 
 `commit show` and `manifest make`, `show` and `diff` check no signature.
 """

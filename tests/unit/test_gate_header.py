@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from verity.formats import bundle, grants, kernel_keys, kernel_policy
+from verity.formats.bundle import RecordKind
 from verity.formats.grants import Party, Role
+from verity.formats.kernel_policy import Mode
 
 GATE = Path(__file__).parents[2] / "policy" / "gate"
 HEADER = GATE / "verity.h"
@@ -37,6 +40,20 @@ LAYOUTS = {
         " apply_before_s Q reason 32s operand 256s zero Q",
     ),
     "verity_request": (32, "size I version I data Q len I nsig I sigs Q"),
+    "verity_keys_header": (
+        64,
+        "kind 16s header_len I total_len I party B zero0 3s n_keys I version Q issued Q"
+        " expires Q thresholds 8s",
+    ),
+    "verity_key_entry": (128, "key_id 32s role B owner B zero0 2s spki 91s zero1 B"),
+    "verity_policy_header": (
+        128,
+        "kind 16s header_len I total_len I mode B zero0 3s n_streams I serial Q issued Q"
+        " expires Q privileged_caps Q n_groups I groups 60s",
+    ),
+    "verity_policy_stream": (72, "name 64s party B role B zero 6s"),
+    "verity_signature": (256, "len I der 252s"),
+    "verity_record": (8, "kind I len I"),
 }
 
 NUMBERS = {
@@ -64,6 +81,28 @@ NUMBERS = {
     "VERITY_COMMAND(VERITY_COMMAND_SEAL)": 0x56524958,
     "VERITY_COMMAND(VERITY_COMMAND_ENTER)": 0x56524959,
     "VERITY_COMMAND(VERITY_COMMAND_RELOCK)": 0x5652495A,
+    "VERITY_PARTIES": 3,
+    "VERITY_ROLES": 8,
+    "VERITY_OWNERS": 8,
+    "VERITY_KEYS_MAX": 64,
+    "VERITY_SPKI_SIZE": 91,
+    "VERITY_STREAM_SIZE": 64,
+    "VERITY_MODE_OBSERVE": 1,
+    "VERITY_MODE_TRIAL": 2,
+    "VERITY_MODE_SEALED": 3,
+    "VERITY_STREAMS": 64,
+    "VERITY_GROUPS": 15,
+    "VERITY_PART_SIZE": 32768,
+    "VERITY_BLOB_MAX": 5 * 2**20,
+    "VERITY_DER_SIZE": 252,
+    "VERITY_RECORD_KEYS": 1,
+    "VERITY_RECORD_POLICY": 2,
+    "VERITY_RECORD_REVOKE": 3,
+    "VERITY_RECORD_GRANTS": 4,
+    "VERITY_RECORD_FLOORS": 5,
+    "VERITY_RECORD_SIGNATURE": 16,
+    "VERITY_BUNDLE_MAX": 64 * 2**20,
+    "VERITY_REQUEST_VERSION": 1,
     "VERITY_ACCEPTED": 3000,
     "VERITY_REFUSED_FIRST": 3001,
     "VERITY_REFUSED_LAST": 3099,
@@ -75,6 +114,7 @@ KINDS = {
     "VERITY_KIND_REVOKE": b"\x93verity-revoke1\0",
     "VERITY_KIND_GRANTS": b"\x93verity-grants1\0",
     "VERITY_KIND_UNLOCK": b"\x93verity-unlock1\0",
+    "VERITY_KIND_PIN": b"\x93verity-pin1\0\0\0\0",
 }
 
 
@@ -162,7 +202,29 @@ def test_a_moved_field_does_not_compile(tmp_path: Path) -> None:
     assert "verity_grants_header.party" in done.stderr
 
 
-@pytest.mark.parametrize("file", ["verity.h", "gate.bpf.c"])
+def test_the_python_side_has_the_same_bounds() -> None:
+    """Against the table above, which the compiler holds the header to."""
+    assert {
+        "VERITY_OWNERS": kernel_keys.MAX_OWNERS,
+        "VERITY_KEYS_MAX": kernel_keys.MAX_KEYS,
+        "VERITY_STREAMS": kernel_policy.MAX_STREAMS,
+        "VERITY_GROUPS": kernel_policy.MAX_GROUPS,
+        "VERITY_BLOB_MAX": bundle.MAX_BLOB,
+        "VERITY_DER_SIZE": bundle.MAX_DER,
+        "VERITY_BUNDLE_MAX": bundle.MAX_SIZE,
+        "VERITY_CODE_ALL": int(grants.ALL_CODE),
+        **{f"VERITY_MODE_{mode.name}": mode.value for mode in Mode},
+        **{f"VERITY_RECORD_{kind.name}": kind.value for kind in RecordKind},
+    }.items() <= NUMBERS.items()
+    assert {
+        "VERITY_KIND_KEYS": kernel_keys.KEYS_KIND,
+        "VERITY_KIND_PIN": kernel_keys.PIN_KIND,
+        "VERITY_KIND_POLICY": kernel_policy.KIND,
+        "VERITY_KIND_GRANTS": grants.KIND,
+    }.items() <= KINDS.items()
+
+
+@pytest.mark.parametrize("file", ["verity.h", "decide.h", "gate.bpf.c"])
 def test_licence_of_the_bpf_part(file: str) -> None:
     first = (GATE / file).read_text(encoding="ascii").splitlines()[0]
     assert first == "/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */"

@@ -107,15 +107,21 @@ def verify(repo: Path, keys: tuple[Path, ...], threshold: int, as_json: bool, re
 @commit.command(epilog="Example: verity commit show --repo repo debian/trixie")
 @repo_option
 @click.option("--manifest", is_flag=True, help="Print the attached manifest, and nothing else.")
+@click.option(
+    "--grants",
+    is_flag=True,
+    help="Print the attached grants and their signatures, as `lockdown bundle` takes them.",
+)
 @output.json_option
 @_revision_argument
-def show(repo: Path, manifest: bool, as_json: bool, revision: str) -> int:
+def show(repo: Path, manifest: bool, grants: bool, as_json: bool, revision: str) -> int:
     """Show what is attached to a commit, UNVERIFIED: `commit verify` checks it."""
-    if manifest and as_json:
-        raise CallerError("bad-arguments", "--manifest prints no JSON")
+    if manifest + grants + as_json > 1:
+        raise CallerError("bad-arguments", "only one of --manifest, --grants and --json")
     with Repository(repo) as repository:
-        if manifest:
-            output.raw(commit_show.manifest(repository, revision))
+        if manifest or grants:
+            part = commit_show.manifest if manifest else commit_show.grants
+            output.raw(part(repository, revision))
             return 0
         found = commit_show.show(repository, revision)
     if as_json:

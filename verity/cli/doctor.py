@@ -8,6 +8,7 @@ import click
 from verity.cli import output
 from verity.cli.trust_options import PATH
 from verity.verbs import doctor as verb
+from verity.verbs.ability import Answer
 
 
 @click.command(epilog="Example: verity doctor --try /var/lib")
@@ -20,7 +21,7 @@ from verity.verbs import doctor as verb
 )
 @output.json_option
 def doctor(try_in: Path | None, as_json: bool) -> int:
-    """Say what this host can do: fs-verity, BPF LSM, kfuncs, lockdown, Secure Boot, level.
+    """Say what this host can do: fs-verity, what the gate needs, whether it's loaded, boot level.
 
     Exit status 3 if fs-verity, which everything rests on, is missing or unknown.
     """
@@ -32,9 +33,9 @@ def doctor(try_in: Path | None, as_json: bool) -> int:
             )
             continue
         output.line(f"{ability.answer:8} {ability.name}: {output.one_line(ability.detail)}")
-        if ability.hint and ability.answer is not verb.Answer.YES:
+        if ability.hint and ability.answer is not Answer.YES:
             output.line(f"         hint: {output.one_line(ability.hint)}")
     tried = [ability for ability in abilities if ability.required]
     # A trial answers what the kernel's own files may leave open.
-    works = tried[-1].answer is verb.Answer.YES
+    works = tried[-1].answer is Answer.YES
     return 0 if works else 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity explain: the chain for one file, a block for each link."""
+"""verity explain: the chain for one file, a block for each link; or one denial of the gate."""
 
 import os
 import time
@@ -8,11 +8,30 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import PATH, key_options, repo_option, trusted_set
+from verity.cli.lockdown import denial_fields, denial_line
+from verity.cli.trust_options import PATH, optional_key_options, trusted_set
 from verity.ports.ostree_repo import Repository
 from verity.verbs import explain as verb
+from verity.verbs import explain_denial
 
 _WORDS = {True: "holds", False: "BROKEN", None: "unknown"}
+_LAST = "last"
+
+
+class _Denial(click.ParamType[int | str]):
+    """The number of a denial, or the word ``last``."""
+
+    name = "denial"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        text = str(value)
+        if text == _LAST:
+            return text
+        if not (text.isascii() and text.isdigit() and len(text) <= 20):
+            self.fail(f"{text[:40]!r} is neither a number nor '{_LAST}'.", param, ctx)
+        return int(text)
 
 
 @click.command(
@@ -26,21 +45,45 @@ _WORDS = {True: "holds", False: "BROKEN", None: "unknown"}
     metavar="DIR",
     help="The tree that PATH is in.  [default: /]",
 )
-@repo_option
-@click.option("--commit", "revision", required=True, metavar="REV", help="What was signed.")
-@key_options
+@click.option("--repo", type=PATH, metavar="REPO", help="The OSTree repository.")
+@click.option("--commit", "revision", metavar="REV", help="What was signed.")
+@optional_key_options
+@click.option(
+    "--denial",
+    type=_Denial(),
+    metavar="SEQ|last",
+    help="Explain this denial of the gate instead of a PATH.",
+)
 @output.json_option
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", required=False)
 def explain(
     root: Path,
-    repo: Path,
-    revision: str,
+    repo: Path | None,
+    revision: str | None,
     keys: tuple[Path, ...],
     threshold: int,
+    denial: int | str | None,
     as_json: bool,
-    path: str,
+    path: str | None,
 ) -> int:
-    """Show the chain for PATH, from key to inode, each link asked anew."""
+    """Show the chain for PATH, from key to inode, each link asked anew.
+
+    PATH needs --repo, --commit and --key. With --denial: what was attempted, by whom, why it was
+    refused, what the file is now, and how to ask for a signature.
+    """
+    if denial is not None:
+        if path is not None or repo is not None or revision is not None or keys:
+            raise _usage("--denial takes no PATH, --repo, --commit or --key.")
+        number = None if isinstance(denial, str) else denial
+        return _print_denial(explain_denial.explain(root, number), as_json=as_json)
+    if repo is None:
+        raise _usage("Missing option '--repo'.")
+    if revision is None:
+        raise _usage("Missing option '--commit'.")
+    if not keys:
+        raise _usage("Missing option '--key'.")
+    if path is None:
+        raise _usage("Missing argument 'PATH'.")
     trusted = trusted_set(keys, threshold)
     with Repository(repo) as repository:
         found = verb.explain(
@@ -67,4 +110,37 @@ def explain(
             output.line(f"{'':20}{output.one_line(text)}")
         if step.hint:
             output.line(f"{'':20}hint: {output.one_line(step.hint)}")
+    return found.exit_status
+
+
+def _usage(text: str) -> click.UsageError:
+    return click.UsageError(text, click.get_current_context())
+
+
+def _print_denial(found: explain_denial.Explained, *, as_json: bool) -> int:
+    denial = found.denial
+    if as_json:
+        output.record(
+            "explained-denial",
+            {
+                **denial_fields(denial),
+                "attempted": found.attempted,
+                "why": found.why,
+                "now": found.now.value,
+                "now_text": found.now_text,
+                "remedies": list(found.remedies),
+            },
+        )
+        return found.exit_status
+    outcome = "denied" if denial.denied else "logged only: the gate was observing"
+    output.line(denial_line(denial))
+    output.line(f"attempted  {found.attempted}")
+    output.line(
+        f"by         {output.shown(denial.comm) or '?'}, pid {denial.pid}, uid {denial.uid}"
+    )
+    output.line(f"outcome    {outcome}")
+    output.line(f"why        {found.why} ({denial.reason})")
+    output.line(f"file now   {found.now}: {output.one_line(found.now_text)}")
+    for remedy in found.remedies:
+        output.line(f"way out    {output.one_line(remedy)}")
     return found.exit_status

@@ -25,11 +25,15 @@ VERBS = {
     "digest": ("files", "Compute the fs-verity digest of files."),
     "doctor": ("doctor", "Say what this host can do."),
     "enable": ("files", "Turn on fs-verity for files."),
-    "explain": ("explain", "Show the chain for one file, link by link."),
+    "explain": ("explain", "Show the chain for one file, link by link, or a denial."),
+    "extension": ("extension", "Sign code that the owner of a host adds."),
     "key": ("key", "Generate and show keys."),
+    "keyring": ("keyring", "Say which keys may sign what."),
+    "lockdown": ("lockdown", "Load, seal and feed the gate in the kernel, and see what it does."),
     "manifest": ("manifest", "Make, show and compare manifests."),
     "measure": ("files", "Ask the kernel for the fs-verity digest of files."),
     "objects": ("objects", "fs-verity on the objects of a signed commit."),
+    "policy": ("policy", "Say what the gate enforces, and whose grants it takes."),
 }
 
 

@@ -26,6 +26,15 @@ repo_option = click.option(
 
 def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--key and --threshold: the public keys that count, named by the caller."""
+    return _key_options(command, required=True)
+
+
+def optional_key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that asks for them by itself."""
+    return _key_options(command, required=False)
+
+
+def _key_options(command: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
     command = click.option(
         "--threshold",
         type=click.IntRange(min=1),
@@ -38,7 +47,7 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "keys",
         type=PATH,
         multiple=True,
-        required=True,
+        required=required,
         metavar="FILE.pub",
         help="A public key that may sign; repeat it for more.",
     )(command)

@@ -13,12 +13,25 @@ from dataclasses import dataclass
 
 from verity.formats import elf
 from verity.formats.dump import Entry, printable
-from verity.formats.grants import Code, CodeEntry, ElevateEntry, sorted_code
+from verity.formats.grants import (
+    ALL_CODE,
+    Code,
+    CodeEntry,
+    ElevateEntry,
+    Grants,
+    Role,
+    sorted_code,
+)
 from verity.values.errors import ContentError
 
 _MODULE_SUFFIXES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
 NOTHING = Code(0)
 RUNS = Code.EXEC | Code.SCRIPT
+_MAY_GRANT = {
+    Role.OS: ALL_CODE,
+    Role.ETC: NOTHING,
+    Role.EXTENSION: Code.EXEC | Code.LIBRARY | Code.SCRIPT,
+}
 _EXECUTE = 0o111
 _GROUP_EXECUTE = 0o010
 
@@ -49,6 +62,44 @@ def earned(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> Earned:
         if elevation is not None:
             elevations.add(elevation)
     return Earned(sorted_code(flags), tuple(sorted(elevations)))
+
+
+def check_role(grants: Grants) -> None:
+    """Refuse tables that the role may not fill (``beyond-role``), as the gate does.
+
+    os: code and elevations; etc: configuration; extension: exec, library and script.
+    """
+    name = grants.role.name.lower()
+    if grants.role not in _MAY_GRANT:
+        raise ContentError("beyond-role", f"grants: the role {name} grants nothing")
+    beyond = grants.flags_used & ~_MAY_GRANT[grants.role]
+    if beyond:
+        raise ContentError(
+            "beyond-role", f"grants: code flags {int(beyond)} are beyond the role {name}"
+        )
+    if grants.elevate and grants.role is not Role.OS:
+        raise ContentError("beyond-role", f"grants: elevations are beyond the role {name}")
+    if grants.config and grants.role is not Role.ETC:
+        raise ContentError("beyond-role", f"grants: configuration is beyond the role {name}")
+
+
+def check_extension(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> None:
+    """Refuse a tree with a file that an extension can't be granted (``beyond-role``), by name."""
+    for entry in entries:
+        if entry.digest is None:
+            continue
+        code = code_flags(entry, heads[entry.digest])
+        if code & ~_MAY_GRANT[Role.EXTENSION]:
+            what = "a kernel module"
+        elif elevation_of(entry, code) is not None:
+            what = "a program that raises privileges (set-uid, set-gid or file capabilities)"
+        else:
+            continue
+        raise ContentError(
+            "beyond-role",
+            f"{printable(entry.path)}: {what}, which an extension may not bring",
+            hint="leave it out, or drop its bits; only the vendor's role os grants such files",
+        )
 
 
 def code_flags(entry: Entry, head: bytes) -> Code:

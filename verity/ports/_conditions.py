@@ -404,3 +404,48 @@ READ = Call(
         ),
     },
 )
+
+# EINVAL is the kernel's answer to a command that it does not know and no gate answered.
+GATE = Call(
+    "call",
+    {
+        errno.EINVAL: Condition(
+            HostError,
+            "no-gate",
+            "no gate is loaded",
+            "`verity lockdown observe` loads it, `verity lockdown status` says what is missing",
+        ),
+        errno.ENOSYS: Condition(
+            HostError,
+            "no-bpf",
+            "this kernel has no bpf(2)",
+            "the gate needs CONFIG_BPF_SYSCALL and CONFIG_BPF_LSM; Debian's kernels have both",
+        ),
+        errno.EPERM: Condition(
+            HostError,
+            "not-permitted",
+            "something other than the gate forbids bpf(2) here",
+            "containers and seccomp filters do: run it as root on the host itself",
+        ),
+        errno.EMSGSIZE: Condition(
+            ContentError,
+            "too-long",
+            "the blob has more than 5 MiB, or a signature more than 252 bytes",
+            "a signature is one PKCS#7 in the template of docs/formats.md section 7",
+        ),
+        errno.E2BIG: Condition(
+            ContentError,
+            "too-many-signatures",
+            "there are more than 8 signatures over one blob",
+            "leave out those that the threshold does not need",
+        ),
+        errno.ENODATA: Condition(
+            ContentError,
+            "empty",
+            "the blob or a signature is empty, or there is no signature",
+            "a blob is followed by its signatures: docs/formats.md section 12",
+        ),
+        errno.ENOMEM: _NO_MEMORY,
+        errno.EFAULT: _BAD_ADDRESS,
+    },
+)

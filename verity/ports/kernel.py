@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's fs-verity calls, by file descriptor. The only module that imports the extension.
+"""The kernel's fs-verity calls, by file descriptor, and those into the gate.
+
+The only module that imports the extension.
 
 It says what the kernel said, as a value or as a named error (``verity.ports._conditions``). It
 does not open, close, retry, sync by itself or compute a digest, and it takes no paths: ``label``
@@ -15,7 +17,7 @@ is the path as messages should show it.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -26,7 +28,7 @@ from verity.ports import _conditions
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, HostError
 
-INTERFACE = 3
+INTERFACE = 4
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
@@ -287,3 +289,46 @@ def hash_file(
         raise _conditions.READ.error(-result, label)
     digest = fsverity.digest_of_root(params, data_size=size[0], root_hash=bytes(root))
     return Hashed(size=size[0], digest=digest, plain=bytes(plain))
+
+
+GATE_ACCEPTED = lib.VERITY_ACCEPTED
+GATE_PART = lib.VERITY_PART_SIZE
+GATE_MOST_BYTES = lib.VERITY_BLOB_MAX
+GATE_MOST_SIGNATURES = lib.VERITY_OWNERS
+GATE_MOST_DER = lib.VERITY_DER_SIZE
+
+
+def gate_begin(size: int) -> int:
+    """Announce a blob of ``size`` bytes. Like all of these: the gate's answer as a number.
+
+    What the kernel says in the gate's place is an error, ``no-gate`` if there is none.
+    """
+    return _answer(lib.verity_gate_begin(size))
+
+
+def gate_put(part: bytes) -> int:
+    """The next bytes of the blob, at most ``GATE_PART``."""
+    return _answer(lib.verity_gate_put(ffi.from_buffer("uint8_t[]", part), len(part)))
+
+
+def gate_commit(signatures: Sequence[bytes]) -> int:
+    """The end of the blob, with the PKCS#7 over it."""
+    lengths = ffi.new("uint32_t[]", [len(one) for one in signatures])
+    whole = ffi.from_buffer("uint8_t[]", b"".join(signatures))
+    return _answer(lib.verity_gate_commit(whole, lengths, len(signatures)))
+
+
+def gate_seal() -> int:
+    """Seal until reboot."""
+    return _answer(lib.verity_gate_seal())
+
+
+def gate_probe() -> int:
+    """Something that any gate refuses and that changes nothing."""
+    return _answer(lib.verity_gate_probe())
+
+
+def _answer(result: int) -> int:
+    if result < 0:
+        raise _conditions.GATE.error(-result, "the gate")
+    return result

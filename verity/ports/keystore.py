@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from verity.formats import pkcs7
 from verity.ports.osfile import read_file, write_new_file
 from verity.trust.keys import (
     MAX_KEY_FILE,
@@ -55,6 +56,10 @@ class SigningKey:
             raise HostError(
                 "signer-failed", f"key {self.public.key_id}: the signer refused to sign"
             ) from error
+
+    def sign_blob(self, blob: bytes) -> bytes:
+        """A signature over a blob for the kernel: the one PKCS#7 template."""
+        return pkcs7.encode(key_id=self.public.key_id, signature=self.sign(blob))
 
 
 def generate(private: Path) -> PublicKey:

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from verity.values.errors import HostError
@@ -78,15 +78,10 @@ def read_head(fd: int, size: int, *, label: str) -> bytes:
 
 def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
     """Create a file with these contents, durably; refuse to overwrite, leave no half file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        _write(temporary, data, mode)
         try:
-            with open(fd, "wb") as file:
-                os.fchmod(fd, mode)
-                file.write(data)
-                file.flush()
-                os.fsync(fd)
             os.link(temporary, path)  # unlike rename(2), fails if the name is taken
         finally:
             os.unlink(temporary)
@@ -97,6 +92,67 @@ def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
             raise
     except OSError as error:
         raise translate_oserror(error, str(path)) from error
+
+
+def replace_file(path: Path, data: bytes, *, mode: int) -> None:
+    """Write a file with these contents, durably, over what is there: old or new, never between."""
+    temporary = _temporary(path)
+    try:
+        _write(temporary, data, mode)
+        try:
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        sync_directory(path.parent)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+
+
+def write_new_directory(path: Path, files: Mapping[str, bytes], *, mode: int) -> None:
+    """Create a directory with these files (of this mode), durably: all of it or nothing.
+
+    Refuses to overwrite. Whoever may read the files may enter the directory.
+    """
+    there = _temporary(path)
+    try:
+        if os.path.lexists(path):  # rename(2) would take the place of an empty directory
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.mkdir(there, 0o700)
+        try:
+            for name, data in files.items():
+                _write(there / name, data, mode)
+            os.chmod(there, mode | (mode & 0o444) >> 2)
+            sync_directory(there)
+            os.rename(there, path)
+            there = path
+            sync_directory(path.parent)
+        except BaseException:
+            for name in files:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(there / name)
+            os.rmdir(there)
+            raise
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """A new file with these contents, on the disk when this returns, or none."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(fd, "wb") as file:
+            os.fchmod(fd, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def sync_directory(path: Path) -> None:

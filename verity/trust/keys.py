@@ -93,6 +93,18 @@ def parse_public_key(data: bytes, *, label: str) -> PublicKey:
     return of_public_key(key, label=label)
 
 
+def parse_spki(data: bytes, *, label: str) -> PublicKey:
+    """Read a DER SubjectPublicKeyInfo, as it stands in a blob for the kernel.
+
+    Raises ContentError (``bad-key``), also for a point that isn't on its curve.
+    """
+    try:
+        key = load_der_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ContentError("bad-key", f"{label}: not a public key in DER") from error
+    return of_public_key(key, label=label)
+
+
 def of_public_key(key: object, *, label: str) -> PublicKey:
     """Wrap a public key of the ``cryptography`` library."""
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):

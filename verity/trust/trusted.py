@@ -9,6 +9,7 @@ below one are refused: nothing is never everything.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from verity.formats import pkcs7
 from verity.formats.grants import Party, Role
 from verity.trust.keys import KeyAlgorithm, PublicKey
 from verity.values.errors import CallerError, ContentError
@@ -71,3 +72,28 @@ class TrustedSet:
                 ):
                     found[trusted.owner] = trusted.key
         return found
+
+    def blob_signers(
+        self, signatures: Iterable[bytes], blob: bytes, *, what: str
+    ) -> tuple[Mapping[str, PublicKey], tuple[str, ...]]:
+        """The owners who signed a blob for the kernel, and why further signatures don't count.
+
+        Only the one PKCS#7 template counts. Raises ContentError (``bad-signature``) if there are
+        fewer owners than the threshold; ``what`` names the blob.
+        """
+        usable: list[bytes] = []
+        refused: list[str] = []
+        for number, signature in enumerate(signatures, 1):
+            try:
+                usable.append(pkcs7.parse(signature).value)
+            except ContentError as error:
+                refused.append(f"signature {number} of the {what}: {error.message}")
+        signers = self.signers(usable, blob)
+        if len(signers) < self.threshold:
+            raise ContentError(
+                "bad-signature",
+                f"{what}: signed by {len(signers)} of the trusted owners, {self.threshold} needed"
+                + (f" (refused: {'; '.join(refused)})" if refused else ""),
+                hint="the kernel would refuse this blob, too",
+            )
+        return signers, tuple(refused)

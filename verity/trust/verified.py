@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 
-from verity.formats import dump, grants, pkcs7, statement
+from verity.formats import dump, grants, statement
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.statement import Kind, Statement
 from verity.trust.keys import PublicKey
@@ -138,21 +138,7 @@ def verify_grants(
     # 1. The statement names these bytes.
     _named("grants", data, source)
     # 2. Signatures, in the only form that the kernel is given.
-    usable: list[bytes] = []
-    refused: list[str] = []
-    for number, signature in enumerate(signatures, 1):
-        try:
-            usable.append(pkcs7.parse(signature).value)
-        except ContentError as error:
-            refused.append(f"signature {number} of the grants: {error.message}")
-    signers = trusted.signers(usable, data)
-    if len(signers) < trusted.threshold:
-        raise ContentError(
-            "bad-signature",
-            f"grants: signed by {len(signers)} of the trusted owners, {trusted.threshold} needed"
-            + (f" (refused: {'; '.join(refused)})" if refused else ""),
-            hint="the kernel would refuse this blob, too",
-        )
+    signers, refused = trusted.blob_signers(signatures, data, what="grants")
     # 3. The header agrees with the statement.
     parsed = grants.parse(data)
     said = source.statement
@@ -170,7 +156,7 @@ def verify_grants(
                 "wrong-grants", f"grants: {name} is {found}, the statement says {expected}"
             )
     return VerifiedGrants(
-        proof=_PROOF, source=source, grants=parsed, signers=signers, skipped=tuple(refused)
+        proof=_PROOF, source=source, grants=parsed, signers=signers, skipped=refused
     )
 
 

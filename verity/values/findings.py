@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Link(StrEnum):
-    """The links of the chain, from the key to the inode."""
+    """The links of the chain, from the key to the inode and the gate's verdict on it."""
 
     KEY = "key"
     SIGNATURE = "signature"
@@ -23,6 +23,7 @@ class Link(StrEnum):
     OBJECT = "object"
     DIGEST = "digest"
     FILE = "file"
+    VERDICT = "verdict"
 
 
 @dataclass(frozen=True, kw_only=True)

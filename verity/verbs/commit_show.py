@@ -4,7 +4,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from verity.formats import statement
+from verity.formats import bundle, statement
+from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.statement import Statement, format_time
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import ContentError
@@ -51,6 +52,18 @@ def manifest(repository: Repository, revision: str) -> bytes:
     """The attached manifest, inflated and otherwise untouched."""
     checksum = repository.resolve(revision)
     return signed.manifest_bytes(repository.read_detached(checksum), checksum)
+
+
+def grants(repository: Repository, revision: str) -> bytes:
+    """The attached grants and their signatures, as a fragment of a boot bundle."""
+    checksum = repository.resolve(revision)
+    detached = repository.read_detached(checksum)
+    fragment = Fragment(
+        kind=RecordKind.GRANTS,
+        blob=signed.grants_bytes(detached, checksum),
+        signatures=signed.grants_signatures(detached),
+    )
+    return bundle.encode([fragment])
 
 
 def as_record(found: Shown) -> dict[str, Any]:

@@ -7,21 +7,18 @@ signing key, and written in one atomic step: a failure leaves the commit as it w
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 
-from verity.formats import dump, grants, pkcs7, statement
+from verity.formats import dump
 from verity.formats.commit import DetachedMetadata
-from verity.formats.grant_rules import earned
-from verity.formats.grants import Grants, Party, Role
-from verity.formats.statement import Kind, Statement
+from verity.formats.grants import Party, Role
+from verity.formats.statement import Kind
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
-from verity.trust.trusted import TrustedSet
-from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.values.errors import CallerError
-from verity.verbs import contents, signed
+from verity.verbs import contents, documents, signed
+from verity.verbs.documents import Documents, Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +59,19 @@ def sign(
     """Sign a commit.
 
     1. Read the commit and everything in it, each object checked against its name.
-    2. Make manifest, boot list and grants from what was read.
-    3. Sign: the statement, the grants for the kernel, the commit for stock ostree.
-    4. Verify what was made, as a host will.
-    5. Write it beside what is there, all at once.
+    2. Make manifest and grants from what was read, sign and verify them (``documents.make``).
+    3. Sign the commit for stock ostree.
+    4. Write it beside what is there, all at once.
     """
-    if not grants.is_stream_name(request.stream):
-        raise CallerError(
-            "bad-stream", f"the stream {request.stream!r} is not 1 to 63 of a-z 0-9 . _ -"
-        )
+    place = Place(
+        party=Party.VENDOR,
+        role=Role.OS,
+        kind=Kind.OS,
+        stream=request.stream,
+        serial=request.serial,
+        issued=request.issued,
+        expires=request.expires,
+    )
     # 1. Read.
     checksum = repository.resolve(request.revision)
     raw, _ = repository.read_commit(checksum)
@@ -90,51 +91,21 @@ def sign(
             + (f" (and {len(tree.damaged) - 1} more objects)" if len(tree.damaged) > 1 else ""),
             hint=error.hint,
         )
-    # 2. Make.
-    manifest = dump.serialise(tree.entries)
-    tables = earned(tree.entries, tree.heads)
-    blob = grants.encode(
-        Grants(
-            party=Party.VENDOR,
-            role=Role.OS,
-            stream=request.stream,
-            serial=request.serial,
-            issued=request.issued,
-            expires=request.expires,
-            manifest_sha256=hashlib.sha256(manifest).digest(),
-            code=tables.code,
-            elevate=tables.elevate,
-        )
+    # 2. Make, sign, verify.
+    made = documents.make(
+        place,
+        tree.entries,
+        tree.heads,
+        key,
+        subjects={
+            "commit": bytes.fromhex(checksum),
+            "boot": hashlib.sha256(dump.boot_list(tree.entries)).digest(),
+        },
     )
-    payload = statement.encode(
-        Statement(
-            kind=Kind.OS,
-            stream=request.stream,
-            serial=request.serial,
-            issued=request.issued,
-            expires=request.expires,
-            subjects={
-                "manifest": hashlib.sha256(manifest).digest(),
-                "grants": hashlib.sha256(blob).digest(),
-                "commit": bytes.fromhex(checksum),
-                "boot": hashlib.sha256(dump.boot_list(tree.entries)).digest(),
-            },
-        )
-    )
-    # 3. Sign.
-    from securesystemslib.dsse import Envelope  # here, because importing it takes long
-
-    envelope = Envelope(payload, statement.PAYLOAD_TYPE, {})
-    envelope.sign(key.signer)
-    envelope_bytes = json.dumps(envelope.to_dict(), sort_keys=True).encode()
-    grants_signature = pkcs7.encode(key_id=key.public.key_id, signature=key.sign(blob))
+    # 3. Sign for stock ostree.
     gpg_signature = gpg.sign(raw) if gpg is not None else None
-    # 4. Verify.
-    trusted = TrustedSet.of_keys([key.public], party=Party.VENDOR, role=Role.OS)
-    proven = verify_manifest(manifest, verify_statement([envelope_bytes], trusted))
-    verify_grants(blob, [grants_signature], proven, trusted)
-    # 5. Write.
-    after = _attached(before, manifest, blob, envelope_bytes, grants_signature)
+    # 4. Write.
+    after = _attached(before, made)
     if gpg_signature is not None:
         others = before.get_byte_arrays(signed.GPG_SIGNATURES)
         after = after.with_byte_arrays(signed.GPG_SIGNATURES, (*others, gpg_signature))
@@ -143,21 +114,19 @@ def sign(
         checksum=checksum,
         files=len(tree.entries),
         objects=tree.objects,
-        code=len(tables.code),
-        elevate=len(tables.elevate),
-        manifest_sha256=hashlib.sha256(manifest).hexdigest(),
-        grants_sha256=hashlib.sha256(blob).hexdigest(),
-        key_id=key.public.key_id,
+        code=made.code,
+        elevate=made.elevate,
+        manifest_sha256=made.manifest_sha256,
+        grants_sha256=made.grants_sha256,
+        key_id=made.key_id,
         gpg=gpg_signature is not None,
     )
 
 
-def _attached(
-    before: DetachedMetadata, manifest: bytes, blob: bytes, envelope: bytes, signature: bytes
-) -> DetachedMetadata:
+def _attached(before: DetachedMetadata, made: Documents) -> DetachedMetadata:
     return (
-        before.with_byte_arrays(signed.STATEMENT, [envelope])
-        .with_bytes(signed.MANIFEST, signed.pack_manifest(manifest))
-        .with_bytes(signed.GRANTS, blob)
-        .with_byte_arrays(signed.GRANTS_SIGNATURES, [signature])
+        before.with_byte_arrays(signed.STATEMENT, [made.envelope])
+        .with_bytes(signed.MANIFEST, signed.pack_manifest(made.manifest))
+        .with_bytes(signed.GRANTS, made.grants)
+        .with_byte_arrays(signed.GRANTS_SIGNATURES, [made.grants_signature])
     )

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import dump
-from verity.formats.dump import Entry, printable
+from verity.formats.dump import printable
 from verity.ports import tree
 from verity.ports.osfile import read_file
 from verity.ports.ostree_repo import Repository
-from verity.ports.tree import Gap, Tree
+from verity.ports.tree import Gap, Node, Tree
 from verity.values.errors import HostError
 from verity.values.findings import Finding, Link
 from verity.verbs import contents
@@ -36,15 +36,20 @@ class Summary:
 
 def of_directory(root: Path) -> bytes:
     """The manifest of a directory tree, every file hashed now."""
-    entries: list[Entry] = []
+    return dump.serialise([node.entry for node in read_directory(root)])
+
+
+def read_directory(root: Path) -> list[Node]:
+    """Every file of a directory tree, hashed now; HostError if one can't be read."""
+    nodes: list[Node] = []
     with Tree(root) as opened:
         for item in opened.walk(tree.hashed):
             if isinstance(item, Gap):
                 raise HostError(
                     "unreadable", f"{printable(item.path)}: {item.why}", hint=item.hint or None
                 )
-            entries.append(item.entry)
-    return dump.serialise(entries)
+            nodes.append(item)
+    return nodes
 
 
 def of_commit(repository: Repository, revision: str, *, jobs: int) -> bytes:

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import VENDOR
-from verity.formats import dump, grants, pkcs7, statement
+from tests.world import OTHER, THIRD, VENDOR
+from verity.formats import bundle, dump, grants, kernel_keys, kernel_policy, pkcs7, statement
+from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.dump import Entry
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grant_rules import earned
 from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
+from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
+from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
 from verity.formats.statement import Kind, Statement
 
 DOCUMENT = Path("docs/formats.md")
@@ -93,6 +96,50 @@ def signature() -> bytes:
     return pkcs7.encode(key_id=VENDOR.public.key_id, signature=VENDOR.sign(blob()))
 
 
+def pin() -> bytes:
+    """The user's root keys are OTHER and THIRD, of two owners who both must sign."""
+    roots = {"one": [OTHER.public.spki], "another": [THIRD.public.spki]}
+    keys = sorted_keys({Role.ROOT: roots})
+    return kernel_keys.encode_pin(Pin(party=Party.USER, threshold=2, keys=keys))
+
+
+def keys() -> bytes:
+    """The vendor's key for the role os is VENDOR."""
+    return kernel_keys.encode_keys(
+        KernelKeys(
+            party=Party.VENDOR,
+            version=3,
+            issued=ISSUED,
+            expires=EXPIRES,
+            thresholds={Role.OS: 1},
+            keys=sorted_keys({Role.OS: {"vendor": [VENDOR.public.spki]}}),
+        )
+    )
+
+
+def policy() -> bytes:
+    return kernel_policy.encode(
+        KernelPolicy(
+            mode=Mode.SEALED,
+            serial=4,
+            issued=ISSUED,
+            expires=EXPIRES,
+            privileged_caps=kernel_policy.PRIVILEGED_CAPS,
+            groups=(6, 42),
+            streams=(
+                Stream(name="debian-trixie", party=Party.VENDOR, role=Role.OS),
+                Stream(name="tools", party=Party.USER, role=Role.EXTENSION),
+            ),
+        )
+    )
+
+
+def fragment() -> bytes:
+    """The grants and the signature of the examples, as a fragment of a bundle."""
+    signatures = (bytes_of(EXAMPLES["pkcs7"]),)
+    return bundle.encode([Fragment(kind=RecordKind.GRANTS, blob=blob(), signatures=signatures)])
+
+
 def hex_lines(data: bytes) -> str:
     """32 bytes a line, each with its offset."""
     return "".join(f"{at:04d}  {data[at : at + 32].hex()}\n" for at in range(0, len(data), 32))
@@ -107,6 +154,13 @@ def bytes_of(text: str) -> bytes:
     return found
 
 
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    yield from re.findall(r"^```example (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+EXAMPLES = dict(blocks(DOCUMENT.read_text()))
+
+
 def written() -> dict[str, str]:
     """What the document has to say."""
     certificate = pkcs7.certificate(key_id=VENDOR.public.key_id, spki=VENDOR.public.spki)
@@ -116,14 +170,11 @@ def written() -> dict[str, str]:
         "statement": payload().decode() + "\n",
         "grants": hex_lines(blob()),
         "certificate": hex_lines(certificate),
+        "keys": hex_lines(keys()),
+        "pin": hex_lines(pin()),
+        "policy": hex_lines(policy()),
+        "bundle": hex_lines(fragment()),
     }
-
-
-def blocks(text: str) -> Iterator[tuple[str, str]]:
-    yield from re.findall(r"^```example (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-EXAMPLES = dict(blocks(DOCUMENT.read_text()))
 
 
 def test_every_example_is_checked_here() -> None:
@@ -160,6 +211,29 @@ def test_the_pkcs7_is_a_signature_over_the_grants() -> None:
     blob_of_example = bytes_of(EXAMPLES["grants"])
     assert VENDOR.public.verifies(signature=found.value, data=blob_of_example)
     assert not VENDOR.public.verifies(signature=found.value, data=blob_of_example + b"\0")
+
+
+def test_the_pin_is_of_the_user_and_wants_two_owners() -> None:
+    found = kernel_keys.parse_pin(bytes_of(EXAMPLES["pin"]))
+    assert (found.party, found.threshold) == (Party.USER, 2)
+    assert [entry.owner for entry in found.keys] == [0, 1]
+
+
+def test_the_keys_are_those_that_the_grants_are_signed_with() -> None:
+    found = kernel_keys.parse_keys(bytes_of(EXAMPLES["keys"]))
+    assert [(e.role, e.key_id.hex()) for e in found.keys] == [(Role.OS, VENDOR.public.key_id)]
+
+
+def test_the_policy_names_the_stream_of_the_grants() -> None:
+    found = kernel_policy.parse(bytes_of(EXAMPLES["policy"]))
+    granted = grants.parse(bytes_of(EXAMPLES["grants"]))
+    assert granted.stream in [stream.name for stream in found.streams]
+
+
+def test_the_bundle_is_the_grants_and_their_signature() -> None:
+    (found,) = bundle.parse(bytes_of(EXAMPLES["bundle"]))
+    assert found.blob == bytes_of(EXAMPLES["grants"])
+    assert found.signatures == (bytes_of(EXAMPLES["pkcs7"]),)
 
 
 def test_what_an_example_looks_like() -> None:

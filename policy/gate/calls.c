@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Calls into the gate (docs/formats.md section 11), and what its refusals mean.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct refusal {
+	int number;
+	const char *what;
+	const char *hint;
+};
+
+#define HINT_OURS "loader and gate are of different versions: install the package again"
+#define HINT_SIGNER "whoever signed it must make and sign it anew"
+#define HINT_BUNDLE "make the bundle anew from the signed documents"
+
+static const struct refusal refusals[] = {
+	{ VERITY_REFUSED_PERMISSION, "permission: not CAP_SYS_ADMIN on the host", "run it as root" },
+	{ VERITY_REFUSED_REQUEST, "request: size, version or length", HINT_OURS },
+	{ VERITY_REFUSED_MEMORY, "memory: it could not be read", "try again" },
+	{ VERITY_REFUSED_BUSY, "busy: another upload is being committed", "try again" },
+	{ VERITY_REFUSED_NO_UPLOAD, "no-upload: another begin ended this one", "try again" },
+	{ VERITY_REFUSED_NO_ROOM, "no-room: no memory for the upload", "free memory" },
+	{ VERITY_REFUSED_SEALED, "sealed: only before the seal", "reboot" },
+	{ VERITY_REFUSED_ORDER, "order: keys, then policy, then grants", HINT_BUNDLE },
+	{ VERITY_REFUSED_UNSUPPORTED, "unsupported: a kind of another version", HINT_OURS },
+	{ VERITY_REFUSED_KIND, "kind: not a kind of ours", HINT_BUNDLE },
+	{ VERITY_REFUSED_HEADER, "header: lengths, reserved bytes or numbers", HINT_SIGNER },
+	{ VERITY_REFUSED_PARTY_ROLE, "party-role: may not sign this", HINT_SIGNER },
+	{ VERITY_REFUSED_STREAM, "stream: the policy names none of this party and role",
+	  "add the stream to the policy, sign it, and make the bundle anew" },
+	{ VERITY_REFUSED_SERIAL, "serial: not newer than what the gate has", HINT_BUNDLE },
+	{ VERITY_REFUSED_EQUIVOCATION, "equivocation: the same serial with other contents",
+	  "find out which of the two its signer means; the next serial settles it" },
+	{ VERITY_REFUSED_EXPIRED, "expired", HINT_SIGNER },
+	{ VERITY_REFUSED_UNSORTED, "unsorted: a table is not sorted or repeats", HINT_SIGNER },
+	{ VERITY_REFUSED_FLAGS, "flags: unknown, or more than the role may grant", HINT_SIGNER },
+	{ VERITY_REFUSED_TABLE, "table: the role may not fill it", HINT_SIGNER },
+	{ VERITY_REFUSED_ENTRY, "entry: no blob may hold such an entry", HINT_SIGNER },
+	{ VERITY_REFUSED_FULL, "full: more digests than there is room for",
+	  "grant fewer files: take a stream out of the bundle" },
+	{ VERITY_REFUSED_TUPLES, "tuples: too many elevations of one digest", HINT_SIGNER },
+	{ VERITY_REFUSED_FIFTH_STREAM, "fifth-stream: four streams grant a digest already",
+	  "take a stream out of the bundle" },
+	{ VERITY_REFUSED_TEMPLATE, "template: a signature is not the one PKCS#7",
+	  "sign it anew with verity" },
+	{ VERITY_REFUSED_NO_KEYS, "no-keys: the gate has no keys of this party and role",
+	  "put the keys of that party into the bundle, signed by the root of its pin" },
+	{ VERITY_REFUSED_THRESHOLD, "threshold: fewer trusted owners signed than must",
+	  "check pin and signers: is it altered, or signed by keys that are not trusted?" },
+	{ VERITY_REFUSED_NOT_READY, "not-ready: no keys, no policy or no grants",
+	  "put keys, policy and grants into the bundle" },
+	{ VERITY_REFUSED_FOREIGN_PROGRAM,
+	  "foreign-program: a modify-return or extension program is loaded",
+	  "see bpftool prog list; unload it, or load the gate before what loads it" },
+	{ VERITY_REFUSED_MODE, "mode: the signed policy says observe",
+	  "give --observe, or sign the next policy serial with trial or sealed" },
+};
+
+/* 0, or the errno of the answer: 3000 and more are the gate's own. */
+static int call(unsigned int command, const struct verity_request *request)
+{
+	return syscall(SYS_bpf, VERITY_COMMAND(command), request, sizeof(*request)) < 0 ? errno : 0;
+}
+
+static int refused(int answer, const char *what, struct failure *f)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(refusals) / sizeof(*refusals); i++)
+		if (refusals[i].number == answer)
+			return refuse(f, refusals[i].hint, "the gate refused %s: %d %s", what,
+				      answer, refusals[i].what);
+	if (answer >= VERITY_ACCEPTED && answer <= VERITY_REFUSED_LAST)
+		return refuse(f, HINT_OURS, "the gate refused %s: %d", what, answer);
+	return cannot(f, answer, "the gate is not called: see sysctl kernel.ftrace_enabled",
+		      "no gate answered to %s", what);
+}
+
+int gate_answers(void)
+{
+	static const struct verity_request none;
+	int answer = call(VERITY_COMMAND_ENTER, &none);
+
+	if (answer == EINVAL)
+		return 0;
+	if (answer >= VERITY_ACCEPTED && answer <= VERITY_REFUSED_LAST)
+		return 1;
+	return answer ? -answer : -EPROTO;
+}
+
+int gate_import(const struct blob *blob, const char *name, struct failure *f)
+{
+	struct verity_request request = { .size = sizeof(request),
+					  .version = VERITY_REQUEST_VERSION,
+					  .len = blob->len };
+	char what[256];
+	uint32_t at;
+	int answer;
+
+	snprintf(what, sizeof(what), "%s (record %u of %s)", record_name(blob->kind),
+		 blob->number, name);
+	answer = call(VERITY_COMMAND_BEGIN, &request);
+	for (at = 0; answer == VERITY_ACCEPTED && at < blob->len; at += request.len) {
+		request.len = blob->len - at < VERITY_PART_SIZE ? blob->len - at :
+								  VERITY_PART_SIZE;
+		request.data = (uintptr_t)(blob->data + at);
+		answer = call(VERITY_COMMAND_PUT, &request);
+	}
+	if (answer == VERITY_ACCEPTED) {
+		request.data = request.len = 0;
+		request.nsig = blob->nsig;
+		request.sigs = (uintptr_t)blob->sigs;
+		answer = call(VERITY_COMMAND_COMMIT, &request);
+	}
+	return answer == VERITY_ACCEPTED ? 0 : refused(answer, what, f);
+}
+
+int gate_seal(struct failure *f)
+{
+	struct verity_request request = { .size = sizeof(request),
+					  .version = VERITY_REQUEST_VERSION };
+	int answer = call(VERITY_COMMAND_SEAL, &request);
+
+	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "the seal", f);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_CONFIG_H
+#define VERITY_CONFIG_H
+/*
+ * What the loader tells the gate through maps, before the seal: the contract of load.c and
+ * gate.bpf.c. Not to be confused with verity.h, which holds what is signed or called from
+ * outside; nothing here is ever written to a disk.
+ *
+ * The loader looks maps and programs up by these names and refuses an object that lacks one,
+ * or whose map has other sizes.
+ */
+#include "verity.h"
+
+/* --- maps ------------------------------------------------------------------------------- */
+
+#define VERITY_MAP_CONFIG "config"     /* array, one struct verity_config */
+#define VERITY_MAP_KEYRINGS "keyrings" /* array, VERITY_KEYRING(...) -> serial, 0: none */
+#define VERITY_MAP_OWN_KEYS "own_keys" /* hash, serial -> address (the loader puts 0) */
+#define VERITY_MAP_OWN_IDS "own_ids"   /* hash, struct verity_own_id -> 1 */
+#define VERITY_MAP_DENIALS "denials"   /* array, walked by the program of the same name */
+
+struct verity_config {
+	__u32 state;	/* VERITY_STATE_* of decide.h */
+	__u32 gate_dev; /* the kernel's dev_t of the bpffs that holds the pins */
+	__u64 mount;	/* 0: the gate fills in which mount holds the pins, at the first chmod there */
+	__u8 root_threshold[VERITY_PARTIES]; /* by party, from the pins */
+	__u8 zero[5];
+};
+
+/* dev_t as the kernel has it in memory, not as stat(2) encodes it */
+#define VERITY_KERNEL_DEV(major, minor) ((__u32)(major) << 20 | (__u32)(minor))
+
+#define VERITY_KEYRING(party, role, owner) \
+	(((party) * VERITY_ROLES + (role)) * VERITY_OWNERS + (owner))
+#define VERITY_KEYRINGS (VERITY_PARTIES * VERITY_ROLES * VERITY_OWNERS)
+
+/* Everything in own_keys: a keyring each, the keys of two pins and two `keys`, the parent. */
+#define VERITY_OWN_KEYS_MAX (VERITY_KEYRINGS + 4 * VERITY_KEYS_MAX + 1)
+
+#define VERITY_OWN_MAP 1u
+#define VERITY_OWN_PROGRAM 2u
+#define VERITY_OWN_LINK 3u
+
+struct verity_own_id {
+	__u32 type;
+	__u32 id;
+};
+
+/* --- programs --------------------------------------------------------------------------- */
+
+#define VERITY_PROGRAM_STATUS "verity_status"
+#define VERITY_PROGRAM_DENIALS "verity_denials"
+#define VERITY_PROGRAM_CENSUS "verity_census" /* reading it counts foreign programs */
+#define VERITY_PROGRAM_SYSCTL "verity_sysctl"
+/* The name of a program ends so if a kernel without its hook is good enough. */
+#define VERITY_PROGRAM_MAYBE "_maybe"
+
+/* --- places ----------------------------------------------------------------------------- */
+
+#define VERITY_BPFFS "/sys/fs/bpf"
+#define VERITY_PINS "/sys/fs/bpf/verity"
+#define VERITY_PIN_LINKS "/sys/fs/bpf/verity/links"
+#define VERITY_PIN_STATUS "/sys/fs/bpf/verity/status"
+#define VERITY_PIN_DENIALS "/sys/fs/bpf/verity/denials"
+
+/* Nobody's uid ("veri"): the keyrings hang under its user keyring. */
+#define VERITY_KEYRING_UID 0x76657269u
+
+/* --- pinned ----------------------------------------------------------------------------- */
+
+VERITY_SIZE_IS(verity_config, 24);
+VERITY_AT(verity_config, state, 0);
+VERITY_AT(verity_config, gate_dev, 4);
+VERITY_AT(verity_config, mount, 8);
+VERITY_AT(verity_config, root_threshold, 16);
+VERITY_AT(verity_config, zero, 19);
+VERITY_SIZE_IS(verity_own_id, 8);
+VERITY_AT(verity_own_id, type, 0);
+VERITY_AT(verity_own_id, id, 4);
+_Static_assert(VERITY_KEYRING(VERITY_PARTIES - 1, VERITY_ROLES - 1, VERITY_OWNERS - 1) ==
+		       VERITY_KEYRINGS - 1,
+	       "keyrings are numbered without gaps");
+
+#endif

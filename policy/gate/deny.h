@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_DENY_H
+#define VERITY_DENY_H
+/*
+ * From a reason to an answer: counted, written down, and a denial where the state enforces it.
+ *
+ * The record is a ring in an array that `cat` reads through an iterator. It is no
+ * BPF_MAP_TYPE_RINGBUF: whoever reads one of those holds a descriptor of it, and with a descriptor
+ * of their own map root could load a program that writes it (ADR 13). The first record of each
+ * reason is kept apart, so that a flood of one can't hide another.
+ */
+#include "object.h"
+
+static __always_inline void copy_denial(__u32 index, const struct denial *draft)
+{
+	struct denial *place = bpf_map_lookup_elem(&denials, &index);
+
+	if (place)
+		bpf_probe_read_kernel(place, sizeof(*place), draft);
+}
+
+/* `file` may be NULL; it must be one that the verifier trusts. */
+static __always_inline int answer(const struct verity_facts *facts, __u32 reason,
+				  struct file *file)
+{
+	__u32 enforced = verity_enforced(facts->state, reason) ? 1 : 0;
+	__u32 index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
+	struct count *count = bpf_map_lookup_elem(&counts, &index);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct control *all = THE(control);
+	struct denial *draft;
+	int first = 0;
+
+	if (count)
+		first = !__sync_fetch_and_add(enforced ? &count->denied : &count->observed, 1);
+	draft = bpf_task_storage_get(&drafts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!draft || !all)
+		return negative(enforced * EPERM);
+	draft->boot_ns = bpf_ktime_get_boot_ns();
+	draft->enforced = enforced;
+	draft->reason = index;
+	draft->act = facts->act;
+	draft->uid = bpf_get_current_uid_gid();
+	draft->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(draft->comm, sizeof(draft->comm));
+	draft->has_digest = 0;
+	draft->path[0] = 0;
+	if (file) {
+		struct task_scratch *scratch = task_scratch();
+
+		if (scratch && measure(file, scratch) == VERITY_DIGEST_KNOWN) {
+			draft->has_digest = 1;
+			__builtin_memcpy(draft->digest, &scratch->digest, sizeof(draft->digest));
+		}
+		if (bpf_path_d_path(&file->f_path, draft->path, sizeof(draft->path)) < 0)
+			bpf_probe_read_kernel_str(draft->path, sizeof(draft->path),
+						  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	}
+	draft->number = __sync_fetch_and_add(&all->denials, 1) + 1;
+	copy_denial(draft->number % VERITY_DENIALS_RING, draft);
+	if (first)
+		copy_denial(VERITY_DENIALS_RING + index, draft);
+	return negative(enforced * EPERM);
+}
+
+/* An act upon the gate itself. */
+static __always_inline int answer_act(__u32 act)
+{
+	struct verity_facts facts = {.act = act, .state = gate_state()};
+
+	__u32 reason = verity_decide(&facts);
+
+	if (facts.state == VERITY_STATE_OFF)
+		return 0;
+	/* The loader at work on pins and keys: nothing to tell anybody. */
+	if (facts.state == VERITY_STATE_LOADING && act != VERITY_ACT_PROGRAM)
+		return negative(verity_enforced(facts.state, reason) ? EPERM : 0);
+	return answer(&facts, reason, NULL);
+}
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_KERNEL_H
+#define VERITY_KERNEL_H
+/*
+ * The kernel's types and functions that the gate uses, with only the fields that it reads.
+ *
+ * CO-RE: fields are found in the running kernel's BTF by name when the program is loaded, so the
+ * layouts here need not be the kernel's. Sources: include/linux and fs/mount.h of Linux 6.12.
+ *
+ * Not to be confused with vmlinux.h: nothing here is generated, and a field that a kernel doesn't
+ * have makes the load fail, which is what should happen.
+ */
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#define VERITY_RELOCATED __attribute__((preserve_access_index))
+
+/* include/linux/fs.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h, linux/key.h */
+#define FMODE_WRITE 2u
+#define PROC_SUPER_MAGIC 0x9fa0
+#define VM_WRITE 2ul
+#define VM_EXEC 4ul
+#define FS_IOC_ENABLE_VERITY 0x40806685u
+#define FS_VERITY_HASH_ALG_SHA256 1
+#define CAP_SYS_ADMIN 21
+#define EPERM 1
+#define KEY_NEED_VIEW 1
+#define KEY_NEED_READ 2
+#define KEY_NEED_SEARCH 4
+#define KEY_DEFER_PERM_CHECK 10
+
+typedef struct {
+	__u32 val;
+} VERITY_RELOCATED kuid_t;
+
+typedef struct {
+	__u32 val;
+} VERITY_RELOCATED kgid_t;
+
+typedef struct {
+	__u64 val;
+} VERITY_RELOCATED kernel_cap_t;
+
+struct user_namespace {
+	int level;
+} VERITY_RELOCATED;
+
+struct group_info {
+	int ngroups;
+	kgid_t gid[];
+} VERITY_RELOCATED;
+
+struct cred {
+	kuid_t uid, suid, euid, fsuid;
+	kgid_t gid, sgid, egid, fsgid;
+	kernel_cap_t cap_inheritable, cap_permitted, cap_effective, cap_ambient;
+	struct user_namespace *user_ns;
+	struct group_info *group_info;
+} VERITY_RELOCATED;
+
+struct task_struct {
+	const struct cred *cred;
+	int tgid;
+	char comm[16];
+} VERITY_RELOCATED;
+
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+} VERITY_RELOCATED;
+
+struct address_space {
+	unsigned long nrpages;
+} VERITY_RELOCATED;
+
+struct inode {
+	struct super_block *i_sb;
+} VERITY_RELOCATED;
+
+struct qstr {
+	const unsigned char *name;
+} VERITY_RELOCATED;
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+} VERITY_RELOCATED;
+
+struct vfsmount {
+	struct super_block *mnt_sb;
+} VERITY_RELOCATED;
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+	int mnt_group_id;
+} VERITY_RELOCATED;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} VERITY_RELOCATED;
+
+struct file {
+	unsigned int f_mode;
+	struct address_space *f_mapping;
+	struct inode *f_inode;
+	struct path f_path;
+} VERITY_RELOCATED;
+
+struct anon_vma;
+
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct anon_vma *anon_vma;
+	struct file *vm_file;
+} VERITY_RELOCATED;
+
+struct linux_binprm {
+	struct file *file;
+	struct cred *cred;
+} VERITY_RELOCATED;
+
+/* Linux 6.14 and later only; asked for with bpf_core_field_exists. */
+struct linux_binprm___checked {
+	unsigned int is_check : 1;
+} VERITY_RELOCATED;
+
+struct bpf_map {
+	__u32 id;
+} VERITY_RELOCATED;
+
+struct bpf_prog_aux {
+	__u32 id;
+} VERITY_RELOCATED;
+
+struct bpf_prog {
+	enum bpf_prog_type type;
+	enum bpf_attach_type expected_attach_type;
+	struct bpf_prog_aux *aux;
+} VERITY_RELOCATED;
+
+struct key {
+	__s32 serial;
+} VERITY_RELOCATED;
+
+struct bpf_key {
+	struct key *key;
+	_Bool has_ref;
+} VERITY_RELOCATED;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+} VERITY_RELOCATED;
+
+struct bpf_iter__bpf_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+} VERITY_RELOCATED;
+
+struct bpf_iter__bpf_prog {
+	struct bpf_iter_meta *meta;
+	struct bpf_prog *prog;
+} VERITY_RELOCATED;
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
+} VERITY_RELOCATED;
+
+/* kfuncs; all but the first two only from sleepable programs */
+extern int bpf_get_fsverity_digest(struct file *file, struct bpf_dynptr *digest) __ksym;
+extern int bpf_path_d_path(struct path *path, char *buf, __u64 size) __ksym;
+extern struct bpf_key *bpf_lookup_user_key(__u32 serial, __u64 flags) __ksym;
+extern void bpf_key_put(struct bpf_key *key) __ksym;
+extern int bpf_verify_pkcs7_signature(struct bpf_dynptr *data, struct bpf_dynptr *signature,
+				      struct bpf_key *keyring) __ksym;
+
+#endif

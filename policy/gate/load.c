@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * verity-load: loads the gate at boot. It reads pins and bundle, puts the keys into the kernel,
+ * hands the signed blobs to the gate, and seals. See usage() and, for the order, load().
+ *
+ * It decides nothing: what counts is what the gate verified. It starts no other program, reads
+ * no environment, and leaves the host as it was when a step fails. Only the seal and kernel
+ * lockdown, the last steps, can't be undone.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "decide.h"
+
+#define OBJECT_NAME "gate.bpf.o"
+
+static const char usage[] =
+	"usage: verity-load [--observe] [--object FILE] --pin FILE --pin FILE --bundle FILE\n"
+	"\n"
+	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
+	"\n"
+	"  --pin FILE      the root keys of one party; one for the vendor, one for the user\n"
+	"  --bundle FILE   the boot bundle: signed keys, policy and grants\n"
+	"  --object FILE   the gate (default: " OBJECT_NAME " beside this program)\n"
+	"  --observe       decide and log, deny nothing, whatever the policy says\n"
+	"  --help          this text\n"
+	"\n"
+	"Exit status: 0 loaded, 1 refused, 2 bad arguments, 3 this host can't.\n";
+
+struct options {
+	const char *pins[2];
+	const char *bundle;
+	const char *object;
+	int n_pins;
+	int observe;
+};
+
+struct loader {
+	struct options options;
+	struct bytes pins[2];
+	struct documents documents;
+	struct place place;
+	struct gate gate;
+	struct keyrings keyrings;
+	char object[4096];
+};
+
+static int bad_usage(const char *what, const char *which)
+{
+	fprintf(stderr, "verity-load: error: %s%s\n  hint: see verity-load --help\n", what, which);
+	return STATUS_USAGE;
+}
+
+/* -1: go on; else exit with that status. */
+static int parse_options(int argc, char **argv, struct options *out)
+{
+	static const struct option known[] = {
+		{ "pin", required_argument, NULL, 'p' },
+		{ "bundle", required_argument, NULL, 'b' },
+		{ "object", required_argument, NULL, 'o' },
+		{ "observe", no_argument, NULL, 'n' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int letter;
+
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, ":", known, NULL)) != -1) {
+		switch (letter) {
+		case 'p':
+			if (out->n_pins == 2)
+				return bad_usage("a third --pin ", optarg);
+			out->pins[out->n_pins++] = optarg;
+			break;
+		case 'b':
+			if (out->bundle)
+				return bad_usage("a second --bundle ", optarg);
+			out->bundle = optarg;
+			break;
+		case 'o':
+			if (out->object)
+				return bad_usage("a second --object ", optarg);
+			out->object = optarg;
+			break;
+		case 'n':
+			out->observe = 1;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case ':':
+			return bad_usage("no value for ", argv[optind - 1]);
+		default:
+			return bad_usage("unknown option ", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return bad_usage("unexpected argument ", argv[optind]);
+	if (out->n_pins != 2)
+		return bad_usage("two --pin are needed, one of the vendor and one of the user", "");
+	if (!out->bundle)
+		return bad_usage("--bundle is needed", "");
+	return -1;
+}
+
+/* Beside this program, by the kernel's word and not by argv[0]. */
+static int find_object(struct loader *l, struct failure *f)
+{
+	ssize_t len;
+	char *slash;
+
+	if (l->options.object) {
+		if (strlen(l->options.object) >= sizeof(l->object))
+			return cannot(f, ENAMETOOLONG, "name a shorter path", "--object");
+		strcpy(l->object, l->options.object);
+		return 0;
+	}
+	len = readlink("/proc/self/exe", l->object, sizeof(l->object) - sizeof(OBJECT_NAME));
+	if (len < 0)
+		return cannot(f, errno, "mount /proc, or give --object",
+			      "the folder of this program");
+	l->object[len] = '\0';
+	slash = strrchr(l->object, '/');
+	strcpy(slash ? slash + 1 : l->object, OBJECT_NAME);
+	return 0;
+}
+
+/* Roles that a `keys` blob fills: all but root, which comes from the pin. */
+#define ROLES_OF_KEYS (((1u << VERITY_ROLES) - 1) & ~(1u << VERITY_ROLE_ROOT))
+
+/* Each blob in order; the keys of a `keys` go into keyrings once the gate has accepted it. */
+static int import_all(struct loader *l, struct failure *f)
+{
+	const struct bytes *bundle = &l->documents.bundle;
+	struct bundle_cursor cursor = { 0 };
+	struct blob blob;
+	struct key_list list;
+	int result, next, finished = 0;
+
+	while ((next = bundle_next(bundle, &cursor, &blob, f)) > 0) {
+		if (blob.kind != VERITY_RECORD_KEYS && !finished) {
+			result = keyrings_finish(&l->keyrings, f);
+			if (result)
+				return result;
+			finished = 1;
+		}
+		result = gate_import(&blob, bundle->name, f);
+		if (!result && blob.kind == VERITY_RECORD_KEYS)
+			result = keys_parse(&blob, bundle->name, &list, f);
+		if (!result && blob.kind == VERITY_RECORD_KEYS)
+			result = keyrings_fill(&l->keyrings, &list, ROLES_OF_KEYS, f);
+		if (result)
+			return result;
+	}
+	return next || finished ? next : keyrings_finish(&l->keyrings, f);
+}
+
+/* 8. Sets *state to the word for what the gate is in now. */
+static int seal(struct loader *l, const char **state, struct failure *f)
+{
+	struct gate_status status;
+	int result = status_read(&status, f);
+	int weak;
+
+	if (result)
+		return result;
+	*state = "observe";
+	if (l->options.observe || !strcmp(status.policy_mode, "observe")) {
+		result = gate_set_state(&l->gate, VERITY_STATE_OBSERVE, f);
+		return result ? result : gate_freeze(&l->gate, f);
+	}
+	/* Known before anything that can't be undone; the gate counts again when it seals. */
+	if (status.foreign_programs)
+		return refuse(f, "see bpftool prog list; unload it, or load the gate first",
+			      "%llu modify-return or extension programs are loaded",
+			      (unsigned long long)status.foreign_programs);
+	result = gate_freeze(&l->gate, f);
+	if (result)
+		return result;
+	weak = lock_kernel_down();
+	if (weak)
+		fprintf(stderr, "verity-load: warning: the kernel can't be locked down: %s\n"
+			"  hint: boot a kernel with CONFIG_SECURITY_LOCKDOWN_LSM and lockdown in "
+			"lsm=\n", strerror(-weak));
+	result = gate_seal(f);
+	if (!result)
+		result = canary(1, f);
+	*state = weak ? "sealed-weak" : "sealed";
+	return result;
+}
+
+static int load(struct loader *l, const char **state, struct failure *f)
+{
+	struct verity_config config = { .state = VERITY_STATE_LOADING };
+	uint32_t party;
+	int result;
+
+	/* 0. The documents, then the host: nothing is changed before both are good. */
+	result = find_object(l, f);
+	for (party = 0; !result && party < 2; party++)
+		result = read_file(l->options.pins[party], 65536, &l->pins[party], f);
+	if (!result)
+		result = read_file(l->options.bundle, VERITY_BUNDLE_MAX, &l->documents.bundle, f);
+	if (!result)
+		result = documents_check(l->pins, &l->documents, f);
+	if (!result)
+		result = host_check(f);
+	if (result)
+		return result;
+	/* 1. A bpffs of the gate's own. */
+	result = place_make(&l->place, f);
+	if (result)
+		return result;
+	/* 2. The programs: loaded, told what is theirs, attached, pinned. */
+	config.gate_dev = l->place.dev;
+	for (party = VERITY_PARTY_VENDOR; party < VERITY_PARTIES; party++)
+		config.root_threshold[party] =
+			l->documents.pins[party].thresholds[VERITY_ROLE_ROOT];
+	result = gate_load(&l->gate, l->object, f);
+	if (!result)
+		result = gate_configure(&l->gate, &config, f);
+	if (!result)
+		result = gate_attach(&l->gate, f);
+	/* 3. The root keys, from the pins. */
+	if (!result)
+		result = keyrings_begin(&l->keyrings, &l->gate, f);
+	for (party = VERITY_PARTY_VENDOR; !result && party < VERITY_PARTIES; party++)
+		result = keyrings_fill(&l->keyrings, &l->documents.pins[party],
+				       1u << VERITY_ROLE_ROOT, f);
+	/* 4. Pages of before the gate, which nobody has verified. */
+	if (!result)
+		result = drop_caches(f);
+	/* 5. What is signed. */
+	if (!result)
+		result = import_all(l, f);
+	/* 6. Programs that could turn the gate's answers round, counted by the gate. */
+	if (!result)
+		result = gate_count_foreign(&l->gate, f);
+	/* 7. An exec that the gate must see. */
+	if (!result)
+		result = canary(0, f);
+	return result ? result : seal(l, state, f);
+}
+
+/* Pins first: a link that is pinned stays attached when its descriptor is closed. */
+static void undo(struct loader *l)
+{
+	int result = place_remove(&l->place);
+
+	gate_close(&l->gate);
+	keyrings_remove(&l->keyrings);
+	if (result)
+		fprintf(stderr, "verity-load: warning: " VERITY_PINS " can't be removed: %s\n"
+			"  hint: reboot\n", strerror(-result));
+}
+
+static void print_failure(const struct failure *f)
+{
+	const char *line = f->detail;
+
+	fprintf(stderr, "verity-load: error: %s\n  hint: %s\n", f->message, f->hint);
+	while (*line) {
+		int len = (int)strcspn(line, "\n");
+
+		fprintf(stderr, "  %.*s\n", len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct failure failure = { .status = STATUS_HOST };
+	struct loader loader = { 0 };
+	const char *state = "";
+	sigset_t interruptions;
+	int status = parse_options(argc, argv, &loader.options);
+
+	if (status >= 0)
+		return status;
+	/* Not between two steps: what is half-done would stay. */
+	sigemptyset(&interruptions);
+	sigaddset(&interruptions, SIGINT);
+	sigaddset(&interruptions, SIGTERM);
+	sigaddset(&interruptions, SIGHUP);
+	sigaddset(&interruptions, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &interruptions, NULL);
+	status = 0;
+	if (load(&loader, &state, &failure) != 0) {
+		undo(&loader);
+		print_failure(&failure);
+		status = failure.status;
+	} else {
+		printf("state %s\n", state);
+	}
+	free(loader.pins[0].data);
+	free(loader.pins[1].data);
+	free(loader.documents.bundle.data);
+	return status;
+}

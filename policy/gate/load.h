@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_LOAD_H
+#define VERITY_LOAD_H
+/*
+ * The loader's parts, as they see each other. load.c puts them in order.
+ *
+ * - Every function that can fail returns 0 or -errno and then has filled in the failure that
+ *   was passed to it; nothing but load.c prints, and nothing but main exits.
+ * - bundle.c, certificate.c and sha256.c are pure: bytes in, values out, no system calls.
+ * - Whatever a part does to the host it can undo, in any half-done state.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "config.h"
+#include "verity.h"
+
+/* --- failure.c -------------------------------------------------------------------------- */
+
+#define STATUS_REFUSED 1 /* bundle, pin, object or signature: the gate or we say no */
+#define STATUS_USAGE 2
+#define STATUS_HOST 3 /* this host can't */
+
+struct failure {
+	int status;
+	char message[512];
+	char hint[256];
+	char detail[2048]; /* lines of libbpf or the kernel's verifier, perhaps none */
+};
+
+/* Returns -EBADMSG. The hint says what to do. */
+__attribute__((format(printf, 3, 4))) int refuse(struct failure *f, const char *hint,
+						 const char *format, ...);
+/* Returns -error; ": " and what errno means is appended unless error is 0 (then -ENOTSUP). */
+__attribute__((format(printf, 4, 5))) int cannot(struct failure *f, int error,
+						 const char *hint, const char *format, ...);
+
+/* --- sha256.c, certificate.c ------------------------------------------------------------ */
+
+void sha256(const uint8_t *data, size_t len, uint8_t digest[VERITY_SHA256_SIZE]);
+
+#define CERTIFICATE_MAX 320
+
+/* The X.509 of docs/formats.md section 7; returns its length. */
+size_t certificate(const uint8_t key_id[VERITY_SHA256_SIZE],
+		   const uint8_t spki[VERITY_SPKI_SIZE], uint8_t out[CERTIFICATE_MAX]);
+
+/* --- bundle.c --------------------------------------------------------------------------- */
+
+/* Where the bytes come from, for messages, and the bytes; `data` is the owner's to free. */
+struct bytes {
+	const char *name;
+	uint8_t *data;
+	size_t len;
+};
+
+/* Keys that were checked; `keys` points into the document. */
+struct key_list {
+	uint32_t party;
+	uint32_t count;
+	uint8_t thresholds[VERITY_ROLES];
+	const struct verity_key_entry *keys;
+};
+
+struct blob {
+	uint32_t kind;	/* VERITY_RECORD_* */
+	uint32_t number; /* of the record, from 1 */
+	uint32_t len;
+	uint32_t nsig;
+	const uint8_t *data;
+	struct verity_signature sigs[VERITY_OWNERS];
+};
+
+struct bundle_cursor {
+	size_t at;
+	uint32_t number;
+	uint32_t last_kind;
+};
+
+extern const char *const party_names[VERITY_PARTIES];
+extern const char *const role_names[VERITY_ROLES];
+
+/* The name of a kind of record, for messages. */
+const char *record_name(uint32_t kind);
+
+/* A pin, or the contents of a `keys` record. */
+int pin_parse(const struct bytes *document, struct key_list *out, struct failure *f);
+int keys_parse(const struct blob *blob, const char *name, struct key_list *out,
+	       struct failure *f);
+
+/* The next blob with its signatures: 1, or 0 at the end. Begin with a zeroed cursor. */
+int bundle_next(const struct bytes *bundle, struct bundle_cursor *cursor, struct blob *out,
+		struct failure *f);
+
+/* All of it: the pins by party, and a bundle whose keys go with them. */
+struct documents {
+	struct bytes bundle;
+	struct key_list pins[VERITY_PARTIES];
+	struct key_list keys[VERITY_PARTIES]; /* count 0: the bundle has none */
+	uint32_t blobs;
+};
+
+int documents_check(const struct bytes pins[2], struct documents *out, struct failure *f);
+
+/* --- host.c ----------------------------------------------------------------------------- */
+
+/* A whole regular file; free(out->data). */
+int read_file(const char *path, size_t most, struct bytes *out, struct failure *f);
+/* A small text file of the kernel's into room, with a NUL: its length or -errno. */
+ssize_t read_text(const char *path, char *room, size_t size);
+int write_text(const char *path, const char *text);
+
+int host_check(struct failure *f);
+
+/* --- mount.c ---------------------------------------------------------------------------- */
+
+struct place {
+	int made;
+	int mounted;
+	int opened;	/* the mode of /sys/fs/bpf was changed */
+	mode_t old_mode;
+	uint32_t dev; /* VERITY_KERNEL_DEV */
+};
+
+int place_make(struct place *place, struct failure *f);
+int place_remove(struct place *place);
+int drop_caches(struct failure *f);
+/* 0, or -errno when the kernel is not locked down afterwards. */
+int lock_kernel_down(void);
+
+/* --- object.c --------------------------------------------------------------------------- */
+
+#define GATE_LINKS_MAX 96
+
+struct bpf_object;
+struct bpf_link;
+
+struct gate {
+	struct bpf_object *object;
+	struct bpf_link *links[GATE_LINKS_MAX];
+	size_t n_links;
+	struct bpf_link *census; /* one of the links */
+	int config, keyrings, own_keys, own_ids; /* descriptors of maps, owned by object */
+};
+
+/* Open and check the object, and load it into the kernel; nothing is attached yet. */
+int gate_load(struct gate *gate, const char *path, struct failure *f);
+int gate_configure(struct gate *gate, const struct verity_config *config, struct failure *f);
+int gate_set_state(struct gate *gate, uint32_t state, struct failure *f);
+/* Attach every program and pin its link. */
+int gate_attach(struct gate *gate, struct failure *f);
+int gate_count_foreign(const struct gate *gate, struct failure *f);
+int gate_freeze(struct gate *gate, struct failure *f);
+/* The pins must be gone; programs are detached when this returns. */
+void gate_close(struct gate *gate);
+
+/* --- keyrings.c ------------------------------------------------------------------------- */
+
+struct keyrings {
+	int active;
+	int32_t parent;
+	int32_t serials[VERITY_OWN_KEYS_MAX];
+	uint32_t count;
+	int map, own_keys; /* descriptors of the gate's maps */
+};
+
+int keyrings_begin(struct keyrings *rings, const struct gate *gate, struct failure *f);
+/* Make and fill the keyrings of the roles whose bits (1 << role) are set. */
+int keyrings_fill(struct keyrings *rings, const struct key_list *list, uint32_t roles,
+		  struct failure *f);
+int keyrings_finish(struct keyrings *rings, struct failure *f);
+/* The gate must be detached. */
+void keyrings_remove(struct keyrings *rings);
+
+/* --- calls.c ---------------------------------------------------------------------------- */
+
+/* Whether a gate answers: 1, 0, or -errno when the answer says neither. */
+int gate_answers(void);
+int gate_import(const struct blob *blob, const char *name, struct failure *f);
+int gate_seal(struct failure *f);
+
+/* --- canary.c --------------------------------------------------------------------------- */
+
+struct gate_status {
+	uint64_t version;
+	uint64_t foreign_programs;
+	uint64_t denied;
+	uint64_t observed;
+	char state[16];
+	char policy_mode[16];
+};
+
+int status_read(struct gate_status *status, struct failure *f);
+/* An exec that no gate would allow. sealed: it must be refused; else it must be counted. */
+int canary(int sealed, struct failure *f);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_MAPS_H
+#define VERITY_MAPS_H
+/*
+ * The gate's memory. Under 32 MiB with everything full: 200,000 digests are 24.4 MiB (two
+ * serials of 100,000), the staging area 5 MiB, elevations 1.8 MiB.
+ *
+ * Rules:
+ * - the loader writes `config`, `keyrings`, `own_keys` and `own_ids`, then freezes every map;
+ *   programs still write a frozen map, descriptors no longer do;
+ * - no descriptor of any of them is given out while the gate is loaded (lsm.s/bpf_map);
+ * - what two programs may write at once is one aligned word.
+ */
+#include "config.h"
+#include "decide.h"
+#include "kernel.h"
+
+#define VERITY_CODE_CAPACITY 200000
+#define VERITY_ELEVATE_CAPACITY 4096
+#define VERITY_CELLS 4	 /* streams that may grant one digest */
+#define VERITY_TUPLES 16 /* elevations of one digest, those being replaced included */
+
+#define VERITY_ARRAY(map_name, value_type, entries) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(max_entries, entries); \
+		__type(key, __u32); \
+		__type(value, value_type); \
+	} map_name SEC(".maps")
+
+#define VERITY_HASH(map_name, key_type, value_type, entries) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_HASH); \
+		__uint(max_entries, entries); \
+		__type(key, key_type); \
+		__type(value, value_type); \
+	} map_name SEC(".maps")
+
+#define VERITY_TASK_STORAGE(map_name, value_type) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_TASK_STORAGE); \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__type(key, int); \
+		__type(value, value_type); \
+	} map_name SEC(".maps")
+
+VERITY_ARRAY(config, struct verity_config, 1);
+VERITY_ARRAY(keyrings, __u32, VERITY_KEYRINGS);
+VERITY_HASH(own_keys, __u32, __u64, 512); /* serial -> address, remembered at its first use */
+VERITY_HASH(own_ids, struct verity_own_id, __u32, 512);
+
+/* --- what signed blobs said --------------------------------------------------------------- */
+
+struct party {
+	__u64 version; /* of the keyring, 0: none yet */
+	__u8 thresholds[VERITY_ROLES];
+};
+VERITY_ARRAY(parties, struct party, VERITY_PARTIES);
+
+struct gate_policy {
+	__u64 serial; /* 0: none yet */
+	__u64 privileged_caps;
+	__u32 mode;
+	__u32 n_groups;
+	__u32 n_streams;
+	__u32 groups[VERITY_GROUPS];
+};
+VERITY_ARRAY(policy, struct gate_policy, 1);
+
+/* A stream of the policy. What it grants is the half of each cell that `active` names. */
+struct slot {
+	__u64 serial; /* 0: nothing imported */
+	__u32 active; /* 0 or 1 */
+	__u8 party;
+	__u8 role;
+	__u8 zero[2];
+	__u8 name[VERITY_STREAM_SIZE];
+	__u8 manifest[VERITY_SHA256_SIZE];
+};
+VERITY_ARRAY(slots, struct slot, VERITY_STREAMS);
+
+/*
+ * A cell is what one stream grants for a digest: used, slot, flags of half 0, flags of half 1.
+ * An import fills the half that isn't active, switches the slot with one store, and clears the
+ * other half: at each instant a reader sees all of the old serial or all of the new one.
+ */
+#define CELL_USED 0x80000000u
+#define CELL_SLOT(cell) ((cell) & 63)
+#define CELL_SHIFT(half) ((half) ? 16 : 8)
+#define CELL_FLAGS(cell, half) (((cell) >> CELL_SHIFT(half)) & VERITY_CODE_ALL)
+
+struct digest {
+	__u64 word[4];
+};
+
+struct cells {
+	__u32 cell[VERITY_CELLS];
+};
+VERITY_HASH(code, struct digest, struct cells, VERITY_CODE_CAPACITY);
+
+/* An elevation of a digest: the tuple, and a cell whose flags are 1 where it is granted. */
+struct tuple {
+	__u32 bits;
+	__u32 uid;
+	__u32 gid;
+	__u32 cell;
+	__u64 caps;
+};
+
+struct tuples {
+	struct tuple tuple[VERITY_TUPLES];
+};
+VERITY_HASH(elevate, struct digest, struct tuples, VERITY_ELEVATE_CAPACITY);
+
+/* --- what is known of inodes and tasks ---------------------------------------------------- */
+
+struct inode_tag {
+	__u64 cached; /* generation << 32 | granted flags, one store; 0: nothing */
+	__u32 stale;  /* fs-verity was enabled under the gate, see VERITY_DIGEST_STALE */
+	__u32 zero;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct inode_tag);
+} inodes SEC(".maps");
+
+struct task_scratch {
+	__u8 measured[72]; /* what bpf_get_fsverity_digest fills: u16, u16, digest */
+	struct digest digest;
+	__u64 in_verify; /* the gate itself is searching its keyrings in this task */
+};
+VERITY_TASK_STORAGE(tasks, struct task_scratch);
+
+/* --- denials ------------------------------------------------------------------------------ */
+
+#define VERITY_PATH_SIZE 256
+/* A ring of the last ones, then the first one of each reason. */
+#define VERITY_DENIALS_RING 256u
+#define VERITY_DENIALS (VERITY_DENIALS_RING + VERITY_REASONS)
+
+struct denial {
+	__u64 number; /* from 1; 0: this place is empty */
+	__u64 boot_ns;
+	__u32 enforced;
+	__u32 reason;
+	__u32 act;
+	__u32 uid;
+	__u32 pid;
+	__u32 has_digest;
+	__u8 digest[VERITY_SHA256_SIZE];
+	char comm[16];
+	char path[VERITY_PATH_SIZE]; /* NUL-terminated; empty: none */
+};
+VERITY_ARRAY(denials, struct denial, VERITY_DENIALS);
+VERITY_TASK_STORAGE(drafts, struct denial);
+
+struct count {
+	__u64 denied;
+	__u64 observed;
+};
+VERITY_ARRAY(counts, struct count, VERITY_REASONS);
+
+/* --- uploads ------------------------------------------------------------------------------ */
+
+struct upload {
+	__u64 session;
+	__u32 len;
+	__u32 filled;
+	__u8 part[VERITY_PART_SIZE];
+	struct verity_signature signatures[VERITY_OWNERS];
+	__u8 slack[256]; /* so that an offset into a signature can be bounded by a mask */
+};
+VERITY_TASK_STORAGE(uploads, struct upload);
+
+struct staging {
+	__u8 blob[VERITY_BLOB_MAX + VERITY_PART_SIZE];
+};
+VERITY_ARRAY(staging, struct staging, 1);
+
+/* One word of each, changed by atomic operations only. */
+struct control {
+	__u64 upload;	    /* session << 2 | UPLOAD_* */
+	__u64 sessions;	    /* how many there were */
+	__u64 denials;	    /* likewise */
+	__u64 generation;   /* of what is granted; starts at 1, so that a fresh tag is out of date */
+	__u64 code_entries; /* in the map `code` */
+	__u64 elevate_entries;
+	__u64 newest_issued; /* of what was accepted, seconds since 1970 */
+	__u64 census;	     /* session << CENSUS_BITS | foreign programs counted so far */
+	__u64 foreign;	     /* modify-return and extension programs, when last counted */
+	__u64 counted;	     /* they were counted to the end */
+};
+VERITY_ARRAY(control, struct control, 1);
+
+#define CENSUS_BITS 24
+#define CENSUS_MASK ((1ull << CENSUS_BITS) - 1)
+
+#define UPLOAD_FREE 0ull
+#define UPLOAD_OPEN 1ull
+#define UPLOAD_WRITING 2ull
+#define UPLOAD_COMMITTING 3ull
+
+/* --- access ------------------------------------------------------------------------------- */
+
+/* The one element of an array. Never NULL, which the verifier doesn't know. */
+#define THE(map) \
+	({ \
+		__u32 zero_ = 0; \
+		bpf_map_lookup_elem(&(map), &zero_); \
+	})
+
+/*
+ * 0, or a negative errno up to 4095. A hook's answer must be in that range as the verifier sees it,
+ * and it doesn't follow the negation that the compiler would use.
+ */
+static __always_inline int negative(__u32 number)
+{
+	__s64 result = 0;
+	__u64 known = number & 4095;
+
+	asm volatile("%0 -= %1" : "+r"(result) : "r"(known));
+	return result;
+}
+
+static __always_inline __u32 gate_state(void)
+{
+	struct verity_config *found = THE(config);
+
+	return found ? found->state : VERITY_STATE_OFF;
+}
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_REPORT_H
+#define VERITY_REPORT_H
+/*
+ * What anyone may `cat`: the status, the denials; and for the loader the census of programs.
+ *
+ * Iterators give out no map and no program. The status is `key value...` lines; readers must
+ * ignore keys that they don't know. A denial is one line of ten fields, see docs/formats.md.
+ */
+#include "protect.h"
+
+#define NAME_SIZE 20
+
+
+static const char state_names[][NAME_SIZE] = {"off", "loading", "observe", "sealed"};
+static const char mode_names[][NAME_SIZE] = {"none", "observe", "trial", "sealed"};
+static const char party_names[][NAME_SIZE] = {"none", "vendor", "user", "none"};
+static const char role_names[][NAME_SIZE] = {"none", "root",	  "os",	    "etc",
+					     "extension", "policy", "unlock", "evidence"};
+static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",     "protect",
+					    "object",  "pin",  "key",	  "program", "ftrace",
+					    "unknown", "unknown", "unknown", "unknown", "unknown",
+					    "unknown"};
+static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
+	"allow",       "no-digest",    "other-digest", "stale",	       "not-granted", "wrong-use",
+	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
+	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "undecided"};
+
+static __always_inline const char *reason_name(__u32 reason)
+{
+	return reason_names[reason < VERITY_REASONS ? reason : VERITY_UNDECIDED];
+}
+
+/* --- the census --------------------------------------------------------------------------- */
+
+/* Whether a program can change what a hook answers, or replace a part of another program. */
+static __always_inline int is_foreign(const struct bpf_prog *prog)
+{
+	return prog->type == BPF_PROG_TYPE_EXT || prog->expected_attach_type == BPF_MODIFY_RETURN;
+}
+
+/*
+ * Counts the foreign programs, for the seal. Two readings at once are told apart by their session:
+ * one that another has overtaken publishes nothing.
+ */
+SEC("iter/bpf_prog")
+int verity_census(struct bpf_iter__bpf_prog *ctx)
+{
+	struct control *all = THE(control);
+	struct bpf_prog *prog = ctx->prog;
+	__u64 session = ctx->meta->session_id << CENSUS_BITS;
+
+	if (!all)
+		return 0;
+	if (!ctx->meta->seq_num) {
+		all->counted = 0;
+		__sync_lock_test_and_set(&all->census, session);
+	}
+	if ((all->census & ~CENSUS_MASK) != session)
+		return 0;
+	if (prog) {
+		if (is_foreign(prog))
+			__sync_fetch_and_add(&all->census, 1);
+		return 0;
+	}
+	all->foreign = all->census & CENSUS_MASK;
+	all->counted = 1;
+	BPF_SEQ_PRINTF(ctx->meta->seq, "foreign_programs %llu\n", all->foreign);
+	return 0;
+}
+
+/* --- the status --------------------------------------------------------------------------- */
+
+static long print_reason(__u32 index, struct seq_file **seq)
+{
+	struct count *count = bpf_map_lookup_elem(&counts, &index);
+
+	if (count && (count->denied || count->observed))
+		BPF_SEQ_PRINTF(*seq, "reason %s %llu\n", reason_name(index),
+			       count->denied + count->observed);
+	return 0;
+}
+
+static __always_inline void print_streams(struct seq_file *seq)
+{
+	for (__u32 i = 0; i < VERITY_STREAMS; i++) {
+		__u32 number = i;
+		struct slot *slot = bpf_map_lookup_elem(&slots, &number);
+
+		if (!slot || !slot->name[0])
+			break;
+		BPF_SEQ_PRINTF(seq, "stream %s %s %s %llu\n", slot->name,
+			       party_names[slot->party & 3], role_names[slot->role & 7],
+			       slot->serial);
+	}
+}
+
+SEC("iter/bpf_map")
+int verity_status(struct bpf_iter__bpf_map *ctx)
+{
+	struct verity_config *configured = THE(config);
+	struct gate_policy *signed_policy = THE(policy);
+	struct control *all = THE(control);
+	struct seq_file *seq = ctx->meta->seq;
+	__u64 denied = 0, observed = 0;
+
+	/* Called for each map and then exactly once with none, even where there are no maps. */
+	if (ctx->map || !configured || !signed_policy || !all)
+		return 0;
+	BPF_SEQ_PRINTF(seq, "version %u\n", VERITY_GATE_VERSION);
+	BPF_SEQ_PRINTF(seq, "state %s\n", state_names[configured->state & 3]);
+	BPF_SEQ_PRINTF(seq, "boot_clock_s %llu\n", bpf_ktime_get_boot_ns() / NS_PER_S);
+	BPF_SEQ_PRINTF(seq, "policy_serial %llu\n", signed_policy->serial);
+	BPF_SEQ_PRINTF(seq, "policy_mode %s\n", mode_names[signed_policy->mode & 3]);
+	for (__u32 i = VERITY_PARTY_VENDOR; i <= VERITY_PARTY_USER; i++) {
+		__u32 number = i;
+		struct party *party = bpf_map_lookup_elem(&parties, &number);
+
+		if (party)
+			BPF_SEQ_PRINTF(seq, "keys %s %llu\n", party_names[i & 3], party->version);
+	}
+	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
+	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
+	print_streams(seq);
+	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);
+	for (__u32 i = 0; i < VERITY_REASONS; i++) {
+		__u32 number = i;
+		struct count *count = bpf_map_lookup_elem(&counts, &number);
+
+		if (count) {
+			denied += count->denied;
+			observed += count->observed;
+		}
+	}
+	BPF_SEQ_PRINTF(seq, "denied %llu\n", denied);
+	BPF_SEQ_PRINTF(seq, "observed %llu\n", observed);
+	BPF_SEQ_PRINTF(seq, "lost %llu\n",
+		       all->denials > VERITY_DENIALS_RING ? all->denials - VERITY_DENIALS_RING : 0);
+	bpf_loop(VERITY_REASONS, print_reason, &seq, 0);
+	return 0;
+}
+
+/* --- the denials -------------------------------------------------------------------------- */
+
+/* As in a manifest: \xHH for every byte outside 0x21 to 0x7e, and for the backslash. */
+static __always_inline void print_escaped(struct seq_file *seq, const char *text, int size)
+{
+	for (int i = 0; i < size; i++) {
+		__u8 byte = text[i];
+
+		if (!byte)
+			break;
+		if (byte < 0x21 || byte > 0x7e || byte == '\\' || (byte == '-' && !i && !text[1]))
+			BPF_SEQ_PRINTF(seq, "\\x%02x", byte);
+		else
+			bpf_seq_write(seq, &byte, 1);
+	}
+}
+
+SEC("iter/bpf_map_elem")
+int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct seq_file *seq = ctx->meta->seq;
+	struct denial *denial = ctx->value;
+
+	if (!denial || !denial->number)
+		return 0;
+	BPF_SEQ_PRINTF(seq, "%llu %llu %s %s ", denial->number, denial->boot_ns / 1000000,
+		       denial->enforced ? "denied" : "observed", reason_name(denial->reason));
+	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 15], denial->uid, denial->pid);
+	print_escaped(seq, denial->comm, sizeof(denial->comm));
+	BPF_SEQ_PRINTF(seq, " ");
+	if (denial->has_digest)
+		for (int i = 0; i < VERITY_SHA256_SIZE; i++)
+			BPF_SEQ_PRINTF(seq, "%02x", denial->digest[i]);
+	else
+		BPF_SEQ_PRINTF(seq, "-");
+	BPF_SEQ_PRINTF(seq, " ");
+	if (denial->path[0])
+		print_escaped(seq, denial->path, sizeof(denial->path));
+	else
+		BPF_SEQ_PRINTF(seq, "-");
+	BPF_SEQ_PRINTF(seq, "\n");
+	return 0;
+}
+
+#endif

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The texts of the gate: what is read, and every way in which one can be wrong."""
+
+import pytest
+
+from verity.formats.dump import escape
+from verity.formats.gate_status import (
+    MAX_DENIALS,
+    MAX_LINE,
+    MAX_STATUS,
+    Act,
+    Denial,
+    Mode,
+    Reason,
+    Room,
+    State,
+    Stream,
+    parse_denials,
+    parse_status,
+)
+from verity.values.errors import ContentError
+
+STATUS = b"""\
+version 2
+state sealed
+boot_clock_s 99
+policy_serial 3
+policy_mode trial
+keys vendor 1
+keys user 0
+code 70000 120000
+elevations 12 4096
+stream debian-trixie vendor os 7
+stream host.etc user etc 0
+foreign_programs 0
+denied 2
+observed 1
+lost 0
+reason no-digest 1
+reason ftrace 2
+"""
+DIGEST = "00112233445566778899aabbccddeeff" * 2
+LINE = b"7 13000 denied not-granted exec 0 813 tool %b /opt/tool\n" % DIGEST.encode()
+
+
+def test_status() -> None:
+    found = parse_status(STATUS)
+    assert (found.version, found.state, found.boot_clock_s) == (2, State.SEALED, 99)
+    assert (found.policy_serial, found.policy_mode) == (3, Mode.TRIAL)
+    assert found.keys == {"vendor": 1, "user": 0}
+    assert (found.code, found.elevations) == (
+        Room(used=70000, capacity=120000),
+        Room(used=12, capacity=4096),
+    )
+    assert found.streams == (
+        Stream(name="debian-trixie", party="vendor", role="os", serial=7),
+        Stream(name="host.etc", party="user", role="etc", serial=0),
+    )
+    assert (found.foreign_programs, found.denied, found.observed, found.lost) == (0, 2, 1, 0)
+    assert found.reasons == {Reason.NO_DIGEST: 1, Reason.FTRACE: 2}
+
+
+@pytest.mark.parametrize("extra", [b"future\n", b"stateless x y z\n", b"\n", b"version2 3\n"])
+def test_unknown_keys_are_ignored(extra: bytes) -> None:
+    assert parse_status(STATUS + extra) == parse_status(STATUS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        (b"state sealed\n", b"", "no line `state`"),
+        (b"keys user 0\n", b"", "no line `keys user`"),
+        (b"lost 0\n", b"", "no line `lost`"),
+        (b"state sealed", b"state off", "expected one of loading, observe, sealed"),
+        (b"state sealed", b"state Sealed", "expected one of"),
+        (b"state sealed", b"state  sealed", "2 fields, expected 1"),
+        (b"state sealed", b"state", "0 fields, expected 1"),
+        (b"state sealed\n", b"state sealed\nstate observe\n", "stands there twice"),
+        (b"denied 2\n", b"denied 2\ndenied 2\n", "stands there twice"),
+        (b"keys user 0", b"keys vendor 2", "stands there twice"),
+        (b"host.etc", b"debian-trixie", "stands there twice"),
+        (b"reason ftrace 2", b"reason no-digest 2", "stands there twice"),
+        (b"policy_mode trial", b"policy_mode off", "expected one of"),
+        (b"policy_serial 3", b"policy_serial 03", "decimal"),
+        (b"policy_serial 3", b"policy_serial -1", "decimal"),
+        (b"policy_serial 3", b"policy_serial 18446744073709551616", "decimal"),
+        (b"keys user 0", b"keys owner 0", "expected one of vendor, user"),
+        (b"vendor os 7", b"vendor root 7", "expected one of os, etc, extension"),
+        (b"host.etc", b"Host.etc", "name of a stream"),
+        (b"host.etc", b"h" * 65, "name of a stream"),
+        (b"reason ftrace 2", b"reason because 2", "expected one of"),
+        (b"reason ftrace 2\n", b"reason ftrace 2", "cut off"),
+        (b"version 2", b"version \xff", "decimal"),
+        (b"version 2", b"version 2\r", "decimal"),
+    ],
+)
+def test_a_bad_status(old: bytes, new: bytes, word: str) -> None:
+    assert old in STATUS
+    with pytest.raises(ContentError) as caught:
+        parse_status(STATUS.replace(old, new))
+    assert caught.value.code == "bad-gate-status"
+    assert word in caught.value.message
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b"\0" * 100 + b"\n",
+        STATUS + b"x" * MAX_STATUS + b"\n",
+        STATUS + b"x" * (MAX_LINE + 1) + b"\n",
+        STATUS + b"".join(b"stream s%d user etc 0\n" % n for n in range(63)),
+    ],
+    ids=["empty", "blank", "zeros", "too large", "long line", "65 streams"],
+)
+def test_no_status(data: bytes) -> None:
+    with pytest.raises(ContentError) as caught:
+        parse_status(data)
+    assert caught.value.code == "bad-gate-status"
+
+
+def test_a_denial() -> None:
+    assert parse_denials(LINE) == (
+        Denial(
+            seq=7,
+            boot_ms=13000,
+            denied=True,
+            reason=Reason.NOT_GRANTED,
+            act=Act.EXEC,
+            uid=0,
+            pid=813,
+            comm=b"tool",
+            digest=bytes.fromhex(DIGEST),
+            path=b"/opt/tool",
+        ),
+    )
+    assert parse_denials(b"") == ()
+
+
+@pytest.mark.parametrize(
+    "name", [b"/a b", b"/\xff\x00"[:2], b"-", b"/\\x41", b"/new\nline", b"\x1b[2J", b"/\xc3\xbc"]
+)
+def test_names_come_out_as_they_are(name: bytes) -> None:
+    line = LINE.replace(b"/opt/tool", escape(name)).replace(b" tool ", b" %b " % escape(name))
+    (found,) = parse_denials(line)
+    assert (found.path, found.comm) == (name, name)
+
+
+@pytest.mark.parametrize("nothing", [b"-", b""])
+def test_a_task_without_a_name_does_not_hide_the_log(nothing: bytes) -> None:
+    (found,) = parse_denials(LINE.replace(b" tool ", b" %b " % nothing))
+    assert found.comm == b""
+
+
+def test_no_file() -> None:
+    (found,) = parse_denials(b"1 2 observed anonymous map 4294967295 1 x - -\n")
+    assert (found.denied, found.digest, found.path, found.uid) == (False, None, None, 2**32 - 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        (b"7 13000", b"07 13000", "decimal"),
+        (b"7 13000", b"18446744073709551616 13000", "decimal"),
+        (b"denied", b"refused", "neither denied nor observed"),
+        (b"not-granted", b"allow", "no reason to refuse"),
+        (b"not-granted", b"because", "expected one of"),
+        (b"exec", b"open", "expected one of"),
+        (b" 0 813", b" 4294967296 813", "decimal"),
+        (b"tool " + DIGEST.encode(), b"tool " + DIGEST[:-2].encode(), "64 lower-case hex"),
+        (DIGEST.encode(), DIGEST.upper().encode(), "64 lower-case hex"),
+        (b"/opt/tool", b"/opt/t\\x0", "not escaped"),
+        (b"/opt/tool", b"/opt/t\\xFF", "not escaped"),
+        (b"/opt/tool", b"/opt/t\xff", "not escaped"),
+        (b"/opt/tool", b"/opt/t\\x00l", "NUL"),
+        (b"/opt/tool", b"/opt/tool ", "11 fields, expected 10"),
+        (b" /opt/tool", b"", "9 fields, expected 10"),
+        (b"tool\n", b"tool", "cut off"),
+        (b"tool\n", b"tool\n\n", "1 fields, expected 10"),
+    ],
+)
+def test_a_bad_denial(old: bytes, new: bytes, word: str) -> None:
+    assert old in LINE
+    with pytest.raises(ContentError) as caught:
+        parse_denials(LINE.replace(old, new))
+    assert caught.value.code == "bad-gate-denials"
+    assert word in caught.value.message
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINE * 2,
+        LINE.replace(b"7", b"8", 1) + LINE,
+        LINE.replace(b"/opt/tool", b"/" + b"x" * MAX_LINE),
+        b"x" * MAX_DENIALS + b"\n",
+        b"".join(b"%d 1 denied anonymous map 0 1 x - -\n" % n for n in range(5000)),
+    ],
+    ids=["twice", "descending", "long line", "too large", "too many"],
+)
+def test_no_denials(data: bytes) -> None:
+    with pytest.raises(ContentError) as caught:
+        parse_denials(data)
+    assert caught.value.code == "bad-gate-denials"

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unit that loads the gate: what it runs, when, and that it stays in PID 1's namespaces."""
+
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from verity.ports import gate_files
+
+UNIT = Path(__file__).parents[2] / "policy" / "systemd" / "verity-gate.service"
+# Each of them gives the service a mount namespace of its own.
+FORBIDDEN = (
+    "Private",
+    "Protect",
+    "ReadOnly",
+    "Inaccessible",
+    "Bind",
+    "TemporaryFileSystem",
+    "Root",
+)
+
+
+@pytest.fixture
+def unit() -> ConfigParser:
+    parser = ConfigParser(interpolation=None, strict=True, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names have capitals
+    parser.read(UNIT, encoding="ascii")
+    return parser
+
+
+def test_it_runs_the_loader_with_the_files_of_the_host(unit: ConfigParser) -> None:
+    program, *arguments = unit["Service"]["ExecStart"].split()
+    assert program == "/usr/lib/verity/verity-load"
+    given = list(zip(arguments[::2], arguments[1::2], strict=True))
+    assert given == [
+        ("--object", "/usr/lib/verity/gate.bpf.o"),
+        ("--pin", f"/{gate_files.VENDOR_PIN}"),
+        ("--pin", f"/{gate_files.USER_PIN}"),
+        ("--bundle", f"/{gate_files.BUNDLE}"),
+    ]
+    assert unit["Unit"]["ConditionPathExists"] == f"/{gate_files.BUNDLE}"
+
+
+def test_it_is_early_and_stays(unit: ConfigParser) -> None:
+    assert unit["Unit"]["DefaultDependencies"] == "no"
+    assert "sysinit.target" in unit["Unit"]["Before"].split()
+    assert unit["Install"]["WantedBy"] == "sysinit.target"
+    assert (unit["Service"]["Type"], unit["Service"]["RemainAfterExit"]) == ("oneshot", "yes")
+    mounts = unit["Unit"]["RequiresMountsFor"].split()
+    assert {"/etc/verity/pins", "/usr/lib/verity", "/var/lib/verity"} == set(mounts)
+
+
+def test_it_has_no_mount_namespace_of_its_own(unit: ConfigParser) -> None:
+    assert not [name for name in unit["Service"] if name.startswith(FORBIDDEN)]
+
+
+def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) -> None:
+    given = unit["Service"]["CapabilityBoundingSet"].split()
+    assert given == [f"CAP_{name}" for name in "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID".split()]
+
+
+def test_there_is_no_way_to_stop_it_by_a_command(unit: ConfigParser) -> None:
+    assert not {"ExecStop", "ExecStopPost", "ExecReload"} & set(unit["Service"])

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A boot bundle is checked as the gate will: each rule refused by one change to a good one."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.boot import (
+    EXTENSION,
+    NOW,
+    OS,
+    POLICY,
+    SECOND_ROOT,
+    STRANGER,
+    USER_KEYS,
+    USER_ROOT,
+    VENDOR_ROOT,
+    Bundle,
+    extension_grants,
+    grants_blob,
+    held,
+    os_grants,
+    pin,
+    policy,
+    signed,
+    user_keys,
+    vendor_keys,
+)
+from tests.world import EXPIRES, Signer
+from verity.formats.bundle import RecordKind
+from verity.formats.grants import (
+    Code,
+    CodeEntry,
+    ConfigEntry,
+    ConfigKind,
+    ElevateEntry,
+    Party,
+    Role,
+)
+from verity.formats.kernel_keys import KeyEntry
+from verity.formats.kernel_policy import Stream
+from verity.trust.boot_bundle import Labelled, check
+from verity.values.errors import CallerError, ContentError, VerityError
+
+ONE = b"\x01" * 32
+ELEVATE = ElevateEntry(digest=ONE, set_bits=0o4000, uid=0, gid=0, capabilities=0)
+CONFIG = ConfigEntry(path=b"/etc/a", kind=ConfigKind.FILE, digest=ONE)
+ETC = Stream(name="etc", party=Party.USER, role=Role.ETC)
+OS_STREAM = Stream(name="os", party=Party.VENDOR, role=Role.OS)
+TWO_ROOTS = pin(Party.USER, USER_ROOT, SECOND_ROOT, threshold=2)
+NOT_ON_THE_CURVE = OS.public.spki[:-32] + bytes(32)
+
+
+def test_a_good_bundle() -> None:
+    bundle = Bundle()
+    parts = check(bundle.labelled, bundle.pins, now=NOW)
+    assert [(p.label, p.kind, p.party, p.role, p.stream, p.serial, p.signers) for p in parts] == [
+        ("v.keys", RecordKind.KEYS, Party.VENDOR, Role.ROOT, "", 3, 1),
+        ("u.keys", RecordKind.KEYS, Party.USER, Role.ROOT, "", 3, 1),
+        ("policy", RecordKind.POLICY, Party.USER, Role.POLICY, "", 4, 1),
+        ("os.grants", RecordKind.GRANTS, Party.VENDOR, Role.OS, "os", 5, 1),
+        ("tools.grants", RecordKind.GRANTS, Party.USER, Role.EXTENSION, "tools", 5, 1),
+    ]
+    assert {part.expires for part in parts} == {EXPIRES}
+
+
+GOOD = {
+    "a user without a vendor": Bundle(keys=[user_keys()], grants=[extension_grants()]),
+    "two of two owners": Bundle(
+        keys=[vendor_keys(), user_keys(USER_ROOT, SECOND_ROOT)],
+        pins={**Bundle().pins, Party.USER: TWO_ROOTS},
+    ),
+    "one owner with two keys who signs with both": Bundle(
+        keys=[vendor_keys(VENDOR_ROOT, SECOND_ROOT), user_keys()],
+        pins={**Bundle().pins, Party.VENDOR: pin(Party.VENDOR, VENDOR_ROOT, SECOND_ROOT)},
+    ),
+    "keys that repeat the root": Bundle(
+        keys=[vendor_keys(), user_keys(roles={**USER_KEYS, Role.ROOT: [USER_ROOT]})]
+    ),
+    "elevations and modules by the vendor": Bundle(
+        grants=[os_grants(code=(CodeEntry(ONE, Code(63)),), elevate=(ELEVATE,))]
+    ),
+    "a policy that names more": Bundle(
+        policies=[policy(streams=(ETC, OS_STREAM))], grants=[os_grants()]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good(name: str) -> None:
+    bundle = GOOD[name]
+    assert len(check(bundle.labelled, bundle.pins, now=NOW)) == len(bundle.labelled)
+
+
+def two_keys_of_one(*signers: Signer) -> tuple[KeyEntry, ...]:
+    return tuple(replace(entry, owner=0) for entry in held({Role.ROOT: signers}))
+
+
+def altered(item: Labelled) -> Labelled:
+    """One bit of the blob flipped, in a place that every parser takes: the last digit of issued."""
+    at = 40
+    blob = bytearray(item.fragment.blob)
+    blob[at] ^= 1
+    return replace(item, fragment=replace(item.fragment, blob=bytes(blob)))
+
+
+def garbled(item: Labelled) -> Labelled:
+    """Kept kind, broken length."""
+    return replace(item, fragment=replace(item.fragment, blob=item.fragment.blob + b"\0"))
+
+
+REFUSED: dict[str, tuple[Bundle, str, str]] = {
+    # signatures
+    "keys altered": (Bundle(keys=[altered(vendor_keys()), user_keys()]), "bad-signature", "v.keys"),
+    "policy altered": (Bundle(policies=[altered(policy())]), "bad-signature", "policy: signed by"),
+    "grants altered": (Bundle(grants=[altered(os_grants())]), "bad-signature", "os.grants"),
+    "keys by a stranger": (
+        Bundle(keys=[vendor_keys(STRANGER), user_keys()]),
+        "bad-signature",
+        "v.keys: signed by 0",
+    ),
+    "keys by the other party's root": (
+        Bundle(keys=[vendor_keys(USER_ROOT), user_keys()]),
+        "bad-signature",
+        "v.keys: signed by 0",
+    ),
+    "keys by their own role": (
+        Bundle(keys=[vendor_keys(OS), user_keys()]),
+        "bad-signature",
+        "v.keys: signed by 0",
+    ),
+    "policy by the root": (Bundle(policies=[policy(USER_ROOT)]), "bad-signature", "policy: signed"),
+    "grants by the extension's key": (
+        Bundle(grants=[os_grants(EXTENSION)]),
+        "bad-signature",
+        "os.grants: signed by 0",
+    ),
+    "a stranger beside": (
+        Bundle(grants=[os_grants(OS, STRANGER)]),
+        "bad-signature",
+        "os.grants, signature 2: signed by 0",
+    ),
+    "one of two owners": (
+        Bundle(pins={**Bundle().pins, Party.USER: TWO_ROOTS}),
+        "bad-signature",
+        "u.keys: signed by 1 of the trusted owners, 2 needed",
+    ),
+    "one owner twice": (
+        Bundle(
+            keys=[vendor_keys(), user_keys(USER_ROOT, USER_ROOT)],
+            pins={**Bundle().pins, Party.USER: TWO_ROOTS},
+        ),
+        "bad-signature",
+        "u.keys: signed by 1",
+    ),
+    "two keys of one owner": (
+        Bundle(
+            keys=[vendor_keys(), user_keys(USER_ROOT, STRANGER)],
+            pins={
+                **Bundle().pins,
+                Party.USER: replace(
+                    TWO_ROOTS,
+                    keys=tuple(
+                        sorted(
+                            (
+                                *two_keys_of_one(USER_ROOT, STRANGER),
+                                replace(held({Role.ROOT: [SECOND_ROOT]})[0], owner=1),
+                            ),
+                            key=lambda entry: entry.key_id,
+                        )
+                    ),
+                ),
+            },
+        ),
+        "bad-signature",
+        "u.keys: signed by 1",
+    ),
+    # time
+    "keys expired": (Bundle(keys=[vendor_keys(), user_keys(expires=NOW)]), "expired", "u.keys"),
+    "policy expired": (Bundle(policies=[policy(expires=NOW)]), "expired", "policy: expired at"),
+    "grants expired": (Bundle(grants=[os_grants(expires=NOW)]), "expired", "os.grants"),
+    # one role for each key
+    "a key of both parties": (
+        Bundle(keys=[vendor_keys(), user_keys(roles={**USER_KEYS, Role.ETC: [OS]})]),
+        "key-twice",
+        "vendor os and user etc",
+    ),
+    "a root key with a role": (
+        Bundle(keys=[vendor_keys(), user_keys(roles={**USER_KEYS, Role.ETC: [USER_ROOT]})]),
+        "key-twice",
+        "user root and user etc",
+    ),
+    "one root for both parties": (
+        Bundle(
+            keys=[vendor_keys(USER_ROOT), user_keys()],
+            pins={**Bundle().pins, Party.VENDOR: pin(Party.VENDOR, USER_ROOT)},
+        ),
+        "key-twice",
+        "vendor root and user root",
+    ),
+    # what grants may be
+    "a stream that isn't named": (
+        Bundle(grants=[os_grants(stream="other")]),
+        "wrong-stream",
+        "grants for other=vendor:os, the policy names os=vendor:os, tools=user:extension",
+    ),
+    "a stream of another party": (
+        Bundle(grants=[extension_grants(stream="os")]),
+        "wrong-stream",
+        "grants for os=user:extension",
+    ),
+    "an extension's elevation": (
+        Bundle(grants=[extension_grants(elevate=(ELEVATE,))]),
+        "beyond-role",
+        "tools.grants: grants: elevations",
+    ),
+    "an extension's module": (
+        Bundle(grants=[extension_grants(code=(CodeEntry(ONE, Code.EXEC | Code.MODULE),))]),
+        "beyond-role",
+        "code flags 4 are beyond the role extension",
+    ),
+    "an extension's interpreter": (
+        Bundle(grants=[extension_grants(code=(CodeEntry(ONE, Code.INTERPRETER),))]),
+        "beyond-role",
+        "code flags 8",
+    ),
+    "an extension's configuration": (
+        Bundle(grants=[extension_grants(config=(CONFIG,))]),
+        "beyond-role",
+        "configuration is beyond the role extension",
+    ),
+    "the vendor's configuration": (
+        Bundle(grants=[os_grants(config=(CONFIG,))]),
+        "beyond-role",
+        "configuration is beyond the role os",
+    ),
+    # keys that are missing, or none
+    "no keys of the vendor": (Bundle(keys=[user_keys()]), "no-keys", "os.grants: no keys"),
+    "no keys of the user": (Bundle(keys=[vendor_keys()]), "no-keys", "policy: no keys"),
+    "no keys for the policy": (
+        Bundle(keys=[vendor_keys(), user_keys(roles={Role.EXTENSION: [EXTENSION]})]),
+        "no-keys",
+        "for the role policy",
+    ),
+    "a point beside the curve": (
+        Bundle(
+            keys=[
+                vendor_keys(keys=(KeyEntry(role=Role.OS, owner=0, spki=NOT_ON_THE_CURVE),)),
+                user_keys(),
+            ]
+        ),
+        "bad-key",
+        "not a public key",
+    ),
+    # what a parser refuses has the name of its file
+    "keys garbled": (Bundle(keys=[garbled(vendor_keys())]), "bad-keys", "v.keys: keys: the header"),
+    "policy garbled": (Bundle(policies=[garbled(policy())]), "bad-policy", "policy: policy: the"),
+    "grants garbled": (Bundle(grants=[garbled(os_grants())]), "bad-grants", "os.grants: grants: "),
+}
+
+MISUSED = {
+    "no pin": (
+        Bundle(pins={Party.USER: Bundle().pins[Party.USER]}),
+        "no-pin",
+        "v.keys: no pin of the party vendor",
+    ),
+    "two keys blobs of a party": (
+        Bundle(keys=[vendor_keys(), user_keys(), user_keys()]),
+        "bad-arguments",
+        "u.keys: a second keys blob of the party user",
+    ),
+    "no policy": (Bundle(policies=[]), "bad-arguments", "0 policies"),
+    "two policies": (Bundle(policies=[policy(), policy()]), "bad-arguments", "2 policies"),
+    "no grants": (Bundle(grants=[]), "bad-arguments", "no grants"),
+    "a stream twice": (
+        Bundle(grants=[os_grants(), os_grants(serial=6)]),
+        "bad-arguments",
+        "a second grants blob of the stream os",
+    ),
+}
+
+
+def caught(bundle: Bundle) -> VerityError:
+    with pytest.raises(VerityError) as found:
+        check(bundle.labelled, bundle.pins, now=NOW)
+    return found.value
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    bundle, code, words = REFUSED[name]
+    error = caught(bundle)
+    assert isinstance(error, ContentError)
+    assert (error.code, words in error.message) == (code, True), error.message
+
+
+@pytest.mark.parametrize("name", MISUSED)
+def test_misused(name: str) -> None:
+    bundle, code, words = MISUSED[name]
+    error = caught(bundle)
+    assert isinstance(error, CallerError)
+    assert (error.code, words in error.message) == (code, True), error.message
+
+
+def test_etc_fills_configuration_alone() -> None:
+    keys = [user_keys(roles={**USER_KEYS, Role.ETC: [STRANGER]})]
+
+    def etc(**changes: object) -> Bundle:
+        blob = grants_blob(Party.USER, Role.ETC, "etc", **changes)
+        return Bundle(
+            keys=keys,
+            policies=[policy(POLICY, streams=(ETC,))],
+            grants=[signed("etc.grants", RecordKind.GRANTS, blob, STRANGER)],
+        )
+
+    good = etc(code=(), config=(CONFIG,))
+    assert check(good.labelled, good.pins, now=NOW)[-1].stream == "etc"
+    assert "code flags 1 are beyond the role etc" in caught(etc()).message
+    assert "elevations" in caught(etc(code=(), elevate=(ELEVATE,))).message
+
+
+def test_expiry_is_at_the_second() -> None:
+    bundle = Bundle(grants=[os_grants(expires=NOW + 1)])
+    assert check(bundle.labelled, bundle.pins, now=NOW)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The decision: the vectors through Python and through the C header, and both compared whole."""
+
+import itertools
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.decisions import Vector, vectors
+from verity.trust.decide import (
+    Act,
+    DigestState,
+    Facts,
+    Mapped,
+    Prot,
+    Reason,
+    State,
+    decide,
+    enforced,
+)
+
+HERE = Path(__file__).parent
+GATE = Path("policy/gate")
+HUGE = 2**32 - 1
+VECTORS = vectors()
+_NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
+_FACTS = struct.Struct("<10I")
+_ANSWER = struct.Struct("<II")
+
+
+@pytest.fixture(scope="session")
+def in_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """decide.h as a program: struct verity_facts on stdin, (reason, enforced) on stdout."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.fail("a C compiler is needed: apt-get install gcc")
+    program = tmp_path_factory.mktemp("decide") / "decide"
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", str(GATE)]
+    done = subprocess.run(
+        [compiler, *flags, "-o", program, HERE / "decide_program.c"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def ask_c(program: Path, questions: Sequence[Facts]) -> list[tuple[int, int]]:
+    asked = b"".join(_FACTS.pack(*(getattr(facts, name) for name in _NAMES)) for facts in questions)
+    answered = subprocess.run([program], input=asked, capture_output=True, check=True).stdout
+    assert len(answered) == len(questions) * _ANSWER.size
+    return list(_ANSWER.iter_unpack(answered))
+
+
+def ask_python(facts: Facts) -> tuple[int, int]:
+    reason = decide(facts)
+    return reason.number, int(enforced(facts.state, reason))
+
+
+def expected(vector: Vector) -> tuple[int, int]:
+    return vector.reason.number, int(vector.denied)
+
+
+def test_the_vectors_cover_the_table() -> None:
+    assert {vector.reason for vector in VECTORS} == set(Reason)
+    assert {vector.facts.act for vector in VECTORS} >= set(Act)
+    assert {vector.facts.digest for vector in VECTORS} > set(DigestState)
+    assert {vector.facts.state for vector in VECTORS} == set(State)
+    assert len({vector.name for vector in VECTORS}) == len(VECTORS) > 500
+
+
+def test_each_reason_has_a_control() -> None:
+    """For each refusal of an act that can be allowed there is an allowed row of that act."""
+    allowed = {vector.facts.act for vector in VECTORS if vector.reason.allow}
+    assert allowed == {Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT}
+
+
+def test_vectors_in_python() -> None:
+    wrong = [v.name for v in VECTORS if ask_python(v.facts) != expected(v)]
+    assert not wrong
+
+
+def test_vectors_in_c(in_c: Path) -> None:
+    answers = ask_c(in_c, [vector.facts for vector in VECTORS])
+    wrong = [v.name for v, answer in zip(VECTORS, answers, strict=True) if answer != expected(v)]
+    assert not wrong
+
+
+def every_combination() -> Iterator[Facts]:
+    """The product of all values that the table tells apart, and some out of range."""
+    values: dict[str, list[int]] = {
+        "act": [0, *map(int, Act), 10, HUGE],
+        "privileged": [0, HUGE],
+        "digest": [*map(int, DigestState), 5, HUGE],
+        "granted": [0, 1, 2, 28, 32, 64, HUGE],
+        "prot": [1, 2, 4, 6, HUGE],
+        "mapped": [0, 1, 2, 3, 4],
+        "jit": [0, 2],
+        "raises": [0, 2],
+        "covered": [0, 2],
+    }
+    for combination in itertools.product(*values.values()):
+        yield Facts(**dict(zip(values, combination, strict=True)))
+
+
+def test_python_and_c_decide_alike(in_c: Path) -> None:
+    questions = list(every_combination())
+    assert len(questions) > 200_000
+    answers = zip(questions, ask_c(in_c, questions), strict=True)
+    assert [facts for facts, answer in answers if ask_python(facts) != answer] == []
+
+
+def test_python_and_c_enforce_alike(in_c: Path) -> None:
+    """Every state, also unknown ones, with every reason (its first vector stands for it)."""
+    first = {vector.reason: vector.facts for vector in reversed(VECTORS)}
+    questions = [
+        replace(facts, state=state) for facts in first.values() for state in (*State, 4, HUGE)
+    ]
+    assert [ask_python(facts) for facts in questions] == ask_c(in_c, questions)
+
+
+def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
+    names = {
+        **{f"VERITY_ACT_{act.name}": act.value for act in Act},
+        **{f"VERITY_DIGEST_{state.name}": state.value for state in DigestState},
+        **{f"VERITY_PROT_{flag.name}": flag.value for flag in Prot},
+        **{f"VERITY_MAPPED_{flag.name}": flag.value for flag in Mapped},
+        **{f"VERITY_STATE_{state.name}": state.value for state in State},
+        **{f"VERITY_{reason.name}": reason.number for reason in Reason},
+        "VERITY_REASONS": len(Reason),
+    }
+    checks = "\n".join(f'_Static_assert({n} == {v}u, "{n}");' for n, v in names.items())
+    source = tmp_path / "numbers.c"
+    source.write_text(f'#include "decide.h"\n{checks}\n')
+    done = subprocess.run(
+        ["cc", "-std=c11", "-fsyntax-only", "-I", GATE, source],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reason_is_its_name_and_number() -> None:
+    assert [reason.number for reason in Reason] == list(range(17))
+    assert str(Reason.NOT_GRANTED) == "not-granted"
+    assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]

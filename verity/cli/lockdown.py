@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity lockdown: the gate in the kernel. ``observe``, ``seal`` and ``import`` ask, it decides."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from verity.cli import lockdown_make, output
+from verity.cli.files import worse
+from verity.cli.trust_options import PATH
+from verity.formats.gate_status import Denial
+from verity.values.errors import VerityError
+from verity.verbs import gate_import, gate_view
+from verity.verbs import lockdown as verb
+
+root_option = click.option(
+    "--root",
+    type=PATH,
+    default=Path("/"),
+    metavar="DIR",
+    help="Where the gate's files are.  [default: /]",
+)
+
+
+def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--bundle and --pin: what the loader gets if there is no gate yet."""
+    command = click.option(
+        "--pin",
+        "pins",
+        type=PATH,
+        multiple=True,
+        default=verb.DEFAULT_PINS,
+        metavar="FILE",
+        help="A root pin.  [default: vendor.pin and user.pin in /etc/verity/pins]",
+    )(command)
+    return click.option(
+        "--bundle",
+        type=PATH,
+        default=verb.DEFAULT_BUNDLE,
+        show_default=True,
+        metavar="FILE",
+        help="The boot bundle.",
+    )(command)
+
+
+@click.group()
+def lockdown() -> None:
+    """The gate in the kernel: its state, loading, sealing, imports and denials."""
+
+
+@lockdown.command(epilog="Example: verity lockdown status --json")
+@root_option
+@output.json_option
+def status(root: Path, as_json: bool) -> int:
+    """Say what the gate does on this host, and what that is worth.
+
+    The running kernel is asked, too: a status file without a gate is a finding. Exit status 0
+    without a gate; 1 for a seal that is weak or a status that is forged; 3 if it can't be known.
+    """
+    return _show(verb.status(root), as_json=as_json)
+
+
+@lockdown.command(epilog="Example: verity lockdown observe --bundle /var/lib/verity/boot.bundle")
+@_load_options
+@output.json_option
+def observe(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
+    """Load the gate, which then logs what it would refuse, and denies nothing. As root.
+
+    It ends with a reboot, or with `umount /sys/fs/bpf/verity`.
+    """
+    return _step(verb.observe(bundle, pins), as_json=as_json)
+
+
+@lockdown.command(epilog="Example: verity lockdown seal --bundle /var/lib/verity/boot.bundle")
+@_load_options
+@output.json_option
+def seal(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
+    """Seal the gate until reboot; load it first if it isn't. As root.
+
+    Sets the kernel's lockdown to integrity. Look at `verity lockdown log` after some time of
+    `verity lockdown observe` first: what was observed there is denied from now on.
+    """
+    return _step(verb.seal(bundle, pins), as_json=as_json)
+
+
+@lockdown.command("import", epilog="Example: verity lockdown import extension.grants")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PATH)
+@output.json_option
+def import_(files: tuple[Path, ...], as_json: bool) -> int:
+    """Hand signed blobs to the gate, which verifies them itself. As root.
+
+    Each FILE is a fragment of a boot bundle. The first refusal ends a file, the others go on.
+    """
+    result = 0
+    for path in files:
+        fields = output.path_fields(os.fsencode(path), "file")
+        try:
+            for done in gate_import.import_file(path):
+                if as_json:
+                    found = {name: getattr(done, name) for name in done.__dataclass_fields__}
+                    output.record("imported", {**fields, **found})
+                else:
+                    output.line(
+                        f"{output.shown(os.fsencode(path))}: {done.kind} of {done.size} bytes"
+                        f" with {done.signatures} signatures: accepted"
+                    )
+        except VerityError as error:
+            if as_json:
+                output.error_record(error, **fields)
+            output.error(error)
+            result = worse(result, error.exit_status)
+    return result
+
+
+@lockdown.command(epilog="Example: verity lockdown log --since 42 --json")
+@root_option
+@click.option(
+    "--since",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="SEQ",
+    help="Only denials with a higher number.",
+)
+@output.json_option
+def log(root: Path, since: int, as_json: bool) -> int:
+    """List what the gate denied, or would have denied while it observes, oldest first.
+
+    The gate keeps the last 256 and the first of each reason. `verity explain --denial SEQ` tells
+    more about one.
+    """
+    found = gate_view.denials(root)
+    for denial in found:
+        if denial.seq <= since:
+            continue
+        if as_json:
+            output.record("denial", denial_fields(denial))
+        else:
+            output.line(denial_line(denial))
+    missing = found[-1].seq - found[0].seq + 1 - len(found) if found else 0
+    if missing:
+        output.message(f"note: {missing} denials between these were more than the gate keeps")
+    return 0
+
+
+def denial_line(denial: Denial) -> str:
+    """One denial for people."""
+    seconds = f"{denial.boot_ms // 1000}.{denial.boot_ms % 1000:03}"
+    what = "" if denial.path is None else f" {output.shown(denial.path)}"
+    digest = "" if denial.digest is None else f" sha256:{denial.digest.hex()}"
+    outcome = "denied" if denial.denied else "observed"
+    return (
+        f"{denial.seq} {seconds}s {outcome} {denial.reason} {denial.act}"
+        f" uid {denial.uid} pid {denial.pid} {output.shown(denial.comm) or '?'}{what}{digest}"
+    )
+
+
+def denial_fields(denial: Denial) -> dict[str, Any]:
+    """One denial for JSON; names that aren't UTF-8 are in base64."""
+    return {
+        "seq": denial.seq,
+        "boot_ms": denial.boot_ms,
+        "denied": denial.denied,
+        "reason": denial.reason.value,
+        "act": denial.act.value,
+        "uid": denial.uid,
+        "pid": denial.pid,
+        **output.path_fields(denial.comm, "comm"),
+        "digest": None if denial.digest is None else f"sha256:{denial.digest.hex()}",
+        **({"path": None} if denial.path is None else output.path_fields(denial.path)),
+    }
+
+
+def _step(done: verb.Step, *, as_json: bool) -> int:
+    for note in done.notes:
+        output.message(f"note: {output.one_line(note)}")
+    if as_json:
+        output.record("step", {"changed": done.changed, "notes": list(done.notes)})
+    return _show(verb.status(), as_json=as_json)
+
+
+def _show(found: verb.Lockdown, *, as_json: bool) -> int:
+    if as_json:
+        output.record("lockdown", _status_fields(found))
+        return output.report(found.report, as_json=True, good=str)
+    output.line(f"state: {found.state}")
+    level = found.level_text.removeprefix(f"{found.level}: ")
+    output.line(f"level: {found.level}: {output.one_line(level)}")
+    output.line(f"kernel lockdown: {output.one_line(found.kernel or 'unknown')}")
+    if found.gate is not None:
+        gate = found.gate
+        output.line(f"policy: serial {gate.policy_serial}, mode {gate.policy_mode}")
+        for party, version in gate.keys.items():
+            output.line(f"keys: {party} {f'version {version}' if version else 'none'}")
+        for stream in gate.streams:
+            serial = f"serial {stream.serial}" if stream.serial else "nothing imported"
+            output.line(f"stream: {stream.name} ({stream.party} {stream.role}), {serial}")
+        output.line(f"code: {gate.code.used} of {gate.code.capacity} digests")
+        output.line(f"elevations: {gate.elevations.used} of {gate.elevations.capacity}")
+        output.line(f"foreign programs: {gate.foreign_programs}")
+        output.line(f"refusals: {gate.denied} denied, {gate.observed} observed, {gate.lost} lost")
+        for reason, count in gate.reasons.items():
+            output.line(f"reason: {reason} {count}")
+    for backend in found.backends:
+        word = "yes" if backend.available else "no"
+        output.line(f"back end {backend.name}: {word}: {output.one_line(backend.detail)}")
+        if backend.hint:
+            output.line(f"  hint: {output.one_line(backend.hint)}")
+    if found.report.exit_status:
+        output.report(found.report, as_json=False, good=str)
+    return found.report.exit_status
+
+
+def _status_fields(found: verb.Lockdown) -> dict[str, Any]:
+    gate = found.gate
+    fields: dict[str, Any] = {
+        "state": found.state,
+        "level": found.level,
+        "level_text": found.level_text,
+        "kernel_lockdown": found.kernel,
+        "backends": [
+            {name: getattr(one, name) for name in one.__dataclass_fields__}
+            for one in found.backends
+        ],
+    }
+    if gate is None:
+        return fields
+    return {
+        **fields,
+        "gate_version": gate.version,
+        "boot_clock_s": gate.boot_clock_s,
+        "policy": {"serial": gate.policy_serial, "mode": gate.policy_mode.value},
+        "keys": dict(gate.keys),
+        "streams": [
+            {name: getattr(one, name) for name in one.__dataclass_fields__} for one in gate.streams
+        ],
+        "code": {"used": gate.code.used, "capacity": gate.code.capacity},
+        "elevations": {"used": gate.elevations.used, "capacity": gate.elevations.capacity},
+        "foreign_programs": gate.foreign_programs,
+        "denied": gate.denied,
+        "observed": gate.observed,
+        "lost": gate.lost,
+        "reasons": {reason.value: count for reason, count in gate.reasons.items()},
+    }
+
+
+for _command in (lockdown_make.pin, lockdown_make.bundle):
+    lockdown.add_command(_command)

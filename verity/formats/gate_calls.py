@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's answers to a call: a number, its name, what it means, and what to do about it.
+
+The numbers are those of policy/gate/verity.h, the calls those of docs/formats.md section 11. A
+number that this version does not know stays a refusal, by its number; nothing here calls the
+gate.
+
+Families: ``HostError`` where the call never got as far as the blob or the state (permission, a
+busy gate, memory, another version), ``ContentError`` where the gate looked and said no.
+"""
+
+from enum import Enum
+
+from verity.values.errors import ContentError, HostError, VerityError
+
+ACCEPTED = 3000
+FIRST, LAST = 3001, 3099
+
+
+class Refusal(Enum):
+    """What the gate refuses, and why: (number, what it says, what to do)."""
+
+    # the call
+    PERMISSION = (
+        3001,
+        "the caller has no CAP_SYS_ADMIN in the initial user namespace",
+        "run as root on the host itself, not in a container",
+    )
+    REQUEST = (
+        3002,
+        "the request's size, version or a length is wrong",
+        "loader, gate and this program are of one version: install them together",
+    )
+    MEMORY = (3003, "the caller's memory can't be read", "this is a defect, please report it")
+    BUSY = (3004, "another upload is being committed", "run it again when the other is done")
+    NO_UPLOAD = (
+        3005,
+        "the upload is not this thread's, or another one ended it",
+        "run it again while nothing else imports",
+    )
+    NO_ROOM = (3006, "the gate got no memory for this thread", "free some memory and run it again")
+    SEALED = (
+        3007,
+        "it is sealed, and takes this before the seal only",
+        "put it into the boot bundle: it counts from the next boot on",
+    )
+    ORDER = (
+        3008,
+        "something that comes before it is missing: keys, then policy, then grants",
+        "import the others first, or boot with a whole bundle",
+    )
+    UNSUPPORTED = (
+        3009,
+        "it does not know this kind or command: another version",
+        "install loader, gate and this program together, and reboot",
+    )
+    # the blob
+    KIND = (
+        3010,
+        "the blob is of no kind that a gate takes",
+        "name a signed fragment of keys, policy, revocations or grants",
+    )
+    HEADER = (
+        3011,
+        "lengths, reserved bytes or numbers of the blob's header are wrong",
+        "the file is damaged, or made by another version: have it made and signed again",
+    )
+    PARTY_ROLE = (
+        3012,
+        "this party or role may not sign such a blob",
+        "sign it with a key of the party and role that may",
+    )
+    STREAM = (
+        3013,
+        "the policy names no such stream of this party and role",
+        "add the stream to the policy, and have the policy signed with its next serial",
+    )
+    SERIAL = (
+        3014,
+        "its serial is not newer than what the gate has",
+        "sign it with a higher serial; `verity lockdown status` shows the present one",
+    )
+    EQUIVOCATION = (
+        3015,
+        "the gate has other contents under the same serial",
+        "somebody signed two different things as one: find out who, then sign a higher serial",
+    )
+    EXPIRED = (
+        3016,
+        "it has expired",
+        "have it signed again with a later date, and check the clock",
+    )
+    UNSORTED = (
+        3017,
+        "a table is not sorted, or has something twice",
+        "the file is damaged, or made by another program: have it made and signed again",
+    )
+    FLAGS = (
+        3018,
+        "a flag is unknown, or more than this role may grant",
+        "an extension grants exec, library and script only",
+    )
+    TABLE = (
+        3019,
+        "it has a table that this role may not fill",
+        "an extension fills code only, etc config only",
+    )
+    ENTRY = (
+        3020,
+        "it has an entry that no blob may hold",
+        "the file is damaged, or made by another program: have it made and signed again",
+    )
+    FULL = (
+        3021,
+        "the gate has no room for so many digests",
+        "sign a smaller tree: `verity lockdown status` shows the room; nothing was changed",
+    )
+    TUPLES = (
+        3022,
+        "one digest has more elevations than the gate can hold",
+        "give programs with equal contents the same owner and set-id bits",
+    )
+    FIFTH_STREAM = (
+        3023,
+        "four other streams grant one of its digests already",
+        "leave the file out of this stream: it is granted without it",
+    )
+    # the signatures
+    TEMPLATE = (
+        3030,
+        "a signature is not in the one PKCS#7 template",
+        "sign it with verity: docs/formats.md section 7 has the bytes",
+    )
+    NO_KEYS = (
+        3031,
+        "the gate has no keys of this party and role",
+        "add the role to the party's keys, and boot with the new bundle",
+    )
+    THRESHOLD = (
+        3032,
+        "fewer distinct owners have signed these very bytes than must",
+        "a damaged file and a foreign key look the same here: compare the file with its source,"
+        " then have the missing owners sign",
+    )
+    # the seal
+    NOT_READY = (
+        3040,
+        "it has no keys, no policy or no grants yet",
+        "import them first, or load it with a whole boot bundle",
+    )
+    FOREIGN_PROGRAM = (
+        3041,
+        "a BPF program that can change what kernel functions return is loaded",
+        "`bpftool prog` lists them (types tracing with modify-return, and ext): end who loaded it",
+    )
+    MODE = (
+        3042,
+        "the signed policy says observe",
+        "sign a policy with the mode sealed and a higher serial, and boot with it",
+    )
+
+    def __init__(self, number: int, says: str, hint: str) -> None:
+        self.number = number
+        self.says = says
+        self.hint = hint
+
+    @property
+    def word(self) -> str:
+        """The name in output and JSON, such as ``fifth-stream``."""
+        return self.name.lower().replace("_", "-")
+
+
+_NUMBERS = {refusal.number: refusal for refusal in Refusal}
+_NOT_JUDGED = {
+    Refusal.PERMISSION,
+    Refusal.REQUEST,
+    Refusal.MEMORY,
+    Refusal.BUSY,
+    Refusal.NO_UPLOAD,
+    Refusal.NO_ROOM,
+    Refusal.UNSUPPORTED,
+}
+
+
+def refusal(number: int, what: str) -> VerityError:
+    """The error for an answer that isn't ``ACCEPTED``; ``what`` was to be done."""
+    found = _NUMBERS.get(number)
+    if found is None:
+        return ContentError(
+            "gate-refused",
+            f"{what}: the gate refuses it with {number}, which this version does not know",
+            hint="the gate is newer than this program: install both together",
+        )
+    family = HostError if found in _NOT_JUDGED else ContentError
+    return family(
+        f"gate-{found.word}",
+        f"{what}: the gate refuses it ({found.word}): {found.says}",
+        hint=found.hint,
+    )

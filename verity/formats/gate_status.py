@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gate says about itself: the texts of its two iterators, bytes -> frozen values.
+
+Two texts, of which the kernel makes one line after the other:
+
+* status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form,
+  all but ``stream`` and ``reason`` stand there once, and none may be missing.
+* denials: a line for each refusal that is kept, ascending by number. Names of programs and files
+  are escaped as in a manifest, and come out as the bytes that they are.
+
+Both are facts only if they were read from the running gate. This module can't know that, and it
+claims nothing: whoever reads asks the kernel, too (``verity.ports.bpf.present``).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NoReturn
+
+from verity.values.errors import ContentError
+
+MAX_STATUS = 256 * 2**10
+MAX_DENIALS = 16 * 2**20
+MAX_LINE = 32 * 2**10
+MAX_KEPT = 4096
+MAX_STREAMS = 64
+_U64 = 2**64 - 1
+_U32 = 2**32 - 1
+
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,19}")
+_ESCAPED = re.compile(rb"(?:[\x21-\x5b\x5d-\x7e]|\\x[0-9a-f]{2})+")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+_STREAM = re.compile(rb"[a-z0-9._-]{1,64}")
+_NONE = (b"-", b"")
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
+
+
+class State(StrEnum):
+    """What the gate does with a refusal."""
+
+    LOADING = "loading"
+    OBSERVE = "observe"
+    SEALED = "sealed"
+
+
+class Mode(StrEnum):
+    """What the signed policy wants."""
+
+    NONE = "none"
+    OBSERVE = "observe"
+    TRIAL = "trial"
+    SEALED = "sealed"
+
+
+class Reason(StrEnum):
+    """Why something is refused; numbers and order as in policy/gate/decide.h."""
+
+    ALLOW = "allow"
+    NO_DIGEST = "no-digest"
+    OTHER_DIGEST = "other-digest"
+    STALE = "stale"
+    NOT_GRANTED = "not-granted"
+    WRONG_USE = "wrong-use"
+    ANONYMOUS = "anonymous"
+    WRITABLE = "writable"
+    DIRTY = "dirty"
+    UNVERIFIED = "unverified"
+    NOT_ELEVATED = "not-elevated"
+    GATE_OBJECT = "gate-object"
+    GATE_PIN = "gate-pin"
+    GATE_KEY = "gate-key"
+    FOREIGN_PROGRAM = "foreign-program"
+    FTRACE = "ftrace"
+    UNDECIDED = "undecided"
+
+
+class Act(StrEnum):
+    """What was attempted; as in policy/gate/decide.h, from 1."""
+
+    EXEC = "exec"
+    ELEVATE = "elevate"
+    MAP = "map"
+    PROTECT = "protect"
+    OBJECT = "object"
+    PIN = "pin"
+    KEY = "key"
+    PROGRAM = "program"
+    FTRACE = "ftrace"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """A stream that the policy names, and the serial that counts; 0: nothing imported."""
+
+    name: str
+    party: str
+    role: str
+    serial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """How many entries a table has, and how many it can have."""
+
+    used: int
+    capacity: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateStatus:
+    """The status text. ``boot_clock_s`` is seconds since boot; key versions: 0 is none.
+
+    ``denied`` and ``observed`` count refusals since the load, ``lost`` those of them that the log
+    no longer has.
+    """
+
+    version: int
+    state: State
+    boot_clock_s: int
+    policy_serial: int
+    policy_mode: Mode
+    keys: Mapping[str, int]
+    code: Room
+    elevations: Room
+    streams: tuple[Stream, ...]
+    foreign_programs: int
+    denied: int
+    observed: int
+    lost: int
+    reasons: Mapping[Reason, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denial:
+    """One refusal. ``boot_ms`` is milliseconds since boot; ``denied``: False if only logged."""
+
+    seq: int
+    boot_ms: int
+    denied: bool
+    reason: Reason
+    act: Act
+    uid: int
+    pid: int
+    comm: bytes
+    digest: bytes | None
+    path: bytes | None
+
+
+class _RefusedError(Exception):
+    """Why one line is refused; the parsers add its number."""
+
+
+# key: the fields that follow it; those in capitals are part of the key
+_STATUS = {
+    b"version": "number",
+    b"state": "state",
+    b"boot_clock_s": "number",
+    b"policy_serial": "number",
+    b"policy_mode": "mode",
+    b"keys": "party number",
+    b"code": "number number",
+    b"elevations": "number number",
+    b"stream": "stream party role number",
+    b"foreign_programs": "number",
+    b"denied": "number",
+    b"observed": "number",
+    b"lost": "number",
+    b"reason": "reason number",
+}
+_WORDS = {
+    "state": [item.value for item in State],
+    "mode": [item.value for item in Mode],
+    "party": ["vendor", "user"],
+    "role": ["os", "etc", "extension"],
+    "reason": [item.value for item in Reason],
+}
+_NAMED = {"stream", "party", "reason"}  # a first field that tells apart lines of one key
+
+
+def parse_status(data: bytes) -> GateStatus:
+    """Read the status text; ContentError ``bad-gate-status`` with line and reason."""
+    found: dict[tuple[str, ...], tuple[int | str, ...]] = {}
+    for number, line in enumerate(_lines(data, MAX_STATUS, "status"), 1):
+        key, *fields = line.split(b" ")
+        if key not in _STATUS:
+            continue
+        try:
+            form = _STATUS[key].split()
+            if len(fields) != len(form):
+                raise _RefusedError(f"{len(fields)} fields, expected {len(form)}")
+            values = tuple(map(_value, fields, form))
+            name = (key.decode(), str(values[0])) if form[0] in _NAMED else (key.decode(),)
+            if name in found:
+                raise _RefusedError("stands there twice")
+        except _RefusedError as refused:
+            _bad("status", number, line, str(refused))
+        found[name] = values
+    return _status(found)
+
+
+def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatus:
+    def values(*name: str) -> tuple[int | str, ...]:
+        if name not in found:
+            raise ContentError(
+                "bad-gate-status",
+                f"gate status: has no line `{' '.join(name)}`",
+                hint="gate and program are of one version: install them together",
+            )
+        return found[name]
+
+    def number(*name: str) -> int:
+        return int(values(*name)[-1])
+
+    def room(name: str) -> Room:
+        used, capacity = values(name)
+        return Room(used=int(used), capacity=int(capacity))
+
+    streams = [value for name, value in found.items() if name[0] == "stream"]
+    if len(streams) > MAX_STREAMS:
+        raise ContentError(
+            "bad-gate-status",
+            f"gate status: {len(streams)} streams, at most {MAX_STREAMS} are possible",
+        )
+    return GateStatus(
+        version=number("version"),
+        state=State(str(values("state")[0])),
+        boot_clock_s=number("boot_clock_s"),
+        policy_serial=number("policy_serial"),
+        policy_mode=Mode(str(values("policy_mode")[0])),
+        keys={party: number("keys", party) for party in _WORDS["party"]},
+        code=room("code"),
+        elevations=room("elevations"),
+        streams=tuple(
+            Stream(name=str(name), party=str(party), role=str(role), serial=int(serial))
+            for name, party, role, serial in streams
+        ),
+        foreign_programs=number("foreign_programs"),
+        denied=number("denied"),
+        observed=number("observed"),
+        lost=number("lost"),
+        reasons={
+            Reason(name[1]): int(value[1]) for name, value in found.items() if name[0] == "reason"
+        },
+    )
+
+
+def parse_denials(data: bytes) -> tuple[Denial, ...]:
+    """Read the denials text, oldest first; ContentError ``bad-gate-denials``."""
+    denials: list[Denial] = []
+    for number, line in enumerate(_lines(data, MAX_DENIALS, "denials"), 1):
+        try:
+            denial = _denial(line)
+            if denials and denial.seq <= denials[-1].seq:
+                raise _RefusedError("its number is not higher than the one before")
+            if len(denials) == MAX_KEPT:
+                raise _RefusedError(f"more than {MAX_KEPT} denials")
+        except _RefusedError as refused:
+            _bad("denials", number, line, str(refused))
+        denials.append(denial)
+    return tuple(denials)
+
+
+def _denial(line: bytes) -> Denial:
+    fields = line.split(b" ")
+    if len(fields) != 10:
+        raise _RefusedError(f"{len(fields)} fields, expected 10")
+    seq, boot_ms, outcome, reason, act, uid, pid, comm, digest, path = fields
+    if outcome not in (b"denied", b"observed"):
+        raise _RefusedError("neither denied nor observed")
+    if reason == b"allow":
+        raise _RefusedError("allow is no reason to refuse")
+    if digest != b"-" and not _DIGEST.fullmatch(digest):
+        raise _RefusedError("the digest is not 64 lower-case hex digits")
+    where = None if path in _NONE else _unescaped(path, "path")
+    if where is not None and b"\0" in where:
+        raise _RefusedError("the path holds a NUL")
+    return Denial(
+        seq=_number(seq, _U64),
+        boot_ms=_number(boot_ms, _U64),
+        denied=outcome == b"denied",
+        reason=Reason(_word(reason, [item.value for item in Reason])),
+        act=Act(_word(act, [item.value for item in Act])),
+        uid=_number(uid, _U32),
+        pid=_number(pid, _U32),
+        # A task may call itself nothing at all: that must not make the log unreadable.
+        comm=b"" if comm in _NONE else _unescaped(comm, "name"),
+        digest=None if digest == b"-" else bytes.fromhex(digest.decode()),
+        path=where,
+    )
+
+
+def _lines(data: bytes, most: int, what: str) -> list[bytes]:
+    if len(data) > most:
+        raise ContentError(
+            f"bad-gate-{what}", f"gate {what}: {len(data)} bytes, at most {most} are possible"
+        )
+    if not data:
+        return []
+    if not data.endswith(b"\n"):
+        raise ContentError(f"bad-gate-{what}", f"gate {what}: the last line is cut off")
+    lines = data[:-1].split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if len(line) > MAX_LINE:
+            raise ContentError(
+                f"bad-gate-{what}",
+                f"gate {what} line {number}: {len(line)} bytes, at most {MAX_LINE} are possible",
+            )
+    return lines
+
+
+def _bad(what: str, number: int, line: bytes, problem: str) -> NoReturn:
+    start = _ESCAPED.match(line[:60])
+    shown = start[0].decode() if start else "..."
+    raise ContentError(
+        f"bad-gate-{what}",
+        f"gate {what} line {number} ({shown}): {problem}",
+        hint="gate and program are of one version: install them together",
+    )
+
+
+def _value(field: bytes, form: str) -> int | str:
+    if form == "number":
+        return _number(field, _U64)
+    if form == "stream":
+        if not _STREAM.fullmatch(field):
+            raise _RefusedError("not the name of a stream")
+        return field.decode()
+    return _word(field, _WORDS[form])
+
+
+def _number(field: bytes, most: int) -> int:
+    if not _NUMBER.fullmatch(field) or int(field) > most:
+        raise _RefusedError(f"not a decimal number up to {most}")
+    return int(field)
+
+
+def _word(field: bytes, words: list[str]) -> str:
+    text = field.decode("ascii", "replace")
+    if text not in words:
+        raise _RefusedError(f"expected one of {', '.join(words)}")
+    return text
+
+
+def _unescaped(field: bytes, what: str) -> bytes:
+    if not _ESCAPED.fullmatch(field):
+        raise _RefusedError(f"the {what} is not escaped")
+    return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), field)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the gate would take the blobs of a boot bundle: every rule, in the gate's order.
+
+The loader trusts nothing in a bundle and the gate verifies all of it again; this check is made
+where bundles are made, so that a host doesn't find out at boot. It is as strict as the gate or
+stricter: an expired blob is refused, and so is a signature that is by no trusted key. It reads
+no file and no clock.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from verity.formats import grants, kernel_keys, kernel_policy
+from verity.formats.bundle import Fragment, RecordKind
+from verity.formats.grant_rules import check_role
+from verity.formats.grants import Grants, Party, Role
+from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
+from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.statement import format_time
+from verity.trust.keys import parse_spki
+from verity.trust.trusted import TrustedKey, TrustedSet
+from verity.values.errors import CallerError, ContentError
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A fragment and what to call it in an error, such as its file."""
+
+    label: str
+    fragment: Fragment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A blob that was verified, by as many ``signers`` (owners) of this party and role.
+
+    ``serial`` is the version of keys; ``expires`` is in seconds since 1970; ``stream`` is empty
+    but for grants.
+    """
+
+    label: str
+    kind: RecordKind
+    party: Party
+    role: Role
+    serial: int
+    expires: int
+    signers: int
+    stream: str = ""
+
+
+def check(labelled: Sequence[Labelled], pins: Mapping[Party, Pin], *, now: int) -> tuple[Part, ...]:
+    """Verify everything, in the order in which the gate gets it.
+
+    1. Each `keys` is the only one of its party, and signed by the root threshold of its pin.
+    2. No key has two places, across parties, roles and pins.
+    3. There is one policy, signed by the user's role policy.
+    4. There are grants, one blob a stream, each of a stream that the policy names, with this
+       party and role, within the role's rights, and signed by it.
+
+    Raises ContentError (``bad-signature``, ``expired``, ``wrong-stream``, ``beyond-role``,
+    ``key-twice``, ``no-keys``, or what a parser says) or CallerError (``no-pin``, or
+    ``bad-arguments`` for what is missing or there twice).
+    """
+    # 1. Keys.
+    parts: list[Part] = []
+    keys: dict[Party, KernelKeys] = {}
+    for item in _of_kind(labelled, RecordKind.KEYS):
+        found = _parsed(item, kernel_keys.parse_keys)
+        if found.party in keys:
+            raise CallerError(
+                "bad-arguments", f"{item.label}: a second keys blob of the party {_name(found)}"
+            )
+        keys[found.party] = found
+        trusted = _roots(pins, found.party, item.label)
+        parts.append(_part(item, trusted, serial=found.version, expires=found.expires, now=now))
+    # 2. One place for each key.
+    check_places([*pins.values(), *keys.values()])
+    # 3. The policy.
+    policies = _of_kind(labelled, RecordKind.POLICY)
+    if len(policies) != 1:
+        raise CallerError("bad-arguments", f"{len(policies)} policies, expected one")
+    policy = _parsed(policies[0], kernel_policy.parse)
+    trusted = _of_role(keys, Party.USER, Role.POLICY, policies[0].label)
+    parts.append(_part(policies[0], trusted, serial=policy.serial, expires=policy.expires, now=now))
+    # 4. The grants.
+    blobs = _of_kind(labelled, RecordKind.GRANTS)
+    if not blobs:
+        raise CallerError("bad-arguments", "no grants: with this bundle nothing could be started")
+    seen: set[str] = set()
+    for item in blobs:
+        granted = _parsed(item, _parse_grants)
+        _check_stream(item, granted, policy, seen)
+        trusted = _of_role(keys, granted.party, granted.role, item.label)
+        parts.append(
+            _part(
+                item,
+                trusted,
+                serial=granted.serial,
+                expires=granted.expires,
+                now=now,
+                stream=granted.stream,
+            )
+        )
+    return tuple(parts)
+
+
+def check_places(holders: Iterable[KernelKeys | Pin]) -> None:
+    """Refuse a key with two parties or roles (``key-twice``); a role may repeat it."""
+    places: dict[bytes, tuple[Party, Role]] = {}
+    for holder in holders:
+        for entry in holder.keys:
+            place = (holder.party, entry.role)
+            before = places.setdefault(entry.key_id, place)
+            if before != place:
+                names = [f"{party.name} {role.name}".lower() for party, role in (before, place)]
+                raise ContentError(
+                    "key-twice",
+                    f"key {entry.key_id.hex()}: it is {names[0]} and {names[1]}, expected one role",
+                    hint="make a key for each role: `verity key generate`",
+                )
+
+
+def _of_kind(labelled: Sequence[Labelled], kind: RecordKind) -> list[Labelled]:
+    return [item for item in labelled if item.fragment.kind is kind]
+
+
+def _parsed(item: Labelled, parse: Callable[[bytes], Value]) -> Value:
+    """What a parser makes of the blob; its error names the file."""
+    try:
+        return parse(item.fragment.blob)
+    except ContentError as error:
+        raise ContentError(error.code, f"{item.label}: {error.message}", hint=error.hint) from error
+
+
+def _parse_grants(blob: bytes) -> Grants:
+    granted = grants.parse(blob)
+    check_role(granted)
+    return granted
+
+
+def _roots(pins: Mapping[Party, Pin], party: Party, label: str) -> TrustedSet:
+    pin = pins.get(party)
+    if pin is None:
+        raise CallerError(
+            "no-pin",
+            f"{label}: no pin of the party {party.name.lower()} to verify it against",
+            hint=f"--pin {party.name.lower()}=FILE; `verity lockdown pin` makes the file",
+        )
+    return _trusted(party, Role.ROOT, pin.keys, pin.threshold)
+
+
+def _of_role(keys: Mapping[Party, KernelKeys], party: Party, role: Role, label: str) -> TrustedSet:
+    found = keys.get(party)
+    if found is None or role not in found.thresholds:
+        raise ContentError(
+            "no-keys",
+            f"{label}: no keys of the party {party.name.lower()} for the role"
+            f" {role.name.lower()}, which has to sign it",
+            hint="`verity keyring project` makes them; pass them with --keys",
+        )
+    return _trusted(party, role, found.keys, found.thresholds[role])
+
+
+def _trusted(party: Party, role: Role, entries: Iterable[KeyEntry], threshold: int) -> TrustedSet:
+    return TrustedSet(
+        party=party,
+        role=role,
+        keys=tuple(
+            TrustedKey(
+                key=parse_spki(entry.spki, label=f"key {entry.key_id.hex()}"),
+                owner=str(entry.owner),
+            )
+            for entry in entries
+            if entry.role is role
+        ),
+        threshold=threshold,
+    )
+
+
+def _part(
+    item: Labelled, trusted: TrustedSet, *, serial: int, expires: int, now: int, stream: str = ""
+) -> Part:
+    """Verify signatures and expiry; nothing that signed may be unknown."""
+    fragment = item.fragment
+    owners, _ = trusted.blob_signers(fragment.signatures, fragment.blob, what=item.label)
+    alone = TrustedSet(party=trusted.party, role=trusted.role, keys=trusted.keys, threshold=1)
+    for number, signature in enumerate(fragment.signatures, 1):
+        alone.blob_signers([signature], fragment.blob, what=f"{item.label}, signature {number}")
+    if now >= expires:
+        raise ContentError(
+            "expired",
+            f"{item.label}: expired at {format_time(expires)}, it is {format_time(now)}",
+            hint="have it made and signed anew, with a higher serial or version",
+        )
+    return Part(
+        label=item.label,
+        kind=fragment.kind,
+        party=trusted.party,
+        role=trusted.role,
+        serial=serial,
+        expires=expires,
+        signers=len(owners),
+        stream=stream,
+    )
+
+
+def _check_stream(item: Labelled, granted: Grants, policy: KernelPolicy, seen: set[str]) -> None:
+    if granted.stream in seen:
+        raise CallerError(
+            "bad-arguments", f"{item.label}: a second grants blob of the stream {granted.stream}"
+        )
+    seen.add(granted.stream)
+    found = f"{granted.stream}={granted.party.name}:{granted.role.name}".lower()
+    named = [f"{s.name}={s.party.name}:{s.role.name}".lower() for s in policy.streams]
+    if found not in named:
+        raise ContentError(
+            "wrong-stream",
+            f"{item.label}: grants for {found}, the policy names {', '.join(named)}",
+            hint="`verity policy compile --stream` names the streams",
+        )
+
+
+def _name(keys: KernelKeys) -> str:
+    return keys.party.name.lower()

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The decision: facts in, a reason out; pure and total.
+
+The same table as policy/gate/decide.h, which the kernel runs; tests/vectors/decisions.toml goes
+through both, and a test compares them over every combination of facts. It gathers no facts and
+knows no digests: what is granted is one of the facts.
+
+Rules:
+- what is not known to be granted is refused: an unknown act, a fact out of range;
+- subjects that are not privileged are asked nothing but whether they try to raise privileges or
+  to touch the gate itself;
+- the order of the tests is part of the table: the first one that refuses is the reason.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag, StrEnum
+
+from verity.formats.grants import Code
+
+
+class Act(IntEnum):
+    """What is about to happen."""
+
+    EXEC = 1  # a file is started: program, script or interpreter
+    ELEVATE = 2  # execve ends with more than the subject had
+    MAP = 3  # memory is mapped
+    PROTECT = 4  # memory that is mapped becomes executable
+    OBJECT = 5  # a map, program or link of the gate is reached for
+    PIN = 6  # a pin of the gate, or a mount that holds it, is changed
+    KEY = 7  # a key or keyring of the gate
+    PROGRAM = 8  # a BPF program is loaded that could change what hooks return
+    FTRACE = 9  # ftrace, through which the gate is called, is switched off
+
+
+class DigestState(IntEnum):
+    """What is known of the object's fs-verity digest."""
+
+    NO_FILE = 0  # anonymous memory
+    NONE = 1  # no fs-verity
+    OTHER = 2  # not SHA-256: not a digest that grants name
+    STALE = 3  # enabled under the gate, and old pages may still be cached
+    KNOWN = 4  # ``granted`` is what the tables have for it, perhaps nothing
+
+
+class Prot(IntFlag):
+    """What is wanted of memory, as in mmap(2)."""
+
+    WRITE = 2
+    EXEC = 4
+
+
+class Mapped(IntFlag):
+    """What memory is, for ``Act.PROTECT``."""
+
+    VERIFIED = 1  # its file was mapped executable before, and was granted
+    DIRTY = 2  # it has private pages, which may differ from the file
+
+
+class State(IntEnum):
+    """The gate's state."""
+
+    OFF = 0
+    LOADING = 1  # programs are attached, nothing is enforced but self-protection
+    OBSERVE = 2
+    SEALED = 3
+
+
+class Reason(StrEnum):
+    """Why not, or ``ALLOW``; in the order of their numbers."""
+
+    ALLOW = "allow"
+    NO_DIGEST = "no-digest"  # no fs-verity: nobody vouches for its contents
+    OTHER_DIGEST = "other-digest"  # a digest of another algorithm
+    STALE = "stale"  # digest and cached pages may differ
+    NOT_GRANTED = "not-granted"  # no signed grants name this digest
+    WRONG_USE = "wrong-use"  # granted, but not for this
+    ANONYMOUS = "anonymous"  # executable memory without a file
+    WRITABLE = "writable"  # writable and executable at once
+    DIRTY = "dirty"  # private pages, which may have been written, made executable
+    UNVERIFIED = "unverified"  # made executable later, and never verified as code
+    NOT_ELEVATED = "not-elevated"  # raises privileges without a grant that covers it
+    GATE_OBJECT = "gate-object"
+    GATE_PIN = "gate-pin"
+    GATE_KEY = "gate-key"
+    FOREIGN_PROGRAM = "foreign-program"
+    FTRACE = "ftrace"
+    UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
+
+    @property
+    def number(self) -> int:
+        """VERITY_* of decide.h."""
+        return _NUMBERS[self]
+
+    @property
+    def allow(self) -> bool:
+        """Whether there is nothing against it."""
+        return self is Reason.ALLOW
+
+
+_NUMBERS = {reason: number for number, reason in enumerate(Reason)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """``struct verity_facts``. Plain numbers: a fact that is out of range is decided, too."""
+
+    act: int
+    state: int = State.SEALED
+    privileged: int = 0  # the subject; for ELEVATE with what it would have afterwards
+    digest: int = DigestState.NO_FILE
+    granted: int = 0  # ``Code`` flags of the object
+    prot: int = 0  # wanted: ``Prot``
+    mapped: int = 0  # ``Mapped``
+    jit: int = 0  # the subject's program is granted anonymous executable memory
+    raises: int = 0  # ELEVATE: more than before, in the initial user namespace
+    covered: int = 0  # ELEVATE: one granted elevation has all of it
+
+
+_SELF_PROTECTION = {
+    Act.OBJECT: Reason.GATE_OBJECT,
+    Act.PIN: Reason.GATE_PIN,
+    Act.KEY: Reason.GATE_KEY,
+    Act.PROGRAM: Reason.FOREIGN_PROGRAM,
+    Act.FTRACE: Reason.FTRACE,
+}
+_FROM_LOAD_ON = frozenset(_SELF_PROTECTION.values()) - {Reason.GATE_PIN}
+# Plain numbers, as the facts are: IntFlag would make a member for each value it meets.
+_RUNS = int(Code.EXEC | Code.SCRIPT)
+_MAPS = int(Code.EXEC | Code.LIBRARY)
+_WRITE, _EXEC = int(Prot.WRITE), int(Prot.EXEC)
+_VERIFIED, _DIRTY = int(Mapped.VERIFIED), int(Mapped.DIRTY)
+
+
+def decide(facts: Facts) -> Reason:
+    """The reason against it, or ``Reason.ALLOW``."""
+    if facts.act in _SELF_PROTECTION:
+        return _SELF_PROTECTION[Act(facts.act)]
+    if facts.act == Act.ELEVATE and facts.raises and not facts.covered:
+        return Reason.NOT_ELEVATED
+    if facts.act in (Act.EXEC, Act.ELEVATE):
+        return _of_digest(facts, _RUNS) if facts.privileged else Reason.ALLOW
+    if facts.act not in (Act.MAP, Act.PROTECT):
+        return Reason.UNDECIDED
+    if not facts.prot & _EXEC or not facts.privileged:
+        return Reason.ALLOW
+    if facts.digest == DigestState.NO_FILE:
+        return Reason.ALLOW if facts.jit else Reason.ANONYMOUS
+    if facts.prot & _WRITE:
+        return Reason.WRITABLE
+    if facts.act == Act.MAP:
+        return _of_digest(facts, _MAPS)
+    if facts.mapped & _DIRTY:
+        return Reason.DIRTY
+    return Reason.ALLOW if facts.mapped & _VERIFIED else Reason.UNVERIFIED
+
+
+def enforced(state: int, reason: Reason) -> bool:
+    """Whether the reason denies in this state, or is only logged.
+
+    The gate's objects, keys, foreign programs and ftrace are guarded from load on: whoever could
+    reach them before the seal would decide what is sealed. Its pins are not: before the seal,
+    removing them is how the owner switches the gate off.
+    """
+    if reason.allow:
+        return False
+    if reason in _FROM_LOAD_ON:
+        return state != State.OFF
+    return state == State.SEALED
+
+
+def _of_digest(facts: Facts, use: int) -> Reason:
+    if facts.digest in _UNUSABLE:
+        return _UNUSABLE[DigestState(facts.digest)]
+    if facts.digest != DigestState.KNOWN:
+        return Reason.UNDECIDED
+    if not facts.granted:
+        return Reason.NOT_GRANTED
+    return Reason.ALLOW if facts.granted & use else Reason.WRONG_USE
+
+
+_UNUSABLE = {
+    DigestState.NONE: Reason.NO_DIGEST,
+    DigestState.OTHER: Reason.OTHER_DIGEST,
+    DigestState.STALE: Reason.STALE,
+}

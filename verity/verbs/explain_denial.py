@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""explain --denial: one refusal of the gate in words, the file as it is now, and the way out.
+
+The refusal is what the gate wrote down at that moment. The file is asked anew, and only whether it
+is still the one that was refused: the same name may hold other contents by now, or lie in a mount
+namespace that can't be seen from here. What is advised asks somebody for a signature; nothing here
+grants anything, and nothing asked here changes what the gate does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from verity.formats.dump import printable
+from verity.formats.gate_status import Act, Denial, Reason
+from verity.ports import kernel
+from verity.ports.osfile import closing
+from verity.ports.tree import Tree
+from verity.values.digest import Digest, HashAlgorithm
+from verity.values.errors import HostError, VerityError
+from verity.verbs import gate_view
+
+ACTS: Mapping[Act, str] = {
+    Act.EXEC: "to start this file: a program, a script, or the interpreter of one",
+    Act.ELEVATE: "to start this file with more privileges than the caller has",
+    Act.MAP: "to map memory as executable",
+    Act.PROTECT: "to make memory executable that was mapped before",
+    Act.OBJECT: "to reach for a map, program or link of the gate",
+    Act.PIN: "to change a pin of the gate, or the mount that holds it",
+    Act.KEY: "to use a key or keyring of the gate",
+    Act.PROGRAM: "to load a BPF program that can change what the kernel's functions return",
+    Act.FTRACE: "to switch off ftrace, through which the gate is called",
+}
+
+REASONS: Mapping[Reason, str] = {
+    Reason.ALLOW: "it was not refused",
+    Reason.NO_DIGEST: "the file has no fs-verity, so nobody vouches for its contents",
+    Reason.OTHER_DIGEST: "its fs-verity digest is not SHA-256, the only kind that grants name",
+    Reason.STALE: "fs-verity was enabled while the gate was loaded, and pages that were cached"
+    " before may differ from the digest",
+    Reason.NOT_GRANTED: "no signed grants name this digest",
+    Reason.WRONG_USE: "signed grants name this digest, but not for this use",
+    Reason.ANONYMOUS: "it is executable memory without a file, whose contents nobody signed",
+    Reason.WRITABLE: "the memory would have been writable and executable at once",
+    Reason.DIRTY: "the memory has pages of its own, which may differ from the signed file",
+    Reason.UNVERIFIED: "its file was not verified as code when it was mapped",
+    Reason.NOT_ELEVATED: "it raises privileges, and no signed grant covers all that it raises",
+    Reason.GATE_OBJECT: "nobody may touch what the gate is made of, root included",
+    Reason.GATE_PIN: "nobody may remove the gate once it is sealed, root included",
+    Reason.GATE_KEY: "nobody may use or change the keys that the gate verifies with",
+    Reason.FOREIGN_PROGRAM: "such a program could turn a refusal into a permission",
+    Reason.FTRACE: "without ftrace the gate would be attached and never called",
+    Reason.UNDECIDED: "the gate could not find out what it was: no memory, or a case that it does"
+    " not know",
+}
+
+_SIGN = (
+    "have it signed: verity extension sign --key EXTENSION.pem --stream STREAM --serial N"
+    " --tree DIR OUT, then: verity lockdown import OUT/grants"
+)
+_ENABLE = "verity enable {path}"
+_REOPEN = "verity enable {path}, then start it again: the next open finds no page cached before"
+_CODE_AGAIN = "start it from a file that is signed, and map it executable at once, not later"
+_JIT = (
+    "have it listed in the policy as jit, and the policy signed, if it must make code at run time"
+)
+_NONE = "none: no signature allows it while the gate is loaded"
+
+REMEDIES: Mapping[Reason, tuple[str, ...]] = {
+    Reason.ALLOW: (),
+    Reason.NO_DIGEST: (_ENABLE, _SIGN),
+    Reason.OTHER_DIGEST: ("copy the file, then enable it with the defaults: " + _ENABLE, _SIGN),
+    Reason.STALE: (_REOPEN,),
+    Reason.NOT_GRANTED: (_SIGN,),
+    Reason.WRONG_USE: (
+        "have it signed with the mode and type that it is used with: an execute bit for a program"
+        " or script, a shared object for a library",
+        _SIGN,
+    ),
+    Reason.ANONYMOUS: (_JIT,),
+    Reason.WRITABLE: ("map it writable or executable, never both",),
+    Reason.DIRTY: (_CODE_AGAIN,),
+    Reason.UNVERIFIED: (_CODE_AGAIN,),
+    Reason.NOT_ELEVATED: (
+        "have it signed as part of an OS commit with these set-id bits and capabilities, or start"
+        " it as a user that has the privileges already",
+    ),
+    Reason.GATE_OBJECT: (_NONE,),
+    Reason.GATE_PIN: ("reboot: a seal ends there, and only there",),
+    Reason.GATE_KEY: (_NONE,),
+    Reason.FOREIGN_PROGRAM: (_NONE + "; load it before the gate is sealed, and it won't seal",),
+    Reason.FTRACE: (_NONE,),
+    Reason.UNDECIDED: ("look at the kernel's log, free some memory, and report it if it repeats",),
+}
+
+
+class Now(StrEnum):
+    """What the file is now, beside what was refused."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+    NO_FILE = "no-file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """One denial in words. ``now_text`` says what the kernel says of the file at this moment."""
+
+    denial: Denial
+    attempted: str
+    why: str
+    now: Now
+    now_text: str
+    remedies: tuple[str, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """0 if all of it could be told, 3 if the file could not be asked."""
+        return 3 if self.now is Now.UNKNOWN else 0
+
+
+def find(root: Path, number: int | None) -> Denial:
+    """The denial of this number; None is the last one."""
+    known = gate_view.denials(root)
+    for denial in reversed(known):
+        if number in (None, denial.seq):
+            return denial
+    if number is None:
+        raise HostError("no-denial", "the gate's log is empty: nothing was refused so far")
+    kept = f"it has {len(known)}, up to {known[-1].seq}" if known else "it has none"
+    raise HostError(
+        "no-denial",
+        f"denial {number} is not in the gate's log: {kept}",
+        hint="`verity lockdown log` lists them; the gate keeps the last 256 and the first of each"
+        " reason",
+    )
+
+
+def explain(root: Path, number: int | None) -> Explained:
+    """Explain one denial; files are looked up below ``root``."""
+    denial = find(root, number)
+    now, text = _now(root, denial)
+    path = "FILE" if denial.path is None else printable(denial.path)
+    return Explained(
+        denial=denial,
+        attempted=ACTS[denial.act],
+        why=REASONS[denial.reason],
+        now=now,
+        now_text=text,
+        remedies=tuple(remedy.replace("{path}", path) for remedy in REMEDIES[denial.reason]),
+    )
+
+
+def _now(root: Path, denial: Denial) -> tuple[Now, str]:
+    """Ask the kernel for the file that has this name now."""
+    path = denial.path or b""
+    # A task chooses the name of a memfd, dots and slashes included.
+    if not path.startswith(b"/") or {b"", b".", b".."} & set(path[1:].split(b"/")):
+        return Now.NO_FILE, "there is no file to ask"
+    label = printable(path)
+    try:
+        with Tree(root) as tree, closing(tree.open(path)) as fd:
+            found = kernel.measure(fd, label=label)
+    except VerityError as error:
+        if error.code in ("no-verity-filesystem", "no-verity-feature"):
+            return _compared(denial, None)
+        if error.code == "not-found":
+            return Now.GONE, "nothing has this name now"
+        return Now.UNKNOWN, error.message
+    return _compared(denial, found)
+
+
+def _compared(denial: Denial, found: Digest | None) -> tuple[Now, str]:
+    then = None if denial.digest is None else Digest(HashAlgorithm.SHA256, denial.digest)
+    said = "has no fs-verity" if found is None else f"the kernel says {found}"
+    if found != then:
+        before = "it had none that counts" if then is None else f"it was {then}"
+        return Now.CHANGED, f"{said}; when it was refused {before}"
+    return Now.SAME, f"{said}, as when it was refused"
