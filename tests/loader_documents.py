@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 VENDOR, USER = 1, 2
 ROOT, OS, ETC, EXTENSION, POLICY, UNLOCK, EVIDENCE = range(1, 8)
-SIGNATURE = 16
+SIGNATURE = 16  # the kind of a record
 
 KIND_PIN = b"\x93verity-pin1\0\0\0\0"
 KIND_KEYS = b"\x93verity-keys1\0\0\0"
@@ -75,11 +75,11 @@ class KeyList:
     total_len: int | None = None
     n_keys: int | None = None
     zero0: bytes = bytes(3)
-    ordered: bool = True
-    extra: bytes = field(default=b"")
+    reverse: bool = False
+    extra: bytes = b""
 
     def encode(self) -> bytes:
-        keys = sorted(self.keys, key=lambda k: k.key_id) if self.ordered else self.keys
+        keys = sorted(self.keys, key=lambda k: k.key_id, reverse=self.reverse)
         body = b"".join(k.encode() for k in keys)
         header = struct.pack(
             "<16sIIB3sIQQQ8B",

@@ -71,7 +71,7 @@ int status_read(struct gate_status *status, struct failure *f)
 
 	memset(status, 0, sizeof(*status));
 	if (len < 0)
-		return cannot(f, (int)-len, "look at the kernel's log",
+		return cannot(f, (int)-len, HINT_LOG,
 			      VERITY_PIN_STATUS " can't be read");
 	if (!number_of(text, "version", &status->version) ||
 	    status->version != VERITY_GATE_VERSION ||

@@ -9,21 +9,21 @@
  * The loader looks maps and programs up by these names and refuses an object that lacks one,
  * or whose map has other sizes.
  */
-#include "verity.h"
+#include "decide.h"
 
 /* --- maps ------------------------------------------------------------------------------- */
 
 #define VERITY_MAP_CONFIG "config"     /* array, one struct verity_config */
 #define VERITY_MAP_KEYRINGS "keyrings" /* array, VERITY_KEYRING(...) -> serial, 0: none */
 #define VERITY_MAP_OWN_KEYS "own_keys" /* hash, serial -> address (the loader puts 0) */
-#define VERITY_MAP_OWN_IDS "own_ids"   /* hash, struct verity_own_id -> 1 */
-#define VERITY_MAP_DENIALS "denials"   /* array, walked by the program of the same name */
+#define VERITY_MAP_OWN_IDS "own_ids"   /* hash, struct verity_id -> 1 */
+#define VERITY_MAP_DENIALS "denials"   /* what VERITY_PROGRAM_DENIALS is attached to */
 
 struct verity_config {
-	__u32 state;	/* VERITY_STATE_* of decide.h */
+	__u32 state;	/* VERITY_STATE_*; the gate itself sets SEALED */
 	__u32 gate_dev; /* the kernel's dev_t of the bpffs that holds the pins */
-	__u64 mount;	/* 0: the gate fills in which mount holds the pins, at the first chmod there */
-	__u8 root_threshold[VERITY_PARTIES]; /* by party, from the pins */
+	__u64 mount;	/* struct vfsmount of the pins, filled in by the gate */
+	__u8 root_threshold[VERITY_PARTIES]; /* from the pins, by party */
 	__u8 zero[5];
 };
 
@@ -37,21 +37,26 @@ struct verity_config {
 /* Everything in own_keys: a keyring each, the keys of two pins and two `keys`, the parent. */
 #define VERITY_OWN_KEYS_MAX (VERITY_KEYRINGS + 4 * VERITY_KEYS_MAX + 1)
 
-#define VERITY_OWN_MAP 1u
-#define VERITY_OWN_PROGRAM 2u
-#define VERITY_OWN_LINK 3u
+#define VERITY_ID_MAP 1u
+#define VERITY_ID_PROGRAM 2u
+#define VERITY_ID_LINK 3u
 
-struct verity_own_id {
+struct verity_id {
 	__u32 type;
 	__u32 id;
 };
+
+/* Map `denials`: a ring of the last ones, then the first one of each reason. */
+#define VERITY_DENIALS_RING 256u
+#define VERITY_DENIALS (VERITY_DENIALS_RING + VERITY_REASONS)
 
 /* --- programs --------------------------------------------------------------------------- */
 
 #define VERITY_PROGRAM_STATUS "verity_status"
 #define VERITY_PROGRAM_DENIALS "verity_denials"
-#define VERITY_PROGRAM_CENSUS "verity_census" /* reading it counts foreign programs */
 #define VERITY_PROGRAM_SYSCTL "verity_sysctl"
+/* An iterator that counts foreign programs when it is read; where there is none, status does. */
+#define VERITY_PROGRAM_CENSUS "verity_census"
 /* The name of a program ends so if a kernel without its hook is good enough. */
 #define VERITY_PROGRAM_MAYBE "_maybe"
 
@@ -74,9 +79,9 @@ VERITY_AT(verity_config, gate_dev, 4);
 VERITY_AT(verity_config, mount, 8);
 VERITY_AT(verity_config, root_threshold, 16);
 VERITY_AT(verity_config, zero, 19);
-VERITY_SIZE_IS(verity_own_id, 8);
-VERITY_AT(verity_own_id, type, 0);
-VERITY_AT(verity_own_id, id, 4);
+VERITY_SIZE_IS(verity_id, 8);
+VERITY_AT(verity_id, type, 0);
+VERITY_AT(verity_id, id, 4);
 _Static_assert(VERITY_KEYRING(VERITY_PARTIES - 1, VERITY_ROLES - 1, VERITY_OWNERS - 1) ==
 		       VERITY_KEYRINGS - 1,
 	       "keyrings are numbered without gaps");

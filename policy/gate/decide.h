@@ -165,7 +165,9 @@ static __always_inline int verity_enforced(__u32 state, __u32 reason)
 	case VERITY_FTRACE:
 		return state != VERITY_STATE_OFF;
 	}
-	return state == VERITY_STATE_SEALED;
+	/* A state that isn't known is no reason to let anything through. */
+	return state != VERITY_STATE_OFF && state != VERITY_STATE_LOADING &&
+	       state != VERITY_STATE_OBSERVE;
 }
 
 #endif

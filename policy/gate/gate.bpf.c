@@ -232,7 +232,7 @@ int BPF_PROG(verity_bpf, int cmd, union bpf_attr *attr, unsigned int size)
 		return answer_act(VERITY_ACT_OBJECT);
 	if (cmd == BPF_LINK_GET_FD_BY_ID) {
 		bpf_probe_read_kernel(&id, sizeof(id), attr);
-		if (is_own(VERITY_OWN_LINK, id))
+		if (is_own(VERITY_ID_LINK, id))
 			return answer_act(VERITY_ACT_OBJECT);
 	}
 	return 0;
@@ -241,13 +241,13 @@ int BPF_PROG(verity_bpf, int cmd, union bpf_attr *attr, unsigned int size)
 SEC("lsm.s/bpf_map")
 int BPF_PROG(verity_bpf_map, struct bpf_map *map, unsigned int fmode)
 {
-	return is_own(VERITY_OWN_MAP, map->id) ? answer_act(VERITY_ACT_OBJECT) : 0;
+	return is_own(VERITY_ID_MAP, map->id) ? answer_act(VERITY_ACT_OBJECT) : 0;
 }
 
 SEC("lsm.s/bpf_prog")
 int BPF_PROG(verity_bpf_prog, struct bpf_prog *prog)
 {
-	return is_own(VERITY_OWN_PROGRAM, prog->aux->id) ? answer_act(VERITY_ACT_OBJECT) : 0;
+	return is_own(VERITY_ID_PROGRAM, prog->aux->id) ? answer_act(VERITY_ACT_OBJECT) : 0;
 }
 
 /* Programs that can turn a hook's no into a yes, whatever they say they do. */

@@ -25,10 +25,12 @@ int read_file(const char *path, size_t most, struct bytes *out, struct failure *
 	memset(out, 0, sizeof(*out));
 	out->name = path;
 	if (fd < 0)
-		return cannot(f, errno, "name an existing plain file, no symbolic link",
+		return cannot(f, errno,
+			      errno == EACCES ? "run it as root" :
+						"name an existing file, and no symbolic link",
 			      "%s can't be opened", path);
 	if (fstat(fd, &st) != 0)
-		result = cannot(f, errno, "look at the kernel's log", "%s can't be read", path);
+		result = cannot(f, errno, HINT_LOG, "%s can't be read", path);
 	else if (!S_ISREG(st.st_mode))
 		result = refuse(f, "name a plain file", "%s: not a plain file", path);
 	else if (st.st_size <= 0 || (uint64_t)st.st_size > most)
@@ -49,7 +51,7 @@ int read_file(const char *path, size_t most, struct bytes *out, struct failure *
 			result = refuse(f, "something writes to it: try again",
 					"%s became shorter while it was read", path);
 		else if (errno != EINTR)
-			result = cannot(f, errno, "look at the kernel's log",
+			result = cannot(f, errno, HINT_LOG,
 					"%s can't be read", path);
 	}
 	close(fd);
@@ -98,8 +100,8 @@ int write_text(const char *path, const char *text)
 
 static int has_capabilities(void)
 {
-	static const unsigned int needed[] = { CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON,
-					       CAP_NET_ADMIN, CAP_SETUID };
+	/* The first stands for CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, too. */
+	static const unsigned int needed[] = { CAP_SYS_ADMIN, CAP_SETUID };
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2];
 	size_t i;
@@ -128,8 +130,8 @@ static int check_privilege(struct failure *f)
 			      "not in the initial user namespace, or /proc is not mounted");
 	if (!has_capabilities())
 		return cannot(f, EPERM,
-			      "it needs CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and "
-			      "CAP_SETUID: mind CapabilityBoundingSet= of its unit",
+			      "it needs CAP_SYS_ADMIN and CAP_SETUID: mind "
+			      "CapabilityBoundingSet= of its unit",
 			      "loading the gate without its capabilities");
 	if (stat("/proc/self/ns/mnt", &own) != 0 || stat("/proc/1/ns/mnt", &first) != 0)
 		return cannot(f, errno, "mount /proc", "the mount namespace can't be told");

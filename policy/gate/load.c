@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * verity-load: loads the gate at boot. It reads pins and bundle, puts the keys into the kernel,
- * hands the signed blobs to the gate, and seals. See usage() and, for the order, load().
+ * hands the signed blobs to the gate, and seals. For the order see load().
  *
  * It decides nothing: what counts is what the gate verified. It starts no other program, reads
  * no environment, and leaves the host as it was when a step fails. Only the seal and kernel
@@ -10,37 +10,13 @@
 #include "load.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "decide.h"
-
 #define OBJECT_NAME "gate.bpf.o"
-
-static const char usage[] =
-	"usage: verity-load [--observe] [--object FILE] --pin FILE --pin FILE --bundle FILE\n"
-	"\n"
-	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
-	"\n"
-	"  --pin FILE      the root keys of one party; one for the vendor, one for the user\n"
-	"  --bundle FILE   the boot bundle: signed keys, policy and grants\n"
-	"  --object FILE   the gate (default: " OBJECT_NAME " beside this program)\n"
-	"  --observe       decide and log, deny nothing, whatever the policy says\n"
-	"  --help          this text\n"
-	"\n"
-	"Exit status: 0 loaded, 1 refused, 2 bad arguments, 3 this host can't.\n";
-
-struct options {
-	const char *pins[2];
-	const char *bundle;
-	const char *object;
-	int n_pins;
-	int observe;
-};
 
 struct loader {
 	struct options options;
@@ -51,64 +27,6 @@ struct loader {
 	struct keyrings keyrings;
 	char object[4096];
 };
-
-static int bad_usage(const char *what, const char *which)
-{
-	fprintf(stderr, "verity-load: error: %s%s\n  hint: see verity-load --help\n", what, which);
-	return STATUS_USAGE;
-}
-
-/* -1: go on; else exit with that status. */
-static int parse_options(int argc, char **argv, struct options *out)
-{
-	static const struct option known[] = {
-		{ "pin", required_argument, NULL, 'p' },
-		{ "bundle", required_argument, NULL, 'b' },
-		{ "object", required_argument, NULL, 'o' },
-		{ "observe", no_argument, NULL, 'n' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int letter;
-
-	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":", known, NULL)) != -1) {
-		switch (letter) {
-		case 'p':
-			if (out->n_pins == 2)
-				return bad_usage("a third --pin ", optarg);
-			out->pins[out->n_pins++] = optarg;
-			break;
-		case 'b':
-			if (out->bundle)
-				return bad_usage("a second --bundle ", optarg);
-			out->bundle = optarg;
-			break;
-		case 'o':
-			if (out->object)
-				return bad_usage("a second --object ", optarg);
-			out->object = optarg;
-			break;
-		case 'n':
-			out->observe = 1;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case ':':
-			return bad_usage("no value for ", argv[optind - 1]);
-		default:
-			return bad_usage("unknown option ", argv[optind - 1]);
-		}
-	}
-	if (optind < argc)
-		return bad_usage("unexpected argument ", argv[optind]);
-	if (out->n_pins != 2)
-		return bad_usage("two --pin are needed, one of the vendor and one of the user", "");
-	if (!out->bundle)
-		return bad_usage("--bundle is needed", "");
-	return -1;
-}
 
 /* Beside this program, by the kernel's word and not by argv[0]. */
 static int find_object(struct loader *l, struct failure *f)
@@ -240,24 +158,28 @@ static int load(struct loader *l, const char **state, struct failure *f)
 	/* 5. What is signed. */
 	if (!result)
 		result = import_all(l, f);
-	/* 6. Programs that could turn the gate's answers round, counted by the gate. */
+	/* 6. Who else could change an answer; 7. whether answers are asked for at all. */
 	if (!result)
-		result = gate_count_foreign(&l->gate, f);
-	/* 7. An exec that the gate must see. */
+		result = gate_census(&l->gate, f);
 	if (!result)
 		result = canary(0, f);
 	return result ? result : seal(l, state, f);
 }
 
-/* Pins first: a link that is pinned stays attached when its descriptor is closed. */
+/*
+ * Pins first: a link that is pinned stays attached when its descriptor is closed. Keyrings last:
+ * as long as it is attached the gate guards them.
+ */
 static void undo(struct loader *l)
 {
 	int result = place_remove(&l->place);
+	int detached = gate_close(&l->gate);
 
-	gate_close(&l->gate);
 	keyrings_remove(&l->keyrings);
+	if (!result)
+		result = detached;
 	if (result)
-		fprintf(stderr, "verity-load: warning: " VERITY_PINS " can't be removed: %s\n"
+		fprintf(stderr, "verity-load: warning: the gate can't be removed again: %s\n"
 			"  hint: reboot\n", strerror(-result));
 }
 
@@ -280,7 +202,7 @@ int main(int argc, char **argv)
 	struct loader loader = { 0 };
 	const char *state = "";
 	sigset_t interruptions;
-	int status = parse_options(argc, argv, &loader.options);
+	int status = options_parse(argc, argv, &loader.options);
 
 	if (status >= 0)
 		return status;

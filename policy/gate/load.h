@@ -5,7 +5,7 @@
  * The loader's parts, as they see each other. load.c puts them in order.
  *
  * - Every function that can fail returns 0 or -errno and then has filled in the failure that
- *   was passed to it; nothing but load.c prints, and nothing but main exits.
+ *   was passed to it; nothing but load.c and options.c prints, nothing but main exits.
  * - bundle.c, certificate.c and sha256.c are pure: bytes in, values out, no system calls.
  * - Whatever a part does to the host it can undo, in any half-done state.
  */
@@ -35,6 +35,25 @@ __attribute__((format(printf, 3, 4))) int refuse(struct failure *f, const char *
 /* Returns -error; ": " and what errno means is appended unless error is 0 (then -ENOTSUP). */
 __attribute__((format(printf, 4, 5))) int cannot(struct failure *f, int error,
 						 const char *hint, const char *format, ...);
+
+#define HINT_LOG "look at the kernel's log"
+#define HINT_INSTALL "install the package again: loader and object belong together"
+#define HINT_KERNEL \
+	"boot a kernel that has it: Linux 6.8 or newer with CONFIG_BPF_LSM and CONFIG_FS_VERITY, " \
+	"such as Debian 13's"
+
+/* --- options.c -------------------------------------------------------------------------- */
+
+struct options {
+	const char *pins[2];
+	const char *bundle;
+	const char *object; /* NULL: beside this program */
+	int n_pins;
+	int observe;
+};
+
+/* -1: go on; else exit with that status, everything is said. */
+int options_parse(int argc, char **argv, struct options *out);
 
 /* --- sha256.c, certificate.c ------------------------------------------------------------ */
 
@@ -129,7 +148,7 @@ int drop_caches(struct failure *f);
 /* 0, or -errno when the kernel is not locked down afterwards. */
 int lock_kernel_down(void);
 
-/* --- object.c --------------------------------------------------------------------------- */
+/* --- programs.c --------------------------------------------------------------------------- */
 
 #define GATE_LINKS_MAX 96
 
@@ -139,8 +158,9 @@ struct bpf_link;
 struct gate {
 	struct bpf_object *object;
 	struct bpf_link *links[GATE_LINKS_MAX];
+	uint32_t link_ids[GATE_LINKS_MAX]; /* 0: not known yet */
 	size_t n_links;
-	struct bpf_link *census; /* one of the links */
+	struct bpf_link *census; /* one of links, or NULL */
 	int config, keyrings, own_keys, own_ids; /* descriptors of maps, owned by object */
 };
 
@@ -148,18 +168,26 @@ struct gate {
 int gate_load(struct gate *gate, const char *path, struct failure *f);
 int gate_configure(struct gate *gate, const struct verity_config *config, struct failure *f);
 int gate_set_state(struct gate *gate, uint32_t state, struct failure *f);
+/* Tell the gate that an object is its own; type: VERITY_ID_*. */
+int gate_own(const struct gate *gate, uint32_t type, uint32_t id, const char *name,
+	     struct failure *f);
+/* Passes result on, with what libbpf said last as the failure's detail. */
+int with_libbpf(int result, struct failure *f);
+
+/* --- links.c ---------------------------------------------------------------------------- */
+
 /* Attach every program and pin its link. */
 int gate_attach(struct gate *gate, struct failure *f);
-int gate_count_foreign(const struct gate *gate, struct failure *f);
+/* Has the gate count the programs that could change what it answers. */
+int gate_census(const struct gate *gate, struct failure *f);
 int gate_freeze(struct gate *gate, struct failure *f);
-/* The pins must be gone; programs are detached when this returns. */
-void gate_close(struct gate *gate);
+/* The pins must be gone. 0: every program is detached now; -EBUSY: not after 5 seconds. */
+int gate_close(struct gate *gate);
 
 /* --- keyrings.c ------------------------------------------------------------------------- */
 
 struct keyrings {
-	int active;
-	int32_t parent;
+	int32_t parent; /* 0: none yet */
 	int32_t serials[VERITY_OWN_KEYS_MAX];
 	uint32_t count;
 	int map, own_keys; /* descriptors of the gate's maps */
@@ -173,7 +201,7 @@ int keyrings_finish(struct keyrings *rings, struct failure *f);
 /* The gate must be detached. */
 void keyrings_remove(struct keyrings *rings);
 
-/* --- calls.c ---------------------------------------------------------------------------- */
+/* --- import.c ---------------------------------------------------------------------------- */
 
 /* Whether a gate answers: 1, 0, or -errno when the answer says neither. */
 int gate_answers(void);

@@ -12,7 +12,6 @@
  * - what two programs may write at once is one aligned word.
  */
 #include "config.h"
-#include "decide.h"
 #include "kernel.h"
 
 #define VERITY_CODE_CAPACITY 200000
@@ -47,7 +46,7 @@
 VERITY_ARRAY(config, struct verity_config, 1);
 VERITY_ARRAY(keyrings, __u32, VERITY_KEYRINGS);
 VERITY_HASH(own_keys, __u32, __u64, 512); /* serial -> address, remembered at its first use */
-VERITY_HASH(own_ids, struct verity_own_id, __u32, 512);
+VERITY_HASH(own_ids, struct verity_id, __u32, 512);
 
 /* --- what signed blobs said --------------------------------------------------------------- */
 
@@ -136,9 +135,6 @@ VERITY_TASK_STORAGE(tasks, struct task_scratch);
 /* --- denials ------------------------------------------------------------------------------ */
 
 #define VERITY_PATH_SIZE 256
-/* A ring of the last ones, then the first one of each reason. */
-#define VERITY_DENIALS_RING 256u
-#define VERITY_DENIALS (VERITY_DENIALS_RING + VERITY_REASONS)
 
 struct denial {
 	__u64 number; /* from 1; 0: this place is empty */

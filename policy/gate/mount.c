@@ -30,16 +30,16 @@ static int make(struct place *place, struct failure *f)
 	place->made = 1;
 	/* 2. Its file system. */
 	if (mount("bpf", VERITY_PINS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755") != 0)
-		return cannot(f, errno, "look at the kernel's log",
+		return cannot(f, errno, HINT_LOG,
 			      "no bpffs can be mounted at " VERITY_PINS);
 	place->mounted = 1;
 	if (stat(VERITY_PINS, &st) != 0 || mkdir(VERITY_PIN_LINKS, 0700) != 0)
-		return cannot(f, errno, "look at the kernel's log",
+		return cannot(f, errno, HINT_LOG,
 			      VERITY_PINS " can't be used");
 	place->dev = VERITY_KERNEL_DEV(major(st.st_dev), minor(st.st_dev));
 	/* 3. Others may pass: systemd mounts /sys/fs/bpf with 0700, and status is for everybody. */
 	if (stat(VERITY_BPFFS, &st) != 0 || chmod(VERITY_BPFFS, 0711) != 0)
-		return cannot(f, errno, "look at the kernel's log",
+		return cannot(f, errno, HINT_LOG,
 			      VERITY_BPFFS " can't be opened to other users");
 	place->old_mode = st.st_mode & 07777;
 	place->opened = 1;

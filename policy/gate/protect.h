@@ -10,7 +10,7 @@
 
 static __always_inline int is_own(__u32 type, __u32 id)
 {
-	struct verity_own_id wanted = {.type = type, .id = id};
+	struct verity_id wanted = {.type = type, .id = id};
 
 	return bpf_map_lookup_elem(&own_ids, &wanted) != NULL;
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import gate_shim
+from tests.cli.forge import make_forge
 from tests.cli.gate_host import Host
 from tests.cli.program import copy
 from tests.cli.worlds import MODES, World, make_keys, make_world
@@ -67,3 +68,15 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def host(tmp_path: Path, shim: Path) -> Host:
     """An empty host, for a gate to be put in."""
     return Host(tmp_path, shim)
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys, pins and every fragment of a boot bundle, for reading only."""
+    return make_forge(tmp_path_factory.mktemp("forge"))
+
+
+@pytest.fixture
+def forged(forge: Path, tmp_path: Path) -> Path:
+    """A copy, to write into or to break."""
+    return copy(forge, tmp_path / "w")

@@ -98,6 +98,10 @@ REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
+OUT :: Written by `lockdown pin`, `lockdown bundle`, `keyring project` and `policy compile`, and as
+a new directory by `extension sign`: whole or not at all, by way of `.OUT.*.tmp` beside it. Only
+`lockdown bundle --replace` overwrites.
+
 DIR/.verity-* :: A temporary file of `doctor --try` `DIR`.
 
 `enable` and `objects enable` change no contents; the file system stores the Merkle tree with the

@@ -32,11 +32,15 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity doctor",
         "verity enable",
         "verity explain",
+        "verity extension sign",
         "verity key generate",
         "verity key show",
+        "verity keyring project",
+        "verity lockdown bundle",
         "verity lockdown import",
         "verity lockdown log",
         "verity lockdown observe",
+        "verity lockdown pin",
         "verity lockdown seal",
         "verity lockdown status",
         "verity manifest diff",
@@ -45,6 +49,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity measure",
         "verity objects check",
         "verity objects enable",
+        "verity policy compile",
     }
 
 

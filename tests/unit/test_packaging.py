@@ -17,6 +17,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 import verity
 
@@ -92,6 +93,7 @@ def test_wheel_is_abi3(wheel: zipfile.ZipFile) -> None:
         "verity/_kernel.pyi",
         "verity/py.typed",
         "verity/_gate/verity.h",
+        "verity/_gate/verity-load",
         "verity/ports/kernel.py",
         "verity/formats/fsverity.py",
     ],
@@ -115,6 +117,21 @@ def test_without_clang_the_wheel_says_so(wheel: zipfile.ZipFile) -> None:
     assert text == "clang was not found when this was built\n"
 
 
+def test_the_loader_in_the_wheel_runs_without_a_library(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    info = wheel.getinfo("verity/_gate/verity-load")
+    assert info.external_attr >> 16 & 0o111 == 0o111
+    program = tmp_path / "verity-load"
+    program.write_bytes(wheel.read(info))
+    program.chmod(0o755)
+    with program.open("rb") as file:
+        assert not [s for s in ELFFile(file).iter_segments() if s["p_type"] == "PT_INTERP"]
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: verity-load ")
+
+
 def test_header_in_the_wheel_is_the_one_header(wheel: zipfile.ZipFile) -> None:
     assert (
         wheel.read("verity/_gate/verity.h") == (ROOT / "policy" / "gate" / "verity.h").read_bytes()
@@ -131,6 +148,7 @@ def test_header_in_the_wheel_is_the_one_header(wheel: zipfile.ZipFile) -> None:
         "cffi-build/inode.c",
         "cffi-build/stamp.h",
         "policy/gate/gate.bpf.c",
+        "policy/gate/load.c",
         "policy/gate/verity.h",
         "policy/systemd/verity-gate.service",
         "verity/_kernel.pyi",

@@ -165,7 +165,8 @@ def enforced(state: int, reason: Reason) -> bool:
         return False
     if reason in _FROM_LOAD_ON:
         return state != State.OFF
-    return state == State.SEALED
+    # A state that isn't known is no reason to let anything through.
+    return state not in (State.OFF, State.LOADING, State.OBSERVE)
 
 
 def _of_digest(facts: Facts, use: int) -> Reason:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from verity.formats import elf, grants
 from verity.formats.dump import Entry
-from verity.formats.grant_rules import code_flags, earned, permitted_capabilities
+from verity.formats.grant_rules import (
+    check_extension,
+    check_role,
+    code_flags,
+    earned,
+    permitted_capabilities,
+)
 from verity.formats.grants import (
     Code,
     CodeEntry,
@@ -235,3 +241,54 @@ def test_equal_contents_share_an_entry() -> None:
     ]
     found = earned(entries, {ONE: b"#!", TWO: b"text"})
     assert found.code == (CodeEntry(ONE, Code.MODULE | Code.SCRIPT),)
+
+
+BEYOND = {
+    "module": ("/m.ko", 0o644, elf_head(kind=1, entry=0), b"", "/m.ko: a kernel module"),
+    "set-uid": ("/a b", 0o4755, b"#!", b"", r"/a\x20b: a program that raises privileges"),
+    "set-gid": ("/a", 0o2755, elf_head(), b"", "/a: a program that raises"),
+    "capability": ("/a", 0o755, elf_head(), capability(2, 2), "/a: a program that raises"),
+}
+NOT_BEYOND = {
+    "program": ("/a", 0o755, elf_head(), b""),
+    "library": ("/a.so", 0o644, elf_head(entry=0), b""),
+    "script": ("/a", 0o755, b"#!", b""),
+    "set-uid data": ("/a", 0o4755, b"text", b""),
+    "capability on data": ("/a", 0o755, b"text", capability(2, 2)),
+    "empty capability": ("/a", 0o755, elf_head(), capability(2, 0)),
+}
+
+
+def one_file(path: str, mode: int, value: bytes) -> list[Entry]:
+    xattrs = ((b"security.capability", value),) if value else ()
+    return [
+        Entry(path=b"/", mode=0o40755, uid=0, gid=0),
+        Entry(path=path.encode(), mode=0o100000 | mode, uid=0, gid=0, digest=ONE, xattrs=xattrs),
+    ]
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_an_extension_may_not_bring(name: str) -> None:
+    path, mode, head, value, message = BEYOND[name]
+    with pytest.raises(ContentError) as caught:
+        check_extension(one_file(path, mode, value), {ONE: head})
+    assert caught.value.code == "beyond-role"
+    assert caught.value.message.startswith(message)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", NOT_BEYOND)
+def test_what_an_extension_may_bring(name: str) -> None:
+    path, mode, head, value = NOT_BEYOND[name]
+    entries = one_file(path, mode, value)
+    check_extension(entries, {ONE: head})
+    tables = earned(entries, {ONE: head})
+    check_role(
+        replace(SAMPLE, role=Role.EXTENSION, code=tables.code, elevate=tables.elevate, config=())
+    )
+
+
+@pytest.mark.parametrize("role", [Role.ROOT, Role.POLICY, Role.UNLOCK, Role.EVIDENCE])
+def test_roles_that_grant_nothing(role: Role) -> None:
+    with pytest.raises(ContentError, match="grants nothing"):
+        check_role(replace(SAMPLE, role=role))

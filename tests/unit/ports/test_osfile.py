@@ -4,11 +4,18 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from verity.ports.osfile import read_file, translate_oserror, write_new_file
+from verity.ports.osfile import (
+    read_file,
+    replace_file,
+    translate_oserror,
+    write_new_directory,
+    write_new_file,
+)
 from verity.values.errors import HostError
 
 
@@ -86,6 +93,86 @@ def test_a_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(HostError) as caught:
         write_new_file(tmp_path / "no/new", b"data", mode=0o600)
     assert caught.value.code == "not-found"
+    assert os.listdir(tmp_path) == []
+
+
+def failing_sync(monkeypatch: pytest.MonkeyPatch, *, when: Callable[[int], bool]) -> None:
+    """fsync that fails with ENOSPC on the descriptors that ``when`` picks."""
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        if when(fd):
+            raise OSError(errno.ENOSPC, "no space")
+        real(fd)
+
+    monkeypatch.setattr("verity.ports.osfile.os.fsync", fsync)
+
+
+def test_replace_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for data in (b"first", b"second"):
+        replace_file(path, data, mode=0o640)
+        assert path.read_bytes() == data
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_can_not_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    failing_sync(monkeypatch, when=lambda fd: True)
+    with pytest.raises(HostError) as caught:
+        replace_file(path, b"new", mode=0o640)
+    assert caught.value.code == "no-space"
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_directory_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    with pytest.raises(HostError) as caught:
+        replace_file(tmp_path / "dir", b"new", mode=0o640)
+    assert caught.value.code == "is-directory"
+    assert os.listdir(tmp_path) == ["dir"]
+
+
+FILES = {"one": b"1", "two": b""}
+
+
+@pytest.mark.parametrize(("mode", "directory_mode"), [(0o644, 0o755), (0o600, 0o700)])
+def test_write_new_directory(tmp_path: Path, mode: int, directory_mode: int) -> None:
+    path = tmp_path / "dir"
+    write_new_directory(path, FILES, mode=mode)
+    assert {name: (path / name).read_bytes() for name in os.listdir(path)} == FILES
+    assert stat.S_IMODE(path.stat().st_mode) == directory_mode
+    assert {stat.S_IMODE((path / name).stat().st_mode) for name in FILES} == {mode}
+    assert os.listdir(tmp_path) == ["dir"]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda p: p.symlink_to("nowhere")])
+def test_a_directory_overwrites_nothing(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "taken")
+    with pytest.raises(HostError) as caught:
+        write_new_directory(tmp_path / "taken", FILES, mode=0o644)
+    assert caught.value.code == "exists"
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
+def test_a_directory_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Two files, the directory, its parent: whichever can't be made durable, nothing is left."""
+    calls: list[int] = []
+
+    def is_that_one(fd: int) -> bool:
+        calls.append(fd)
+        return len(calls) == failing
+
+    failing_sync(monkeypatch, when=is_that_one)
+    with pytest.raises(HostError) as caught:
+        write_new_directory(tmp_path / "dir", FILES, mode=0o644)
+    assert caught.value.code == "no-space"
     assert os.listdir(tmp_path) == []
 
 

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs the loader's pure parts on files: test_loader.py compiles it with them.
+ *
+ *   sha256 FILE | certificate FILE (a key id and a key) | documents PIN PIN BUNDLE
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A buffer of exactly the file's size, so that a sanitizer sees a read behind it. */
+static void slurp(const char *path, struct bytes *out)
+{
+	FILE *file = fopen(path, "rb");
+	long size;
+
+	if (!file || fseek(file, 0, SEEK_END) || (size = ftell(file)) < 0)
+		exit(9);
+	rewind(file);
+	out->name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	out->len = (size_t)size;
+	out->data = malloc(out->len ? out->len : 1);
+	if (!out->data || fread(out->data, 1, out->len, file) != out->len)
+		exit(9);
+	fclose(file);
+}
+
+static void hex(const uint8_t *data, size_t len)
+{
+	while (len--)
+		printf("%02x", *data++);
+	printf("\n");
+}
+
+static void show(const char *what, const struct key_list *list)
+{
+	uint32_t i;
+
+	for (i = 0; i < list->count; i++)
+		printf("%s %s %s %u %02x%02x\n", what, party_names[list->party],
+		       role_names[list->keys[i].role], list->keys[i].owner,
+		       list->keys[i].key_id[0], list->keys[i].key_id[1]);
+}
+
+static int documents(char **paths)
+{
+	struct documents documents = { 0 };
+	struct bundle_cursor cursor = { 0 };
+	struct failure f = { 0 };
+	struct bytes pins[2];
+	struct blob blob;
+	int result, party;
+
+	slurp(paths[0], &pins[0]);
+	slurp(paths[1], &pins[1]);
+	slurp(paths[2], &documents.bundle);
+	result = documents_check(pins, &documents, &f);
+	for (party = 1; !result && party < VERITY_PARTIES; party++) {
+		show("pin", &documents.pins[party]);
+		show("keys", &documents.keys[party]);
+	}
+	while (!result && bundle_next(&documents.bundle, &cursor, &blob, &f) > 0)
+		printf("blob %u %s %u %u\n", blob.number, record_name(blob.kind), blob.len,
+		       blob.nsig);
+	if (result)
+		printf("%s\n%s\n", f.message, f.hint);
+	free(pins[0].data);
+	free(pins[1].data);
+	free(documents.bundle.data);
+	return result ? f.status : 0;
+}
+
+int main(int argc, char **argv)
+{
+	uint8_t id[VERITY_SHA256_SIZE], der[CERTIFICATE_MAX];
+	struct bytes file;
+
+	if (argc == 5 && !strcmp(argv[1], "documents"))
+		return documents(argv + 2);
+	if (argc != 3)
+		return 9;
+	slurp(argv[2], &file);
+	if (!strcmp(argv[1], "sha256")) {
+		sha256(file.data, file.len, id);
+		hex(id, sizeof(id));
+	} else if (file.len == VERITY_SHA256_SIZE + VERITY_SPKI_SIZE) {
+		hex(der, certificate(file.data, file.data + VERITY_SHA256_SIZE, der));
+	} else {
+		return 9;
+	}
+	free(file.data);
+	return 0;
+}
