@@ -32,7 +32,7 @@ _FAILED = {98: "cleaning up failed", 99: "the setup failed"}
 # is planted for every process must be gone again.
 _SCRIPT = """
 log() { [ ! -e "$LOG" ] || cat "$LOG" || exit 99; }
-log | tail -n 1
+log
 echo "$MARK"
 if ! eval "$SETUP" >&2; then eval "$CLEANUP" >&2; exit 99; fi
 become="${BY:+setpriv --reuid=$BY --regid=$BY --init-groups env HOME=/home/$BY}"

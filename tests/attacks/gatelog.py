@@ -26,12 +26,13 @@ class Denial:
 
 
 def parse_denials(text: str) -> list[Denial]:
-    """The lines of the gate's log, oldest first."""
-    return [_denial(line) for line in text.splitlines()]
+    """The denials of the gate's log, oldest first; a line that is there twice counts once."""
+    by_number = {one.number: one for one in map(_denial, text.splitlines())}
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def denials(machine: Machine) -> list[Denial]:
-    """What the gate's log holds now; empty without a gate."""
+    """What the gate's log holds now, oldest first; empty without a gate."""
     return parse_denials(_read(machine, DENIALS))
 
 

@@ -8,8 +8,9 @@
     unsigned/   other builds of them without fs-verity
     work/       a directory that everybody may write to
 
-A specimen says `ran signed ...`, `ran unlisted ...` or `ran unsigned ...`: each folder has other
-contents, since grants name contents and not paths.
+On the host the first two are below granted/, which is what the vendor signs, the others below
+others/. A specimen says `ran signed ...`, `ran unlisted ...` or `ran unsigned ...`: each folder has
+other contents, since grants name contents and not paths.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ _CC = ("cc", "-O1", "-s", "-Wall", "-Wextra", "-Werror")
 _CLANG = ("clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror")
 _USER = 1000
 _DISK = 6
-_CAP_NET_RAW = 13
+_CAP_NET_ADMIN, _CAP_NET_RAW = 1 << 12, 1 << 13
+_CAPABLE = {"capable": _CAP_NET_RAW, "more-capable": _CAP_NET_ADMIN | _CAP_NET_RAW}
 # Enough for the kernel to hash while a tool works, even on an idle host.
 _BIG_BYTES = 48 << 20
 
 
 def ground(image: Image) -> Path:
-    """The folders of the module's docstring, from the cache or compiled; read-only. Needs root."""
+    """The directory with granted/ and others/, from the cache or compiled; needs root then."""
     state = hashlib.sha256()
     for source in sorted([Path(__file__), *_HERE.glob("tools/*"), *_HERE.glob("specimens/*")]):
         state.update(source.name.encode() + source.read_bytes())
@@ -49,25 +51,28 @@ def ground(image: Image) -> Path:
 
 def install(machine: Machine, made: Path) -> None:
     """Puts the ground into a machine, with fs-verity where it belongs."""
-    machine.push(made, TOP)
+    for half in ("granted", "others"):
+        machine.push(made / half, TOP)
     folders = f"{TOOLS} {SIGNED} {UNLISTED}"
     machine.run(f"find {folders} -type f -print0 | xargs -0 {TOOLS}/enable", timeout_s=120)
 
 
 def _build(partial: Path) -> None:
-    for name in ("tools", "work"):
-        (partial / name).mkdir()
-    (partial / "work").chmod(0o1777)
+    granted, others = partial / "granted", partial / "others"
+    for folder in (granted / "tools", others / "work"):
+        folder.mkdir(parents=True)
+    (others / "work").chmod(0o1777)
     for source in _HERE.glob("tools/*.c"):
         libraries = ["-static", "-lbpf", "-lelf", "-lz"] if source.stem == "interfere" else []
-        program = partial / "tools" / source.stem
+        program = granted / "tools" / source.stem
         run([*_CC, "-o", str(program), str(source), *libraries])
     for source in _HERE.glob("specimens/*.bpf.c"):
         headers = f"/usr/include/{os.uname().machine}-linux-gnu"
-        out = partial / "tools" / source.with_suffix(".o").name
+        out = granted / "tools" / source.with_suffix(".o").name
         run([*_CLANG, "-idirafter", headers, "-c", str(source), "-o", str(out)])
-    for mark in ("signed", "unlisted", "unsigned"):
-        _specimens(partial / mark, mark)
+    _specimens(granted / "signed", "signed")
+    for mark in ("unlisted", "unsigned"):
+        _specimens(others / mark, mark)
 
 
 def _specimens(folder: Path, mark: str) -> None:
@@ -84,8 +89,9 @@ def _specimens(folder: Path, mark: str) -> None:
     _variant(program, "setuid", mode=0o4755)
     _variant(program, "setgid", mode=0o2755, group=_DISK)
     _variant(program, "setuid-user", mode=0o4755, user=_USER, group=_USER)
-    capable = _variant(program, "capable")
-    os.setxattr(capable, "security.capability", _file_capability(_CAP_NET_RAW))
+    for name, capabilities in _CAPABLE.items():
+        capable = _variant(program, name)
+        os.setxattr(capable, "security.capability", _file_capability(capabilities))
     # Position-independent and not executable: grants take it for a library.
     _variant(folder / "dynamic", "not-executable", mode=0o644)
     big = _variant(program, "big")
@@ -111,6 +117,6 @@ def _script(path: Path, interpreter: str, line: str, *, mode: int = 0o755) -> No
     path.chmod(mode)
 
 
-def _file_capability(number: int) -> bytes:
-    """The xattr of capabilities(7), revision 2: one capability, permitted and effective."""
-    return struct.pack("<IIIII", 0x02000001, 1 << number, 0, 0, 0)
+def _file_capability(permitted: int) -> bytes:
+    """The xattr of capabilities(7), revision 2, with capabilities below 32, and effective."""
+    return struct.pack("<IIIII", 0x02000001, permitted, 0, 0, 0)

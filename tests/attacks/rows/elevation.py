@@ -102,6 +102,6 @@ ROWS = (
         shows=" caps=000003000",
         by=USER,
         reason="not-elevated",
-        signed=f"{SIGNED}/capable && echo ' caps=000003000'",
+        signed=f"{SIGNED}/more-capable",
     ),
 )

@@ -38,6 +38,8 @@ ROWS = (
         cleanup="rm /etc/ld.so.preload",
         shows=_LIBRARY,
         reason="no-digest",
+        # It works for an ordinary user, but root's commands around it would be refused and logged.
+        ordinary=False,
     ),
     Attack(
         group=5,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * interfere modify-return FUNCTION | extension DIRECTORY | bystander: loads a BPF program of ours
- * beside the gate's.
+ * interfere ACT ARGUMENT: loads a BPF program of ours beside the gate's.
  *
- *   modify-return  attached to FUNCTION with the return value 1, which callers that test for a
- *                  negative value take as permission
- *   extension      DIRECTORY/target.bpf.o, and DIRECTORY/extension.bpf.o in place of its function
- *   bystander      a socket filter: what must stay allowed
+ *   modify-return FUNCTION   attached to FUNCTION with the return value 1, which callers that test
+ *                            for a negative value take as permission; gone when this ends
+ *   pinned PATH              such a program, attached to nothing, pinned at PATH
+ *   extension DIRECTORY      DIRECTORY/target.bpf.o, and DIRECTORY/extension.bpf.o in place of its
+ *                            function
+ *   link PATH                a program of the root cgroup, its link pinned at PATH: what must stay
+ *                            allowed
  */
 #include "tool.h"
 #include <bpf/bpf.h>
@@ -23,7 +25,7 @@ static const struct bpf_insn one[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
-static int modify_return(const char *function)
+static int modify_return(const char *function, const char *pin)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_MODIFY_RETURN);
 	int id = libbpf_find_vmlinux_btf_id(function, BPF_MODIFY_RETURN), fd;
@@ -36,6 +38,8 @@ static int modify_return(const char *function)
 	fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "attack", "GPL", one, ARRAY_SIZE(one), &options);
 	if (fd < 0)
 		return refused("BPF_PROG_LOAD");
+	if (pin)
+		return bpf_obj_pin(fd, pin) < 0 ? refused("BPF_OBJ_PIN") : succeeded();
 	return bpf_raw_tracepoint_open(NULL, fd) < 0 ? refused("attach") : succeeded();
 }
 
@@ -66,12 +70,18 @@ static int extension(const char *directory)
 	return bpf_object__load(other) < 0 ? refused("BPF_PROG_LOAD") : succeeded();
 }
 
-static int bystander(void)
+static int link_of_ours(const char *pin)
 {
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "bystander", "GPL", one,
-			       ARRAY_SIZE(one), NULL);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "bystander", "GPL", one, ARRAY_SIZE(one),
+			       NULL);
+	int cgroup = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC), link;
 
-	return fd < 0 ? refused("BPF_PROG_LOAD") : succeeded();
+	if (fd < 0)
+		return refused("BPF_PROG_LOAD");
+	link = bpf_link_create(fd, cgroup, BPF_CGROUP_INET_EGRESS, NULL);
+	if (link < 0)
+		return refused("BPF_LINK_CREATE");
+	return bpf_obj_pin(link, pin) < 0 ? refused("BPF_OBJ_PIN") : succeeded();
 }
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -82,13 +92,17 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 
 int main(int argc, char **argv)
 {
+	const char *act = argc == 3 ? argv[1] : "usage";
+
 	libbpf_set_print(quiet);
-	if (argc == 3 && !strcmp(argv[1], "modify-return"))
-		return modify_return(argv[2]);
-	if (argc == 3 && !strcmp(argv[1], "extension"))
+	if (!strcmp(act, "modify-return"))
+		return modify_return(argv[2], NULL);
+	if (!strcmp(act, "pinned"))
+		return modify_return("security_bpf_map", argv[2]);
+	if (!strcmp(act, "extension"))
 		return extension(argv[2]);
-	if (argc == 2 && !strcmp(argv[1], "bystander"))
-		return bystander();
+	if (!strcmp(act, "link"))
+		return link_of_ours(argv[2]);
 	errno = EINVAL;
-	trouble("usage");
+	trouble(act);
 }

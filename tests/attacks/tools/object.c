@@ -3,7 +3,7 @@
  * object ACT ID|PATH: reaches for a BPF object of somebody else by its id or pin, with bpf(2) itself.
  *
  *   map-fd, map-update, map-delete, map-lookup, map-freeze ID
- *   prog-fd ID                       link-fd, link-detach, link-update ID
+ *   prog-fd ID                       link-fd, link-detach, link-update ID (to a program of ours)
  *   get PATH                         BPF_OBJ_GET of a pin
  *   maps, progs, links               prints the ids of all, one a line
  *
@@ -68,6 +68,24 @@ static int use_map(const char *act, unsigned int id)
 	return bpf(command, &attr) < 0 ? refused(act) : succeeded();
 }
 
+/* r0 = 1; exit */
+static int program(void)
+{
+	static const struct bpf_insn one[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_CGROUP_SKB,
+				.insns = (uintptr_t)one,
+				.insn_cnt = 2,
+				.license = (uintptr_t) "GPL" };
+	int fd = bpf(BPF_PROG_LOAD, &attr);
+
+	if (fd < 0)
+		trouble("BPF_PROG_LOAD");
+	return fd;
+}
+
 static int use_link(const char *act, unsigned int id)
 {
 	union bpf_attr attr = { 0 };
@@ -82,7 +100,7 @@ static int use_link(const char *act, unsigned int id)
 		return bpf(BPF_LINK_DETACH, &attr) < 0 ? refused("BPF_LINK_DETACH") : succeeded();
 	}
 	attr.link_update.link_fd = fd;
-	attr.link_update.new_prog_fd = fd;
+	attr.link_update.new_prog_fd = program();
 	return bpf(BPF_LINK_UPDATE, &attr) < 0 ? refused("BPF_LINK_UPDATE") : succeeded();
 }
 
