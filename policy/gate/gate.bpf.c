@@ -61,10 +61,9 @@ static __always_inline __u32 effect_of(const struct cred *old, const struct cred
 	effect->uid = new->euid.val;
 	effect->gid = new->egid.val;
 	/* In a child namespace only an id that is root outside raises anything outside. */
-	effect->uid_changes = (new->euid.val != old->euid.val || new->fsuid.val != old->fsuid.val) &&
-			      (initial || !new->euid.val);
-	effect->gid_changes =
-		(new->egid.val != old->egid.val || new->fsgid.val != old->fsgid.val) && initial;
+	/* execve sets the file system ids to the effective ones: what setfsuid(2) gave ends here. */
+	effect->uid_changes = new->euid.val != old->euid.val && (initial || !new->euid.val);
+	effect->gid_changes = new->egid.val != old->egid.val && initial;
 	/* Root regains what it dropped by being root, whatever the file says. */
 	effect->caps = initial && !was_root ? new->cap_permitted.val & ~old->cap_permitted.val : 0;
 	return effect->uid_changes || effect->gid_changes || effect->caps;
