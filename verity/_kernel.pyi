@@ -79,6 +79,21 @@ class _Lib:
         plain: CData,
         /,
     ) -> int: ...
+    def verity_enable_files(
+        self,
+        count: int,
+        dirs: CData,
+        names: CData,
+        checked: CData,
+        expected: CData,
+        budget: int,
+        devices: CData,
+        done: CData,
+        /,
+    ) -> int: ...
+    def verity_measure_files(
+        self, count: int, dirs: CData, names: CData, evict: int, digests: CData, done: CData, /
+    ) -> int: ...
     def verity_enable(
         self,
         fd: int,

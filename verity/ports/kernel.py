@@ -14,11 +14,14 @@ is the path as messages should show it.
    of the attributes mask.
 """
 
+import array
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verity import __version__
 from verity.formats import fsverity
@@ -26,7 +29,10 @@ from verity.ports import _conditions
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, HostError
 
-INTERFACE = 3
+if TYPE_CHECKING:
+    from verity._kernel import CData
+
+INTERFACE = 4
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
@@ -287,3 +293,66 @@ def hash_file(
         raise _conditions.READ.error(-result, label)
     digest = fsverity.digest_of_root(params, data_size=size[0], root_hash=bytes(root))
     return Hashed(size=size[0], digest=digest, plain=bytes(plain))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A file as the calls for many files take it: a name below the descriptor of a directory."""
+
+    dir_fd: int
+    name: str
+
+
+def enable_files(places: Sequence[Place], expected: Sequence[bytes | None]) -> list[int | None]:
+    """Turn fs-verity on with the canonical parameters; the device of each file where that is done.
+
+    Contents are hashed before and have to give the ``expected`` digest (32 bytes), if there is
+    one. None wants a closer look at that file, by the functions above: it may have fs-verity
+    already, differ, be large, or an error stands in the way. Nothing is durable yet.
+    """
+    if len(expected) != len(places) or any(len(digest or bytes(32)) != 32 for digest in expected):
+        raise ValueError("a digest of 32 bytes or none for each file")
+    devices = array.array("Q", bytes(8 * len(places)))
+    done = bytearray(len(places))
+    result = lib.verity_enable_files(
+        len(places),
+        *_packed(places),
+        ffi.from_buffer("uint8_t[]", bytes(digest is not None for digest in expected)),
+        ffi.from_buffer("uint8_t[]", b"".join(digest or bytes(32) for digest in expected)),
+        MAX_IN_ONE_CALL,
+        ffi.from_buffer("uint64_t[]", devices, True),
+        ffi.from_buffer("uint8_t[]", done, True),
+    )
+    if result < 0:
+        raise ValueError("verity_enable_files refuses its arguments")
+    return [device if good else None for device, good in zip(devices, done, strict=True)]
+
+
+def measure_files(places: Sequence[Place], *, evict: bool) -> list[Digest | None]:
+    """The kernel's SHA-256 digest of each file; None wants a closer look, by ``measure``.
+
+    With ``evict`` the pages that were cached are dropped and the file is opened anew before.
+    """
+    room, done = bytearray(32 * len(places)), bytearray(len(places))
+    result = lib.verity_measure_files(
+        len(places),
+        *_packed(places),
+        evict,
+        ffi.from_buffer("uint8_t[]", room, True),
+        ffi.from_buffer("uint8_t[]", done, True),
+    )
+    if result < 0:
+        raise ValueError("verity_measure_files refuses its arguments")
+    return [
+        Digest(HashAlgorithm.SHA256, bytes(room[32 * at : 32 * at + 32])) if good else None
+        for at, good in enumerate(done)
+    ]
+
+
+def _packed(places: Sequence[Place]) -> "tuple[CData, CData]":
+    """Descriptors and names of files, as C takes them."""
+    names = "".join(f"{place.name}\0" for place in places)
+    if names.count("\0") != len(places):
+        raise ValueError("a name with a NUL byte")
+    dirs = array.array("i", [place.dir_fd for place in places])
+    return ffi.from_buffer("int[]", dirs), ffi.from_buffer("char[]", os.fsencode(names))
