@@ -10,7 +10,7 @@
  * done[i] is 1 where all went as it should. 0 says nothing about the file but that it wants a
  * closer look, by calls that can name what is wrong; the others are gone on with.
  *
- * Both return 0 or -EINVAL.
+ * All return 0 or -EINVAL.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -31,5 +31,23 @@ int verity_enable_files(size_t count, const int *dirs, const char *names, const 
  */
 int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
 			 uint8_t *digests, uint8_t *done);
+
+/* What reading one file gave. */
+struct verity_contents {
+	uint32_t uid, gid, mode;
+	uint64_t size;
+	uint8_t digest[32];
+	uint8_t head[64]; /* the first bytes, zeros behind a shorter file */
+};
+
+/*
+ * Read files whose name is a checksum: the SHA-256, named + 32 * i, of prefix and contents, where
+ * the file's owner, group and mode stand in prefix as three big-endian numbers of 32 bits from
+ * owner_at on. Done only where that is so, and the file has no xattr, as prefix says. At most
+ * about budget bytes are hashed; files beyond that are not done.
+ */
+int verity_read_files(size_t count, const int *dirs, const char *names, const uint8_t *named,
+		      const uint8_t *prefix, size_t prefix_len, size_t owner_at, uint64_t budget,
+		      struct verity_contents *contents, uint8_t *done);
 
 #endif

@@ -30,7 +30,7 @@ from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, HostError
 
 if TYPE_CHECKING:
-    from verity._kernel import CData
+    from verity._kernel import CData, FileContents
 
 INTERFACE = 4
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
@@ -347,6 +347,57 @@ def measure_files(places: Sequence[Place], *, evict: bool) -> list[Digest | None
         Digest(HashAlgorithm.SHA256, bytes(room[32 * at : 32 * at + 32])) if good else None
         for at, good in enumerate(done)
     ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """A file that is what its name says: its inode's metadata, fs-verity digest and first bytes."""
+
+    uid: int
+    gid: int
+    mode: int
+    size: int
+    digest: bytes
+    head: bytes
+
+
+def read_files(
+    places: Sequence[Place], checksums: Sequence[bytes], *, prefix: bytes, owner_at: int
+) -> list[Named | None]:
+    """Read files that are named by the SHA-256 (32 bytes) of a prefix and their contents.
+
+    Owner, group and mode of each file go into ``prefix`` at ``owner_at``, in 12 bytes. None wants
+    a closer look: the file has xattrs or another checksum, is large, or an error is in the way.
+    """
+    if len(checksums) != len(places) or any(len(checksum) != 32 for checksum in checksums):
+        raise ValueError("a checksum of 32 bytes for each file")
+    contents = ffi.new("struct verity_contents[]", len(places))
+    done = bytearray(len(places))
+    result = lib.verity_read_files(
+        len(places),
+        *_packed(places),
+        ffi.from_buffer("uint8_t[]", b"".join(checksums)),
+        ffi.from_buffer("uint8_t[]", prefix),
+        len(prefix),
+        owner_at,
+        MAX_IN_ONE_CALL,
+        contents,
+        ffi.from_buffer("uint8_t[]", done, True),
+    )
+    if result < 0:
+        raise ValueError("verity_read_files refuses its arguments")
+    return [_named(contents[at]) if good else None for at, good in enumerate(done)]
+
+
+def _named(found: "FileContents") -> Named:
+    return Named(
+        uid=found.uid,
+        gid=found.gid,
+        mode=found.mode,
+        size=found.size,
+        digest=bytes(found.digest),
+        head=bytes(found.head)[: found.size],
+    )
 
 
 def _packed(places: Sequence[Place]) -> "tuple[CData, CData]":
