@@ -116,3 +116,10 @@ CONTROLS = (
         user=ORDINARY,
     ),
 )
+
+# Named, not denied: what a signed shell is told to do (docs/threat-model.md).
+NOT_CLAIMED = Control(
+    what="not claimed: a signed shell still does what a script tells it",
+    command=f"sh {AT}/unsigned.sh",
+    shows="the script runs",
+)

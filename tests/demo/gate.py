@@ -9,7 +9,7 @@ command without the gate, a signed one, or an ordinary user.
 import hashlib
 
 from tests.demo import owner
-from tests.demo.attempts import AT, ATTEMPTS, CONTROLS, PROGRAM, TOOL, Control
+from tests.demo.attempts import AT, ATTEMPTS, CONTROLS, NOT_CLAIMED, PROGRAM, TOOL, Control
 from tests.demo.guarded import DENIALS, STATUS, GuardedHost
 from tests.demo.sabotage import Sabotage
 from tests.demo.story import Story
@@ -17,7 +17,7 @@ from tests.demo.vendor import Workshop
 from tests.vm import Image, Machine
 from tests.vm.verity_root import verity_root
 
-_CANARY = b"verity-load"
+_CANARY = b"/memfd:verity-canary (deleted)"
 
 
 def tell(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage) -> None:
@@ -58,7 +58,7 @@ def boot(story: Story, host: GuardedHost) -> None:
     denials = host.new_denials()
     story.show(host.run(["cat", DENIALS], link="gate"))
     story.claim(
-        {denial.comm for denial in denials} == {_CANARY},
+        [(denial.denied, denial.path) for denial in denials] == [(False, _CANARY), (True, _CANARY)],
         link="grants",
         seen=f"denials of what the boot started: {denials}",
     )
@@ -79,6 +79,7 @@ def under_the_gate(story: Story, host: GuardedHost) -> None:
     with story.step("Unsigned code is refused to root") as step:
         for attempt in ATTEMPTS:
             host.refused(attempt)
+        host.runs(NOT_CLAIMED)
         step.proven = f"{len(ATTEMPTS)} ways in, each with its reason"
     with story.step("Explain a denial") as step:
         host.refused(TOOL)
