@@ -154,9 +154,7 @@ def signer_info(
 ) -> bytes:
     """A SignerInfo (RFC 2315 section 9.2); `attributes` stand where signed ones do."""
     name = der.sequence(_NAME, der.integer(serial))
-    return der.sequence(
-        der.integer(1), name, _SHA256, attributes, algorithm, der.octets(value)
-    )
+    return der.sequence(der.integer(1), name, _SHA256, attributes, algorithm, der.octets(value))
 
 
 def signed_data(*infos: bytes, certificates: bytes = b"", content: bytes = b"") -> bytes:
@@ -190,6 +188,4 @@ def signed_attributes(blob_sha256: bytes) -> bytes:
 
 def certificate(key: Signer) -> bytes:
     """[0] IMPLICIT with one certificate, of that key."""
-    return der.tlv(
-        0xA0, pkcs7.certificate(key_id=key.public.key_id, spki=key.public.spki)
-    )
+    return der.tlv(0xA0, pkcs7.certificate(key_id=key.public.key_id, spki=key.public.spki))

@@ -39,10 +39,7 @@ ETC_SECOND_KEY = Signer(40)
 EXTENSION_STREAMS = ("harness", "t1", "t2", "t3", "t4", "t5", "tools")
 _STREAMS = (
     Stream(name="config", party=Party.USER, role=Role.ETC),
-    *(
-        Stream(name=name, party=Party.USER, role=Role.EXTENSION)
-        for name in EXTENSION_STREAMS
-    ),
+    *(Stream(name=name, party=Party.USER, role=Role.EXTENSION) for name in EXTENSION_STREAMS),
     Stream(name="os", party=Party.VENDOR, role=Role.OS),
     Stream(name="spare", party=Party.VENDOR, role=Role.OS),
 )
