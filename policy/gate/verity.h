@@ -253,7 +253,7 @@ struct verity_unlock_token {
 /* the seal */
 #define VERITY_REFUSED_NOT_READY 3040	/* no keys, no policy or no grants yet */
 #define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a modify-return or extension program is loaded */
-#define VERITY_REFUSED_MODE 3042	/* the signed policy says observe */
+#define VERITY_REFUSED_MODE 3042	/* the signed policy doesn't say sealed */
 
 #define VERITY_REQUEST_VERSION 1
 

@@ -2,7 +2,7 @@
 /*
  * Runs the loader's pure parts on files: test_loader.py compiles it with them.
  *
- *   sha256 FILE | certificate FILE (a key id and a key) | documents PIN PIN BUNDLE
+ *   certificate FILE (a key id and a key) | documents PIN PIN BUNDLE
  */
 #include "load.h"
 
@@ -75,7 +75,7 @@ static int documents(char **paths)
 
 int main(int argc, char **argv)
 {
-	uint8_t id[VERITY_SHA256_SIZE], der[CERTIFICATE_MAX];
+	uint8_t der[CERTIFICATE_MAX];
 	struct bytes file;
 
 	if (argc == 5 && !strcmp(argv[1], "documents"))
@@ -83,14 +83,10 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return 9;
 	slurp(argv[2], &file);
-	if (!strcmp(argv[1], "sha256")) {
-		sha256(file.data, file.len, id);
-		hex(id, sizeof(id));
-	} else if (file.len == VERITY_SHA256_SIZE + VERITY_SPKI_SIZE) {
-		hex(der, certificate(file.data, file.data + VERITY_SHA256_SIZE, der));
-	} else {
+	if (strcmp(argv[1], "certificate") != 0 ||
+	    file.len != VERITY_SHA256_SIZE + VERITY_SPKI_SIZE)
 		return 9;
-	}
+	hex(der, certificate(file.data, file.data + VERITY_SHA256_SIZE, der));
 	free(file.data);
 	return 0;
 }

@@ -148,7 +148,7 @@ def test_header_in_the_wheel_is_the_one_header(wheel: zipfile.ZipFile) -> None:
         "cffi-build/inode.c",
         "cffi-build/stamp.h",
         "policy/gate/gate.bpf.c",
-        "policy/gate/load.c",
+        "policy/gate/loader/load.c",
         "policy/gate/verity.h",
         "policy/systemd/verity-gate.service",
         "verity/_kernel.pyi",

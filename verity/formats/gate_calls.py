@@ -155,7 +155,7 @@ class Refusal(Enum):
     )
     MODE = (
         3042,
-        "the signed policy says observe",
+        "the signed policy does not say sealed",
         "sign a policy with the mode sealed and a higher serial, and boot with it",
     )
 

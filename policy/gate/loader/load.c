@@ -90,7 +90,10 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 	if (result)
 		return result;
 	*state = "observe";
-	if (l->options.observe || !strcmp(status.policy_mode, "observe")) {
+	if (!strcmp(status.policy_mode, "trial"))
+		fprintf(stderr, "verity-load: warning: the policy's mode trial is not in this version:"
+			" only observing\n  hint: sign the next policy serial with the mode sealed\n");
+	if (l->options.observe || strcmp(status.policy_mode, "sealed") != 0) {
 		result = gate_set_state(&l->gate, VERITY_STATE_OBSERVE, f);
 		return result ? result : gate_freeze(&l->gate, f);
 	}

@@ -3,8 +3,9 @@
  * Pins and `keys` blobs: read in place once every rule of docs/formats.md section 9 holds.
  *
  * Whether a `keys` is signed is for the gate to say. What is checked here is what the gate can't
- * see or what decides which keyring a key goes into: that a key id is the hash of its key, that
- * party and role go together, and that no role counts an owner that isn't there.
+ * see or what decides which keyring a key goes into: that no key stands there twice, that party and
+ * role go together, and that no role counts an owner that isn't there. Key ids are names here: keys
+ * are compared by their own bytes.
  */
 #include "load.h"
 
@@ -36,10 +37,11 @@ static int all_zero(const uint8_t *data, size_t len)
 	return 1;
 }
 
-static int check_entry(const struct verity_key_entry *key, const struct verity_key_entry *before,
-		       uint32_t allowed, const char *name, uint32_t number, struct failure *f)
+/* `number` counts from 1; the entries before it are there and are good. */
+static int check_entry(const struct verity_key_entry *key, uint32_t allowed, const char *name,
+		       uint32_t number, struct failure *f)
 {
-	uint8_t digest[VERITY_SHA256_SIZE];
+	const struct verity_key_entry *other;
 
 	if (key->role >= VERITY_ROLES || !(allowed & 1u << key->role))
 		return refuse(f, "see docs/formats.md section 9 for who holds which role",
@@ -54,13 +56,13 @@ static int check_entry(const struct verity_key_entry *key, const struct verity_k
 	if (memcmp(key->spki, spki_head, sizeof(spki_head)) != 0)
 		return refuse(f, HINT_MALFORMED, "%s: key %u is not a P-256 public key", name,
 			      number);
-	sha256(key->spki, VERITY_SPKI_SIZE, digest);
-	if (memcmp(digest, key->key_id, sizeof(digest)) != 0)
-		return refuse(f, HINT_MALFORMED,
-			      "%s: key %u: its id is not the SHA-256 of the key", name, number);
-	if (before && memcmp(before->key_id, key->key_id, sizeof(digest)) >= 0)
+	if (number > 1 && memcmp(key[-1].key_id, key->key_id, sizeof(key->key_id)) >= 0)
 		return refuse(f, HINT_MALFORMED, "%s: key %u is not sorted behind the one before",
 			      name, number);
+	for (other = key - (number - 1); other < key; other++)
+		if (memcmp(other->spki, key->spki, sizeof(key->spki)) == 0)
+			return refuse(f, HINT_MALFORMED, "%s: key %u stands there twice", name,
+				      number);
 	return 0;
 }
 
@@ -129,8 +131,7 @@ static int parse(const uint8_t *data, size_t len, const char *name, int pin,
 	if (!pin)
 		allowed |= roles_of[header.party];
 	for (i = 0; i < out->count; i++) {
-		result = check_entry(&out->keys[i], i ? &out->keys[i - 1] : NULL, allowed, name,
-				     i + 1, f);
+		result = check_entry(&out->keys[i], allowed, name, i + 1, f);
 		if (result)
 			return result;
 	}

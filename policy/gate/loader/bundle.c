@@ -134,8 +134,8 @@ static const struct verity_key_entry *shared_key(const struct key_list *list, ui
 	for (i = 0; i < list->count; i++)
 		for (j = 0; j < other->count && roles & 1u << list->keys[i].role; j++)
 			if (other_roles & 1u << other->keys[j].role &&
-			    memcmp(list->keys[i].key_id, other->keys[j].key_id,
-				   VERITY_SHA256_SIZE) == 0)
+			    memcmp(list->keys[i].spki, other->keys[j].spki,
+				   VERITY_SPKI_SIZE) == 0)
 				return &list->keys[i];
 	return NULL;
 }

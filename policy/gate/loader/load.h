@@ -6,7 +6,7 @@
  *
  * - Every function that can fail returns 0 or -errno and then has filled in the failure that
  *   was passed to it; nothing but load.c and options.c prints, nothing but main exits.
- * - bundle.c, certificate.c and sha256.c are pure: bytes in, values out, no system calls.
+ * - bundle.c, keylist.c and certificate.c are pure: bytes in, values out, no system calls.
  * - Whatever a part does to the host it can undo, in any half-done state.
  */
 #include <stddef.h>
@@ -55,9 +55,8 @@ struct options {
 /* -1: go on; else exit with that status, everything is said. */
 int options_parse(int argc, char **argv, struct options *out);
 
-/* --- sha256.c, certificate.c ------------------------------------------------------------ */
+/* --- certificate.c ---------------------------------------------------------------------- */
 
-void sha256(const uint8_t *data, size_t len, uint8_t digest[VERITY_SHA256_SIZE]);
 
 #define CERTIFICATE_MAX 320
 

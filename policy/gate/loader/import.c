@@ -59,8 +59,8 @@ static const struct refusal refusals[] = {
 	{ VERITY_REFUSED_FOREIGN_PROGRAM,
 	  "foreign-program: a modify-return or extension program is loaded",
 	  "see bpftool prog list; unload it, or load the gate before what loads it" },
-	{ VERITY_REFUSED_MODE, "mode: the signed policy says observe",
-	  "give --observe, or sign the next policy serial with trial or sealed" },
+	{ VERITY_REFUSED_MODE, "mode: the signed policy does not say sealed",
+	  "give --observe, or sign the next policy serial with the mode sealed" },
 };
 
 /* 0, or the errno of the answer: 3000 and more are the gate's own. */
