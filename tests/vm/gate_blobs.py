@@ -27,7 +27,7 @@ _SHA256 = der.sequence(der.oid("2.16.840.1.101.3.4.2.1"))
 _ECDSA = der.sequence(der.oid("1.2.840.10045.4.3.2"))
 _SIGNED_DATA, _DATA = der.oid("1.2.840.113549.1.7.2"), der.oid("1.2.840.113549.1.7.1")
 _CONTENT_TYPE, _DIGEST = der.oid("1.2.840.113549.1.9.3"), der.oid("1.2.840.113549.1.9.4")
-_NAME = der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.utf8(pkcs7.ISSUER))))
+NAME = der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.utf8(pkcs7.ISSUER))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +150,19 @@ def signature(signer: Signer, blob: bytes) -> bytes:
 
 
 def signer_info(
-    serial: int, value: bytes, *, attributes: bytes = b"", algorithm: bytes = _ECDSA
+    serial: int,
+    value: bytes,
+    *,
+    issuer_and_serial: bytes | None = None,
+    attributes: bytes = b"",
+    algorithm: bytes = _ECDSA,
+    behind: bytes = b"",
 ) -> bytes:
-    """A SignerInfo (RFC 2315 section 9.2); `attributes` stand where signed ones do."""
-    name = der.sequence(_NAME, der.integer(serial))
-    return der.sequence(der.integer(1), name, _SHA256, attributes, algorithm, der.octets(value))
+    """A SignerInfo (RFC 2315 section 9.2); `attributes` and `behind` stand where signed and
+    unsigned ones do."""
+    name = issuer_and_serial or der.sequence(NAME, der.integer(serial))
+    rest = (attributes, algorithm, der.octets(value), behind)
+    return der.sequence(der.integer(1), name, _SHA256, *rest)
 
 
 def signed_data(*infos: bytes, certificates: bytes = b"", content: bytes = b"") -> bytes:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests import boot
 from tests.boot import EXTENSION, OS, POLICY, USER_ROOT, VENDOR_ROOT
-from tests.world import Signer
+from tests.world import ISSUED, Signer
 from verity.formats import bundle, grants, kernel_keys
 from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grant_rules import earned
@@ -130,7 +130,7 @@ def _keep_grants(tree: Path, partial: Path) -> None:
         role=Role.OS,
         stream="os",
         serial=1,
-        issued=boot.ISSUED,
+        issued=ISSUED,
         expires=EXPIRES,
         manifest_sha256=bytes(32),
         code=tables.code,

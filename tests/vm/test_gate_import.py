@@ -56,12 +56,22 @@ def spare(number: int) -> Blob:
         ElevateRow(digest=digest(50), uid=5),
         ElevateRow(digest=digest(51), bits=0, caps=1 << 10),
     )
-    vendor = {"party": int(Party.VENDOR), "role": int(Role.OS)}
-    return Blob(serial=number, stream=b"spare", code=code, elevate=elevate, **vendor)
+    return Blob(
+        serial=number,
+        party=Party.VENDOR,
+        role=Role.OS,
+        stream=b"spare",
+        code=code,
+        elevate=elevate,
+    )
 
 
 def config(number: int) -> Blob:
-    """What the user's etc may say to a gate that guards no configuration yet: nothing."""
+    """What the user's etc may say to a gate that guards no configuration yet: nothing.
+
+    Nothing in the boot bundle is signed by this role: that it can sign after the seal is tested
+    with every row that has this control.
+    """
     return Blob(serial=number, stream=b"config", role=int(Role.ETC))
 
 
@@ -202,8 +212,10 @@ ELEVATIONS = [
     elevate("an elevation of nothing", Refusal.ENTRY, replace(ROOT_ID, bits=0)),
     elevate("a sticky elevation", Refusal.ENTRY, replace(ROOT_ID, bits=0o5000)),
     *(
-        elevate(f"{name} of an elevation", Refusal.ENTRY, replace(ROOT_ID, **{name: 1}))
-        for name in ("zero0", "zero1", "zero2")
+        elevate(f"reserved bytes of an elevation {number}", Refusal.ENTRY, row)
+        for number, row in enumerate(
+            (replace(ROOT_ID, zero0=1), replace(ROOT_ID, zero1=1), replace(ROOT_ID, zero2=1))
+        )
     ),
     elevate(
         "a 17th elevation of one digest",
