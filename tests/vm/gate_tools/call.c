@@ -17,7 +17,7 @@
  *                    (the last byte that can be read) and nowhere for a pointer; ATTR is what bpf(2)
  *                    is told that the request's size is
  *     thread=STEP    does the step in another thread
- *     stall          another thread puts a part from memory that never comes
+ *     stall          another thread's put, and another's commit, wait for memory that never comes
  *     user=UID       drops root; groups stay
  *     namespace      becomes root of a user namespace of its own
  *     status         prints the gate's status between lines of dashes
@@ -27,6 +27,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <linux/userfaultfd.h>
 
 #include "upload.h"
@@ -49,12 +50,22 @@ static void make_edge(void)
 
 static void *put_forever(void *never)
 {
+	begin(current.len);
 	put(never, 1);
 	return NULL;
 }
 
-/* The part's page is missing, and nobody answers the fault. */
-static void stall(void)
+static void *commit_forever(void *never)
+{
+	begin(current.len);
+	put_all(&current);
+	call(VERITY_COMMAND_COMMIT,
+	     (struct verity_request){ .nsig = 1, .sigs = (uintptr_t)never });
+	return NULL;
+}
+
+/* The page is missing, and nobody answers the fault: the thread waits inside the call. */
+static void stall(void *(*how)(void *))
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	struct uffdio_api api = { .api = UFFD_API };
@@ -68,16 +79,16 @@ static void stall(void)
 	if (never == MAP_FAILED || fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
 	    ioctl(fd, UFFDIO_REGISTER, &range))
 		trouble("userfaultfd");
-	if (pthread_create(&thread, NULL, put_forever, never))
+	if (pthread_create(&thread, NULL, how, never))
 		trouble("thread");
-	/* The fault is reported: the gate waits for this memory now. */
 	if (read(fd, &message, sizeof(message)) != sizeof(message))
 		trouble("userfaultfd");
 }
 
 static void become(uid_t uid)
 {
-	if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+	/* Or /proc/self would still be root's. */
+	if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid) || prctl(PR_SET_DUMPABLE, 1))
 		trouble("user");
 }
 
@@ -173,7 +184,7 @@ static void *step(void *argument)
 	else if (!strcmp(word, "call"))
 		answer = any_call(value);
 	else if (!strcmp(word, "stall"))
-		stall();
+		stall(put_forever), stall(commit_forever);
 	else if (!strcmp(word, "user"))
 		become((uid_t)strtoul(value, NULL, 0));
 	else if (!strcmp(word, "namespace"))

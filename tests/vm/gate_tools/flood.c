@@ -6,6 +6,7 @@
  *     flood rivals FILE         sends each fragment of standard input until it is accepted, while
  *                               another thread does the same with those of FILE
  */
+#define _GNU_SOURCE /* usleep */
 #include <pthread.h>
 
 #include "upload.h"
@@ -88,6 +89,7 @@ static void noise(const struct upload *good, uint32_t count)
 
 struct rival {
 	struct stream from;
+	uint32_t pace; /* in microseconds */
 	uint32_t counts[ANSWERS];
 };
 
@@ -102,7 +104,8 @@ static void *compete(void *argument)
 	while (take(&self->from, upload))
 		do {
 			answer = send(upload);
-			self->counts[answer % ANSWERS]++;
+			/* Not always at the same pace, or each would end the other's for ever. */
+			usleep(self->counts[answer % ANSWERS]++ % self->pace);
 		} while (answer == VERITY_REFUSED_BUSY || answer == VERITY_REFUSED_NO_UPLOAD);
 	free(upload);
 	return NULL;
@@ -110,7 +113,7 @@ static void *compete(void *argument)
 
 static void rival(const char *path)
 {
-	static struct rival one, other;
+	static struct rival one = { .pace = 701 }, other = { .pace = 1301 };
 	pthread_t thread;
 
 	one.from = read_stream("-");
