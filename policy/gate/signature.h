@@ -100,8 +100,8 @@ struct verification {
 };
 
 /*
- * Whether the key is the one that this serial meant first: serials come round. What it means is
- * learnt before the seal only, at the first use or by remember_keyring.
+ * Whether the key is the one that this serial meant first: serials come round. What a serial means
+ * is remembered until the seal, which remembers all (remember_keyrings).
  */
 static __always_inline int is_same_key(__u32 serial, const struct key *key)
 {
@@ -109,12 +109,11 @@ static __always_inline int is_same_key(__u32 serial, const struct key *key)
 
 	if (!address)
 		return 0;
-	if (!*address && gate_state() < VERITY_STATE_SEALED)
+	if (!*address && gate_state() != VERITY_STATE_SEALED)
 		*address = (__u64)key;
 	return *address == (__u64)key;
 }
 
-/* For the seal: a keyring that nothing was verified with so far would be unknown ever after. */
 static long remember_keyring(__u32 index, void *unused)
 {
 	__u32 *serial = bpf_map_lookup_elem(&keyrings, &index);
@@ -128,6 +127,11 @@ static long remember_keyring(__u32 index, void *unused)
 	is_same_key(*serial, keyring->key);
 	bpf_key_put(keyring);
 	return 0;
+}
+
+static __always_inline void remember_keyrings(void)
+{
+	bpf_loop(VERITY_KEYRINGS, remember_keyring, NULL, 0);
 }
 
 /* One signature against one owner's keyring. */

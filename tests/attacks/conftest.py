@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machines that attacks run in: one without a gate and one with it, shared by a module's tests.
+
+The image has no wheel in it: the gate needs none, and so the image stays when the code changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.vm import Image, Machine, build_image, trust_world
+from tests.vm.verity_root import verity_root
+
+from . import ground
+from .gatelog import status
+
+GROUND_STREAM = "attack-ground"
+
+
+@pytest.fixture(scope="session")
+def bare_image() -> Image:
+    """Debian on fs-verity, without verity itself."""
+    return verity_root(build_image())
+
+
+@contextmanager
+def _machine(image: Image) -> Iterator[Machine]:
+    with Machine.boot("system", image) as machine:
+        ground.install(machine, ground.ground(image))
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def off(bare_image: Image) -> Iterator[Machine]:
+    """A machine with the attacker's tools and without a gate."""
+    with _machine(bare_image) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def sealed(bare_image: Image) -> Iterator[Machine]:
+    """The same with the gate sealed; its boot bundle grants Debian and the ground's signed half."""
+    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
+    world = trust_world.trust_world(bare_image, granted)
+    with _machine(bare_image) as machine:
+        trust_world.install(machine, world)
+        trust_world.load(machine)
+        assert status(machine)["state"] == "sealed"
+        yield machine

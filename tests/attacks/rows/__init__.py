@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attacks as data, a module for each subject; ROWS is all of them."""
+
+from . import elevation, execution, filesystems, libraries, memory, nameless, subjects
+
+ROWS = (
+    *execution.ROWS,
+    *elevation.ROWS,
+    *libraries.ROWS,
+    *nameless.ROWS,
+    *memory.ROWS,
+    *filesystems.ROWS,
+    *subjects.ROWS,
+)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Group 8: file systems of the attacker's own, and other files in signed places."""
+
+from ..attack import Attack
+from ..ground import SIGNED, TOOLS, UNSIGNED, WORK
+
+_AT = "/run/attack"
+_DISK = f"{WORK}/disk.img"
+_UNMOUNT = f"umount {_AT} && rmdir {_AT}"
+
+
+def _disk(size: str) -> str:
+    make = f"truncate -s {size} {_DISK} && mke2fs -q -t ext4 -O verity -b 4096 {_DISK}"
+    return f"mkdir -p {_AT} && {make} && mount -o loop {_DISK} {_AT}"
+
+
+def _overlay(lower: str, first: str) -> str:
+    top = f"{WORK}/over"
+    options = f"lowerdir={lower},upperdir={top}/upper,workdir={top}/work"
+    make = f"mkdir -p {_AT} {top}/upper {top}/work && {first}"
+    return f"{make} && mount -t overlay -o {options} attack {_AT}"
+
+
+_AWAY = f"{_UNMOUNT} && rm -rf {WORK}/over"
+
+ROWS = (
+    Attack(
+        group=8,
+        name="tmpfs",
+        setup=f"mkdir {_AT} && mount -t tmpfs attack {_AT} && cp {SIGNED}/program {_AT}",
+        act=f"{_AT}/program",
+        cleanup=_UNMOUNT,
+        reason="no-digest",
+        signed=f"{SIGNED}/program",
+    ),
+    Attack(
+        group=8,
+        name="ramfs",
+        setup=f"mkdir {_AT} && mount -t ramfs attack {_AT} && cp {SIGNED}/program {_AT}",
+        act=f"{_AT}/program",
+        cleanup=_UNMOUNT,
+        reason="no-digest",
+        signed=f"{SIGNED}/program",
+    ),
+    Attack(
+        group=8,
+        name="loop mount",
+        setup=f"{_disk('16M')} && cp {UNSIGNED}/program {_AT} && {TOOLS}/enable {_AT}/program",
+        act=f"{_AT}/program",
+        cleanup=f"{_UNMOUNT} && rm {_DISK}",
+        reason="not-granted",
+    ),
+    Attack(
+        group=8,
+        name="FUSE",
+        setup=f"mkdir {_AT} && modprobe fuse && {TOOLS}/fuse {_AT} {SIGNED}/program",
+        act=f"{_AT}/program",
+        cleanup=_UNMOUNT,
+        reason="no-digest",
+        signed=f"{SIGNED}/program",
+    ),
+    Attack(
+        group=8,
+        name="overlay's lower layer",
+        setup=_overlay(UNSIGNED, ":"),
+        act=f"{_AT}/program",
+        cleanup=_AWAY,
+        reason="no-digest",
+        signed="",
+    ),
+    Attack(
+        group=8,
+        name="overlay's upper layer",
+        setup=_overlay(SIGNED, f"cp {UNSIGNED}/program {WORK}/over/upper"),
+        act=f"{_AT}/program",
+        cleanup=_AWAY,
+        shows="ran unsigned",
+        reason="no-digest",
+        signed="",
+    ),
+    Attack(
+        group=8,
+        name="copied up in an overlay",
+        setup=f"{_overlay(SIGNED, ':')} && chmod 700 {_AT}/program && chmod 755 {_AT}/program",
+        act=f"{_AT}/program",
+        cleanup=_AWAY,
+        reason="no-digest",
+        signed="",
+    ),
+    Attack(
+        group=8,
+        name="bind mount over a signed path",
+        setup=f"mount --bind {UNSIGNED}/program {SIGNED}/victim",
+        act=f"{SIGNED}/victim",
+        cleanup=f"umount {SIGNED}/victim",
+        shows="ran unsigned",
+        reason="no-digest",
+        signed=f"{SIGNED}/victim",
+    ),
+    Attack(
+        group=8,
+        name="page swapped while fs-verity is enabled",
+        setup=f"{_disk('96M')} && cp {SIGNED}/big {_AT} && sync",
+        act=(
+            f"{TOOLS}/swap {_DISK} {_AT}/big 'ran signed' 'ran forged' >&2 && {_AT}/big;"
+            f" fsverity measure {_AT}/big {SIGNED}/big >&2"
+        ),
+        cleanup=f"{_UNMOUNT} && rm {_DISK}",
+        shows="ran forged",
+        reason="stale",
+        signed=f"{TOOLS}/enable {_AT}/big >&2 && {_AT}/big && echo ran forged",
+        ordinary=False,
+    ),
+)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each attack with its controls; what they are stands in attack.py, the attacks in rows/."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vm import Machine
+
+from .attack import USER, Attack, attempt
+from .rows import ROWS
+
+ORDINARY = [row for row in ROWS if row.ordinary and not row.by]
+CONTROLS = [row.control for row in ROWS if row.control]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_without_the_gate_it_succeeds(off: Machine, row: Attack) -> None:
+    outcome = attempt(off, row)
+    assert outcome.succeeded, outcome
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_sealed_it_is_refused_for_its_reason(sealed: Machine, row: Attack) -> None:
+    outcome = attempt(sealed, row)
+    assert not outcome.succeeded, outcome
+    denied = {one.reason for one in outcome.logged if one.enforced}
+    assert row.reason in denied, outcome
+
+
+@pytest.mark.parametrize("row", CONTROLS, ids=str)
+def test_sealed_the_signed_file_does_the_same(sealed: Machine, row: Attack) -> None:
+    outcome = attempt(sealed, row)
+    assert outcome.succeeded, outcome
+    assert not outcome.logged, outcome
+
+
+@pytest.mark.parametrize("row", ORDINARY, ids=str)
+def test_sealed_an_ordinary_user_can(sealed: Machine, row: Attack) -> None:
+    outcome = attempt(sealed, row, user=USER)
+    assert outcome.succeeded, outcome
+    assert not outcome.logged, outcome

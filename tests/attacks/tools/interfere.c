@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * interfere ACT ARGUMENT: loads a BPF program of ours beside the gate's.
+ *
+ *   modify-return FUNCTION   attached to FUNCTION with the return value 1, which callers that test
+ *                            for a negative value take as permission; gone when this ends
+ *   pinned PATH              such a program, attached to nothing, pinned at PATH
+ *   extension DIRECTORY      DIRECTORY/target.bpf.o, and DIRECTORY/extension.bpf.o in place of its
+ *                            function
+ *   link PATH                a program of the root cgroup, its link pinned at PATH: what must stay
+ *                            allowed
+ */
+#include "tool.h"
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#ifndef ARRAY_SIZE
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+#endif
+
+/* r0 = 1; exit */
+static const struct bpf_insn one[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+	{ .code = BPF_JMP | BPF_EXIT },
+};
+
+static int modify_return(const char *function, const char *pin)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_MODIFY_RETURN);
+	int id = libbpf_find_vmlinux_btf_id(function, BPF_MODIFY_RETURN), fd;
+
+	if (id < 0) {
+		errno = -id;
+		trouble(function);
+	}
+	options.attach_btf_id = id;
+	fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "attack", "GPL", one, ARRAY_SIZE(one), &options);
+	if (fd < 0)
+		return refused("BPF_PROG_LOAD");
+	if (pin)
+		return bpf_obj_pin(fd, pin) < 0 ? refused("BPF_OBJ_PIN") : succeeded();
+	return bpf_raw_tracepoint_open(NULL, fd) < 0 ? refused("attach") : succeeded();
+}
+
+static struct bpf_object *opened(const char *directory, const char *name)
+{
+	char path[4096];
+	struct bpf_object *object;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	object = bpf_object__open_file(path, NULL);
+	if (!object)
+		trouble(path);
+	return object;
+}
+
+static int extension(const char *directory)
+{
+	struct bpf_object *target = opened(directory, "target.bpf.o");
+	struct bpf_object *other = opened(directory, "extension.bpf.o");
+	struct bpf_program *program = bpf_object__next_program(other, NULL);
+	int fd;
+
+	if (bpf_object__load(target) < 0)
+		trouble("the target");
+	fd = bpf_program__fd(bpf_object__next_program(target, NULL));
+	if (bpf_program__set_attach_target(program, fd, "answer") < 0)
+		trouble("set_attach_target");
+	return bpf_object__load(other) < 0 ? refused("BPF_PROG_LOAD") : succeeded();
+}
+
+static int link_of_ours(const char *pin)
+{
+	int fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "bystander", "GPL", one, ARRAY_SIZE(one),
+			       NULL);
+	int cgroup = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC), link;
+
+	if (fd < 0)
+		return refused("BPF_PROG_LOAD");
+	link = bpf_link_create(fd, cgroup, BPF_CGROUP_INET_EGRESS, NULL);
+	if (link < 0)
+		return refused("BPF_LINK_CREATE");
+	return bpf_obj_pin(link, pin) < 0 ? refused("BPF_OBJ_PIN") : succeeded();
+}
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	(void)level, (void)format, (void)arguments;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *act = argc == 3 ? argv[1] : "usage";
+
+	libbpf_set_print(quiet);
+	if (!strcmp(act, "modify-return"))
+		return modify_return(argv[2], NULL);
+	if (!strcmp(act, "pinned"))
+		return modify_return("security_bpf_map", argv[2]);
+	if (!strcmp(act, "extension"))
+		return extension(argv[2]);
+	if (!strcmp(act, "link"))
+		return link_of_ours(argv[2]);
+	errno = EINVAL;
+	trouble(act);
+}

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host needs for the gate, made with the verbs that an operator uses, and the gate loaded.
+
+One vendor key signs the image's tree as stream `debian-trixie` and further trees as streams of
+their own; the user's key signs the policy. The keys are made here, are kept unprotected in the
+cache and are good for nothing else. What is slow, signing the tree, is kept with the layer.
+
+It doesn't decide whether a machine is suited: boot it from `verity_root(image)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from verity.ports import gate_object
+
+from . import cache
+from .debian import run
+from .errors import VmError
+from .image import Image
+from .machine import Machine
+
+OS_STREAM = "debian-trixie"
+LOADER = "/usr/lib/verity/verity-load"
+OBJECT = "/usr/lib/verity/gate.bpf.o"
+PINS = "/etc/verity/pins"
+BUNDLE = "/var/lib/verity/boot.bundle"
+LOAD = f"{LOADER} --object {OBJECT} --pin {PINS}/vendor.pin --pin {PINS}/user.pin --bundle {BUNDLE}"
+
+_KEYS = ("vendor-root", "vendor-os", "user-root", "user-policy", "user-extension")
+_EXTENSIONS = "tools"
+_DAYS = "3650"
+_GUEST_TIMEOUT_S = 180.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustWorld:
+    """Files on this host: `keys` has NAME.pem and NAME.pem.pub, `host` what a host gets."""
+
+    keys: Path
+    host: Path
+
+    def key(self, name: str) -> Path:
+        """The private key NAME: vendor-root, vendor-os, user-root, user-policy, user-extension."""
+        return self.keys / f"{name}.pem"
+
+
+def trust_world(
+    image: Image, trees: Mapping[str, Path] | None = None, *, mode: str = "sealed"
+) -> TrustWorld:
+    """Pins and a boot bundle that grant the image's tree, and each of `trees` as its own stream.
+
+    mode    the policy's: observe, trial or sealed
+    trees   stream name to a directory; a directory's name in the cache must change with what is
+            in it
+    """
+    code = Path(__file__).read_bytes()
+    base = image.path / f"trust-{_key(code)}"
+    cache.entry(base, lambda partial: _build_base(image.tree, partial))
+    named = sorted((trees or {}).items())
+    host = base / f"host-{_key(repr((mode, named)).encode())}"
+    cache.entry(host, lambda partial: _build_host(base, dict(named), mode, partial))
+    return TrustWorld(keys=base / "keys", host=host)
+
+
+def install(machine: Machine, world: TrustWorld) -> None:
+    """Puts pins, bundle, loader and gate where the gate's unit expects them."""
+    machine.run(f"mkdir -p -m 755 {PINS} {Path(BUNDLE).parent} {Path(LOADER).parent}")
+    for party in ("vendor", "user"):
+        machine.push(world.host / f"{party}.pin", f"{PINS}/{party}.pin")
+    machine.push(world.host / "boot.bundle", BUNDLE)
+    for found, place in ((gate_object.find_loader(), LOADER), (gate_object.find(), OBJECT)):
+        if isinstance(found, gate_object.Missing):
+            raise VmError(f"{place}: {found.reason}; {found.hint}")
+        machine.push(found.path, place)
+
+
+def load(machine: Machine, *options: str) -> str:
+    """Loads the gate, and seals it if the policy says so; returns what the loader printed."""
+    return machine.run(" ".join((LOAD, *options)), timeout_s=_GUEST_TIMEOUT_S).text
+
+
+def _key(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _build_base(tree: Path, partial: Path) -> None:
+    keys = partial / "keys"
+    keys.mkdir()
+    for name in _KEYS:
+        _verity("key", "generate", keys / f"{name}.pem")
+    for party in ("vendor", "user"):
+        root = keys / f"{party}-root.pem"
+        _verity(
+            "lockdown", "pin", "--party", party, "--root", f"{root}.pub", partial / f"{party}.pin"
+        )
+    roles = {
+        "vendor": [f"os={keys}/vendor-os.pem.pub"],
+        "user": [
+            f"policy={keys}/user-policy.pem.pub",
+            f"extension={keys}/user-extension.pem.pub",
+        ],
+    }
+    for party, held in roles.items():
+        named = [word for role in held for word in ("--role", role)]
+        root = keys / f"{party}-root.pem"
+        project = ("keyring", "project", "--party", party, "--version=1", f"--days={_DAYS}")
+        _verity(*project, *named, "--key", root, partial / f"{party}.keys")
+    _sign_tree(keys, tree, OS_STREAM, partial / "os.grants")
+
+
+def _build_host(base: Path, trees: dict[str, Path], mode: str, partial: Path) -> None:
+    keys = base / "keys"
+    grants = [base / "os.grants"]
+    for stream, tree in trees.items():
+        _sign_tree(keys, tree, stream, partial / f"{stream}.grants")
+        grants.append(partial / f"{stream}.grants")
+    streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
+    named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
+    compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={_DAYS}", *named)
+    _verity(*compile_, "--key", keys / "user-policy.pem", partial / "host.policy")
+    for party in ("vendor", "user"):
+        (partial / f"{party}.pin").write_bytes((base / f"{party}.pin").read_bytes())
+    pins = [f"--pin={party}={base}/{party}.pin" for party in ("vendor", "user")]
+    sources = [f"--keys={base}/{party}.keys" for party in ("vendor", "user")]
+    sources += [f"--policy={partial}/host.policy", *(f"--grants={path}" for path in grants)]
+    _verity("lockdown", "bundle", *pins, *sources, partial / "boot.bundle")
+
+
+def _sign_tree(keys: Path, tree: Path, stream: str, out: Path) -> None:
+    """Commits `tree`, signs the commit, keeps the grants with their signature as `out`."""
+    repo = out.with_suffix(".repo")
+    run(["ostree", f"--repo={repo}", "init", "--mode=bare"])
+    run(["ostree", f"--repo={repo}", "commit", f"--branch={stream}", f"--tree=dir={tree}"])
+    sign = ("commit", "sign", f"--repo={repo}", f"--key={keys}/vendor-os.pem", f"--days={_DAYS}")
+    _verity(*sign, f"--stream={stream}", "--serial=1", stream)
+    out.write_bytes(_verity("commit", "show", f"--repo={repo}", "--grants", stream))
+    cache.remove_tree(repo)
+
+
+def _verity(*arguments: str | Path) -> bytes:
+    program = Path(sys.executable).with_name("verity")
+    done = subprocess.run([program, *arguments], capture_output=True, timeout=300)
+    if done.returncode != 0:
+        words = " ".join(map(str, arguments))
+        raise VmError(f"verity {words}: {done.returncode}\n{done.stderr.decode(errors='replace')}")
+    return done.stdout
