@@ -105,9 +105,7 @@ def _many_grants(world: TrustWorld) -> bytes:
         )
     )
     key = keystore.load_signer(str(world.key("user-extension")))
-    made = fragments.sign(
-        RecordKind.GRANTS, blob, [key], party=Party.USER, role=Role.EXTENSION
-    )
+    made = fragments.sign(RecordKind.GRANTS, blob, [key], party=Party.USER, role=Role.EXTENSION)
     return bundle.encode([made])
 
 
