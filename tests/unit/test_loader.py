@@ -31,7 +31,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     warnings = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     sources = [HARNESS, *(LOADER / f"{part}.c" for part in PARTS)]
-    command: list[str | Path] = [compiler, *warnings, *sanitizers, "-I", GATE, "-I", LOADER, "-o", out, *sources]
+    command: list[str | Path] = [
+        compiler,
+        *warnings,
+        *sanitizers,
+        "-I",
+        GATE,
+        "-I",
+        LOADER,
+        "-o",
+        out,
+        *sources,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out
