@@ -19,10 +19,10 @@ check: prepare ## lint, types, unit and interop tests: no test machine
 	@build/venv/bin/ruff check --quiet .
 	@build/venv/bin/ruff format --quiet --check .
 	@build/venv/bin/mypy --no-error-summary
-	@$(PYTEST) -q $(QUICK)
+	@$(PYTEST) -q -n auto --dist worksteal $(QUICK)
 
 test: check ## everything that CI runs, the test machines included (root)
-	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q tests/vm
+	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q tests/vm tests/attacks
 
 full: check ## the long tests, too: many examples, every break of the demo (root)
 	@VERITY_WHEEL=$$(tests/prepare wheel) tests/full

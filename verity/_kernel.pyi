@@ -25,6 +25,21 @@ class U64(CData):
 class U32Array(CData):
     """``uint32_t[]``."""
 
+class FileContents(CData):
+    """``struct verity_contents``."""
+
+    uid: int
+    gid: int
+    mode: int
+    size: int
+    digest: Buffer
+    head: Buffer
+
+class FileContentsArray(CData):
+    """``struct verity_contents[]``."""
+
+    def __getitem__(self, index: int, /) -> FileContents: ...
+
 Text = NewType("Text", CData)
 
 class _FFI:
@@ -36,6 +51,10 @@ class _FFI:
     def new(self, cdecl: Literal["uint64_t *"], /) -> U64: ...
     @overload
     def new(self, cdecl: Literal["uint32_t[]"], values: Sequence[int], /) -> U32Array: ...
+    @overload
+    def new(
+        self, cdecl: Literal["struct verity_contents[]"], count: int, /
+    ) -> FileContentsArray: ...
     def from_buffer(self, cdecl: str, buffer: Buffer, require_writable: bool = ..., /) -> CData: ...
     def string(self, value: Text, /) -> bytes: ...
 
@@ -94,6 +113,35 @@ class _Lib:
         size: U64,
         root: CData,
         plain: CData,
+        /,
+    ) -> int: ...
+    def verity_enable_files(
+        self,
+        count: int,
+        dirs: CData,
+        names: CData,
+        checked: CData,
+        expected: CData,
+        budget: int,
+        devices: CData,
+        done: CData,
+        /,
+    ) -> int: ...
+    def verity_measure_files(
+        self, count: int, dirs: CData, names: CData, evict: int, digests: CData, done: CData, /
+    ) -> int: ...
+    def verity_read_files(
+        self,
+        count: int,
+        dirs: CData,
+        names: CData,
+        named: CData,
+        prefix: CData,
+        prefix_len: int,
+        owner_at: int,
+        budget: int,
+        contents: FileContentsArray,
+        done: CData,
         /,
     ) -> int: ...
     def verity_enable(

@@ -197,6 +197,7 @@ static __always_inline int call_seal(const struct verity_request *request)
 		return VERITY_REFUSED_FOREIGN_PROGRAM;
 	if (signed_policy->mode != VERITY_MODE_SEALED)
 		return VERITY_REFUSED_MODE;
+	remember_keyrings();
 	configured->state = VERITY_STATE_SEALED;
 	return 0;
 }

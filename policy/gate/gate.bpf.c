@@ -56,16 +56,17 @@ static __always_inline __u32 effect_of(const struct cred *old, const struct cred
 				       struct effect *effect)
 {
 	int initial = !new->user_ns->level;
-	int was_root = !old->uid.val || !old->euid.val;
 
+	/* Root can be anybody, and regains what it dropped by being root, whatever the file says. */
+	if (!old->uid.val || !old->euid.val)
+		return 0;
 	effect->uid = new->euid.val;
 	effect->gid = new->egid.val;
-	/* In a child namespace only an id that is root outside raises anything outside. */
-	/* execve sets the file system ids to the effective ones: what setfsuid(2) gave ends here. */
+	/* In a child namespace only an id that is root outside raises anything outside. The ids for
+	 * files follow the effective ones in every execve. */
 	effect->uid_changes = new->euid.val != old->euid.val && (initial || !new->euid.val);
 	effect->gid_changes = new->egid.val != old->egid.val && initial;
-	/* Root regains what it dropped by being root, whatever the file says. */
-	effect->caps = initial && !was_root ? new->cap_permitted.val & ~old->cap_permitted.val : 0;
+	effect->caps = initial ? new->cap_permitted.val & ~old->cap_permitted.val : 0;
 	return effect->uid_changes || effect->gid_changes || effect->caps;
 }
 
@@ -155,6 +156,41 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 	}
 	reason = verity_decide(&facts);
 	return reason ? answer(&facts, reason, NULL) : 0;
+}
+
+/*
+ * personality(2) has no hook, and brk(2) and aio make executable memory by READ_IMPLIES_EXEC without
+ * asking one. So who sets it is ended before the call returns.
+ */
+static __always_inline int check_personality(__u32 wanted)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_MAP,
+				     .prot = VERITY_PROT_EXEC,
+				     .digest = VERITY_DIGEST_NO_FILE,
+				     .privileged = 1};
+	__u32 reason;
+
+	if (!(wanted & READ_IMPLIES_EXEC) || wanted == PERSONALITY_QUERY)
+		return 0;
+	facts.state = gate_state();
+	if (facts.state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+		return 0;
+	reason = verity_decide(&facts);
+	if (reason && answer(&facts, reason, NULL))
+		bpf_send_signal(SIGKILL);
+	return 0;
+}
+
+SEC("fentry/__x64_sys_personality")
+int BPF_PROG(verity_personality, const struct pt_regs *regs)
+{
+	return check_personality(BPF_CORE_READ(regs, di));
+}
+
+SEC("fentry/__ia32_sys_personality")
+int BPF_PROG(verity_personality_ia32, const struct pt_regs *regs)
+{
+	return check_personality(BPF_CORE_READ(regs, bx));
 }
 
 /* --- pages that may be older than the digest ---------------------------------------------- */
@@ -261,19 +297,24 @@ int BPF_PROG(verity_bpf_prog_load, struct bpf_prog *prog)
 SEC("lsm.s/inode_unlink")
 int BPF_PROG(verity_inode_unlink, struct inode *dir, struct dentry *dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) ? answer_act(VERITY_ACT_PIN) : 0;
+	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) ? answer_act(VERITY_ACT_PIN)
+									 : 0;
 }
 
 SEC("lsm.s/inode_rmdir")
 int BPF_PROG(verity_inode_rmdir, struct inode *dir, struct dentry *dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) ? answer_act(VERITY_ACT_PIN) : 0;
+	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) ? answer_act(VERITY_ACT_PIN)
+									 : 0;
 }
 
 SEC("lsm.s/inode_rename")
-int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry)
+int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry, struct inode *new_dir,
+	     struct dentry *new_dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) ? answer_act(VERITY_ACT_PIN) : 0;
+	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)
+		       ? answer_act(VERITY_ACT_PIN)
+		       : 0;
 }
 
 SEC("lsm.s/inode_setattr")

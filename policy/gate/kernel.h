@@ -18,7 +18,8 @@
 
 #define VERITY_RELOCATED __attribute__((preserve_access_index))
 
-/* include/linux/fs.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h, linux/key.h */
+/* linux/fs.h, linux/dcache.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h,
+ * uapi/linux/personality.h, linux/key.h */
 #define FMODE_WRITE 2u
 #define PROC_SUPER_MAGIC 0x9fa0
 #define VM_WRITE 2ul
@@ -27,6 +28,10 @@
 #define FS_VERITY_HASH_ALG_SHA256 1
 #define CAP_SYS_ADMIN 21
 #define EPERM 1
+#define SIGKILL 9
+#define DCACHE_MOUNTED 0x10000u
+#define READ_IMPLIES_EXEC 0x400000u
+#define PERSONALITY_QUERY 0xffffffffu
 #define KEY_NEED_VIEW 1
 #define KEY_NEED_READ 2
 #define KEY_NEED_SEARCH 4
@@ -85,6 +90,7 @@ struct qstr {
 } VERITY_RELOCATED;
 
 struct dentry {
+	unsigned int d_flags;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
@@ -152,6 +158,12 @@ struct key {
 struct bpf_key {
 	struct key *key;
 	_Bool has_ref;
+} VERITY_RELOCATED;
+
+/* arch/x86/include/asm/ptrace.h: where a system call finds its first argument */
+struct pt_regs {
+	unsigned long di;
+	unsigned long bx;
 } VERITY_RELOCATED;
 
 struct seq_file;

@@ -62,6 +62,30 @@ static __noinline int holds_pins(struct vfsmount *gone)
 	return 1;
 }
 
+/*
+ * Whether a name is about to go on which the pins' mount stands, or one below it. In a mount
+ * namespace that hasn't that mount the name can be removed, and then the kernel unmounts what is on
+ * it everywhere (detach_mounts in fs/namespace.c).
+ */
+static __noinline int is_under_pins(struct dentry *dentry)
+{
+	struct verity_config *found = THE(config);
+	struct mount *at, *parent;
+
+	if (!found || !found->mount || !(BPF_CORE_READ(dentry, d_flags) & DCACHE_MOUNTED))
+		return 0;
+	at = (void *)found->mount - bpf_core_field_offset(struct mount, mnt);
+	for (int i = 0; i < MOUNT_DEPTH; i++) {
+		if (BPF_CORE_READ(at, mnt_mountpoint) == dentry)
+			return 1;
+		parent = BPF_CORE_READ(at, mnt_parent);
+		if (!parent || parent == at)
+			return 0;
+		at = parent;
+	}
+	return 1;
+}
+
 static __always_inline int is_named(struct dentry *dentry, const char *name, int size)
 {
 	char found[16];

@@ -99,16 +99,39 @@ struct verification {
 	__u32 known;  /* a bit each: who has a keyring */
 };
 
-/* Whether the key is the one that this serial meant first: serials come round. */
+/*
+ * Whether the key is the one that this serial meant first: serials come round. What a serial means
+ * is remembered until the seal, which remembers all (remember_keyrings).
+ */
 static __always_inline int is_same_key(__u32 serial, const struct key *key)
 {
 	__u64 *address = bpf_map_lookup_elem(&own_keys, &serial);
 
 	if (!address)
 		return 0;
-	if (!*address && gate_state() < VERITY_STATE_SEALED)
+	if (!*address && gate_state() != VERITY_STATE_SEALED)
 		*address = (__u64)key;
 	return *address == (__u64)key;
+}
+
+static long remember_keyring(__u32 index, void *unused)
+{
+	__u32 *serial = bpf_map_lookup_elem(&keyrings, &index);
+	struct bpf_key *keyring;
+
+	if (!serial || !*serial)
+		return 0;
+	keyring = bpf_lookup_user_key(*serial, 0);
+	if (!keyring)
+		return 0;
+	is_same_key(*serial, keyring->key);
+	bpf_key_put(keyring);
+	return 0;
+}
+
+static __always_inline void remember_keyrings(void)
+{
+	bpf_loop(VERITY_KEYRINGS, remember_keyring, NULL, 0);
 }
 
 /* One signature against one owner's keyring. */

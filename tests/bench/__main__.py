@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench import gate
+
 _RUNS = 5
 _VERITY = str(Path(sys.executable).with_name("verity"))
 
@@ -73,6 +75,7 @@ def main() -> None:
             ["ostree", "--repo=repo", "fsck", "-q"],
             top,
         )
+    gate.main()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo`: from a key to the kernel's digest of every file, on a real Debian.
+"""`make demo`: from a key to the kernel's verdict, on a real Debian.
+
+The first half ends with the kernel's digest of every file. In the second (`gate.py`) a host boots
+that tree with the gate, and what is not signed is refused to root.
 
 Each step prints the commands that it runs (`$` on this machine in build/demo, `vm#` in the test
 machine) and what it proves. It ends with 1, and the name of the link, as soon as one claim does
@@ -11,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.demo import sabotage, vendor
+from tests.demo import gate, sabotage, vendor
 from tests.demo.host import Host
 from tests.demo.story import BrokenLinkError, Story
 from tests.vm import Disk, Machine, VmError, build_image
@@ -25,7 +28,11 @@ def main() -> int:
     parser.add_argument(
         "--break", dest="broken", choices=sorted(sabotage.BREAKS), help="sabotage this link"
     )
-    parser.add_argument("--tree", type=Path, help="commit this tree instead of the real Debian")
+    parser.add_argument(
+        "--tree",
+        type=Path,
+        help="commit this tree instead of the real Debian, which alone can boot sealed",
+    )
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         print("demo: error: this needs root (it commits root's files and starts a VM)")
@@ -63,6 +70,10 @@ def tell(story: Story, sabotaged: sabotage.Sabotage, tree: Path | None) -> None:
         step.proven = "Debian's systemd is up"
     with machine:
         host_side(story, Host(story, machine), checksum, sabotaged)
+    if tree is None or sabotaged.boots_unsealed:
+        gate.tell(story, shop, image, sabotaged)
+    else:
+        story.say("the second half is left out: a host whose commit is not its own can't be sealed")
 
 
 def vendor_side(

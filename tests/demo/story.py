@@ -55,7 +55,7 @@ class Story:
     def command(self, argv: Sequence[str] | str, *, where: str) -> None:
         """The command that is about to run, as a reader would type it."""
         text = argv if isinstance(argv, str) else shlex.join(argv)
-        prompt = {"host": "$", "vm": "vm#"}[where]
+        prompt = {"host": "$", "vm": "vm#", "vm user": "vm$"}[where]
         print(f"   {prompt} {text}", flush=True)
 
     def show(self, output: str, *, most: int = 12) -> None:

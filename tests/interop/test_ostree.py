@@ -10,18 +10,21 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from verity.formats.commit import Commit, DetachedMetadata, DirTree
 from verity.formats.gvariant import Variant, decode, encode
 from verity.formats.ostree_file import DirMeta
+from verity.ports import kernel
 from verity.ports.ostree_detached import _locked
 from verity.ports.ostree_repo import Repository, TreeEntry
 from verity.values.errors import ContentError
+from verity.verbs import contents
 
 OSTREE, GPG = shutil.which("ostree"), shutil.which("gpg")
 
@@ -211,6 +214,30 @@ def test_bare_objects_can_be_measured(made: Made) -> None:
                 assert os.fstat(content.fd).st_size == large.size == content.size
 
 
+def test_many_objects_in_a_call_are_read_as_one_by_one(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    at_once = kernel.read_files
+
+    def watched(*args: Any, **more: Any) -> list[kernel.Named | None]:
+        found = at_once(*args, **more)
+        asked.extend(named is not None for named in found)
+        return found
+
+    def nothing(places: Sequence[kernel.Place], *args: Any, **more: Any) -> list[None]:
+        return [None] * len(places)
+
+    with Repository(made.path) as repository:
+        monkeypatch.setattr(kernel, "read_files", watched)
+        quick = contents.read(repository, made.commit, jobs=1)
+        monkeypatch.setattr(kernel, "read_files", nothing)
+        assert contents.read(repository, made.commit, jobs=1) == quick
+    # Only symlinks and what has xattrs are left, in the one mode that this is for.
+    assert (sum(asked) > 600, asked.count(False)) == ((True, 4) if asked else (False, 0))
+    assert bool(asked) == (repository.mode == "bare")
+
+
 def test_names_that_are_not_utf8_are_not_committed_by_stock_either(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/tree/\xff")).write_bytes(b"")
@@ -242,7 +269,9 @@ def test_replaced_object_is_found(tmp_path: Path, tree: Path, change: str) -> No
                 file.symlink_to("elsewhere")
         with pytest.raises(ContentError, match="its name says") as caught:
             repository.verify_content(entry.checksum)
+        damaged = contents.read(repository, bare.commit, jobs=1).damaged
     assert caught.value.code == "damaged-object"
+    assert [(path, error.code) for path, error in damaged] == [(entry.path, "damaged-object")]
 
 
 # --- writing -------------------------------------------------------------------------------

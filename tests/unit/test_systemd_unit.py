@@ -57,7 +57,8 @@ def test_it_has_no_mount_namespace_of_its_own(unit: ConfigParser) -> None:
 
 def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) -> None:
     given = unit["Service"]["CapabilityBoundingSet"].split()
-    assert given == [f"CAP_{name}" for name in "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID".split()]
+    needed = "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID SYS_PTRACE"
+    assert given == [f"CAP_{name}" for name in needed.split()]
 
 
 def test_there_is_no_way_to_stop_it_by_a_command(unit: ConfigParser) -> None:

@@ -2,5 +2,14 @@
 """The fixtures of this directory's tests."""
 
 from .fixtures import bare_vm, system_vm, vm_image
+from .gate_machine import gate_files, gate_image, sealed, sealed_machine
 
-__all__ = ["bare_vm", "system_vm", "vm_image"]
+__all__ = [
+    "bare_vm",
+    "gate_files",
+    "gate_image",
+    "sealed",
+    "sealed_machine",
+    "system_vm",
+    "vm_image",
+]

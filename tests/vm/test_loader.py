@@ -175,6 +175,10 @@ CALLERS = {
     "an ordinary user": (f"{DEBIAN}/setpriv --reuid=1000 --clear-groups", "run it as root"),
     "root without CAP_SYS_ADMIN": (f"{DEBIAN}/setpriv --bounding-set=-sys_admin", "CAP_SYS_ADMIN"),
     "root without CAP_SETUID": (f"{DEBIAN}/setpriv --bounding-set=-setuid", "and CAP_SETUID"),
+    "root without CAP_SYS_PTRACE": (
+        f"{DEBIAN}/setpriv --bounding-set=-sys_ptrace",
+        "CAP_SYS_PTRACE and",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 """verity objects: enable, check."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,6 +19,13 @@ _jobs_option = click.option(
 )
 
 
+def _options(command: Callable[..., int]) -> Callable[..., int]:
+    """What both verbs take: which commit, who may have signed it, and how to go about it."""
+    for option in (_revision_argument, output.json_option, _jobs_option, key_options, repo_option):
+        command = option(command)
+    return command
+
+
 @click.group()
 def objects() -> None:
     """fs-verity on the objects of a signed commit."""
@@ -26,11 +34,7 @@ def objects() -> None:
 @objects.command(
     epilog="Example: verity objects enable --repo repo --key vendor.pem.pub debian/trixie"
 )
-@repo_option
-@key_options
-@_jobs_option
-@output.json_option
-@_revision_argument
+@_options
 def enable(
     repo: Path,
     keys: tuple[Path, ...],
@@ -59,11 +63,7 @@ def enable(
 @objects.command(
     epilog="Example: verity objects check --repo repo --key vendor.pem.pub debian/trixie"
 )
-@repo_option
-@key_options
-@_jobs_option
-@output.json_option
-@_revision_argument
+@_options
 def check(
     repo: Path,
     keys: tuple[Path, ...],

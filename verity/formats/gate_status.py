@@ -5,8 +5,10 @@ Two texts, of which the kernel makes one line after the other:
 
 * status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form,
   all but ``stream`` and ``reason`` stand there once, and none may be missing.
-* denials: a line for each refusal that is kept, ascending by number. Names of programs and files
-  are escaped as in a manifest, and come out as the bytes that they are.
+* denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
+  first of each reason. They come out ascending by number, and what is in both places comes out
+  once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
+  they are.
 
 Both are facts only if they were read from the running gate. This module can't know that, and it
 claims nothing: whoever reads asks the kernel, too (``verity.ports.bpf.present``).
@@ -247,18 +249,17 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
 
 def parse_denials(data: bytes) -> tuple[Denial, ...]:
     """Read the denials text, oldest first; ContentError ``bad-gate-denials``."""
-    denials: list[Denial] = []
+    denials: dict[int, Denial] = {}
     for number, line in enumerate(_lines(data, MAX_DENIALS, "denials"), 1):
         try:
             denial = _denial(line)
-            if denials and denial.seq <= denials[-1].seq:
-                raise _RefusedError("its number is not higher than the one before")
-            if len(denials) == MAX_KEPT:
+            if denials.setdefault(denial.seq, denial) != denial:
+                raise _RefusedError("another line has this number and says something else")
+            if len(denials) > MAX_KEPT:
                 raise _RefusedError(f"more than {MAX_KEPT} denials")
         except _RefusedError as refused:
             _bad("denials", number, line, str(refused))
-        denials.append(denial)
-    return tuple(denials)
+    return tuple(denials[number] for number in sorted(denials))
 
 
 def _denial(line: bytes) -> Denial:

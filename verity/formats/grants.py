@@ -18,7 +18,7 @@ from typing import NoReturn
 from verity.values.errors import ContentError
 
 KIND = b"\x93verity-grants1\0"
-MAX_SIZE = 16 * 2**20 - 1  # a BPF dynptr holds no more
+MAX_SIZE = 5 * 2**20  # the gate takes no longer one
 MAX_CONFIG_PATH = 255
 MAX_CONFIG_TARGET = 55
 

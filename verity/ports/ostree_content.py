@@ -22,7 +22,6 @@ import stat
 import zlib
 from collections.abc import Iterator
 from enum import StrEnum
-from types import TracebackType
 from typing import Protocol, Self
 
 from verity.formats.gvariant import MAX_SIZE
@@ -103,12 +102,7 @@ class Content:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
 

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 
 from verity.formats.commit import checksum_of, is_checksum
 from verity.formats.gvariant import MAX_SIZE
+from verity.ports.kernel import Place
 from verity.ports.osfile import closing, translate_oserror
 from verity.values.errors import CallerError, ContentError, HostError
 
@@ -71,6 +72,13 @@ class ObjectStore:
                     fd = os.open(prefix, _DIRECTORY, dir_fd=self._fd)
                     self._prefixes[prefix] = fd
         return fd
+
+    def place(self, checksum: str, kind: str) -> Place | None:
+        """Where an object lies, for calls that take many; None without its directory."""
+        try:
+            return Place(dir_fd=self.directory(checksum), name=f"{checksum[2:]}.{kind}")
+        except OSError:
+            return None
 
     def open(self, checksum: str, kind: str, *, flags: int = _READ) -> int:
         """A descriptor of an object, for the caller to close."""

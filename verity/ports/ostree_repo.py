@@ -26,12 +26,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, is_checksum
 from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader, Xattrs
 from verity.ports import ostree_detached, ostree_refs
+from verity.ports.kernel import Place
 from verity.ports.ostree_config import not_a_repository, read_mode
 from verity.ports.ostree_content import Content, open_content, read_header
 from verity.ports.ostree_objects import ObjectStore, translated, wrong_checksum
@@ -106,12 +106,7 @@ class Repository:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     # --- names -----------------------------------------------------------------------------
@@ -259,6 +254,10 @@ class Repository:
     def open_object(self, checksum: str, kind: str) -> int:
         """A read-only descriptor of the file behind an object, for the caller to close."""
         return self._store.open_regular(checksum, kind)[0]
+
+    def object_place(self, checksum: str, kind: str) -> Place | None:
+        """Where an object lies, for calls that take many; the descriptor stays the repository's."""
+        return self._store.place(checksum, kind)
 
     def verify_content(self, checksum: str, sink: Sink | None = None) -> FileHeader:
         """Read a whole content object; refuse it (``damaged-object``) if it isn't its name's.

@@ -5,8 +5,10 @@ Every content object is read once, by several threads; the one pass gives its OS
 its fs-verity digest, its size and its first bytes. Nothing is taken from an earlier run.
 """
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from verity.formats import dump, elf
 from verity.formats.fsverity import Hasher
@@ -16,6 +18,14 @@ from verity.ports.osfile import read_head
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import VerityError
 from verity.verbs import batch
+
+_BATCH = 64  # objects that a thread reads in one call
+# What is hashed before the contents of a file without xattrs; owner, group and mode go behind the
+# frame of 8 bytes.
+_FRAME = FileHeader.make(
+    uid=0, gid=0, mode=stat.S_IFREG, target=b"", xattrs=(), label="frame"
+).framed()
+_OWNER_AT = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +67,15 @@ def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
     known: dict[str, Contents] = {}
     damaged: list[tuple[bytes, VerityError]] = []
     checksums = sorted(first_use)
-    for name, result in batch.each(checksums, lambda name: _contents(repository, name), jobs=jobs):
-        if isinstance(result, VerityError):
-            damaged.append((first_use[name], result))
-        else:
-            known[name] = result
+    parts = [checksums[at : at + _BATCH] for at in range(0, len(checksums), _BATCH)]
+    for part, results in batch.each(parts, partial(_several, repository), jobs=jobs, part=1):
+        if isinstance(results, VerityError):
+            raise results
+        for name, result in zip(part, results, strict=True):
+            if isinstance(result, VerityError):
+                damaged.append((first_use[name], result))
+            else:
+                known[name] = result
     entries = []
     directories: dict[str, DirMeta] = {}
     for path, name, meta in paths:
@@ -107,6 +121,41 @@ def security_xattrs(
     if not xattrs:
         return ()
     return tuple(sorted((n, v) for n, v in xattrs if dump.counts_for_security(n)))
+
+
+def _several(repository: Repository, checksums: Sequence[str]) -> list[Contents | VerityError]:
+    """Those that are what their name says in one call, the odd ones by themselves."""
+    places = [repository.object_place(checksum, "file") for checksum in checksums]
+    there = [place for place in places if place is not None]
+    found: list[kernel.Named | None] = [None] * len(checksums)
+    if repository.mode == "bare" and len(there) == len(places):
+        found = kernel.read_files(
+            there,
+            [bytes.fromhex(checksum) for checksum in checksums],
+            prefix=_FRAME,
+            owner_at=_OWNER_AT,
+        )
+    results: list[Contents | VerityError] = []
+    for checksum, named in zip(checksums, found, strict=True):
+        try:
+            results.append(
+                _contents(repository, checksum) if named is None else _plain(repository, named)
+            )
+        except VerityError as error:
+            results.append(error)
+    return results
+
+
+def _plain(repository: Repository, named: kernel.Named) -> Contents:
+    header = FileHeader.make(
+        uid=named.uid,
+        gid=named.gid,
+        mode=named.mode,
+        target=b"",
+        xattrs=(),
+        label=repository.label,
+    )
+    return Contents(header=header, size=named.size, digest=named.digest, head=named.head, xattrs=())
 
 
 def _contents(repository: Repository, checksum: str) -> Contents:

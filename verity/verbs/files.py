@@ -16,7 +16,7 @@ from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import batch
 
-_BATCH = 64  # files between two syncfs calls of one thread
+BATCH = 64  # files between two syncfs calls of one thread
 
 
 class State(StrEnum):
@@ -63,11 +63,13 @@ class Target:
     """A file to enable: its label, how to open it read-only, and what is expected of it.
 
     With ``expected`` the contents are hashed first, and a file that differs is left as it was.
+    ``place`` is the same file for calls that take many at once; without it they are passed by.
     """
 
     label: str
     open: Callable[[], int]
     expected: Digest | None = None
+    place: kernel.Place | None = None
 
 
 def enable(
@@ -79,7 +81,7 @@ def enable(
     not durable; 3. evict the pages that were cached before (the kernel never checks those),
     open the file anew and ask for its digest. Nothing is reported before the third step.
     """
-    batches = [targets[at : at + _BATCH] for at in range(0, len(targets), _BATCH)]
+    batches = [targets[at : at + BATCH] for at in range(0, len(targets), BATCH)]
 
     def one(part: Sequence[Target]) -> list[Enabled | VerityError]:
         return _enable_batch(part, params)
@@ -97,8 +99,13 @@ def _enable_batch(targets: Sequence[Target], params: VerityParams) -> list[Enabl
     unsynced: VerityError | None = None
     try:
         # 1. Enable or measure.
-        for target in targets:
+        for target, device in zip(targets, _enable_at_once(targets, params), strict=True):
             try:
+                if device is not None:
+                    if device not in changed:
+                        changed[device] = target.open()
+                    outcomes.append(State.ENABLED)
+                    continue
                 with closing(target.open()) as fd:
                     state = _enable_one(fd, target, params)
                     device = os.fstat(fd).st_dev
@@ -118,14 +125,38 @@ def _enable_batch(targets: Sequence[Target], params: VerityParams) -> list[Enabl
             os.close(fd)
     # 3. Evict, reopen, ask.
     results: list[Enabled | VerityError] = []
-    for target, outcome in zip(targets, outcomes, strict=True):
+    digests = measure_at_once(targets, evict=True)
+    for target, outcome, found in zip(targets, outcomes, digests, strict=True):
         if isinstance(outcome, VerityError):
             results.append(outcome)
         elif outcome is State.ENABLED and unsynced is not None:
             results.append(unsynced)
+        elif found is not None and target.expected in (None, found):
+            results.append(Enabled(outcome, found))
         else:
             results.append(_confirm(target, outcome))
     return results
+
+
+def _enable_at_once(targets: Sequence[Target], params: VerityParams) -> list[int | None]:
+    """Step 1 for those that are as they should be, in one call: their device, else None."""
+    places = _places(targets)
+    if places is None or params != CANONICAL:
+        return [None] * len(targets)
+    expected = [None if target.expected is None else target.expected.value for target in targets]
+    return kernel.enable_files(places, expected)
+
+
+def measure_at_once(targets: Sequence[Target], *, evict: bool) -> list[Digest | None]:
+    """The kernel's digest of each target in one call, None for those that want a closer look."""
+    places = _places(targets)
+    return [None] * len(targets) if places is None else kernel.measure_files(places, evict=evict)
+
+
+def _places(targets: Sequence[Target]) -> list[kernel.Place] | None:
+    """Where all of them are, if all of them say so."""
+    places = [target.place for target in targets if target.place is not None]
+    return places if len(places) == len(targets) else None
 
 
 def _enable_one(fd: int, target: Target, params: VerityParams) -> State:

@@ -100,8 +100,11 @@ int write_text(const char *path, const char *text)
 
 static int has_capabilities(void)
 {
-	/* The first stands for CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, too. */
-	static const unsigned int needed[] = { CAP_SYS_ADMIN, CAP_SETUID };
+	/*
+	 * The first stands for CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, too. The last is to look at
+	 * PID 1 from a service that has fewer capabilities than it.
+	 */
+	static const unsigned int needed[] = { CAP_SYS_ADMIN, CAP_SETUID, CAP_SYS_PTRACE };
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2];
 	size_t i;
@@ -130,7 +133,7 @@ static int check_privilege(struct failure *f)
 			      "not in the initial user namespace, or /proc is not mounted");
 	if (!has_capabilities())
 		return cannot(f, EPERM,
-			      "it needs CAP_SYS_ADMIN and CAP_SETUID: mind "
+			      "it needs CAP_SYS_ADMIN, CAP_SYS_PTRACE and CAP_SETUID: mind "
 			      "CapabilityBoundingSet= of its unit",
 			      "loading the gate without its capabilities");
 	if (stat("/proc/self/ns/mnt", &own) != 0 || stat("/proc/1/ns/mnt", &first) != 0)

@@ -131,3 +131,88 @@ def test_errno_comes_through(shim: Path, number: int, expected: list[str | None]
             assert line == repr(tuple(item.split()))
     if number == errno.ENODATA:
         assert ask(shim, code, number)[1] == "None"
+
+
+FILES = """
+import pathlib, tempfile
+from verity.formats.fsverity import digest_bytes
+where = pathlib.Path(tempfile.mkdtemp())
+dir_fd = os.open(where, os.O_RDONLY)
+def file(name, data):
+    (where / name).write_bytes(data)
+    return digest_bytes(data).value
+def places(*names):
+    return [k.Place(dir_fd=dir_fd, name=name) for name in names]
+def enabled(names, expected):
+    found = k.enable_files(places(*names), expected)
+    print([device == os.fstat(dir_fd).st_dev if device is not None else None for device in found])
+"""
+ENABLED = "enable 1 1 4096 0 0   0"
+
+
+def test_many_files_are_enabled_only_if_as_expected(shim: Path) -> None:
+    code = (
+        'a = [file(f"f{size}", b"x" * size) for size in (0, 1, 4096, 1000000)]\n'
+        'other = file("other", b"y")\n'
+        'enabled(["f0", "f1", "f4096", "f1000000", "other"], [*a, a[0]])\n'
+        'enabled(["other", "f1"], [None, other])\n'
+    )
+    assert ask(shim, FILES + code) == [
+        *[ENABLED] * 4,
+        "[True, True, True, True, None]",
+        ENABLED,  # without a digest to expect: as for metadata objects
+        "[True, None]",
+    ]
+
+
+def test_among_many_files_only_regular_ones_are_touched(shim: Path) -> None:
+    code = (
+        'due = file("good", b"x")\n'
+        '(where / "link").symlink_to("good")\n'
+        '(where / "folder").mkdir()\n'
+        'os.mkfifo(where / "fifo")\n'
+        'names = ["link", "folder", "fifo", "missing", "good"]\n'
+        "enabled(names, [None, None, None, None, due])\n"
+        "print([digest is not None for digest in k.measure_files(places(*names), evict=True)])\n"
+    )
+    assert ask(shim, FILES + code) == [
+        ENABLED,
+        "[None, None, None, None, True]",
+        "measure 32",
+        "[False, False, False, False, True]",
+    ]
+
+
+def test_a_refusal_among_many_files_is_left_to_a_closer_look(shim: Path) -> None:
+    code = (
+        'due = file("good", b"x")\n'
+        'enabled(["good"], [due])\n'
+        'print(k.measure_files(places("good"), evict=False))\n'
+    )
+    assert ask(shim, FILES + code, errno.EACCES) == ["[None]", "[None]"]
+
+
+def test_many_large_files_are_left_to_the_way_that_can_be_interrupted(shim: Path) -> None:
+    code = (
+        'due = file("good", b"x")\nk.MAX_IN_ONE_CALL = 1\nenabled(["good", "good"], [due, due])\n'
+    )
+    assert ask(shim, FILES + code) == [ENABLED, "[True, None]"]
+
+
+def test_the_digest_of_many_files_is_the_kernels(shim: Path) -> None:
+    code = (
+        'file("good", b"x")\n'
+        'print(*k.measure_files(places("good"), evict=True))\n'
+        'print(*k.measure_files(places("good"), evict=False))\n'
+    )
+    digest = "sha256:" + bytes(range(32)).hex()
+    assert ask(shim, FILES + code) == ["measure 32", digest, "measure 32", digest]
+
+
+def test_many_files_with_arguments_that_do_not_fit() -> None:
+    place = kernel.Place(dir_fd=0, name="file")
+    for expected in ([], [b"short"], [None, None]):
+        with pytest.raises(ValueError, match="32 bytes"):
+            kernel.enable_files([place], expected)
+    with pytest.raises(ValueError, match="NUL"):
+        kernel.measure_files([kernel.Place(dir_fd=0, name="a\0b")], evict=False)

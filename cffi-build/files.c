@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* O_NOFOLLOW, posix_fadvise */
+#include "files.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "fsverity.h"
+#include "hash.h"
+#include "inode.h"
+
+#define DIGEST 32
+#define BLOCK 4096
+#define LOG_BLOCK 12
+#define MAX_PREFIX 256
+
+/* A descriptor of a regular file, its status in *st; or -1. */
+static int open_regular(int dir, const char *name, struct stat *st)
+{
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/*
+ * The fs-verity digest of what is read now, and with prefix the SHA-256 of both into plain; 0 only
+ * if the file was one and the same throughout.
+ */
+static int digest(int fd, const struct stat *before, const uint8_t *prefix, size_t prefix_len,
+		  uint8_t *plain, uint8_t *out)
+{
+	struct fsverity_descriptor descriptor;
+	struct stat after;
+	uint64_t size;
+
+	memset(&descriptor, 0, sizeof(descriptor));
+	if (verity_hash_file(fd, FS_VERITY_HASH_ALG_SHA256, NULL, 0, BLOCK,
+			     (uint64_t)before->st_size, prefix, prefix_len, &size,
+			     descriptor.root_hash, plain) != 0)
+		return -1;
+	if (fstat(fd, &after) != 0 || size != (uint64_t)before->st_size ||
+	    after.st_size != before->st_size || after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+	    after.st_mtim.tv_nsec != before->st_mtim.tv_nsec)
+		return -1;
+	descriptor.version = 1;
+	descriptor.hash_algorithm = FS_VERITY_HASH_ALG_SHA256;
+	descriptor.log_blocksize = LOG_BLOCK;
+	descriptor.data_size = htole64(size);
+	return verity_hash_blocks(FS_VERITY_HASH_ALG_SHA256, NULL, 0, (const uint8_t *)&descriptor,
+				  sizeof(descriptor), sizeof(descriptor), out, DIGEST);
+}
+
+static int enable(int fd, const struct stat *st, const uint8_t *expected, uint64_t *budget)
+{
+	uint64_t attributes, mask;
+	uint8_t found[DIGEST];
+
+	if (verity_statx(fd, &attributes, &mask) != 0 || attributes & STATX_ATTR_VERITY)
+		return 0;
+	if (expected) {
+		if ((uint64_t)st->st_size > *budget)
+			return 0;
+		*budget -= (uint64_t)st->st_size;
+		if (digest(fd, st, NULL, 0, NULL, found) != 0 || memcmp(found, expected, DIGEST) != 0)
+			return 0;
+	}
+	return verity_enable(fd, FS_VERITY_HASH_ALG_SHA256, BLOCK, NULL, 0, NULL, 0) == 0;
+}
+
+int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
+			const uint8_t *expected, uint64_t budget, uint64_t *devices,
+			uint8_t *done)
+{
+	size_t i;
+
+	if (!dirs || !names || !checked || !expected || !devices || !done)
+		return -EINVAL;
+	for (i = 0; i < count; i++, names += strlen(names) + 1) {
+		struct stat st;
+		int fd = open_regular(dirs[i], names, &st);
+
+		done[i] = 0;
+		if (fd < 0)
+			continue;
+		devices[i] = st.st_dev;
+		done[i] = (uint8_t)enable(fd, &st, checked[i] ? expected + DIGEST * i : NULL,
+					  &budget);
+		close(fd);
+	}
+	return 0;
+}
+
+int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
+			 uint8_t *digests, uint8_t *done)
+{
+	size_t i;
+
+	if (!dirs || !names || !digests || !done)
+		return -EINVAL;
+	for (i = 0; i < count; i++, names += strlen(names) + 1) {
+		struct stat st;
+		uint32_t algorithm;
+		int fd = open_regular(dirs[i], names, &st);
+
+		done[i] = 0;
+		if (fd >= 0 && evict) {
+			int failed = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+
+			close(fd);
+			fd = failed ? -1 : open_regular(dirs[i], names, &st);
+		}
+		if (fd < 0)
+			continue;
+		done[i] = verity_measure(fd, &algorithm, digests + DIGEST * i, DIGEST) == DIGEST &&
+			  algorithm == FS_VERITY_HASH_ALG_SHA256;
+		close(fd);
+	}
+	return 0;
+}
+
+static int read_one(int fd, const struct stat *st, const uint8_t *named, const uint8_t *prefix,
+		    size_t prefix_len, struct verity_contents *out)
+{
+	uint8_t plain[DIGEST];
+
+	if (flistxattr(fd, NULL, 0) != 0 ||
+	    digest(fd, st, prefix, prefix_len, plain, out->digest) != 0 ||
+	    memcmp(plain, named, DIGEST) != 0)
+		return 0;
+	return pread(fd, out->head, sizeof(out->head), 0) ==
+	       (ssize_t)(out->size < sizeof(out->head) ? out->size : sizeof(out->head));
+}
+
+int verity_read_files(size_t count, const int *dirs, const char *names, const uint8_t *named,
+		      const uint8_t *prefix, size_t prefix_len, size_t owner_at, uint64_t budget,
+		      struct verity_contents *contents, uint8_t *done)
+{
+	uint8_t header[MAX_PREFIX];
+	size_t i;
+
+	if (!dirs || !names || !named || !prefix || !contents || !done ||
+	    prefix_len > sizeof(header) || owner_at > prefix_len ||
+	    prefix_len - owner_at < 3 * sizeof(uint32_t))
+		return -EINVAL;
+	memcpy(header, prefix, prefix_len);
+	for (i = 0; i < count; i++, names += strlen(names) + 1) {
+		struct stat st;
+		uint32_t owner[3];
+		int fd = open_regular(dirs[i], names, &st);
+
+		done[i] = 0;
+		if (fd < 0)
+			continue;
+		if ((uint64_t)st.st_size <= budget) {
+			budget -= (uint64_t)st.st_size;
+			contents[i].uid = st.st_uid;
+			contents[i].gid = st.st_gid;
+			contents[i].mode = st.st_mode;
+			contents[i].size = (uint64_t)st.st_size;
+			owner[0] = htobe32(st.st_uid);
+			owner[1] = htobe32(st.st_gid);
+			owner[2] = htobe32(st.st_mode);
+			memcpy(header + owner_at, owner, sizeof(owner));
+			done[i] = (uint8_t)read_one(fd, &st, named + DIGEST * i, header,
+						    prefix_len, &contents[i]);
+		}
+		close(fd);
+	}
+	return 0;
+}

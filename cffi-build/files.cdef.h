@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Python sees of files.h. */
+
+int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
+			const uint8_t *expected, uint64_t budget, uint64_t *devices,
+			uint8_t *done);
+int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
+			 uint8_t *digests, uint8_t *done);
+
+struct verity_contents {
+	uint32_t uid, gid, mode;
+	uint64_t size;
+	uint8_t digest[32];
+	uint8_t head[64];
+};
+
+int verity_read_files(size_t count, const int *dirs, const char *names, const uint8_t *named,
+		      const uint8_t *prefix, size_t prefix_len, size_t owner_at, uint64_t budget,
+		      struct verity_contents *contents, uint8_t *done);

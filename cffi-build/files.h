@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VERITY_FILES_H
+#define VERITY_FILES_H
+/*
+ * Many files in one call, by the functions of the other headers, for the usual case only: SHA-256
+ * in blocks of 4096 without a salt, and nothing amiss.
+ *
+ * names are count strings, one behind the other with their NULs, each below its descriptor in
+ * dirs. A file is opened read-only, without following a symlink, and only if it is regular.
+ * done[i] is 1 where all went as it should. 0 says nothing about the file but that it wants a
+ * closer look, by calls that can name what is wrong; the others are gone on with.
+ *
+ * All return 0 or -EINVAL.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Turn fs-verity on for files that do not have it. Where checked[i], the contents are hashed
+ * before, and unless that gives expected + 32 * i and the file stayed as it was meanwhile, it is
+ * left alone. devices[i] is the st_dev. Not durable before syncfs. At most about budget bytes are
+ * hashed; files beyond that are not done.
+ */
+int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
+			const uint8_t *expected, uint64_t budget, uint64_t *devices,
+			uint8_t *done);
+
+/*
+ * Ask the kernel for the digest of each file, into digests + 32 * i. With evict, drop the pages
+ * that are cached before, and open the file anew to ask.
+ */
+int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
+			 uint8_t *digests, uint8_t *done);
+
+/* What reading one file gave. */
+struct verity_contents {
+	uint32_t uid, gid, mode;
+	uint64_t size;
+	uint8_t digest[32];
+	uint8_t head[64]; /* the first bytes, zeros behind a shorter file */
+};
+
+/*
+ * Read files whose name is a checksum: the SHA-256, named + 32 * i, of prefix and contents, where
+ * the file's owner, group and mode stand in prefix as three big-endian numbers of 32 bits from
+ * owner_at on. Done only where that is so, and the file has no xattr, as prefix says. At most
+ * about budget bytes are hashed; files beyond that are not done.
+ */
+int verity_read_files(size_t count, const int *dirs, const char *names, const uint8_t *named,
+		      const uint8_t *prefix, size_t prefix_len, size_t owner_at, uint64_t budget,
+		      struct verity_contents *contents, uint8_t *done);
+
+#endif

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owner's side of the demo's second half: pins, policy, boot bundle, extensions, programs.
+
+It runs on this machine, where the keys are. What goes to the host is the folder `parcel`.
+"""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.demo.story import Story
+from tests.demo.vendor import BRANCH, Workshop, quiet, run
+
+PARTIES = ("vendor", "user")
+STREAM = "debian-trixie"
+TOOLS = "tools"
+# In a fragment with one code entry or more: behind the record's head (8) and the header of the
+# grants (168), the last byte of the first digest (docs/formats.md sections 6 and 12).
+FLIPPED_BYTE = 8 + 168 + 31
+
+VERITY = Path("build/venv/bin/verity").absolute()
+_SOURCES = Path(__file__).parent
+_GATE = _SOURCES.parents[1] / "policy/gate"
+_LOADER_PARTS = ("bundle", "failure", "host", "import", "keylist")
+_STRICT = ("-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11")
+
+
+def parcel(shop: Workshop) -> Path:
+    """What the host gets."""
+    return shop.top / "parcel"
+
+
+def make_pins(story: Story, shop: Workshop) -> None:
+    """Root keys of both parties, and a pin of each; the keys that sign grants are there."""
+    story.say("a key has one role: keys/vendor.pem signs the OS, keys/user.pem signs extensions")
+    for name in ("vendor-root", "user-root", "policy", "stranger"):
+        run(story, ["verity", "key", "generate", f"keys/{name}.pem"], shop, link="key")
+    (parcel(shop) / "pins").mkdir(parents=True)
+    for party in PARTIES:
+        root = f"keys/{party}-root.pem.pub"
+        argv = ["verity", "lockdown", "pin", "--party", party, "--root", root]
+        story.show(run(story, [*argv, f"parcel/pins/{party}.pin"], shop, link="pin"))
+
+
+def make_programs(story: Story, shop: Workshop, tree: Path) -> None:
+    """What nobody signed, a tool that will be, and the one that talks to the gate."""
+    top = parcel(shop) / "demo"
+    top.mkdir()
+    program = (tree / "usr/bin/id").read_bytes()
+    for name, content, mode in (
+        ("unsigned", program, 0o755),
+        ("unsigned-suid", program, 0o4755),
+        ("unsigned.sh", b"#!/bin/sh\necho the script runs\n", 0o755),
+        # Other contents than id: this one has a digest of its own.
+        ("tool", program + b"\n", 0o755),
+    ):
+        (top / name).write_bytes(content)
+        (top / name).chmod(mode)
+    parts = [str(_GATE / f"loader/{name}.c") for name in _LOADER_PARTS]
+    ours = [f"-I{_GATE}", "-static", "-s", str(_SOURCES / "tell_gate.c"), *parts]
+    library = ["-shared", "-fPIC", str(_SOURCES / "unsigned_library.c")]
+    for name, arguments in (("tell-gate", ours), ("unsigned.so", library)):
+        quiet(["cc", *_STRICT, "-o", str(top / name), *arguments], shop, link="program")
+    story.say("unsigned: copies of id, one of them set-uid root; a script; a library")
+    story.say("tool: a program that the owner will sign, but hasn't")
+    story.say("tell-gate: static C that hands a file to the gate, no Python in between")
+
+
+def sign(story: Story, shop: Workshop, *, mode: str) -> None:
+    """Keys, policy and grants, each signed, and the boot bundle of them."""
+    project = ["verity", "keyring", "project", "--version=1", "--party"]
+    roles = ["--role=os=keys/vendor.pem.pub"]
+    argv = [*project, "vendor", *roles, "--key=keys/vendor-root.pem", "vendor.keys"]
+    run(story, argv, shop, link="key")
+    roles = ["--role=extension=keys/user.pem.pub", "--role=policy=keys/policy.pem.pub"]
+    argv = [*project, "user", *roles, "--key=keys/user-root.pem", "user.keys"]
+    run(story, argv, shop, link="key")
+    streams = [f"--stream={STREAM}=vendor:os", f"--stream={TOOLS}=user:extension"]
+    argv = ["verity", "policy", "compile", f"--mode={mode}", "--serial=1", *streams]
+    run(story, [*argv, "--key=keys/policy.pem", "host.policy"], shop, link="policy")
+    story.say("the grants of the commit, as the vendor signed them:")
+    show = ["verity", "commit", "show", "--repo=shipped/mirror", "--grants", BRANCH]
+    _run_into("os.grants", story, show, shop)
+    _sign_extension(story, shop, "tools-1", ("tell-gate",), serial=1)
+    pins = [f"--pin={party}=parcel/pins/{party}.pin" for party in PARTIES]
+    keys = [f"--keys={party}.keys" for party in PARTIES]
+    grants = ["--grants=os.grants", "--grants=tools-1.signed/grants"]
+    argv = ["verity", "lockdown", "bundle", *pins, *keys, "--policy=host.policy", *grants]
+    run(story, [*argv, "parcel/boot.bundle"], shop, link="grants")
+
+
+def sign_more(story: Story, shop: Workshop) -> None:
+    """The next serial of the extension, which has the tool in it; and two that must not count."""
+    _sign_extension(story, shop, "tools-2", ("tell-gate", "tool"), serial=2)
+    _sign_extension(story, shop, "foreign", ("tell-gate", "tool"), serial=2, key="stranger")
+    for name in ("tools-1", "tools-2", "foreign"):
+        shutil.copy(shop.top / f"{name}.signed/grants", parcel(shop) / f"demo/{name}.grants")
+    flip_byte(parcel(shop) / "demo/tools-2.grants", parcel(shop) / "demo/flipped.grants")
+    story.say("flipped.grants: tools-2.grants with one bit of a digest flipped")
+
+
+def flip_byte(fragment: Path, out: Path) -> None:
+    """A copy with one bit flipped in what is signed: another digest is granted."""
+    data = bytearray(fragment.read_bytes())
+    data[FLIPPED_BYTE] ^= 1
+    out.write_bytes(data)
+
+
+def flipped_in_bundle(shop: Workshop) -> int:
+    """Where that byte of the commit's grants stands in the boot bundle."""
+    fragment = (shop.top / "os.grants").read_bytes()
+    return (parcel(shop) / "boot.bundle").read_bytes().index(fragment) + FLIPPED_BYTE
+
+
+def _sign_extension(
+    story: Story,
+    shop: Workshop,
+    tree: str,
+    names: tuple[str, ...],
+    *,
+    serial: int,
+    key: str = "user",
+) -> None:
+    (shop.top / tree).mkdir()
+    for name in names:
+        shutil.copy2(parcel(shop) / "demo" / name, shop.top / tree / name)
+    argv = ["verity", "extension", "sign", f"--key=keys/{key}.pem", f"--stream={TOOLS}"]
+    run(story, [*argv, f"--serial={serial}", f"--tree={tree}", f"{tree}.signed"], shop, link="key")
+
+
+def _run_into(name: str, story: Story, argv: list[str], shop: Workshop) -> None:
+    """A command of ours whose output is bytes and goes into a file."""
+    story.command(f"{shlex.join(argv)} >{name}", where="host")
+    with (shop.top / name).open("wb") as out:
+        done = subprocess.run(
+            [VERITY, *argv[1:]], cwd=shop.top, stdout=out, stderr=subprocess.PIPE, timeout=60
+        )
+    story.claim(done.returncode == 0, link="grants", seen=done.stderr.decode("utf-8", "replace"))

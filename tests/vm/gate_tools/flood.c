@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Very many uploads; prints how often each answer came, "NUMBER COUNT" a line. 3000 is "accepted".
+ *
+ *     flood noise SEED COUNT    sends COUNT mutations of the fragment on standard input
+ *     flood rivals FILE         sends each fragment of standard input until it is accepted, while
+ *                               another thread does the same with those of FILE
+ */
+#define _GNU_SOURCE /* usleep */
+#include <pthread.h>
+
+#include "upload.h"
+
+#define ANSWERS 4096
+
+static void print_counts(const uint32_t *counts)
+{
+	for (int i = 0; i < ANSWERS; i++)
+		if (counts[i])
+			printf("%d %u\n", i, counts[i]);
+}
+
+static uint64_t random_state;
+
+/* xorshift64: the same seed, the same mutations */
+static uint32_t roll(uint32_t below)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (uint32_t)((random_state >> 32) % below);
+}
+
+static void spoil(uint8_t *bytes, uint32_t len, uint32_t times)
+{
+	while (times--)
+		bytes[roll(len)] ^= (uint8_t)(1 + roll(255));
+}
+
+/* One of: bytes of the blob, of its header, of a signature; another length; nothing but noise. */
+static void mutate(const struct upload *good, struct upload *bad, uint8_t *blob)
+{
+	uint32_t which = roll(8), i;
+
+	*bad = *good;
+	memcpy(blob, good->blob, good->len);
+	bad->blob = blob;
+	if (which < 3) {
+		spoil(blob, good->len, 1 + roll(3));
+	} else if (which == 3) {
+		spoil(blob + VERITY_KIND_SIZE, sizeof(struct verity_grants_header) - VERITY_KIND_SIZE,
+		      1 + roll(3));
+	} else if (which < 6) {
+		i = roll(good->nsig);
+		spoil(bad->sigs[i].der, good->sigs[i].len, 1 + roll(3));
+	} else if (which == 6) {
+		bad->len = sizeof(struct verity_keys_header) + roll(2 * good->len);
+		if (bad->len > good->len)
+			memset(blob + good->len, (int)roll(256), bad->len - good->len);
+	} else {
+		for (i = VERITY_KIND_SIZE; i < good->len; i++)
+			blob[i] = (uint8_t)roll(256);
+	}
+}
+
+static int is_same(const struct upload *a, const struct upload *b)
+{
+	return a->len == b->len && !memcmp(a->blob, b->blob, a->len) &&
+	       !memcmp(a->sigs, b->sigs, sizeof(a->sigs));
+}
+
+static void noise(const struct upload *good, uint32_t count)
+{
+	static uint32_t counts[ANSWERS];
+	uint8_t *blob = malloc(3 * (size_t)good->len + 4096);
+	struct upload bad;
+
+	if (!blob || !good->nsig)
+		trouble("nothing to mutate");
+	while (count) {
+		mutate(good, &bad, blob);
+		if (is_same(good, &bad))
+			continue;
+		counts[send(&bad) % ANSWERS]++;
+		count--;
+	}
+	print_counts(counts);
+}
+
+struct rival {
+	struct stream from;
+	uint32_t pace; /* in microseconds */
+	uint32_t counts[ANSWERS];
+};
+
+static void *compete(void *argument)
+{
+	struct rival *self = argument;
+	struct upload *upload = malloc(sizeof(*upload));
+	int answer;
+
+	if (!upload)
+		trouble("memory");
+	while (take(&self->from, upload))
+		do {
+			answer = send(upload);
+			/* Not always at the same pace, or each would end the other's for ever. */
+			usleep(self->counts[answer % ANSWERS]++ % self->pace);
+		} while (answer == VERITY_REFUSED_BUSY || answer == VERITY_REFUSED_NO_UPLOAD);
+	free(upload);
+	return NULL;
+}
+
+static void rival(const char *path)
+{
+	static struct rival one = { .pace = 701 }, other = { .pace = 1301 };
+	pthread_t thread;
+
+	one.from = read_stream("-");
+	other.from = read_stream(path);
+	if (pthread_create(&thread, NULL, compete, &other))
+		trouble("thread");
+	compete(&one);
+	pthread_join(thread, NULL);
+	for (int i = 0; i < ANSWERS; i++)
+		one.counts[i] += other.counts[i];
+	print_counts(one.counts);
+}
+
+int main(int argc, char **argv)
+{
+	struct stream input;
+	struct upload good;
+
+	if (argc == 4 && !strcmp(argv[1], "noise")) {
+		input = read_stream("-");
+		if (!take(&input, &good))
+			trouble("no blob");
+		random_state = strtoull(argv[2], NULL, 10);
+		noise(&good, (uint32_t)strtoul(argv[3], NULL, 10));
+	} else if (argc == 3 && !strcmp(argv[1], "rivals")) {
+		rival(argv[2]);
+	} else {
+		errno = EINVAL;
+		trouble("arguments");
+	}
+	return 0;
+}

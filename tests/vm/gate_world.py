@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who signs for the gate in the test machines, and the boot bundle that they signed; in memory.
+
+Streams of the policy, each by the one party and role that may:
+
+    os, spare        vendor os; `os` is everything on the machine's disk
+    config           user etc; two owners of eight must sign, and the first of them has two keys
+    harness          user extension; the programs of the tests themselves
+    tools, t1 to t5  user extension; at the tests' disposal, nothing imported at the start
+
+Everything else here has a threshold of one. Keys are made from numbers, so that all of it repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests import boot
+from tests.boot import EXTENSION, OS, POLICY, USER_ROOT, VENDOR_ROOT
+from tests.world import ISSUED, Signer
+from verity.formats import bundle, grants, kernel_keys
+from verity.formats.bundle import Fragment, RecordKind
+from verity.formats.grant_rules import earned
+from verity.formats.grants import Code, Grants, Party, Role
+from verity.formats.kernel_keys import KeyEntry
+from verity.formats.kernel_policy import Mode, Stream
+from verity.ports.content import digest_path
+from verity.verbs.manifest import read_directory
+
+from . import cache
+from .gate_blobs import EXPIRES
+from .image import Image
+
+ETC = tuple(Signer(number) for number in range(31, 39))
+ETC_SECOND_KEY = Signer(40)
+"""Of the owner of ETC[0]."""
+
+EXTENSION_STREAMS = ("harness", "t1", "t2", "t3", "t4", "t5", "tools")
+_STREAMS = (
+    Stream(name="config", party=Party.USER, role=Role.ETC),
+    *(Stream(name=name, party=Party.USER, role=Role.EXTENSION) for name in EXTENSION_STREAMS),
+    Stream(name="os", party=Party.VENDOR, role=Role.OS),
+    Stream(name="spare", party=Party.VENDOR, role=Role.OS),
+)
+STREAMS = tuple(sorted(_STREAMS, key=lambda stream: stream.name))
+
+
+def pins(folder: Path) -> tuple[Path, Path]:
+    """Writes vendor.pin and user.pin."""
+    made = []
+    for party, root in ((Party.VENDOR, VENDOR_ROOT), (Party.USER, USER_ROOT)):
+        path = folder / f"{party.name.lower()}.pin"
+        path.write_bytes(kernel_keys.encode_pin(boot.pin(party, root)))
+        made.append(path)
+    return made[0], made[1]
+
+
+def vendor_keys(version: int = 3) -> Fragment:
+    """The vendor's `keys`."""
+    return boot.vendor_keys(expires=EXPIRES, version=version).fragment
+
+
+def user_keys(version: int = 3) -> Fragment:
+    """The user's, with the threshold of the role etc."""
+    blob = boot.keys_blob(
+        Party.USER,
+        {Role.EXTENSION: [EXTENSION], Role.POLICY: [POLICY], Role.ETC: ETC},
+        keys=_user_entries(),
+        thresholds={Role.EXTENSION: 1, Role.POLICY: 1, Role.ETC: 2},
+        expires=EXPIRES,
+        version=version,
+    )
+    return boot.signed("user.keys", RecordKind.KEYS, blob, USER_ROOT).fragment
+
+
+def policy(mode: Mode = Mode.SEALED, **changes: object) -> Fragment:
+    """The policy with the streams of the module's docstring."""
+    values = {"streams": STREAMS, "expires": EXPIRES, "mode": mode, **changes}
+    return boot.policy(**values).fragment
+
+
+def os_grants(image: Image) -> Fragment:
+    """Everything that the image's tree earns, signed for the stream `os`; kept beside its layer."""
+    made = image.path / "gate-grants"
+    cache.entry(made, lambda partial: _keep_grants(image.tree, partial))
+    blob = (made / "os").read_bytes()
+    return boot.signed("os", RecordKind.GRANTS, blob, OS).fragment
+
+
+def extension_grants(stream: str, serial: int, *files: Path) -> Fragment:
+    """Grants for programs or scripts of the host, by their contents."""
+    found = {digest_path(file).value: _flags(file) for file in files}
+    blob = boot.grants_blob(
+        Party.USER,
+        Role.EXTENSION,
+        stream,
+        serial=serial,
+        expires=EXPIRES,
+        code=grants.sorted_code(found),
+    )
+    return boot.signed(stream, RecordKind.GRANTS, blob, EXTENSION).fragment
+
+
+def encode(fragments: Sequence[Fragment]) -> bytes:
+    """Fragments as a file."""
+    return bundle.encode(fragments)
+
+
+def _user_entries() -> tuple[KeyEntry, ...]:
+    owners = {str(signer.number): [signer.public.spki] for signer in ETC}
+    owners[str(ETC[0].number)].append(ETC_SECOND_KEY.public.spki)
+    return kernel_keys.sorted_keys(
+        {
+            Role.EXTENSION: {"extension": [EXTENSION.public.spki]},
+            Role.POLICY: {"policy": [POLICY.public.spki]},
+            Role.ETC: owners,
+        }
+    )
+
+
+def _keep_grants(tree: Path, partial: Path) -> None:
+    nodes = read_directory(tree)
+    tables = earned(
+        [node.entry for node in nodes],
+        {node.contents.digest: node.contents.head for node in nodes if node.contents},
+    )
+    granted = Grants(
+        party=Party.VENDOR,
+        role=Role.OS,
+        stream="os",
+        serial=1,
+        issued=ISSUED,
+        expires=EXPIRES,
+        manifest_sha256=bytes(32),
+        code=tables.code,
+        elevate=tables.elevate,
+    )
+    (partial / "os").write_bytes(grants.encode(granted))
+
+
+def _flags(file: Path) -> Code:
+    return Code.SCRIPT if file.read_bytes()[:2] == b"#!" else Code.EXEC
