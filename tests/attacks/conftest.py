@@ -27,7 +27,8 @@ def bare_image() -> Image:
 
 
 @contextmanager
-def _machine(image: Image) -> Iterator[Machine]:
+def ground_machine(image: Image) -> Iterator[Machine]:
+    """A booted machine with the attacker's tools in it."""
     with Machine.boot("system", image) as machine:
         ground.install(machine, ground.ground(image))
         yield machine
@@ -36,7 +37,7 @@ def _machine(image: Image) -> Iterator[Machine]:
 @pytest.fixture(scope="module")
 def off(bare_image: Image) -> Iterator[Machine]:
     """A machine with the attacker's tools and without a gate."""
-    with _machine(bare_image) as machine:
+    with ground_machine(bare_image) as machine:
         yield machine
 
 
@@ -45,7 +46,7 @@ def sealed(bare_image: Image) -> Iterator[Machine]:
     """The same with the gate sealed; its boot bundle grants Debian and the ground's signed half."""
     granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
     world = trust_world.trust_world(bare_image, granted)
-    with _machine(bare_image) as machine:
+    with ground_machine(bare_image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)
         assert status(machine)["state"] == "sealed"

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups 21 and 22: what belongs to the gate. Acts name a target, which is filled in by the tests:
+
+    {maps} {progs} {links}   ids, separated by spaces
+    {pins}                   the directory of the pins, a file system of its own
+    {keys} {keyrings}        serials, separated by spaces
+
+Without the gate the target is a stand-in of the same kinds, which shows that the act itself works.
+"""
+
+from ..attack import Attack
+from ..ground import TOOLS
+
+OWNER = 1986359913
+"""The uid whose user keyring holds the gate's keyrings."""
+
+_OBJECT = f"{TOOLS}/object"
+_AS_OWNER = f"setpriv --reuid={OWNER} --clear-groups --inh-caps=-all"
+_AWAY = "/run/attack-away"
+
+
+def _each(name: str, kind: str, command: str) -> Attack:
+    """Tries it on every one of the target's; one that works is a success."""
+    act = f"for one in {{{kind}}}; do {command} $one && echo reached; done"
+    return Attack(group=21, name=name, act=act, shows="reached", reason="gate-object")
+
+
+def _pin(name: str, command: str) -> Attack:
+    act = f"{command} && echo reached"
+    return Attack(group=21, name=name, act=act, shows="reached", reason="gate-pin")
+
+
+def _key(name: str, command: str, *, kind: str = "keys", who: str = "") -> Attack:
+    """`command` has ONE where the serial belongs."""
+    step = command.replace("ONE", "$one")
+    act = f"for one in {{{kind}}}; do {who} keyctl {step} && echo reached; done"
+    # The loader leaves viewing and searching alone to anybody. What needs another permission is
+    # refused by the key service, which asks the gate only about what it would allow itself.
+    asked = step.startswith(("invalidate", "search"))
+    reason = "gate-key" if asked else ""
+    return Attack(group=21, name=name, act=act, shows="reached", reason=reason)
+
+
+OBJECTS = (
+    _each("map by id", "maps", f"{_OBJECT} map-fd"),
+    _each("map read", "maps", f"{_OBJECT} map-lookup"),
+    _each("map updated", "maps", f"{_OBJECT} map-update"),
+    _each("map deleted from", "maps", f"{_OBJECT} map-delete"),
+    _each("map frozen", "maps", f"{_OBJECT} map-freeze"),
+    _each("program by id", "progs", f"{_OBJECT} prog-fd"),
+    _each("link by id", "links", f"{_OBJECT} link-fd"),
+    _each("link updated", "links", f"{_OBJECT} link-update"),
+    _each("link detached", "links", f"{_OBJECT} link-detach"),
+)
+
+PINS = (
+    _pin("pin opened to write", "chmod 0666 {pins}/status"),
+    _pin("pin removed", "rm -f {pins}/status"),
+    _pin("pin renamed", "mv {pins}/status {pins}/other"),
+    _pin("mount over a pin", "mount --bind /etc/hostname {pins}/status"),
+    _pin("mount over the pins", "mount -t tmpfs attack {pins}"),
+    _pin("pins unmounted", "umount {pins}"),
+    _pin("pins unmounted lazily", "umount -l {pins}"),
+    _pin("their parent unmounted lazily", "umount -l /sys/fs/bpf"),
+    _pin("all of sysfs unmounted lazily", "umount -l /sys"),
+    _pin(
+        "pins unmounted from another namespace",
+        "unshare -m --propagation shared umount -l {pins}",
+    ),
+    _pin(
+        "sysfs unmounted from another namespace",
+        "unshare -m --propagation shared umount -l /sys",
+    ),
+)
+
+HIDING = {
+    "moved": (
+        f"mount --make-private /sys/fs/bpf && mkdir {_AWAY} && mount --move {{pins}} {_AWAY}",
+        f"mount --move {_AWAY} {{pins}} && rmdir {_AWAY} && mount --make-shared /sys/fs/bpf",
+    ),
+    "covered": ("mount -t tmpfs attack /sys/fs/bpf", "umount /sys/fs/bpf"),
+}
+"""Acts, and how to undo them, that show readers another status and take no pin away."""
+
+_ACTS_ON_KEYS = {
+    "revoked": "revoke ONE",
+    "invalidated": "invalidate ONE",
+    "timed out": "timeout ONE 1",
+    "given away": f"chown ONE {OWNER}",
+    "opened": "setperm ONE 0x3f3f3f3f",
+}
+_ACTS_ON_KEYRINGS = {
+    **_ACTS_ON_KEYS,
+    "cleared": "clear ONE",
+    "restricted": "restrict_keyring ONE",
+    "filled": "add user attack attack ONE",
+    "linked": "link ONE @s",
+    "searched": "search ONE user attack",
+}
+# Root can become the uid that owns the parent of the keyrings.
+_BY_OTHER = ("revoked", "invalidated", "cleared", "filled")
+
+KEYS = (
+    *(_key(f"key {what}", act) for what, act in _ACTS_ON_KEYS.items()),
+    *(_key(f"keyring {what}", act, kind="keyrings") for what, act in _ACTS_ON_KEYRINGS.items()),
+    *(
+        _key(f"keyring {what} by {OWNER}", _ACTS_ON_KEYRINGS[what], kind="keyrings", who=_AS_OWNER)
+        for what in _BY_OTHER
+    ),
+)
+
+
+def _foreign(name: str, act: str) -> Attack:
+    act = f"{TOOLS}/interfere {act}"
+    return Attack(group=21, name=name, act=act, shows="ok", reason="foreign-program")
+
+
+_HOOKS = ("security_bpf_map", "security_bpf_prog", "security_bpf", "security_key_permission")
+
+FOREIGN = (
+    *(_foreign(f"modify-return on {hook}", f"modify-return {hook}") for hook in _HOOKS),
+    _foreign("extension program", f"extension {TOOLS}"),
+)
+
+_SWITCH = "sys/kernel/ftrace_enabled"
+_BACK = f"echo 1 >/proc/{_SWITCH}; :"
+
+
+def _ftrace(name: str, command: str, *, setup: str = ":", cleanup: str = _BACK) -> Attack:
+    return Attack(
+        group=22,
+        name=name,
+        setup=setup,
+        act=f"{command} && grep -x 0 /proc/{_SWITCH}",
+        cleanup=cleanup,
+        shows="0",
+        reason="ftrace",
+    )
+
+
+_PROC = "/run/attack-proc"
+
+FTRACE = (
+    _ftrace("written", f"echo 0 >/proc/{_SWITCH}"),
+    _ftrace("by sysctl", "sysctl -q -w kernel.ftrace_enabled=0"),
+    _ftrace(
+        "through another proc",
+        f"echo 0 >{_PROC}/{_SWITCH}",
+        setup=f"mkdir {_PROC} && mount -t proc attack {_PROC}",
+        cleanup=f"umount {_PROC}; rmdir {_PROC}; {_BACK}",
+    ),
+    _ftrace("from another namespace", f"unshare -m sh -c 'echo 0 >/proc/{_SWITCH}'"),
+)

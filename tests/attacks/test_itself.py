@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups 21 and 22: attacks on the gate, its pins, its keys, and what it is called through.
+
+After each of them the gate must still refuse an unsigned program: an act that was refused and did
+its work all the same would be found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.vm import Image, Machine, trust_world
+
+from . import ground
+from .attack import Attack, attempt
+from .conftest import GROUND_STREAM, ground_machine
+from .gatelog import status
+from .rows.itself import FOREIGN, FTRACE, HIDING, KEYS, OBJECTS, PINS
+from .standin import GATE_PINS, Target, objects, standin, target
+
+AIMED = (*OBJECTS, *KEYS, *PINS)
+# On a machine without the gate these take /sys/fs/bpf or /sys away.
+RUINOUS = {row for row in PINS if "parent" in row.name or "sysfs" in row.name}
+UNSIGNED_PROGRAM = f"{ground.UNSIGNED}/program"
+# A descriptor that was opened for writing before the gate was loaded, and what came of it.
+_EARLY = (
+    "exec 3>/proc/sys/kernel/ftrace_enabled; until [ -e /run/now ]; do sleep 0.2; done;"
+    " echo 0 >&3; echo $? >/run/outcome"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    machine: Machine
+    before: dict[str, set[str]]
+    target: Target
+
+
+@pytest.fixture(scope="module")
+def gate(bare_image: Image) -> Iterator[Sealed]:
+    """A sealed machine and what in it belongs to the gate."""
+    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
+    with ground_machine(bare_image) as machine:
+        trust_world.install(machine, trust_world.trust_world(bare_image, granted))
+        machine.start(_EARLY)
+        before = objects(machine)
+        trust_world.load(machine)
+        aim = target(machine, pins=GATE_PINS, before=before)
+        yield Sealed(machine=machine, before=before, target=aim)
+
+
+def still_refuses(machine: Machine) -> None:
+    assert status(machine)["state"] == "sealed"
+    assert machine.run([UNSIGNED_PROGRAM], check=False).status == 127
+    assert machine.run("cat /proc/sys/kernel/ftrace_enabled").text == "1"
+
+
+@pytest.fixture(scope="module")
+def clean(off: Machine) -> Machine:
+    off.snapshot("clean")
+    return off
+
+
+@pytest.mark.parametrize("row", AIMED, ids=str)
+def test_without_the_gate_it_succeeds(clean: Machine, row: Attack) -> None:
+    if row in RUINOUS:
+        with standin(clean) as aim:
+            outcome = attempt(clean, aim.aimed(row))
+            clean.restore("clean")
+    else:
+        with standin(clean) as aim:
+            outcome = attempt(clean, aim.aimed(row))
+    assert outcome.succeeded, outcome
+
+
+@pytest.mark.parametrize("row", (*FOREIGN, *FTRACE), ids=str)
+def test_without_the_gate_it_is_done(clean: Machine, row: Attack) -> None:
+    outcome = attempt(clean, row)
+    assert outcome.succeeded, outcome
+
+
+@pytest.mark.parametrize("row", AIMED, ids=str)
+def test_sealed_the_gate_defends_itself(gate: Sealed, row: Attack) -> None:
+    outcome = attempt(gate.machine, gate.target.aimed(row))
+    assert not outcome.succeeded, outcome
+    denied = {one.reason for one in outcome.logged if one.enforced}
+    assert not row.reason or row.reason in denied, outcome
+    still_refuses(gate.machine)
+    assert target(gate.machine, pins=GATE_PINS, before=gate.before) == gate.target
+
+
+@pytest.mark.parametrize("row", (*FOREIGN, *FTRACE), ids=str)
+def test_sealed_nothing_gets_between(gate: Sealed, row: Attack) -> None:
+    outcome = attempt(gate.machine, row)
+    assert not outcome.succeeded, outcome
+    assert row.reason in {one.reason for one in outcome.logged if one.enforced}, outcome
+    still_refuses(gate.machine)
+
+
+@pytest.mark.parametrize("how", HIDING)
+def test_hiding_the_pins_unloads_nothing(gate: Sealed, how: str) -> None:
+    act, undo = (command.format(pins=GATE_PINS) for command in HIDING[how])
+    gate.machine.run(act)
+    try:
+        assert gate.machine.run([UNSIGNED_PROGRAM], check=False).status == 127
+    finally:
+        gate.machine.run(undo)
+    still_refuses(gate.machine)
+
+
+def test_a_descriptor_of_before_the_gate_switches_nothing_off(gate: Sealed) -> None:
+    gate.machine.run("touch /run/now; until [ -s /run/outcome ]; do sleep 0.2; done")
+    assert gate.machine.run("cat /run/outcome").text != "0"
+    still_refuses(gate.machine)
+
+
+def test_other_bpf_programs_are_nobodys_business(gate: Sealed) -> None:
+    row = Attack(
+        group=21,
+        name="bystander",
+        act=f"{ground.TOOLS}/interfere link /sys/fs/bpf/bystander && {ground.TOOLS}/object get"
+        " /sys/fs/bpf/bystander",
+        cleanup="rm /sys/fs/bpf/bystander",
+        shows="ok\nok\n",
+        reason="",
+    )
+    outcome = attempt(gate.machine, row)
+    assert outcome.succeeded and not outcome.logged, outcome
+
+
+def test_the_gate_stays_when_the_kernel_is_locked_down_further(gate: Sealed) -> None:
+    gate.machine.run("echo confidentiality >/sys/kernel/security/lockdown")
+    still_refuses(gate.machine)
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        (f"{ground.TOOLS}/interfere pinned /sys/fs/bpf/foreign", "modify-return"),
+        ("sysctl -w kernel.ftrace_enabled=0", "ftrace"),
+    ],
+    ids=["a modify-return program", "ftrace off"],
+)
+def test_what_came_before_the_gate_keeps_it_from_sealing(
+    clean: Machine, bare_image: Image, before: str, says: str
+) -> None:
+    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
+    trust_world.install(clean, trust_world.trust_world(bare_image, granted))
+    clean.run(before)
+    done = clean.run(trust_world.LOAD, check=False, timeout_s=120)
+    assert done.status != 0
+    assert says in done.stderr.decode()
+    assert status(clean)["state"] == "off"
+    clean.restore("clean")
