@@ -107,25 +107,32 @@ def host_side(story: Story, host: Host, checksum: str, sabotaged: sabotage.Sabot
         step.proven = "fs-verity works on /data"
     sabotaged.after_pull(host)
     with story.step("Verify the commit") as step:
+        story.say("stock ostree checks it out meanwhile; nothing uses that before it is verified")
+        checkout = host.check_out()
         host.verify()
         step.proven = "key, statement, manifest, grants, every object"
     with story.step("Check it out with hard links") as step:
-        host.check_out()
+        story.show(checkout.text())
         step.proven = "the files are the objects"
     with story.step("fs-verity on every object") as step:
         host.enable()
         step.proven = "durable, nothing that differs"
     sabotaged.after_enable(host)
     with story.step("The kernel's digests") as step:
+        story.say("the next step's audit runs meanwhile: it asks the kernel for itself")
+        audit = host.audit(status=0)
         count = host.check()
         step.proven = f"{count} files equal the signed digests"
     with story.step("Audit the tree") as step:
-        findings = host.audit(status=0)
+        findings = host.findings(audit)
         story.claim(findings == [], link="file", seen=f"findings in a clean tree: {findings}")
         step.proven = "no finding"
     with story.step("Tamper, and audit again") as step:
         expected = host.tamper()
-        findings = host.audit(status=1)
+        audit = host.audit(status=1)
+        story.say("and meanwhile, for the next step:")
+        chains = host.explain("/usr/bin/sudo", status=0), host.explain("/usr/bin/passwd", status=1)
+        findings = host.findings(audit)
         seen = {finding["object"]: finding["check"] for finding in findings}
         for finding in findings:
             story.say(f"-> {finding['check']}: {finding['object']}: {finding['problem']}")
@@ -136,9 +143,8 @@ def host_side(story: Story, host: Host, checksum: str, sabotaged: sabotage.Sabot
         )
         step.proven = "exactly the three changes"
     with story.step("Explain a file, link by link") as step:
-        good = host.explain("/usr/bin/sudo", status=0)
+        good, bad = (chain.text() for chain in chains)
         story.show(good, most=60)
-        bad = host.explain("/usr/bin/passwd", status=1)
         story.claim("BROKEN" in bad, link="digest", seen="the changed file's chain holds")
         story.show("\n".join(line for line in bad.splitlines() if "BROKEN" in line))
         step.proven = "a chain that holds, one that doesn't"

@@ -3,16 +3,43 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tests.demo.story import BrokenLinkError, Story
 from tests.demo.vendor import BRANCH
-from tests.vm import Machine
+from tests.vm import GuestProcess, Machine
 
 REPO = "/data/repo"
 ROOT = "/data/root"
 _SIGNED = ["--repo", REPO, "--key", "/data/vendor.pub"]
 _TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command in the machine, the link that it stands for, and the status that it has to have."""
+
+    process: GuestProcess
+    link: str
+    status: int
+
+    def text(self) -> str:
+        """Wait for its end; its standard output."""
+        done = self.process.wait(timeout_s=_TIMEOUT_S)
+        text = done.stdout.decode("utf-8", "replace")
+        if done.status != self.status:
+            errors = done.stderr.decode("utf-8", "replace")
+            raise BrokenLinkError(
+                self.link,
+                f"exit status {done.status}, expected {self.status}:\n{text[-3000:]}{errors}",
+            )
+        return text
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    """The lines of a --json."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 class Host:
@@ -22,21 +49,19 @@ class Host:
         self.story = story
         self.machine = machine
 
+    def begin(self, argv: Sequence[str] | str, *, link: str, status: int = 0) -> "Running":
+        """Show a command and start it; it runs beside what comes next."""
+        self.story.command(argv, where="vm", beside=True)
+        return Running(self.machine.start(argv), link, status)
+
     def run(self, argv: Sequence[str] | str, *, link: str, status: int = 0) -> str:
         """Run and show a command; its exit status has to be ``status``."""
         self.story.command(argv, where="vm")
-        done = self.machine.run(argv, timeout_s=_TIMEOUT_S, check=False)
-        text = done.stdout.decode("utf-8", "replace")
-        if done.status != status:
-            errors = done.stderr.decode("utf-8", "replace")
-            raise BrokenLinkError(
-                link, f"exit status {done.status}, expected {status}:\n{text[-3000:]}{errors}"
-            )
-        return text
+        return Running(self.machine.start(argv), link, status).text()
 
     def records(self, argv: Sequence[str], *, link: str, status: int = 0) -> list[dict[str, Any]]:
         """Run a command with --json and read its lines."""
-        return [json.loads(line) for line in self.run(argv, link=link, status=status).splitlines()]
+        return records(self.run(argv, link=link, status=status))
 
     # --- the steps -----------------------------------------------------------------------------
 
@@ -74,9 +99,9 @@ class Host:
         self.story.show(out[0]["message"])
         self.story.say("(the control: the user's key did not sign this, so nothing is good)")
 
-    def check_out(self) -> None:
+    def check_out(self) -> Running:
         """Hard links of the objects, no copies."""
-        self.run(f"ostree --repo={REPO} checkout -H vendor:{BRANCH} {ROOT}", link="file")
+        return self.begin(f"ostree --repo={REPO} checkout -H vendor:{BRANCH} {ROOT}", link="file")
 
     def enable(self) -> None:
         """fs-verity on every object."""
@@ -89,28 +114,33 @@ class Host:
     def check(self) -> str:
         """The kernel's digest of every object against the signed one, by us and without us."""
         argv = ["verity", "objects", "check", *_SIGNED, f"vendor:{BRANCH}"]
-        self.story.show(self.run(argv, link="object and digest"))
+        ours = self.begin(argv, link="object and digest")
         self.story.say("and without verity: stock fsverity's digests, sorted, against the manifest")
-        self.run(
-            f"verity commit show --repo {REPO} --manifest vendor:{BRANCH} >/data/manifest",
-            link="manifest",
-        )
         self.run(
             f"cd {ROOT} && find . -type f -print0 | xargs -0 fsverity measure"
             " | cut -d' ' -f1 | cut -d: -f2 | sort >/data/kernel.txt",
             link="digest",
         )
         self.run(
+            f"verity commit show --repo {REPO} --manifest vendor:{BRANCH} >/data/manifest",
+            link="manifest",
+        )
+        self.run(
             "cut -d' ' -f11 /data/manifest | grep -v '^-$' | sort >/data/signed.txt", link="digest"
         )
+        self.story.show(ours.text())
         self.run("cmp /data/kernel.txt /data/signed.txt", link="digest")
         return self.run("wc -l </data/signed.txt", link="digest").strip()
 
-    def audit(self, *, status: int) -> list[dict[str, Any]]:
-        """All findings of an audit."""
+    def audit(self, *, status: int) -> Running:
+        """An audit that has to end so."""
         argv = ["verity", "audit", "--root", ROOT, "--commit", f"vendor:{BRANCH}", *_SIGNED]
-        found = self.records([*argv, "--json"], link="file", status=status)
-        return [record for record in found if record["type"] == "finding"]
+        return self.begin([*argv, "--json"], link="file", status=status)
+
+    @staticmethod
+    def findings(audit: Running) -> list[dict[str, Any]]:
+        """All findings of an audit."""
+        return [record for record in records(audit.text()) if record["type"] == "finding"]
 
     def tamper(self) -> dict[str, str]:
         """Three changes that a thief with root would make; path to the check that must see it."""
@@ -130,7 +160,7 @@ class Host:
             "/usr/bin/backdoor": "unsigned-privileged",
         }
 
-    def explain(self, path: str, *, status: int) -> str:
+    def explain(self, path: str, *, status: int) -> Running:
         """The chain of one file."""
         argv = ["verity", "explain", "--root", ROOT, "--commit", f"vendor:{BRANCH}", *_SIGNED, path]
-        return self.run(argv, link="explain", status=status)
+        return self.begin(argv, link="explain", status=status)

@@ -52,11 +52,11 @@ class Story:
         """A line of narration."""
         print(f"   {text}", flush=True)
 
-    def command(self, argv: Sequence[str] | str, *, where: str) -> None:
-        """The command that is about to run, as a reader would type it."""
+    def command(self, argv: Sequence[str] | str, *, where: str, beside: bool = False) -> None:
+        """The command that is about to run, as a reader would type it; beside others or alone."""
         text = argv if isinstance(argv, str) else shlex.join(argv)
-        prompt = {"host": "$", "vm": "vm#", "vm user": "vm$"}[where]
-        print(f"   {prompt} {text}", flush=True)
+        prompt = {"host": "$", "vm": "vm#"}[where]
+        print(f"   {prompt} {text}{' &' if beside else ''}", flush=True)
 
     def show(self, output: str, *, most: int = 12) -> None:
         """What a command printed, cut after ``most`` lines."""
