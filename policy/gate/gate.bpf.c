@@ -35,7 +35,8 @@ static __always_inline int check_exec(struct file *file, __u32 act)
 SEC("lsm.s/bprm_check_security")
 int BPF_PROG(verity_bprm_check, struct linux_binprm *bprm)
 {
-	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
+	if (is_granted(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT) ||
+	    gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
 	return check_exec(bprm->file, VERITY_ACT_EXEC);
 }
@@ -111,11 +112,14 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 	facts.prot = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
 	if (!(facts.prot & VERITY_PROT_EXEC))
 		return 0;
+	bpf_get_func_arg(ctx, 0, &given);
+	if (given && file && !(facts.prot & VERITY_PROT_WRITE) &&
+	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY))
+		return 0;
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
 	facts.privileged = 1;
-	bpf_get_func_arg(ctx, 0, &given);
 	if (!given || !file) {
 		facts.digest = VERITY_DIGEST_NO_FILE;
 		reason = verity_decide(&facts);
@@ -151,7 +155,7 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 		facts.digest = VERITY_DIGEST_KNOWN;
 		if (BPF_CORE_READ(vma, anon_vma))
 			facts.mapped |= VERITY_MAPPED_DIRTY;
-		if (file && is_verified_code(file->f_inode))
+		if (file && is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY))
 			facts.mapped |= VERITY_MAPPED_VERIFIED;
 	}
 	reason = verity_decide(&facts);

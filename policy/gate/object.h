@@ -63,6 +63,18 @@ static __always_inline struct task_scratch *task_scratch(void)
 				    BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
+/*
+ * Whether the inode is known to be granted this use. That is allowed to everybody, so a hook may ask
+ * it before it looks at the subject: it is the usual case and the cheapest.
+ */
+static __always_inline int is_granted(struct inode *inode, __u32 use)
+{
+	struct inode_tag *tag = bpf_inode_storage_get(&inodes, inode, 0, 0);
+
+	return tag && (tag->cached & use) && !tag->stale &&
+	       tag->cached >> 32 == (generation() & 0xffffffff);
+}
+
 /* Fills in what the decision wants to know of a file. */
 static __always_inline void know_file(struct file *file, struct verity_facts *facts)
 {
@@ -93,15 +105,6 @@ static __always_inline void know_file(struct file *file, struct verity_facts *fa
 	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (tag)
 		tag->cached = now << 32 | facts->granted;
-}
-
-/* What is kept at the inode of memory that is mapped already: no digest can be asked for there. */
-static __always_inline __u32 is_verified_code(struct inode *inode)
-{
-	struct inode_tag *tag = bpf_inode_storage_get(&inodes, inode, 0, 0);
-
-	return tag && !tag->stale && tag->cached >> 32 == (generation() & 0xffffffff) &&
-	       (tag->cached & (VERITY_CODE_EXEC | VERITY_CODE_LIBRARY));
 }
 
 /* --- raising privileges ------------------------------------------------------------------- */

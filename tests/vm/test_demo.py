@@ -28,25 +28,29 @@ def test_on_a_real_debian(vm_image: Image) -> None:
     assert "demo: every line as claimed" in out
 
 
+# Step, what names the link, and the check. In the first half the link is in verity's own finding.
 BREAKS = {
-    "key": ("Verify the commit", "signature", "bad-signature"),
-    "manifest": ("Verify the commit", "manifest", "wrong-manifest"),
-    "object": ("Verify the commit", "object", "damaged-object"),
-    "verity": ("The kernel's digests", "object", "no-verity"),
+    "key": ("Verify the commit", "link of the chain: signature", "bad-signature"),
+    "manifest": ("Verify the commit", "link of the chain: manifest", "wrong-manifest"),
+    "object": ("Verify the commit", "link of the chain: object", "damaged-object"),
+    "verity": ("The kernel's digests", "link of the chain: object", "no-verity"),
     # The boot goes on, unsealed: none of these needs a commit that the host can boot from.
-    "grants": ("Boot with the gate", "grants", "3032 threshold"),
-    "pin": ("Boot with the gate", "pin or keys", "3032 threshold"),
-    "policy": ("Boot with the gate", "policy", "mode observe"),
+    "grants": ("Boot with the gate", "broken link: grants", "3032 threshold"),
+    "pin": ("Boot with the gate", "broken link: pin or keys", "3032 threshold"),
+    "policy": ("Boot with the gate", "broken link: policy", "mode observe"),
 }
 
 
 @pytest.mark.parametrize("broken", BREAKS)
 def test_a_broken_link_is_named(vm_image: Image, tmp_path: Path, broken: str) -> None:
     step, link, check = BREAKS[broken]
-    status, out, errors = demo("--break", broken, "--tree", str(small_tree(tmp_path / "tree")))
+    tree = small_tree(tmp_path / "tree")
+    # Stock fsverity's lines hold names as they are, and the demo reads them by line.
+    (tree / "etc/name with\nnewline").unlink()
+    status, out, errors = demo("--break", broken, "--tree", str(tree))
     assert status == 1, out + errors
     assert f"({step})" in errors
-    assert f"link of the chain: {link}" in errors
+    assert link in errors
     assert check in errors
     assert "every line as claimed" not in out
 
@@ -56,4 +60,4 @@ def test_a_broken_link_is_named(vm_image: Image, tmp_path: Path, broken: str) ->
 def test_a_broken_link_is_named_on_a_real_debian(vm_image: Image, broken: str) -> None:
     status, _, errors = demo("--break", broken)
     assert status == 1
-    assert f"link of the chain: {BREAKS[broken][1]}" in errors
+    assert BREAKS[broken][1] in errors
