@@ -40,6 +40,7 @@ static const char *value_of(const char *text, const char *key)
 	return NULL;
 }
 
+/* The first number of a line. */
 static int number_of(const char *text, const char *key, uint64_t *out)
 {
 	const char *value = value_of(text, key);
@@ -49,7 +50,7 @@ static int number_of(const char *text, const char *key, uint64_t *out)
 		return 0;
 	errno = 0;
 	*out = strtoull(value, &end, 10);
-	return !errno && *end == '\n';
+	return !errno && (*end == '\n' || *end == ' ');
 }
 
 static int word_of(const char *text, const char *key, char *room, size_t size)
@@ -75,6 +76,7 @@ int status_read(struct gate_status *status, struct failure *f)
 			      VERITY_PIN_STATUS " can't be read");
 	if (!number_of(text, "version", &status->version) ||
 	    status->version != VERITY_GATE_VERSION ||
+	    !number_of(text, "code", &status->code_entries) ||
 	    !number_of(text, "foreign_programs", &status->foreign_programs) ||
 	    !number_of(text, "denied", &status->denied) ||
 	    !number_of(text, "observed", &status->observed) ||

@@ -97,7 +97,10 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 		result = gate_set_state(&l->gate, VERITY_STATE_OBSERVE, f);
 		return result ? result : gate_freeze(&l->gate, f);
 	}
-	/* Known before anything that can't be undone; the gate counts again when it seals. */
+	/* Known before anything that can't be undone; the gate looks again when it seals. */
+	if (!status.code_entries)
+		return refuse(f, "put grants into the bundle",
+			      "nothing is granted: a sealed gate would let no program start");
 	if (status.foreign_programs)
 		return refuse(f, "see bpftool prog list; unload it, or load the gate first",
 			      "%llu modify-return or extension programs are loaded",

@@ -211,6 +211,7 @@ int gate_seal(struct failure *f);
 
 struct gate_status {
 	uint64_t version;
+	uint64_t code_entries; /* digests that are granted */
 	uint64_t foreign_programs;
 	uint64_t denied;
 	uint64_t observed;

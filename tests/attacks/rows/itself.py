@@ -74,9 +74,13 @@ PINS = (
 )
 
 HIDING = {
+    # Only from and to a private mount: what is shared can't be moved out of.
     "moved": (
-        f"mount --make-private /sys/fs/bpf && mkdir {_AWAY} && mount --move {{pins}} {_AWAY}",
-        f"mount --move {_AWAY} {{pins}} && rmdir {_AWAY} && mount --make-shared /sys/fs/bpf",
+        f"mount --make-private /sys/fs/bpf && mkdir {_AWAY} && mount -t tmpfs attack {_AWAY}"
+        f" && mount --make-private {_AWAY} && mkdir {_AWAY}/in"
+        f" && mount --move {{pins}} {_AWAY}/in",
+        f"mount --move {_AWAY}/in {{pins}} && umount {_AWAY} && rmdir {_AWAY}"
+        " && mount --make-shared /sys/fs/bpf",
     ),
     "covered": ("mount -t tmpfs attack /sys/fs/bpf", "umount /sys/fs/bpf"),
 }

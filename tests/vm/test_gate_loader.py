@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity-load with documents that the gate refuses, and on a host where it must not seal.
+
+Signed for real, so that it is the gate that says no. After each refusal the host is as it was: no
+pin, link, mount or keyring, no kernel lockdown, and an unsigned program runs as root. What needs no
+gate to be refused is in test_loader.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests import boot
+from tests.boot import OS, SECOND_ROOT, STRANGER, VENDOR_ROOT
+from verity.formats import kernel_keys
+from verity.formats.bundle import Fragment, RecordKind
+from verity.formats.grants import Party, Role
+from verity.formats.kernel_policy import Mode
+
+from . import gate_world as world
+from .debian import run
+from .gate_blobs import Blob, code_rows, signature
+from .gate_machine import AT, Gate, load_command, value
+from .image import Image
+from .machine import Machine
+from .test_loader import traces
+
+BUNDLE, PIN = f"{AT}/other.bundle", f"{AT}/other.pin"
+BEFORE = "before"
+NO_GATE = 22  # EINVAL
+_INTERFERE = Path(__file__).parents[1] / "attacks/tools/interfere.c"
+
+
+@pytest.fixture(scope="module")
+def machine(
+    vm_image: Image, gate_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """A bare machine without a gate; each test leaves it so, or restores BEFORE."""
+    tool = tmp_path_factory.mktemp("loader") / "interfere"
+    flags = ["-static", "-O1", "-s", "-Wall", "-Wextra", "-Werror"]
+    run(["cc", *flags, "-o", str(tool), str(_INTERFERE), "-lbpf", "-lelf", "-lz"])
+    with Machine.boot("bare", vm_image) as machine:
+        machine.push(gate_files, AT)
+        machine.push(tool, f"{AT}/interfere")
+        machine.snapshot(BEFORE)
+        yield machine
+
+
+def grants(stream: str, first: int, count: int) -> Fragment:
+    """An OS of `count` digests that no file has."""
+    blob = Blob(
+        serial=1,
+        party=Party.VENDOR,
+        role=Role.OS,
+        stream=stream.encode(),
+        code=code_rows(first, count),
+    ).encode()
+    return Fragment(kind=RecordKind.GRANTS, blob=blob, signatures=(signature(OS, blob),))
+
+
+def good() -> list[Fragment]:
+    """The smallest bundle that seals."""
+    return [world.vendor_keys(), world.user_keys(), world.policy(), grants("os", 0, 3)]
+
+
+def spoiled(number: int, at: int) -> list[Fragment]:
+    """The good bundle with one byte of one blob changed after signing."""
+    fragments = good()
+    blob = bytearray(fragments[number].blob)
+    blob[at] ^= 2
+    fragments[number] = replace(fragments[number], blob=bytes(blob))
+    return fragments
+
+
+def too_many() -> list[Fragment]:
+    """One digest more than there is room for."""
+    return [*good()[:3], grants("os", 0, 100_000), grants("spare", 100_000, 100_001)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A bundle, and what the loader must say about it."""
+
+    fragments: Callable[[], Sequence[Fragment]]
+    texts: tuple[str, ...]
+
+
+ROWS: dict[str, Row] = {
+    "altered keys": Row(lambda: spoiled(0, 40), ("keys (record 1 of", "3032 threshold")),
+    "altered grants": Row(lambda: spoiled(3, 170), ("grants (record 7 of", "3032 threshold")),
+    "more digests than there is room": Row(
+        too_many, ("grants (record 9 of", "3021 full", "grant fewer files")
+    ),
+    "no grants": Row(lambda: good()[:3], ("nothing is granted", "put grants into the bundle")),
+}
+
+
+def put(machine: Machine, data: bytes, at: str = BUNDLE) -> None:
+    """A file of the host's memory, in the machine."""
+    with machine.exchange() as (host, guest):
+        (host / "data").write_bytes(data)
+        machine.run(["cp", f"{guest}/data", at])
+
+
+def refused(machine: Machine, argv: Sequence[str], status: int, *texts: str) -> None:
+    """The loader ends with this status, says all of it and a hint, and leaves no trace."""
+    before = traces(machine)
+    done = machine.run(argv, check=False, timeout_s=120)
+    said = done.stderr.decode()
+    assert done.status == status, said
+    assert said.startswith("verity-load: error: ")
+    assert said.splitlines()[1].startswith("  hint: ")
+    for text in texts:
+        assert text in said
+    assert traces(machine) == before
+    assert machine.run([f"{AT}/a"]).text == "ran a"
+
+
+def seals(machine: Machine, argv: Sequence[str]) -> None:
+    """The control: the loader seals. Nothing starts in that machine any more: it is restored."""
+    done = machine.run(argv, check=False, timeout_s=120)
+    assert done.text == "state sealed", done.stderr
+    assert machine.run([f"{AT}/a"], check=False).status == 127
+    machine.restore(BEFORE)
+    assert machine.run([f"{AT}/a"]).text == "ran a"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_gate_refuses_the_bundle(machine: Machine, name: str) -> None:
+    put(machine, world.encode(ROWS[name].fragments()))
+    refused(machine, load_command(BUNDLE), 1, *ROWS[name].texts)
+
+
+def test_the_good_bundle_seals(machine: Machine) -> None:
+    put(machine, world.encode(good()))
+    seals(machine, load_command(BUNDLE))
+
+
+# --- pins ---------------------------------------------------------------------------------------
+
+
+def with_pin(machine: Machine, pin: kernel_keys.Pin) -> list[str]:
+    """The command line with this pin of the vendor."""
+    put(machine, kernel_keys.encode_pin(pin), PIN)
+    return [PIN if word.endswith("vendor.pin") else word for word in load_command(BUNDLE)]
+
+
+def test_the_pin_of_somebody_else(machine: Machine) -> None:
+    put(machine, world.encode(good()))
+    argv = with_pin(machine, boot.pin(Party.VENDOR, STRANGER))
+    refused(machine, argv, 1, "keys (record 1 of", "3032 threshold", "check pin and signers")
+
+
+def test_a_pin_that_wants_two_owners(machine: Machine) -> None:
+    """With one of the two signatures it is refused, with both it seals."""
+    argv = with_pin(machine, boot.pin(Party.VENDOR, VENDOR_ROOT, SECOND_ROOT, threshold=2))
+    put(machine, world.encode(good()))
+    refused(machine, argv, 1, "keys (record 1 of", "3032 threshold")
+    blob = world.vendor_keys().blob
+    both = boot.signed("keys", RecordKind.KEYS, blob, VENDOR_ROOT, SECOND_ROOT).fragment
+    put(machine, world.encode([both, *good()[1:]]))
+    seals(machine, argv)
+
+
+def test_keys_that_bring_their_own_root(machine: Machine) -> None:
+    """What a blob says about the role root is nothing: the pin says it."""
+    blob = boot.keys_blob(Party.USER, {**boot.USER_KEYS, Role.ROOT: [STRANGER]})
+    own = boot.signed("keys", RecordKind.KEYS, blob, STRANGER).fragment
+    put(machine, world.encode([world.vendor_keys(), own, world.policy(), grants("os", 0, 3)]))
+    refused(machine, load_command(BUNDLE), 1, "keys (record 3 of", "3032 threshold")
+
+
+# --- the object ---------------------------------------------------------------------------------
+
+
+def broken_instructions(data: bytes) -> bytes:
+    """What the verifier can't take: the first program's code is overwritten."""
+    at = data.index(b"\x79\x16")  # r6 = *(u64 *)(r1 + ...): how a hook fetches its arguments
+    return data[:at] + b"\xff" * 64 + data[at + 64 :]
+
+
+OBJECTS: dict[str, tuple[Callable[[bytes], bytes], int, str]] = {
+    "half of it": (lambda data: data[: len(data) // 2], 1, "is damaged"),
+    "all but its end": (lambda data: data[:-64], 1, "is damaged"),
+    "another map's name": (lambda data: data.replace(b"own_keys\0", b"own_kexs\0"), 1, "own_keys"),
+    "another program's name": (
+        lambda data: data.replace(b"verity_status\0", b"verity_stadus\0"),
+        1,
+        "no program verity_status",
+    ),
+    "other instructions": (broken_instructions, 3, "the kernel does not take"),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_damaged_object(machine: Machine, gate_files: Path, name: str) -> None:
+    spoil, status, text = OBJECTS[name]
+    put(machine, world.encode(good()))
+    put(machine, spoil((gate_files / "gate.bpf.o").read_bytes()), f"{AT}/other.o")
+    refused(machine, [*load_command(BUNDLE), "--object", f"{AT}/other.o"], status, text)
+
+
+# --- the host -----------------------------------------------------------------------------------
+
+
+def test_ftrace_is_off(machine: Machine) -> None:
+    put(machine, world.encode(good()))
+    switch = "/proc/sys/kernel/ftrace_enabled"
+    machine.run(f"echo 0 >{switch}")
+    refused(machine, load_command(BUNDLE), 3, "ftrace is switched off", "ftrace_enabled=1")
+    machine.run(f"echo 1 >{switch}")
+
+
+def test_a_program_that_can_overrule_the_gate(machine: Machine) -> None:
+    """Loaded before the gate it can't be judged any more: the gate observes, and does not seal."""
+    put(machine, world.encode(good()))
+    machine.run([f"{AT}/interfere", "pinned", "/sys/fs/bpf/other"])
+    refused(machine, load_command(BUNDLE), 1, "1 modify-return", "bpftool prog list")
+    machine.run(["rm", "/sys/fs/bpf/other"])
+    seals(machine, load_command(BUNDLE))
+
+
+# --- what is no refusal -------------------------------------------------------------------------
+
+
+def test_a_policy_that_tries(machine: Machine) -> None:
+    """This version has no trials: it says so and observes, which the owner can end."""
+    put(machine, world.encode([*good()[:2], world.policy(Mode.TRIAL), grants("os", 0, 3)]))
+    done = machine.run(load_command(BUNDLE), timeout_s=120)
+    assert done.text == "state observe"
+    assert b"trial is not in this version" in done.stderr
+    status = Gate(machine).status()
+    assert (value(status, "state"), value(status, "policy_mode")) == ("observe", "trial")
+    assert machine.run([f"{AT}/a"]).text == "ran a"
+    assert Gate(machine).denials()[-1].enforced is False
+    machine.run(["umount", "/sys/fs/bpf/verity"])
+    # The kernel lets go of a link some time after its pin.
+    gone = f"until [ $({AT}/call begin) = {NO_GATE} ]; do sleep 0.1; done"
+    machine.run(f"{gone}; {AT}/a", timeout_s=20)
+    machine.restore(BEFORE)
