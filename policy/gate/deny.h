@@ -31,6 +31,9 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 	struct denial *draft;
 	int first = 0;
 
+	/* Until all grants are in (the census is what follows) nothing true can be said of others. */
+	if (facts->state == VERITY_STATE_LOADING && !enforced && all && !all->counted)
+		return 0;
 	if (count)
 		first = !__sync_fetch_and_add(enforced ? &count->denied : &count->observed, 1);
 	draft = bpf_task_storage_get(&drafts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
