@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole Debian under the gate, sealed at boot by its unit: what it does every day works.
+
+A false denial is as bad as a missing one. After all of it the gate's log holds nothing but the
+loader's own canary. A row is a command that fails if what it does doesn't work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .gate_machine import AT, Gate, value
+from .image import Image
+from .machine import Machine
+from .trust_world import install, trust_world
+
+UNIT = "verity-gate.service"
+_UNITS = Path(__file__).parents[2] / "policy" / "systemd"
+_CANARY = "verity-canary"
+
+PREPARE = """
+mkdir -p -m 700 /home/user/.ssh
+ssh-keygen -q -N '' -t ed25519 -f /root/key
+cp /root/key.pub /home/user/.ssh/authorized_keys
+chown -R user:user /home/user/.ssh
+echo 'user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/user
+chmod 440 /etc/sudoers.d/user
+echo '* * * * * root /usr/bin/id -un >/run/cron-ran' >/etc/cron.d/test
+install -m 755 -o user {at}/a /home/user/own
+printf '#!/bin/sh\\necho ran script\\n' >/home/user/own.sh
+chmod 755 /home/user/own.sh
+ssh-keygen -A
+systemctl enable {unit} ssh
+"""
+_SSH = "ssh -i /root/key -o StrictHostKeyChecking=accept-new -o BatchMode=yes user@localhost"
+
+AS_ROOT = {
+    "a login by key": f'[ "$({_SSH} id -un)" = user ]',
+    "sudo in a login": f'[ "$({_SSH} sudo -n id -un)" = root ]',
+    "su": '[ "$(su - user -c "id -un")" = user ]',
+    # cron looks at the clock when it starts, and then once a minute.
+    "a cron job": "date -s 12:00:57 && systemctl restart cron && sleep 5"
+    ' && [ "$(cat /run/cron-ran)" = root ]',
+    "logrotate": "logrotate -f /etc/logrotate.conf",
+    "udev": "udevadm trigger && udevadm settle",
+    "daemon-reload": "systemctl daemon-reload",
+    "daemon-reexec": "systemctl daemon-reexec",
+    "a transient unit": "systemd-run --wait --quiet true",
+    "journal": "journalctl --rotate && journalctl --vacuum-time=1s && journalctl -n 1",
+    "modules": "modprobe xfs && modprobe loop && modprobe -r xfs",
+    "a loop mount": "truncate -s 20M /var/tmp/disk && mkfs.ext4 -q /var/tmp/disk"
+    " && mount -o loop /var/tmp/disk /mnt && umount /mnt",
+    "restarts": "systemctl restart systemd-logind systemd-udevd systemd-journald dbus cron",
+    "accounts": "useradd other && echo other:x | chpasswd && userdel other",
+    "the host's name": "hostnamectl hostname other",
+    "caches": "ldconfig && systemd-tmpfiles --create",
+    "python": "python3 -c 'import ctypes, json, ssl, sqlite3'",
+    "packages": "dpkg --verify coreutils && apt-get check",
+    "perl and shells": "perl -e 'exit 0' && bash -c : && dash -c :",
+}
+AS_USER = {
+    "a program of their own": '[ "$(/home/user/own)" = "ran a" ]',
+    "a script of their own": '[ "$(/home/user/own.sh)" = "ran script" ]',
+    "python": "python3 -c 'import ctypes, mmap; mmap.mmap(-1, 4096, prot=7)'",
+    "a user namespace": '[ "$(unshare -Ur id -u)" = 0 ]',
+    "their program in a user namespace": "unshare -Ur /home/user/own",
+    "a private tmpfs": "unshare -Urm sh -c 'mount -t tmpfs x /mnt && cp ~/own /mnt && /mnt/own'",
+    "sudo": "[ $(sudo -n id -u) = 0 ]",
+    "the gate's status": "cat /sys/fs/bpf/verity/status /sys/fs/bpf/verity/denials",
+}
+
+
+def health(machine: Machine) -> tuple[str, str]:
+    """What systemd says of the whole, and the units that failed."""
+    state = machine.run("systemctl is-system-running --wait", check=False).text
+    return state, machine.run("systemctl --failed --no-legend").text
+
+
+def beside_the_canary(gate: Gate) -> list[str]:
+    """The gate's log without what the loader provokes, once before and once after the seal."""
+    return [denial.line for denial in gate.denials() if _CANARY not in denial.line]
+
+
+def sealed_and_quiet(gate: Gate) -> None:
+    """As it should be whenever one looks."""
+    status = gate.status()
+    assert value(status, "state") == "sealed"
+    assert beside_the_canary(gate) == []
+    assert (value(status, "denied"), value(status, "observed")) == ("1", "1")
+
+
+@pytest.fixture(scope="module")
+def machine(gate_image: Image, gate_files: Path) -> Iterator[Machine]:
+    """Without the gate it is healthy; then it boots with it, from the same disk."""
+    with Machine.boot("system", gate_image) as machine:
+        assert health(machine) == ("running", "")
+        install(machine, trust_world(gate_image))
+        machine.push(_UNITS / UNIT, f"/etc/systemd/system/{UNIT}")
+        machine.push(gate_files, AT)
+        machine.run(PREPARE.format(at=AT, unit=UNIT))
+        machine.shutdown()
+        machine.boot_again()
+        yield machine
+
+
+@pytest.fixture
+def gate(machine: Machine) -> Iterator[Gate]:
+    """The machine's gate, which a test must leave sealed and quiet."""
+    gate = Gate(machine)
+    yield gate
+    sealed_and_quiet(gate)
+
+
+def test_it_boots_sealed(gate: Gate) -> None:
+    assert health(gate.machine) == ("running", "")
+    lockdown = gate.machine.run(["cat", "/sys/kernel/security/lockdown"]).text
+    assert "[integrity]" in lockdown
+
+
+@pytest.mark.parametrize("name", AS_ROOT)
+def test_root_at_work(gate: Gate, name: str) -> None:
+    gate.machine.run(f"exec 2>&1; {AS_ROOT[name]}", timeout_s=120)
+
+
+@pytest.mark.parametrize("name", AS_USER)
+def test_an_ordinary_user_at_work(gate: Gate, name: str) -> None:
+    gate.machine.run(AS_USER[name], user="user")
+
+
+def test_it_boots_again(gate: Gate) -> None:
+    gate.machine.shutdown()
+    gate.machine.boot_again()
+    assert health(gate.machine) == ("running", "")
+
+
+def test_an_unsigned_program_is_refused_all_the_same(machine: Machine) -> None:
+    """The control of all the rest, and the last: it leaves a denial."""
+    done = machine.run([f"{AT}/a"], check=False)
+    assert (done.status, done.stdout) == (127, b"")
+    assert [line.split()[2:5] for line in beside_the_canary(Gate(machine))] == [
+        ["denied", "no-digest", "exec"]
+    ]
