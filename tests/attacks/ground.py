@@ -63,7 +63,7 @@ def _build(partial: Path) -> None:
         folder.mkdir(parents=True)
     (others / "work").chmod(0o1777)
     for source in _HERE.glob("tools/*.c"):
-        libraries = ["-static", "-lbpf", "-lelf", "-lz"] if source.stem == "interfere" else []
+        libraries = _libbpf() if source.stem == "interfere" else []
         program = granted / "tools" / source.stem
         run([*_CC, "-o", str(program), str(source), *libraries])
     for source in _HERE.glob("specimens/*.bpf.c"):
@@ -73,6 +73,12 @@ def _build(partial: Path) -> None:
     _specimens(granted / "signed", "signed")
     for mark in ("unlisted", "unsigned"):
         _specimens(others / mark, mark)
+
+
+def _libbpf() -> list[str]:
+    """libbpf inside the program, since the machine has none; newer versions of libelf want zstd."""
+    zstd = Path(run([_CC[0], "-print-file-name=libzstd.a"]).strip())
+    return ["-static", "-lbpf", "-lelf", "-lz", *(["-lzstd"] if zstd.is_absolute() else [])]
 
 
 def _specimens(folder: Path, mark: str) -> None:
