@@ -30,6 +30,12 @@
 #define EPERM 1
 #define SIGKILL 9
 #define DCACHE_MOUNTED 0x10000u
+#define MS_REMOUNT 32ul
+#define MS_BIND 4096ul
+#define MS_UNBINDABLE (1ul << 17)
+#define MS_PRIVATE (1ul << 18)
+#define MS_SLAVE (1ul << 19)
+#define MS_SHARED (1ul << 20)
 #define READ_IMPLIES_EXEC 0x400000u
 #define PERSONALITY_QUERY 0xffffffffu
 #define KEY_NEED_VIEW 1

@@ -28,6 +28,21 @@ static __always_inline int is_pin_mount(struct vfsmount *mount)
 }
 
 /*
+ * Whether mount(2) puts something over a mount or changes its file system, in the order in which
+ * the kernel looks at the flags (path_mount in fs/namespace.c). What is left makes this one mount
+ * read-only, as systemd does in the namespace of every service that it shields from /sys, or says
+ * where later mounts propagate to.
+ */
+static __always_inline int covers_mount(unsigned long flags)
+{
+	if ((flags & (MS_REMOUNT | MS_BIND)) == (MS_REMOUNT | MS_BIND))
+		return 0;
+	if (flags & (MS_REMOUNT | MS_BIND))
+		return 1;
+	return !(flags & (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE));
+}
+
+/*
  * Whether unmounting `gone` would take the pins' file system along: it is a mount of it, or one
  * that the pins' mount stands on, or a peer of one of those, from where the unmount would
  * propagate (fs/pnode.c).
