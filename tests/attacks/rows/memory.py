@@ -46,7 +46,8 @@ ROWS = (
         group=7,
         name="READ_IMPLIES_EXEC",
         act=f"{_MAPPER} implies {UNSIGNED}/library.so",
-        reason="no-digest",
+        reason="anonymous",
+        signed="",  # who sets it while privileged is ended, whatever is mapped then
     ),
     Attack(
         group=7,
