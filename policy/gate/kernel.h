@@ -78,9 +78,14 @@ struct task_struct {
 	char comm[16];
 } VERITY_RELOCATED;
 
+struct list_head {
+	struct list_head *next;
+} VERITY_RELOCATED;
+
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;
+	struct list_head s_mounts;
 } VERITY_RELOCATED;
 
 struct address_space {
@@ -110,6 +115,8 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_instance;
+	struct mount *mnt_master;
 	int mnt_group_id;
 } VERITY_RELOCATED;
 
