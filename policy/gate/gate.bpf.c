@@ -351,9 +351,10 @@ int BPF_PROG(verity_sb_umount, struct vfsmount *mnt, int flags)
 
 /* A mount over the pins would show another status. */
 SEC("lsm.s/sb_mount")
-int BPF_PROG(verity_sb_mount, const char *source, struct path *path)
+int BPF_PROG(verity_sb_mount, const char *source, struct path *path, const char *type,
+	     unsigned long flags)
 {
-	return is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+	return covers_mount(flags) && is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 }
 
 SEC("lsm/move_mount")

@@ -30,6 +30,12 @@
 #define EPERM 1
 #define SIGKILL 9
 #define DCACHE_MOUNTED 0x10000u
+#define MS_REMOUNT 32ul
+#define MS_BIND 4096ul
+#define MS_UNBINDABLE (1ul << 17)
+#define MS_PRIVATE (1ul << 18)
+#define MS_SLAVE (1ul << 19)
+#define MS_SHARED (1ul << 20)
 #define READ_IMPLIES_EXEC 0x400000u
 #define PERSONALITY_QUERY 0xffffffffu
 #define KEY_NEED_VIEW 1
@@ -72,9 +78,14 @@ struct task_struct {
 	char comm[16];
 } VERITY_RELOCATED;
 
+struct list_head {
+	struct list_head *next;
+} VERITY_RELOCATED;
+
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;
+	struct list_head s_mounts;
 } VERITY_RELOCATED;
 
 struct address_space {
@@ -104,6 +115,8 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_instance;
+	struct mount *mnt_master;
 	int mnt_group_id;
 } VERITY_RELOCATED;
 

@@ -23,7 +23,7 @@ from .standin import GATE_PINS, Target, objects, standin, target
 
 AIMED = (*OBJECTS, *KEYS, *PINS)
 # On a machine without the gate these take /sys/fs/bpf or /sys away.
-RUINOUS = {row for row in PINS if "parent" in row.name or "sysfs" in row.name}
+RUINOUS = {row for row in PINS if "unmounted" in row.name}
 UNSIGNED_PROGRAM = f"{ground.UNSIGNED}/program"
 # A descriptor that was opened for writing before the gate was loaded, and what came of it.
 _EARLY = (

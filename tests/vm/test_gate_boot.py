@@ -55,7 +55,13 @@ AS_ROOT = {
     " && mount -o loop /var/tmp/disk /mnt && umount /mnt",
     "restarts": "systemctl restart systemd-logind systemd-udevd systemd-journald dbus cron",
     "accounts": "useradd other && echo other:x | chpasswd && userdel other",
-    "the host's name": "hostnamectl hostname other",
+    "the host's name and time": "hostnamectl hostname other && timedatectl && localectl",
+    "a shielded unit": "systemd-run --wait --quiet -p ProtectKernelTunables=yes"
+    " -p ProtectSystem=strict -p ProtectHome=yes -p PrivateTmp=yes -p PrivateDevices=yes"
+    " -p ProtectControlGroups=yes -p TemporaryFileSystem=/opt cat /sys/fs/bpf/verity/status",
+    "a mount namespace": "unshare -m sh -c 'mount -t tmpfs x /mnt && mount --make-rshared /'",
+    "a container's root": "unshare -m sh -c 'mkdir -p /run/new && mount --rbind / /run/new"
+    " && mount --make-rslave /run/new && cd /run/new && pivot_root . mnt && umount -l /mnt'",
     "caches": "ldconfig && systemd-tmpfiles --create",
     "python": "python3 -c 'import ctypes, json, ssl, sqlite3'",
     "packages": "dpkg --verify coreutils && apt-get check",
@@ -108,14 +114,17 @@ def machine(gate_image: Image, gate_files: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 def gate(machine: Machine) -> Iterator[Gate]:
-    """The machine's gate, which a test must leave sealed and quiet."""
+    """The machine's gate; the log must not gain a line by the test."""
     gate = Gate(machine)
+    before = beside_the_canary(gate)
     yield gate
-    sealed_and_quiet(gate)
+    after = beside_the_canary(gate)
+    assert after[len(before) :] == []
 
 
 def test_it_boots_sealed(gate: Gate) -> None:
     assert health(gate.machine) == ("running", "")
+    sealed_and_quiet(gate)
     lockdown = gate.machine.run(["cat", "/sys/kernel/security/lockdown"]).text
     assert "[integrity]" in lockdown
 
@@ -130,10 +139,15 @@ def test_an_ordinary_user_at_work(gate: Gate, name: str) -> None:
     gate.machine.run(AS_USER[name], user="user")
 
 
-def test_it_boots_again(gate: Gate) -> None:
-    gate.machine.shutdown()
-    gate.machine.boot_again()
-    assert health(gate.machine) == ("running", "")
+def test_nothing_of_it_was_denied(machine: Machine) -> None:
+    sealed_and_quiet(Gate(machine))
+
+
+def test_it_boots_again(machine: Machine) -> None:
+    machine.shutdown()
+    machine.boot_again()
+    assert health(machine) == ("running", "")
+    sealed_and_quiet(Gate(machine))
 
 
 def test_an_unsigned_program_is_refused_all_the_same(machine: Machine) -> None:

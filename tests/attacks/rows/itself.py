@@ -16,7 +16,7 @@ OWNER = 1986359913
 
 _OBJECT = f"{TOOLS}/object"
 _AS_OWNER = f"setpriv --reuid={OWNER} --clear-groups --inh-caps=-all"
-_AWAY = "/run/attack-away"
+_AWAY, _MASTER = "/run/attack-away", "/run/attack-master"
 
 
 def _each(name: str, kind: str, command: str) -> Attack:
@@ -28,6 +28,19 @@ def _each(name: str, kind: str, command: str) -> Attack:
 def _pin(name: str, command: str) -> Attack:
     act = f"{command} && echo reached"
     return Attack(group=21, name=name, act=act, shows="reached", reason="gate-pin")
+
+
+def _away(name: str, act: str, *, setup: str = ":", cleanup: str = ":") -> Attack:
+    """Unmounts something else, from where it propagates to the pins (fs/pnode.c)."""
+    return Attack(
+        group=21,
+        name=name,
+        act=f"{act}; mountpoint -q {{pins}} || echo reached",
+        setup=setup,
+        cleanup=f"{cleanup}; :",
+        shows="reached",
+        reason="gate-pin",
+    )
 
 
 def _key(name: str, command: str, *, kind: str = "keys", who: str = "") -> Attack:
@@ -70,6 +83,28 @@ PINS = (
     _pin(
         "sysfs unmounted from another namespace",
         "unshare -m --propagation shared umount -l /sys",
+    ),
+    _away(
+        "a copy of their parent unmounted lazily",
+        f"umount -l {_AWAY}",
+        setup=f"mkdir {_AWAY} && mount --rbind /sys/fs/bpf {_AWAY}",
+        cleanup=f"mount --make-rprivate {_AWAY} && umount -R {_AWAY}; rmdir {_AWAY}",
+    ),
+    _away(
+        "a copy of sysfs unmounted lazily",
+        f"umount -l {_AWAY}",
+        setup=f"mkdir {_AWAY} && mount --rbind /sys {_AWAY}",
+        cleanup=f"mount --make-rprivate {_AWAY} && umount -R {_AWAY}; rmdir {_AWAY}",
+    ),
+    *(
+        _away(
+            f"sysfs as a slave, {what} unmounted by its master",
+            f"nsenter -m -t $(cat {_MASTER}) umount -l {gone}; kill $(cat {_MASTER})",
+            setup=f"unshare -m --propagation shared sleep 100 & echo $! >{_MASTER}; sleep 0.5"
+            " && mount --make-rslave /sys",
+            cleanup=f"rm {_MASTER}; mount --make-rshared /sys",
+        )
+        for what, gone in (("they", "{pins}"), ("their parent", "/sys/fs/bpf"), ("all", "/sys"))
     ),
 )
 
