@@ -10,6 +10,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+# On this machine; in the test machine as root, and as an ordinary user.
+Where = Literal["host", "vm", "vm user"]
+_PROMPTS: dict[Where, str] = {"host": "$", "vm": "vm#", "vm user": "vm$"}
 
 
 class BrokenLinkError(Exception):
@@ -52,11 +57,10 @@ class Story:
         """A line of narration."""
         print(f"   {text}", flush=True)
 
-    def command(self, argv: Sequence[str] | str, *, where: str, beside: bool = False) -> None:
+    def command(self, argv: Sequence[str] | str, *, where: Where, beside: bool = False) -> None:
         """The command that is about to run, as a reader would type it; beside others or alone."""
         text = argv if isinstance(argv, str) else shlex.join(argv)
-        prompt = {"host": "$", "vm": "vm#"}[where]
-        print(f"   {prompt} {text}{' &' if beside else ''}", flush=True)
+        print(f"   {_PROMPTS[where]} {text}{' &' if beside else ''}", flush=True)
 
     def show(self, output: str, *, most: int = 12) -> None:
         """What a command printed, cut after ``most`` lines."""
