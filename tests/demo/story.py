@@ -40,6 +40,7 @@ class Story:
     """What has been told so far."""
 
     steps: list[Step] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
@@ -76,13 +77,15 @@ class Story:
             raise BrokenLinkError(link, seen)
 
     def table(self) -> None:
-        """What was proven, and how long each step took."""
-        width = max(len(step.title) for step in self.steps)
+        """What was proven, how long each step took, and how long it all took by the clock."""
+        total = time.monotonic() - self.started
+        between = Step("between the steps", seconds=total - sum(s.seconds for s in self.steps))
+        rows = [*self.steps, between]
+        width = max(len(step.title) for step in rows)
         proven = max(len(step.proven) for step in self.steps)
         print(f"\n   {'step':{width}}  {'proven':{proven}}  seconds")
-        for step in self.steps:
+        for step in rows:
             print(f"   {step.title:{width}}  {step.proven:{proven}}  {step.seconds:7.1f}")
-        total = sum(step.seconds for step in self.steps)
         print(f"   {'all':{width}}  {'':{proven}}  {total:7.1f}", flush=True)
 
     def failed(self, error: BrokenLinkError) -> None:
