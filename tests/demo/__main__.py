@@ -53,7 +53,10 @@ def main() -> int:
 
 def tell(story: Story, sabotaged: sabotage.Sabotage, tree: Path | None) -> None:
     """The whole story."""
-    shop = vendor.open_workshop(WORK.absolute())
+    with story.step("An empty workshop") as step:
+        story.say("build/demo; what an earlier demo left there is removed")
+        shop = vendor.open_workshop(WORK.absolute())
+        step.proven = "nothing is left of an earlier demo"
     with story.step("The test machine's Debian") as step:
         wheel = Path(os.environ["VERITY_WHEEL"])
         story.say("made by mmdebstrap from Debian's packages, verity's wheel in it; cached")

@@ -10,6 +10,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+# On this machine; in the test machine as root, and as an ordinary user.
+Where = Literal["host", "vm", "vm user"]
+_PROMPTS: dict[Where, str] = {"host": "$", "vm": "vm#", "vm user": "vm$"}
 
 
 class BrokenLinkError(Exception):
@@ -35,6 +40,7 @@ class Story:
     """What has been told so far."""
 
     steps: list[Step] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
@@ -52,11 +58,10 @@ class Story:
         """A line of narration."""
         print(f"   {text}", flush=True)
 
-    def command(self, argv: Sequence[str] | str, *, where: str, beside: bool = False) -> None:
+    def command(self, argv: Sequence[str] | str, *, where: Where, beside: bool = False) -> None:
         """The command that is about to run, as a reader would type it; beside others or alone."""
         text = argv if isinstance(argv, str) else shlex.join(argv)
-        prompt = {"host": "$", "vm": "vm#"}[where]
-        print(f"   {prompt} {text}{' &' if beside else ''}", flush=True)
+        print(f"   {_PROMPTS[where]} {text}{' &' if beside else ''}", flush=True)
 
     def show(self, output: str, *, most: int = 12) -> None:
         """What a command printed, cut after ``most`` lines."""
@@ -72,13 +77,15 @@ class Story:
             raise BrokenLinkError(link, seen)
 
     def table(self) -> None:
-        """What was proven, and how long each step took."""
-        width = max(len(step.title) for step in self.steps)
+        """What was proven, how long each step took, and how long it all took by the clock."""
+        total = time.monotonic() - self.started
+        between = Step("between the steps", seconds=total - sum(s.seconds for s in self.steps))
+        rows = [*self.steps, between]
+        width = max(len(step.title) for step in rows)
         proven = max(len(step.proven) for step in self.steps)
         print(f"\n   {'step':{width}}  {'proven':{proven}}  seconds")
-        for step in self.steps:
+        for step in rows:
             print(f"   {step.title:{width}}  {step.proven:{proven}}  {step.seconds:7.1f}")
-        total = sum(step.seconds for step in self.steps)
         print(f"   {'all':{width}}  {'':{proven}}  {total:7.1f}", flush=True)
 
     def failed(self, error: BrokenLinkError) -> None:
