@@ -12,8 +12,6 @@ from tests.demo.attempts import AT, Attempt, Control
 from tests.demo.host import Host
 from tests.demo.owner import PARTIES
 from tests.demo.story import BrokenLinkError
-from tests.vm.errors import MachineDied
-from tests.vm.snapshot import BOOT_ATTEMPTS
 from verity.formats.gate_status import (
     Denial,
     GateStatus,
@@ -55,19 +53,11 @@ class GuardedHost(Host):
         self.run(f"systemctl enable --no-reload {UNIT} 2>&1", link="gate")
 
     def switch_off_and_boot(self) -> None:
-        """A power cut and a real boot; again if the emulator loses the machine on the way."""
+        """A power cut and a real boot."""
         self.run("sync", link="gate")
         self.story.say("power off, power on: a real boot from this disk")
         self.machine.power_cut()
-        for attempt in range(1, BOOT_ATTEMPTS + 1):
-            try:
-                self.machine.boot_again()
-                return
-            except MachineDied as error:
-                if attempt == BOOT_ATTEMPTS:
-                    raise
-                self.story.say(f"the machine died while it booted, once more: {error}")
-                self.machine.power_cut()
+        self.machine.boot_again()
 
     # --- what the gate says --------------------------------------------------------------------
 

@@ -317,8 +317,9 @@ class Machine:
         if not self._disk.exists():
             make_overlay(self._disk, backing=self.image.root_disk, backing_format="raw")
         owned = self.work if self._ephemeral else None
-        self._engine = Engine(self._hardware, self._files(), owned=owned)
-        self._engine.wait_for_agent(timeout_s=timeout_s)
+        self._engine = Engine.booted(
+            self._hardware, self._files(), owned=owned, timeout_s=timeout_s
+        )
 
     def _start_restored(self, kept: Snapshot) -> None:
         make_overlay(self._disk, backing=kept.disk, backing_format="qcow2")

@@ -15,16 +15,8 @@ from pathlib import Path
 
 from . import cache
 from .engine import Engine
-from .errors import MachineDied
 from .image import Image
 from .qemu import Files, Hardware, make_overlay, version
-
-BOOT_ATTEMPTS = 3
-"""Boots of an untouched disk before a dead guest is believed.
-
-QEMU's emulation of two processors sometimes lets one run code that the other is patching, as the
-kernel does while it boots: seen once in some twenty boots, as an oops in a patched instruction.
-"""
 
 _CODE = ("engine.py", "qemu.py", "snapshot.py")
 
@@ -53,18 +45,6 @@ def _key(image: Image, hardware: Hardware) -> str:
 
 
 def _make(image: Image, hardware: Hardware, partial: Path, timeout_s: float) -> None:
-    for attempt in range(1, BOOT_ATTEMPTS + 1):
-        try:
-            _boot_and_keep(image, hardware, partial, timeout_s)
-            return
-        except MachineDied:
-            if attempt == BOOT_ATTEMPTS:
-                raise
-            cache.remove_tree(partial)
-            partial.mkdir()
-
-
-def _boot_and_keep(image: Image, hardware: Hardware, partial: Path, timeout_s: float) -> None:
     disk = partial / "disk.qcow2"
     make_overlay(disk, backing=image.root_disk, backing_format="raw")
     empty = partial / "empty"
@@ -79,9 +59,8 @@ def _boot_and_keep(image: Image, hardware: Hardware, partial: Path, timeout_s: f
         memory=partial / "memory",
         memory_shared=True,
     )
-    engine = Engine(hardware, files, owned=None)
+    engine = Engine.booted(hardware, files, owned=None, timeout_s=timeout_s)
     try:
-        engine.wait_for_agent(timeout_s=timeout_s)
         engine.calm_down()
         engine.save_state(partial / "state")
     finally:
