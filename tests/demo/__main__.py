@@ -68,7 +68,7 @@ def tell(story: Story, sabotaged: sabotage.Sabotage, tree: Path | None) -> None:
         vendor.close_workshop(shop)
     with story.step("Boot") as step:
         story.say("QEMU in software emulation; restored from a booted snapshot where there is one")
-        disk = Disk(path=shop.disk.absolute(), serial="data")
+        disk = Disk(path=shop.disk.absolute(), serial="data", nvdimm=True)
         machine = Machine.boot("system", image, disks=[disk])
         step.proven = "Debian's systemd is up"
     with machine:

@@ -31,6 +31,10 @@ BOOT_TIMEOUT_S = 180.0
 _DISK = "disk.qcow2"
 _POLL_S = 0.002
 _HOTPLUG_TIMEOUT_S = 20.0
+_FIND_VIRTIO = (
+    'for disk in /sys/block/vd*; do [ "$(cat "$disk/serial")" = "$WANTED" ] &&'
+    ' [ -b "/dev/${disk##*/}" ] && echo "/dev/${disk##*/}"; done; :'
+)
 _MOUNT_9P = "mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=mmap"
 
 
@@ -180,10 +184,11 @@ class Machine:
 
     def device(self, serial: str, *, timeout_s: float = _HOTPLUG_TIMEOUT_S) -> str:
         """The block device of the disk with that serial, as in /dev/vdb; waits for it."""
-        find = (
-            'for disk in /sys/block/vd*; do [ "$(cat "$disk/serial")" = "$WANTED" ] &&'
-            ' [ -b "/dev/${disk##*/}" ] && echo "/dev/${disk##*/}"; done; :'
-        )
+        find = _FIND_VIRTIO
+        plugged = [disk.serial for disk in self._disks if disk.nvdimm]
+        if serial in plugged:
+            name = f"/dev/pmem{plugged.index(serial)}"
+            find = f"[ -b {name} ] && echo {name}; :"
         deadline = time.monotonic() + timeout_s
         while True:
             found = self.run(find, env={"WANTED": serial}).text
@@ -332,6 +337,9 @@ class Machine:
 
     def _attach(self, disks: Sequence[Disk]) -> None:
         self._disks = tuple(disks)
+        if any(disk.nvdimm for disk in disks):
+            # Its driver hears of a new one only once it's there itself.
+            self.run("until [ -e /sys/bus/nd/devices/ndbus0 ]; do sleep 0.05; done")
         for command, arguments in hotplug(disks):
             self._running().qmp.execute(command, arguments)
         for disk in disks:

@@ -28,6 +28,8 @@ AGENT_PORT = "org.qemu.guest_agent.0"
 EXCHANGE_TAG = "exchange"
 SHARE_TAG = "share"
 SERIAL_LIMIT = 20
+NVDIMM_SLOTS = 4
+_MAX_MEMORY = "32G"  # with what is plugged in
 _CPU = "max,-erms,-smap,-la57"
 _KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0"
@@ -40,15 +42,21 @@ class Disk:
     """A further disk: an image file, raw or qcow2, that guest writes go to unless `read_only`.
 
     In the system kind it's /dev/disk/by-id/virtio-SERIAL; `Machine.device(serial)` works in both.
+
+    With `nvdimm` (a raw image, the system kind) it's persistent memory: a request is a copy and
+    no way out of the emulated processor, but nothing of it is lost in a power cut either.
     """
 
     path: Path
     serial: str
     read_only: bool = False
+    nvdimm: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < len(self.serial.encode()) <= SERIAL_LIMIT or self.serial == "root":
             raise ValueError(f"serial {self.serial!r}: expected 1 to 20 bytes, not root")
+        if self.nvdimm and self.read_only:
+            raise ValueError(f"disk {self.serial!r}: an NVDIMM here can't be read-only")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +108,11 @@ def command_line(
     arguments = f"{_KERNEL_ARGUMENTS} verity.kind={hardware.kind} {hardware.append}".strip()
     argv = [
         *(PROGRAM, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-        *("-machine", "pc,memory-backend=memory,vmport=off,usb=off"),
+        *("-machine", "pc,memory-backend=memory,vmport=off,usb=off,nvdimm=on"),
         *("-accel", accelerator, "-cpu", _CPU),
         *("-smp", "1" if hardware.icount else str(hardware.cpus)),
-        *("-m", f"{hardware.memory_mib}M", "-object", memory),
+        *("-m", f"{hardware.memory_mib}M,slots={NVDIMM_SLOTS},maxmem={_MAX_MEMORY}"),
+        *("-object", memory),
         *("-kernel", str(files.vmlinuz), "-initrd", str(files.initramfs), "-append", arguments),
         *("-chardev", f"socket,id=qmp,fd={descriptors.qmp}", "-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"file,id=console,path={files.console},append=on"),
@@ -148,6 +157,9 @@ def hotplug(disks: Sequence[Disk]) -> list[tuple[str, dict[str, object]]]:
     device: dict[str, object]
     for number, disk in enumerate(disks):
         node = f"disk{number}"
+        if disk.nvdimm:
+            commands += _nvdimm(node, disk)
+            continue
         with disk.path.open("rb") as handle:
             driver = "qcow2" if handle.read(4) == b"QFI\xfb" else "raw"
         cache = {"direct": False, "no-flush": True}
@@ -157,6 +169,14 @@ def hotplug(disks: Sequence[Disk]) -> list[tuple[str, dict[str, object]]]:
         device = {"driver": "virtio-blk-pci", "id": node, "drive": node, "serial": disk.serial}
         commands.append(("device_add", device))
     return commands
+
+
+def _nvdimm(node: str, disk: Disk) -> list[tuple[str, dict[str, object]]]:
+    path = disk.path.absolute()
+    memory: dict[str, object] = {"qom-type": "memory-backend-file", "id": f"{node}-memory"}
+    memory |= {"mem-path": str(path), "size": path.stat().st_size, "share": True}
+    device: dict[str, object] = {"driver": "nvdimm", "id": node, "memdev": f"{node}-memory"}
+    return [("object-add", memory), ("device_add", device)]
 
 
 def _share(tag: str, directory: Path, mode: str) -> list[str]:

@@ -134,6 +134,20 @@ def test_a_disk_and_a_share_of_the_host(vm_image: Image, tmp_path: Path) -> None
     assert disk.read_bytes().startswith(b"by the guest")
 
 
+def test_an_nvdimm_keeps_what_was_written_when_the_power_goes(
+    vm_image: Image, tmp_path: Path
+) -> None:
+    disk = tmp_path / "extra.img"
+    disk.write_bytes(b"in the image".ljust(256 << 20, b"\0"))
+    extra = Disk(path=disk, serial="extra", nvdimm=True)
+    with Machine.boot("system", vm_image, disks=[extra]) as machine:
+        device = machine.device("extra")
+        assert machine.run(["head", "-c", "12", device]).stdout == b"in the image"
+        machine.run(f"echo -n by the guest | dd of={device} oflag=direct bs=4096 conv=notrunc,sync")
+        machine.power_cut()
+    assert disk.read_bytes().startswith(b"by the guest")
+
+
 def test_two_machines_side_by_side_differ_in_disk_and_randomness(vm_image: Image) -> None:
     with (
         measured("two machines restored"),

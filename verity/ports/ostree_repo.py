@@ -91,6 +91,7 @@ class Repository:
                 raise not_a_repository(self.label, error.message) from error
             raise
         self._closer = weakref.finalize(self, os.close, self._fd)
+        self._trees: dict[str, DirTree] = {}
         try:
             self.mode = read_mode(self._fd, self.label)
             self._store = ObjectStore(self._fd, self.label)
@@ -151,9 +152,12 @@ class Repository:
         return data, Commit.parse(data, label=f"commit {checksum}")
 
     def read_dirtree(self, checksum: str) -> DirTree:
-        """A dirtree object."""
-        data = self._store.read(checksum, "dirtree")
-        return DirTree.parse(data, label=f"dirtree {checksum}")
+        """A dirtree object; read and checked once, then kept."""
+        tree = self._trees.get(checksum)
+        if tree is None:
+            data = self._store.read(checksum, "dirtree")
+            tree = self._trees[checksum] = DirTree.parse(data, label=f"dirtree {checksum}")
+        return tree
 
     def read_dirmeta(self, checksum: str) -> DirMeta:
         """A dirmeta object."""
@@ -221,15 +225,12 @@ class Repository:
         return self._paths(self.read_commit(checksum)[1])
 
     def _paths(self, commit: Commit) -> Iterator[tuple[bytes, str, str]]:
-        trees: dict[str, DirTree] = {}
         pending = [(b"", commit.root_dirtree)]
         left = MAX_ENTRIES - 1
         yield b"/", "", commit.root_dirmeta
         while pending:
             prefix, checksum = pending.pop()
-            if checksum not in trees:
-                trees[checksum] = self.read_dirtree(checksum)
-            tree = trees[checksum]
+            tree = self.read_dirtree(checksum)
             left -= len(tree.files) + len(tree.dirs)
             if left < 0:
                 raise ContentError("too-large", f"a commit of more than {MAX_ENTRIES} paths")

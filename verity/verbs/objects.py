@@ -124,20 +124,20 @@ def _objects(repository: Repository, commit: SignedCommit) -> Sequence[_Object]:
             ),
             used_as=printable(path),
         )
+    metadata = []
     for checksum, kind in repository.metadata_objects(commit.checksum):
         if kind == "dirmeta":
             repository.read_dirmeta(checksum)  # compares it with its name; the others were, already
-    metadata = [
-        _Object(
-            target=Target(
-                label=repository.object_label(checksum, kind),
-                open=partial(repository.open_object, checksum, kind),
-                place=repository.object_place(checksum, kind),
-            ),
-            used_as="",
+        metadata.append(
+            _Object(
+                target=Target(
+                    label=repository.object_label(checksum, kind),
+                    open=partial(repository.open_object, checksum, kind),
+                    place=repository.object_place(checksum, kind),
+                ),
+                used_as="",
+            )
         )
-        for checksum, kind in repository.metadata_objects(commit.checksum)
-    ]
     return [*metadata, *objects.values()]
 
 
