@@ -339,7 +339,7 @@ class Machine:
         self._disks = tuple(disks)
         if any(disk.nvdimm for disk in disks):
             # Its driver hears of a new one only once it's there itself.
-            self.run("until [ -e /sys/bus/nd/devices/ndbus0 ]; do sleep 0.05; done")
+            self.run("until [ -e /sys/bus/acpi/drivers/nfit/ACPI0012:00 ]; do sleep 0.05; done")
         for command, arguments in hotplug(disks):
             self._running().qmp.execute(command, arguments)
         for disk in disks:

@@ -42,7 +42,8 @@ AS_ROOT = {
     "sudo in a login": f'[ "$({_SSH} sudo -n id -un)" = root ]',
     "su": '[ "$(su - user -c "id -un")" = user ]',
     # cron looks at the clock when it starts, and then once a minute.
-    "a cron job": "date -s 12:00:57 && systemctl restart cron && sleep 5"
+    "a cron job": "date -s 12:00:57 && systemctl restart cron"
+    " && until [ -s /run/cron-ran ]; do sleep 0.2; done"
     ' && [ "$(cat /run/cron-ran)" = root ]',
     "logrotate": "logrotate -f /etc/logrotate.conf",
     "udev": "udevadm trigger && udevadm settle",
