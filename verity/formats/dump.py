@@ -204,9 +204,10 @@ def _number(field: bytes, name: str, most: int) -> int:
     return int(field)
 
 
-# What nearly every line is: no escape, no xattr, so that its spelling is canonical if this matches.
+# What nearly every line is: no escape, no xattr, so that its spelling is canonical if this matches,
+# and its path, but for the length, as _check_path wants it.
 _PLAIN_FILE = re.compile(
-    rb"(/[!-\x5b\x5d-~]+) (0|[1-9][0-9]{0,17}) (10[0-7]{4}) 1"
+    rb"((?:/(?!\.\.?[/ ])[!-.0-\x5b\x5d-~]{1,255})+) (0|[1-9][0-9]{0,17}) (10[0-7]{4}) 1"
     rb" (0|[1-9][0-9]{0,8}) (0|[1-9][0-9]{0,8}) 0 0\.0 - - ([0-9a-f]{64})"
 )
 
@@ -217,7 +218,8 @@ def _plain_file(text: bytes) -> Entry | None:
     if match is None:
         return None
     path, size, mode, uid, gid, digest = match.groups()
-    _check_path(path)
+    if len(path) > MAX_PATH:
+        return None
     return Entry(
         path=path,
         mode=int(mode, 8),
@@ -312,10 +314,12 @@ def boot_list(entries: Iterable[Entry]) -> bytes:
     )
 
 
-_MODULES_BOOT = re.compile(rb"/usr/lib/modules/[^/]+/(vmlinuz|initramfs\.img|initramfs)")
+_BOOT = (b"/boot/", b"/usr/lib/ostree-boot/")
+_MODULES = b"/usr/lib/modules/"
+_MODULES_BOOT = re.compile(_MODULES + rb"[^/]+/(vmlinuz|initramfs\.img|initramfs)")
 
 
 def _goes_to_boot(path: bytes) -> bool:
-    return path.startswith((b"/boot/", b"/usr/lib/ostree-boot/")) or bool(
-        _MODULES_BOOT.fullmatch(path)
-    )
+    if path.startswith(_MODULES):
+        return bool(_MODULES_BOOT.fullmatch(path))
+    return path.startswith(_BOOT)

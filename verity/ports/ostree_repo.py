@@ -224,6 +224,17 @@ class Repository:
         """
         return self._paths(self.read_commit(checksum)[1])
 
+    def content_at(self, checksum: str, path: bytes) -> str:
+        """The content checksum of the file at an absolute path; '' if there is none."""
+        *folders, last = path.strip(b"/").split(b"/")
+        tree = self.read_dirtree(self.read_commit(checksum)[1].root_dirtree)
+        for folder in folders:
+            below = next((one for name, one, _ in tree.dirs if name == folder), None)
+            if below is None:
+                return ""
+            tree = self.read_dirtree(below)
+        return next((content for name, content in tree.files if name == last), "")
+
     def _paths(self, commit: Commit) -> Iterator[tuple[bytes, str, str]]:
         pending = [(b"", commit.root_dirtree)]
         left = MAX_ENTRIES - 1

@@ -249,7 +249,7 @@ def _inode(fd: int, path: bytes, repository: Repository, checksum: str) -> Step:
     here = (status.st_dev, status.st_ino)
     asked = "the inode, and the commit's object for this path"
     answer = [f"device {os.major(status.st_dev)}:{os.minor(status.st_dev)} inode {status.st_ino}"]
-    name = next((name for where, name, _ in repository.paths(checksum) if where == path), "")
+    name = repository.content_at(checksum, path)
     if not name:
         return Step(link=Link.OBJECT, holds=False, asked=asked, answer=("not in the commit",))
     label = repository.object_label(name, repository.mode.kind)

@@ -29,6 +29,8 @@ REFUSED = {
     "relative": (ROOT + file_line("a"), "not absolute"),
     "dot dot": (ROOT + file_line("/.."), "component"),
     "dot": (ROOT + file_line("/."), "component"),
+    "dot dot inside": (ROOT + file_line("/../a"), "component"),
+    "dot inside": (ROOT + file_line("/./a"), "component"),
     "empty component": (ROOT + file_line("//a"), "component"),
     "trailing slash": (ROOT + file_line("/a/"), "component"),
     "nul in path": (ROOT + file_line("/a\\x00b"), "NUL"),

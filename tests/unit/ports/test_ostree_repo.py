@@ -109,6 +109,16 @@ def test_walk_sorts_by_the_bytes_of_the_path(world: World) -> None:
     assert (link.is_symlink, link.target, link.size) == (True, b"f", 0)
 
 
+def test_content_at_a_path(world: World) -> None:
+    with Repository(world.path) as repository:
+        contents = {path: content for path, content, _ in repository.paths(world.commit)}
+        for path, content in contents.items():  # a directory has none
+            assert repository.content_at(world.commit, path) == content
+        assert {contents[path] for path in (b"/a/f", b"/l")} == {world.file, world.link}
+        for path in (b"/none", b"/none/x", b"/a/f/x"):
+            assert repository.content_at(world.commit, path) == ""
+
+
 def test_verify_content(world: World) -> None:
     pieces: list[bytes] = []
     with Repository(world.path) as repository:
