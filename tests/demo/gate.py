@@ -20,8 +20,8 @@ from tests.vm.verity_root import verity_root
 _CANARY = b"/memfd:verity-canary (deleted)"
 
 
-def tell(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage) -> None:
-    """All steps of it."""
+def prepare(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage) -> GuardedHost:
+    """Steps up to a machine that runs under the gate; the caller ends it."""
     with story.step("The owner's pins, policy and boot bundle") as step:
         owner.make_pins(story, shop)
         owner.make_programs(story, shop, image.tree)
@@ -33,7 +33,7 @@ def tell(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage) -> Non
         root = verity_root(image)
         machine = Machine.boot("system", root)
         step.proven = "Debian's systemd is up"
-    with machine:
+    try:
         host = GuardedHost(story, machine)
         with story.step("Install pins, bundle and unit") as step:
             machine.push(owner.parcel(shop), "/root/parcel")
@@ -48,7 +48,10 @@ def tell(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage) -> Non
             host.switch_off_and_boot()
             boot(story, host)
             step.proven = "sealed, no denial but the canary's"
-        under_the_gate(story, host)
+    except BaseException:
+        machine.close()
+        raise
+    return host
 
 
 def boot(story: Story, host: GuardedHost) -> None:

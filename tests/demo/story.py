@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TextIO
 
 # On this machine; in the test machine as root, and as an ordinary user.
 Where = Literal["host", "vm", "vm user"]
@@ -41,12 +41,13 @@ class Story:
 
     steps: list[Step] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    out: TextIO = field(default_factory=lambda: sys.stdout)
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
         """One step: its time goes into the table, ``proven`` is set inside."""
         step = Step(title)
-        print(f"\n== {len(self.steps) + 1}. {title}", flush=True)
+        self._print(f"\n== {title}")
         self.steps.append(step)
         started = time.monotonic()
         try:
@@ -56,37 +57,41 @@ class Story:
 
     def say(self, text: str) -> None:
         """A line of narration."""
-        print(f"   {text}", flush=True)
+        self._print(f"   {text}")
 
     def command(self, argv: Sequence[str] | str, *, where: Where, beside: bool = False) -> None:
         """The command that is about to run, as a reader would type it; beside others or alone."""
         text = argv if isinstance(argv, str) else shlex.join(argv)
-        print(f"   {_PROMPTS[where]} {text}{' &' if beside else ''}", flush=True)
+        print(f"   {_PROMPTS[where]} {text}{' &' if beside else ''}")
 
     def show(self, output: str, *, most: int = 12) -> None:
         """What a command printed, cut after ``most`` lines."""
         lines = output.rstrip("\n").splitlines()
         for line in lines[:most]:
-            print(f"   | {line}", flush=True)
+            self._print(f"   | {line}")
         if len(lines) > most:
-            print(f"   | ... {len(lines) - most} more lines", flush=True)
+            self._print(f"   | ... {len(lines) - most} more lines")
 
     def claim(self, holds: bool, *, link: str, seen: str) -> None:
         """Go on only if it holds."""
         if not holds:
             raise BrokenLinkError(link, seen)
 
+    def take(self, other: "Story", text: str) -> None:
+        """What another story told meanwhile, ``text``, comes next."""
+        self._print(text.rstrip("\n"))
+        self.steps += other.steps
+
     def table(self) -> None:
         """What was proven, how long each step took, and how long it all took by the clock."""
         total = time.monotonic() - self.started
-        between = Step("between the steps", seconds=total - sum(s.seconds for s in self.steps))
-        rows = [*self.steps, between]
+        rest = Step("all by the clock", seconds=total)
+        rows = [*self.steps, rest]
         width = max(len(step.title) for step in rows)
         proven = max(len(step.proven) for step in self.steps)
-        print(f"\n   {'step':{width}}  {'proven':{proven}}  seconds")
+        self._print(f"\n   {'step':{width}}  {'proven':{proven}}  seconds")
         for step in rows:
-            print(f"   {step.title:{width}}  {step.proven:{proven}}  {step.seconds:7.1f}")
-        print(f"   {'all':{width}}  {'':{proven}}  {total:7.1f}", flush=True)
+            self._print(f"   {step.title:{width}}  {step.proven:{proven}}  {step.seconds:7.1f}")
 
     def failed(self, error: BrokenLinkError) -> None:
         """Say which link broke, and where."""
@@ -98,3 +103,6 @@ class Story:
             file=sys.stderr,
             flush=True,
         )
+
+    def _print(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
