@@ -27,8 +27,8 @@ from tests.cli.forge_spoil import (
 from tests.cli.program import assert_clean_error, needs_root, snapshot, stock, verity
 from tests.cli.worlds import REF
 from verity.formats import bundle, kernel_policy
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Party, Role
+from verity.formats.records import RecordKind
 from verity.ports import keystore
 from verity.verbs import fragments
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from verity.formats.bundle import Fragment
+from verity.formats.records import Fragment
 from verity.ports import gate_object
 
 from . import gate_world as world
