@@ -155,6 +155,7 @@ VERITY_TASK_STORAGE(drafts, struct denial);
 struct count {
 	__u64 denied;
 	__u64 observed;
+	__u64 kept; /* the first record stands in its place */
 };
 VERITY_ARRAY(counts, struct count, VERITY_REASONS);
 
