@@ -223,6 +223,10 @@ _HOOKS = ("security_bpf_map", "security_bpf_prog", "security_bpf", "security_key
 
 FOREIGN = (
     *(_foreign(f"modify-return on {hook}", f"modify-return {hook}") for hook in _HOOKS),
+    *(
+        _foreign(f"program of a cgroup on {hook}", f"cgroup {hook}")
+        for hook in ("bpf_map", "bpf_prog", "bpf", "key_permission")
+    ),
     _foreign("extension program", f"extension {TOOLS}"),
 )
 
