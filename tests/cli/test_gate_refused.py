@@ -275,10 +275,14 @@ REFUSED = {
         (*BUNDLE, "new"), 1, ("v.keys: bundle: record 0 at 0",), cut("v.keys"), hint=False
     ),
     "bundle-with-unsigned-keys": Refused(
-        (*BUNDLE, "new"), 1, ("v.keys: bundle: the keys blob",), unsigned("v.keys"), hint=False
+        (*BUNDLE, "new"), 1, ("v.keys: bundle: blob 1 (keys): ",), unsigned("v.keys"), hint=False
     ),
     "bundle-with-unsigned-grants": Refused(
-        (*BUNDLE, "new"), 1, ("os.grants: bundle: the gran",), unsigned("os.grants"), hint=False
+        (*BUNDLE, "new"),
+        1,
+        ("os.grants: bundle: blob 1 (grants): ",),
+        unsigned("os.grants"),
+        hint=False,
     ),
     "bundle-with-a-flipped-bit-in-the-grants": Refused(
         (*BUNDLE, "new"), 1, ("os.grants: signed by 0",), flip("os.grants", 8 + 40)
