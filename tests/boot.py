@@ -7,10 +7,10 @@ from typing import Any
 
 from tests.world import EXPIRES, ISSUED, Signer
 from verity.formats import grants, kernel_keys, kernel_policy, pkcs7
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grants import Code, CodeEntry, Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin, sorted_keys
 from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.records import Fragment, RecordKind
 from verity.trust.boot_bundle import Labelled
 
 NOW = (ISSUED + EXPIRES) // 2

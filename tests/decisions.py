@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from verity.formats.gate_status import Act, Reason, State
 from verity.formats.grants import Code
-from verity.trust.decide import Act, DigestState, Facts, Mapped, Prot, Reason, State
+from verity.trust.decide import DigestState, Facts, Mapped, Prot
 
 VECTORS = Path(__file__).parent / "vectors" / "decisions.toml"
 UNKNOWN_ACT = "unknown"
@@ -54,7 +55,7 @@ def _of_row(act: str, row: str, from_load: set[Reason]) -> Iterator[Vector]:
     assert arrow, f"{row}: FACTS -> REASON"
     reason = Reason(said)
     for chosen in itertools.product(*(word.split("|") for word in words.split())):
-        values = {} if act == UNKNOWN_ACT else {"act": Act[act.upper()].value}
+        values = {} if act == UNKNOWN_ACT else {"act": Act(act).number}
         for word in chosen:
             field, value = _fact(word)
             assert field not in values, f"{row}: {field} is said twice"
@@ -63,7 +64,7 @@ def _of_row(act: str, row: str, from_load: set[Reason]) -> Iterator[Vector]:
             denies = state is not State.OFF if reason in from_load else state is State.SEALED
             yield Vector(
                 name=f"{act} {' '.join(chosen)}, {state.name.lower()}",
-                facts=Facts(state=state, **values),
+                facts=Facts(state=state.number, **values),
                 reason=reason,
                 denied=denies and not reason.allow,
             )

@@ -76,11 +76,7 @@ class _Lib:
     FS_APPEND_FL: int
     FS_IMMUTABLE_FL: int
 
-    VERITY_ACCEPTED: int
-    VERITY_OWNERS: int
     VERITY_PART_SIZE: int
-    VERITY_BLOB_MAX: int
-    VERITY_DER_SIZE: int
 
     def verity_gate_begin(self, len: int, /) -> int: ...
     def verity_gate_put(self, data: CData, len: int, /) -> int: ...

@@ -7,7 +7,9 @@
  * The record is a ring in an array that `cat` reads through an iterator. It is no
  * BPF_MAP_TYPE_RINGBUF: whoever reads one of those holds a descriptor of it, and with a descriptor
  * of their own map root could load a program that writes it (ADR 13). The first record of each
- * reason is kept apart, so that a flood of one can't hide another.
+ * reason is kept apart, so that a flood of one can't hide another. First means: since the gate was
+ * loaded, whether it was denied or only observed; later ones, the first denial too, go to the ring
+ * alone.
  */
 #include "object.h"
 
@@ -29,13 +31,12 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct control *all = THE(control);
 	struct denial *draft;
-	int first = 0;
 
 	/* Until all grants are in (the census is what follows) nothing true can be said of others. */
 	if (facts->state == VERITY_STATE_LOADING && !enforced && all && !all->counted)
 		return 0;
 	if (count)
-		first = !__sync_fetch_and_add(enforced ? &count->denied : &count->observed, 1);
+		__sync_fetch_and_add(enforced ? &count->denied : &count->observed, 1);
 	draft = bpf_task_storage_get(&drafts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!draft || !all)
 		return negative(enforced * EPERM);
@@ -61,7 +62,8 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 	}
 	draft->number = __sync_fetch_and_add(&all->denials, 1) + 1;
 	copy_denial(draft->number % VERITY_DENIALS_RING, draft);
-	if (first)
+	/* Claimed by a word of its own: the two counts can't be read as one. */
+	if (count && !__sync_lock_test_and_set(&count->kept, 1))
 		copy_denial(VERITY_DENIALS_RING + index, draft);
 	return negative(enforced * EPERM);
 }

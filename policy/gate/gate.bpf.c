@@ -98,6 +98,41 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 	return 0;
 }
 
+/* --- ids without execve ------------------------------------------------------------------- */
+
+/*
+ * Whoever isn't privileged may map what it likes, so nobody becomes privileged but by execve, which
+ * drops all that was mapped. Setting ids does it in a child user namespace with an id of the host's
+ * in its map, and with capabilities that the policy doesn't name.
+ */
+static __always_inline int check_ids(const struct cred *new, const struct cred *old)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_ELEVATE, .raises = 1, .privileged = 1};
+
+	facts.state = gate_state();
+	if (facts.state == VERITY_STATE_OFF || is_privileged(old) || !is_privileged(new))
+		return 0;
+	return answer(&facts, verity_decide(&facts), NULL);
+}
+
+SEC("lsm/task_fix_setuid")
+int BPF_PROG(verity_fix_setuid, struct cred *new, const struct cred *old, int flags)
+{
+	return check_ids(new, old);
+}
+
+SEC("lsm/task_fix_setgid")
+int BPF_PROG(verity_fix_setgid, struct cred *new, const struct cred *old, int flags)
+{
+	return check_ids(new, old);
+}
+
+SEC("lsm/task_fix_setgroups")
+int BPF_PROG(verity_fix_setgroups, struct cred *new, const struct cred *old)
+{
+	return check_ids(new, old);
+}
+
 /* --- executable memory -------------------------------------------------------------------- */
 
 SEC("lsm.s/mmap_file")
@@ -361,6 +396,13 @@ SEC("lsm/move_mount")
 int BPF_PROG(verity_move_mount, struct path *from, struct path *to)
 {
 	return is_pin_mount(to->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+}
+
+/* The old root put over the pins would show another status, too. */
+SEC("lsm/sb_pivotroot")
+int BPF_PROG(verity_sb_pivotroot, struct path *put_old, struct path *new_root)
+{
+	return is_pin_mount(put_old->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 }
 
 /*

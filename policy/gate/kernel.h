@@ -8,7 +8,8 @@
  * layouts here need not be the kernel's. Sources: include/linux and fs/mount.h of Linux 6.12.
  *
  * Not to be confused with vmlinux.h: nothing here is generated, and a field that a kernel doesn't
- * have makes the load fail, which is what should happen.
+ * have makes the load fail, which is what should happen. Linux 6.18 or about is such a kernel: it
+ * keeps the mounts of a super block (s_mounts, mnt_instance) in another kind of list.
  */
 #include <linux/types.h>
 #include <linux/bpf.h>

@@ -155,6 +155,7 @@ VERITY_TASK_STORAGE(drafts, struct denial);
 struct count {
 	__u64 denied;
 	__u64 observed;
+	__u64 kept; /* the first record stands in its place */
 };
 VERITY_ARRAY(counts, struct count, VERITY_REASONS);
 
@@ -185,7 +186,7 @@ struct control {
 	__u64 elevate_entries;
 	__u64 newest_issued; /* of what was accepted, seconds since 1970 */
 	__u64 census;	     /* session << CENSUS_BITS | foreign programs counted so far */
-	__u64 foreign;	     /* modify-return and extension programs, when last counted */
+	__u64 foreign;	     /* programs that could change answers, when last counted */
 	__u64 counted;	     /* they were counted to the end */
 };
 VERITY_ARRAY(control, struct control, 1);

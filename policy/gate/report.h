@@ -33,10 +33,16 @@ static __always_inline const char *reason_name(__u32 reason)
 
 /* --- the census --------------------------------------------------------------------------- */
 
-/* Whether a program can change what a hook answers, or replace a part of another program. */
+/*
+ * Whether a program can change what a hook answers, or replace a part of another program. What a
+ * program of a cgroup sets with bpf_set_retval isn't held to the range of its hook: 1 is the same
+ * there as from a modify-return program, a permission to callers that test for less than 0.
+ */
 static __always_inline int is_foreign(const struct bpf_prog *prog)
 {
-	return prog->type == BPF_PROG_TYPE_EXT || prog->expected_attach_type == BPF_MODIFY_RETURN;
+	return prog->type == BPF_PROG_TYPE_EXT ||
+	       prog->expected_attach_type == BPF_MODIFY_RETURN ||
+	       (prog->type == BPF_PROG_TYPE_LSM && prog->expected_attach_type == BPF_LSM_CGROUP);
 }
 
 /*

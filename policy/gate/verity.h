@@ -252,7 +252,7 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_THRESHOLD 3032	/* fewer distinct owners signed than must */
 /* the seal */
 #define VERITY_REFUSED_NOT_READY 3040	/* no keys, no policy or no grants yet */
-#define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a modify-return or extension program is loaded */
+#define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a program that could change answers is loaded */
 #define VERITY_REFUSED_MODE 3042	/* the signed policy doesn't say sealed */
 
 #define VERITY_REQUEST_VERSION 1

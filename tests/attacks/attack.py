@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.vm import Machine
+from tests.vm.gate_log import DENIALS, Denial, parse_denials
 
-from .gatelog import DENIALS, Denial, parse_denials
 from .ground import SIGNED, UNSIGNED
 
 USER = "user"

@@ -16,7 +16,6 @@ from tests.vm import Machine
 from .attack import Attack
 from .ground import TOOLS
 
-GATE_PINS = "/sys/fs/bpf/verity"
 _PINS = "/sys/fs/bpf/standin"
 _KINDS = ("maps", "progs", "links")
 _ZERO = "0 0 0 0"

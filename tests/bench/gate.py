@@ -16,8 +16,8 @@ from tests.vm.debian import run
 from tests.vm.trust_world import TrustWorld
 from tests.vm.verity_root import verity_root
 from verity.formats import bundle, grants
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Code, CodeEntry, Grants, Party, Role
+from verity.formats.records import RecordKind
 from verity.ports import keystore
 from verity.verbs import fragments
 

@@ -68,7 +68,7 @@ def test_a_batch_goes_on_and_then_fails(tmp_path: Path) -> None:
     (tmp_path / "damaged").write_bytes(record(4, b"x")[:-1])
     done = verity("lockdown", "import", "damaged", "gone", cwd=tmp_path)
     assert done.status == 1
-    assert "damaged: record at byte 0: a record of 1 bytes, of which 0 are there" in done.err
+    assert "damaged: record 0 at 0: 1 bytes stated, 0 are left" in done.err
     assert "gone: does not exist" in done.err
 
 

@@ -18,9 +18,9 @@ from tests.cli.forge import (
 from tests.cli.program import assert_clean_error, copy, snapshot, verity
 from tests.cli.worlds import REF
 from verity.formats import bundle, dump, grants, kernel_keys, kernel_policy
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Code, Party, Role
 from verity.formats.kernel_policy import Mode
+from verity.formats.records import RecordKind
 from verity.ports import keystore
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import verify_grants, verify_manifest, verify_statement

@@ -27,8 +27,8 @@ from tests.cli.forge_spoil import (
 from tests.cli.program import assert_clean_error, needs_root, snapshot, stock, verity
 from tests.cli.worlds import REF
 from verity.formats import bundle, kernel_policy
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Party, Role
+from verity.formats.records import RecordKind
 from verity.ports import keystore
 from verity.verbs import fragments
 
@@ -275,10 +275,14 @@ REFUSED = {
         (*BUNDLE, "new"), 1, ("v.keys: bundle: record 0 at 0",), cut("v.keys"), hint=False
     ),
     "bundle-with-unsigned-keys": Refused(
-        (*BUNDLE, "new"), 1, ("v.keys: bundle: the keys blob",), unsigned("v.keys"), hint=False
+        (*BUNDLE, "new"), 1, ("v.keys: bundle: blob 1 (keys): ",), unsigned("v.keys"), hint=False
     ),
     "bundle-with-unsigned-grants": Refused(
-        (*BUNDLE, "new"), 1, ("os.grants: bundle: the gran",), unsigned("os.grants"), hint=False
+        (*BUNDLE, "new"),
+        1,
+        ("os.grants: bundle: blob 1 (grants): ",),
+        unsigned("os.grants"),
+        hint=False,
     ),
     "bundle-with-a-flipped-bit-in-the-grants": Refused(
         (*BUNDLE, "new"), 1, ("os.grants: signed by 0",), flip("os.grants", 8 + 40)

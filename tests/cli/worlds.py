@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.cli.program import copy, stock, verity
 from verity.formats.commit import DetachedMetadata
 from verity.ports import keystore
-from verity.ports.ostree_repo import Repository, TreeEntry
+from verity.ports.ostree_repo import Repository
 from verity.verbs import commit_sign
 
 MODES = ("bare", "bare-user", "archive")
@@ -83,19 +83,12 @@ class World:
     def commitmeta(self, ref: str = REF) -> Path:
         return self.object(self.checksum(ref), "commitmeta")
 
-    def entry(self, path: str, ref: str = REF) -> TreeEntry:
-        with Repository(self.repo) as repository:
-            return next(
-                entry
-                for entry in repository.walk(self.checksum(ref))
-                if entry.path == path.encode()
-            )
-
     def content(self, path: str) -> Path:
         """The content object of a file."""
-        checksum = self.entry(path).checksum
-        assert checksum is not None
-        return self.object(checksum, "filez" if self.mode == "archive" else "file")
+        with Repository(self.repo) as repository:
+            names = {found: name for found, name, _ in repository.paths(self.checksum())}
+        kind = "filez" if self.mode == "archive" else "file"
+        return self.object(names[path.encode()], kind)
 
     def detached(self, ref: str = REF) -> DetachedMetadata:
         return DetachedMetadata.parse(self.commitmeta(ref).read_bytes(), label="test")

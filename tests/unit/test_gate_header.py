@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from verity.formats import bundle, grants, kernel_keys, kernel_policy
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import Mode
+from verity.formats.records import RecordKind
 
 GATE = Path(__file__).parents[2] / "policy" / "gate"
 HEADER = GATE / "verity.h"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from tests.world import Signer
 from verity.formats import der, grants, pkcs7
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Code, Party, Role
+from verity.formats.records import RecordKind
 
 ISSUED = 1_700_000_000
 EXPIRES = 4_102_444_800  # 2100: these are judged by a machine's clock

@@ -18,19 +18,18 @@ from pathlib import Path
 
 import pytest
 
-from verity.formats.bundle import Fragment
+from verity.formats.records import Fragment
 from verity.ports import gate_object
 
 from . import gate_world as world
 from .debian import run
 from .errors import VmError
+from .gate_log import DENIALS, STATUS, Denial, parse_denials
 from .image import Image, build_image
 from .machine import Machine
 from .process import Completed
 from .verity_root import verity_root
 
-PINS = "/sys/fs/bpf/verity"
-STATUS, DENIALS = f"{PINS}/status", f"{PINS}/denials"
 AT = "/opt/gate"
 """Where `files` are, in the machine."""
 
@@ -51,17 +50,6 @@ class Heard:
 
     answers: tuple[int, ...]
     statuses: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Denial:
-    """A line of the gate's log."""
-
-    number: int
-    enforced: bool
-    reason: str
-    act: str
-    line: str
 
 
 class Gate:
@@ -87,10 +75,8 @@ class Gate:
         return _settled(self.machine.run(["cat", STATUS]).text.splitlines())
 
     def denials(self) -> list[Denial]:
-        """The log, oldest first; the first of a reason may be there twice, and counts once."""
-        lines = self.machine.run(["cat", DENIALS]).text.splitlines()
-        found = {denial.number: denial for denial in map(_denial, lines)}
-        return [found[number] for number in sorted(found)]
+        """The log, oldest first."""
+        return parse_denials(self.machine.run(["cat", DENIALS]).text)
 
 
 def value(status: Sequence[str], key: str) -> str:
@@ -198,10 +184,3 @@ def _heard(done: Completed) -> Heard:
     answers = [int(line) for part in parts[::2] for line in part.splitlines()]
     statuses = [_settled(part.splitlines()) for part in parts[1::2]]
     return Heard(answers=tuple(answers), statuses=tuple(statuses))
-
-
-def _denial(line: str) -> Denial:
-    number, _boot_ms, verdict, reason, act, *_ = line.split(" ")
-    return Denial(
-        number=int(number), enforced=verdict == "denied", reason=reason, act=act, line=line
-    )

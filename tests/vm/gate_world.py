@@ -20,11 +20,11 @@ from tests import boot
 from tests.boot import EXTENSION, OS, POLICY, USER_ROOT, VENDOR_ROOT
 from tests.world import ISSUED, Signer
 from verity.formats import bundle, grants, kernel_keys
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grant_rules import earned
 from verity.formats.grants import Code, Grants, Party, Role
 from verity.formats.kernel_keys import KeyEntry
 from verity.formats.kernel_policy import Mode, Stream
+from verity.formats.records import Fragment, RecordKind
 from verity.ports.content import digest_path
 from verity.verbs.manifest import read_directory
 

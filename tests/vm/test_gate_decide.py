@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.decisions import vectors
-from verity.trust.decide import Act, DigestState, Facts, State, decide, enforced
+from verity.formats.gate_status import Act, State
+from verity.trust.decide import DigestState, Facts, decide, enforced
 
 from .debian import run
 from .gate_machine import AT
@@ -33,8 +34,8 @@ _HERE = Path(__file__).parent
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
 _FACTS = struct.Struct("<10I")
 _VALUES: dict[str, Sequence[int]] = {
-    "act": (0, *Act, 10, HUGE),
-    "state": (*State, 4, HUGE),
+    "act": (0, *(act.number for act in Act), 10, HUGE),
+    "state": (*(state.number for state in State), 4, HUGE),
     "privileged": (0, 1, HUGE),
     "digest": (*DigestState, 5, HUGE),
     "granted": (0, 1, 2, 3, 4, 8, 16, 32, 28, 63, 64, HUGE),

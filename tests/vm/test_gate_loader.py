@@ -17,9 +17,9 @@ import pytest
 from tests import boot
 from tests.boot import OS, SECOND_ROOT, STRANGER, VENDOR_ROOT
 from verity.formats import kernel_keys
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import Mode
+from verity.formats.records import Fragment, RecordKind
 
 from . import gate_world as world
 from .debian import run
@@ -32,7 +32,10 @@ from .test_loader import traces
 BUNDLE, PIN = f"{AT}/other.bundle", f"{AT}/other.pin"
 BEFORE = "before"
 NO_GATE = 22  # EINVAL
-_INTERFERE = Path(__file__).parents[1] / "attacks/tools/interfere.c"
+_TOOLS = {
+    Path(__file__).parents[1] / "attacks/tools/interfere.c": ("-lbpf", "-lelf", "-lz"),
+    Path(__file__).parent / "gate_tools/reuse.c": (),
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +43,14 @@ def machine(
     vm_image: Image, gate_files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machine]:
     """A bare machine without a gate; each test leaves it so, or restores BEFORE."""
-    tool = tmp_path_factory.mktemp("loader") / "interfere"
+    tools = tmp_path_factory.mktemp("loader")
     flags = ["-static", "-O1", "-s", "-Wall", "-Wextra", "-Werror"]
-    run(["cc", *flags, "-o", str(tool), str(_INTERFERE), "-lbpf", "-lelf", "-lz"])
+    for source, libraries in _TOOLS.items():
+        run(["cc", *flags, "-o", str(tools / source.stem), str(source), *libraries])
     with Machine.boot("bare", vm_image) as machine:
         machine.push(gate_files, AT)
-        machine.push(tool, f"{AT}/interfere")
+        for tool in tools.iterdir():
+            machine.push(tool, f"{AT}/{tool.name}")
         machine.snapshot(BEFORE)
         yield machine
 
@@ -174,6 +179,14 @@ def test_keys_that_bring_their_own_root(machine: Machine) -> None:
     refused(machine, load_command(BUNDLE), 1, "keys (record 3 of", "3032 threshold")
 
 
+def test_a_key_that_got_the_serial_of_another(machine: Machine) -> None:
+    """A keyring counts only while its serial means the key that it meant when it was made."""
+    put(machine, world.encode(good()))
+    argv = load_command(BUNDLE)
+    refused(machine, [f"{AT}/reuse", "8", *argv], 1, "keys (record 1 of", "3032 threshold")
+    seals(machine, [f"{AT}/reuse", "0", *argv])
+
+
 # --- the object ---------------------------------------------------------------------------------
 
 
@@ -213,6 +226,14 @@ def test_ftrace_is_off(machine: Machine) -> None:
     machine.run(f"echo 0 >{switch}")
     refused(machine, load_command(BUNDLE), 3, "ftrace is switched off", "ftrace_enabled=1")
     machine.run(f"echo 1 >{switch}")
+
+
+def test_the_kernel_is_locked_down_too_far(machine: Machine) -> None:
+    """In the mode confidentiality no program may read the kernel's memory: nothing is loaded."""
+    put(machine, world.encode(good()))
+    machine.run("echo confidentiality >/sys/kernel/security/lockdown")
+    refused(machine, load_command(BUNDLE), 3, "the kernel does not take the gate's programs")
+    machine.restore(BEFORE)
 
 
 def test_a_program_that_can_overrule_the_gate(machine: Machine) -> None:

@@ -98,11 +98,6 @@ class Commit:
             ),
         )
 
-    @property
-    def content_checksum(self) -> str:
-        """What `ostree show` calls ContentChecksum: the same for the same tree."""
-        return checksum_of(bytes.fromhex(self.root_dirtree + self.root_dirmeta))
-
 
 @dataclass(frozen=True, kw_only=True)
 class DirTree:

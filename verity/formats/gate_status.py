@@ -38,10 +38,20 @@ _NONE = (b"-", b"")
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 
 
-class State(StrEnum):
-    """What the gate does with a refusal."""
+class _Numbered(StrEnum):
+    """Words of the texts, in the order of the numbers that policy/gate/decide.h has for them."""
 
-    LOADING = "loading"
+    @property
+    def number(self) -> int:
+        """VERITY_* of decide.h."""
+        return _NUMBERS[type(self)][self]
+
+
+class State(_Numbered):
+    """The gate's state. The text is never of one that is off."""
+
+    OFF = "off"
+    LOADING = "loading"  # programs are attached, nothing is enforced but self-protection
     OBSERVE = "observe"
     SEALED = "sealed"
 
@@ -55,40 +65,51 @@ class Mode(StrEnum):
     SEALED = "sealed"
 
 
-class Reason(StrEnum):
-    """Why something is refused; numbers and order as in policy/gate/decide.h."""
+class Reason(_Numbered):
+    """Why something is refused, or ``ALLOW``."""
 
     ALLOW = "allow"
-    NO_DIGEST = "no-digest"
-    OTHER_DIGEST = "other-digest"
-    STALE = "stale"
-    NOT_GRANTED = "not-granted"
-    WRONG_USE = "wrong-use"
-    ANONYMOUS = "anonymous"
-    WRITABLE = "writable"
-    DIRTY = "dirty"
-    UNVERIFIED = "unverified"
-    NOT_ELEVATED = "not-elevated"
+    NO_DIGEST = "no-digest"  # no fs-verity: nobody vouches for its contents
+    OTHER_DIGEST = "other-digest"  # a digest of another algorithm
+    STALE = "stale"  # digest and cached pages may differ
+    NOT_GRANTED = "not-granted"  # no signed grants name this digest
+    WRONG_USE = "wrong-use"  # granted, but not for this
+    ANONYMOUS = "anonymous"  # executable memory without a file
+    WRITABLE = "writable"  # writable and executable at once
+    DIRTY = "dirty"  # private pages, which may have been written, made executable
+    UNVERIFIED = "unverified"  # made executable later, and never verified as code
+    NOT_ELEVATED = "not-elevated"  # raises privileges without a grant that covers it
     GATE_OBJECT = "gate-object"
     GATE_PIN = "gate-pin"
     GATE_KEY = "gate-key"
     FOREIGN_PROGRAM = "foreign-program"
     FTRACE = "ftrace"
-    UNDECIDED = "undecided"
+    UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
+
+    @property
+    def allow(self) -> bool:
+        """Whether there is nothing against it."""
+        return self is Reason.ALLOW
 
 
-class Act(StrEnum):
-    """What was attempted; as in policy/gate/decide.h, from 1."""
+class Act(_Numbered):
+    """What is attempted."""
 
-    EXEC = "exec"
-    ELEVATE = "elevate"
-    MAP = "map"
-    PROTECT = "protect"
-    OBJECT = "object"
-    PIN = "pin"
-    KEY = "key"
-    PROGRAM = "program"
-    FTRACE = "ftrace"
+    EXEC = "exec"  # a file is started: program, script or interpreter
+    ELEVATE = "elevate"  # execve ends with more than the subject had
+    MAP = "map"  # memory is mapped
+    PROTECT = "protect"  # memory that is mapped becomes executable
+    OBJECT = "object"  # a map, program or link of the gate is reached for
+    PIN = "pin"  # a pin of the gate, or a mount that holds it, is changed
+    KEY = "key"  # a key or keyring of the gate
+    PROGRAM = "program"  # a BPF program is loaded that could change what hooks return
+    FTRACE = "ftrace"  # ftrace, through which the gate is called, is switched off
+
+
+_NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {
+    kind: {item: number for number, item in enumerate(kind, first)}
+    for kind, first in ((State, 0), (Reason, 0), (Act, 1))
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +192,7 @@ _STATUS = {
     b"reason": "reason number",
 }
 _WORDS = {
-    "state": [item.value for item in State],
+    "state": [item.value for item in State if item is not State.OFF],  # there is no text then
     "mode": [item.value for item in Mode],
     "party": ["vendor", "user"],
     "role": ["os", "etc", "extension"],

@@ -9,10 +9,8 @@ signature counts in the trust room.
 
 import re
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from operator import attrgetter
 from typing import NoReturn
 
 from verity.values.errors import ContentError
@@ -291,11 +289,6 @@ def sorted_code(flags_by_digest: dict[bytes, Code]) -> tuple[CodeEntry, ...]:
     return tuple(
         CodeEntry(d, flags_by_digest[d]) for d in sorted(flags_by_digest) if flags_by_digest[d]
     )
-
-
-def sorted_config(entries: Sequence[ConfigEntry]) -> tuple[ConfigEntry, ...]:
-    """The config table, in order."""
-    return tuple(sorted(entries, key=attrgetter("path")))
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -297,11 +297,7 @@ def hash_file(
     return Hashed(size=size[0], digest=digest, plain=bytes(plain))
 
 
-GATE_ACCEPTED = lib.VERITY_ACCEPTED
 GATE_PART = lib.VERITY_PART_SIZE
-GATE_MOST_BYTES = lib.VERITY_BLOB_MAX
-GATE_MOST_SIGNATURES = lib.VERITY_OWNERS
-GATE_MOST_DER = lib.VERITY_DER_SIZE
 
 
 def gate_begin(size: int) -> int:

@@ -106,14 +106,6 @@ class Content:
         self.close()
 
 
-def read_header(store: ObjectStore, mode: Mode, checksum: str) -> tuple[FileHeader, int]:
-    """Header and size of a content object, without its contents."""
-    if mode is Mode.BARE:
-        return _inode_header(store, checksum)
-    with open_content(store, mode, checksum) as content:
-        return content.header, content.size
-
-
 def open_content(store: ObjectStore, mode: Mode, checksum: str) -> Content:
     """Open a content object."""
     label = store.object_label(checksum, mode.kind)

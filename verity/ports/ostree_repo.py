@@ -21,19 +21,17 @@ of ``verity.formats.commit`` and ``verity.formats.ostree_file``.
 """
 
 import os
-import stat
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, is_checksum
-from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader, Xattrs
+from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader
 from verity.ports import ostree_detached, ostree_refs
 from verity.ports.kernel import Place
 from verity.ports.ostree_config import not_a_repository, read_mode
-from verity.ports.ostree_content import Content, open_content, read_header
+from verity.ports.ostree_content import Content, open_content
 from verity.ports.ostree_objects import ObjectStore, translated, wrong_checksum
 from verity.values.errors import ContentError, HostError
 
@@ -44,38 +42,6 @@ _MIN_ABBREVIATION = 4
 
 Sink = Callable[[memoryview], None]
 """Hears the contents of an object in pieces, in order."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TreeEntry:
-    """A file of a commit: ``checksum`` names its content object, None for a directory.
-
-    ``target`` is a symlink's; ``size`` is of a regular file, else 0.
-    """
-
-    path: bytes
-    mode: int
-    uid: int
-    gid: int
-    xattrs: Xattrs
-    checksum: str | None = None
-    target: bytes | None = None
-    size: int = 0
-
-    @property
-    def is_regular(self) -> bool:
-        """A regular file."""
-        return stat.S_ISREG(self.mode)
-
-    @property
-    def is_symlink(self) -> bool:
-        """A symlink."""
-        return self.target is not None
-
-    @property
-    def is_directory(self) -> bool:
-        """A directory."""
-        return self.checksum is None
 
 
 class Repository:
@@ -184,43 +150,11 @@ class Repository:
 
     # --- the tree --------------------------------------------------------------------------
 
-    def walk(self, checksum: str) -> Iterator[TreeEntry]:
-        """Every file of a commit, sorted by the bytes of its path, ``/`` first.
-
-        That is no depth-first order: ``-`` sorts before ``/``, so ``/a-b`` comes before
-        ``/a/b``. Parents still come before what they hold. The metadata of files is what their
-        objects say; it is proven by ``verify_content``.
-        """
-        _, commit = self.read_commit(checksum)
-        metas: dict[str, DirMeta] = {}
-        headers: dict[str, tuple[FileHeader, int]] = {}
-        for path, content, meta in sorted(self._paths(commit)):
-            if meta:
-                if meta not in metas:
-                    metas[meta] = self.read_dirmeta(meta)
-                one = metas[meta]
-                yield TreeEntry(
-                    path=path, mode=one.mode, uid=one.uid, gid=one.gid, xattrs=one.xattrs
-                )
-                continue
-            if content not in headers:
-                headers[content] = self.read_header(content)
-            header, size = headers[content]
-            yield TreeEntry(
-                path=path,
-                mode=header.mode,
-                uid=header.uid,
-                gid=header.gid,
-                xattrs=header.xattrs,
-                checksum=content,
-                target=header.target,
-                size=size,
-            )
-
     def paths(self, checksum: str) -> Iterator[tuple[bytes, str, str]]:
         """(path, content checksum or '', dirmeta checksum or '') of every file, in no order.
 
-        What ``walk`` gives without looking at a content object.
+        No content object is looked at. Sorted they are in the order of a manifest, which is no
+        depth-first order: ``-`` sorts before ``/``, so ``/a-b`` comes before ``/a/b``.
         """
         return self._paths(self.read_commit(checksum)[1])
 
@@ -254,10 +188,6 @@ class Repository:
                 pending.append((path, subtree))
 
     # --- content objects -------------------------------------------------------------------
-
-    def read_header(self, checksum: str) -> tuple[FileHeader, int]:
-        """What a content object says about itself, and the size of its contents in bytes."""
-        return read_header(self._store, self.mode, checksum)
 
     def open_content(self, checksum: str) -> Content:
         """A content object with its header, to read; use it in a ``with``."""

@@ -103,7 +103,7 @@ class Tree:
         try:
             with self._parent(path) as (directory, name):
                 return content.open_regular(
-                    os.fsdecode(name), dir_fd=directory, label=printable(path)
+                    os.fsdecode(name), dir_fd=directory, label=os.fsdecode(path)
                 )
         except OSError as error:
             raise translate_oserror(error, printable(path)) from error
@@ -219,14 +219,14 @@ def _names(directory: _Directory) -> tuple[Iterator[bytes], Gap | None]:
 
 def hashed(fd: int, path: bytes) -> Contents:
     """The digester that reads."""
-    value = content.digest_fd(fd, CANONICAL, label=printable(path)).value
+    value = content.digest_fd(fd, CANONICAL, label=os.fsdecode(path)).value
     return Contents(digest=value, by_kernel=False, head=os.pread(fd, elf.HEAD_SIZE, 0))
 
 
 def measured(fd: int, path: bytes) -> Contents:
     """The digester that asks the kernel, and reads only what has no fs-verity."""
     try:
-        found = kernel.measure(fd, label=printable(path))
+        found = kernel.measure(fd, label=os.fsdecode(path))
     except HostError:
         found = None  # no fs-verity on this file system: hashing is what is left
     if found is None or found.algorithm is not CANONICAL.algorithm:

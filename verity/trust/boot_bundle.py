@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from verity.formats import grants, kernel_keys, kernel_policy
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grant_rules import check_role
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
 from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import format_time
 from verity.trust.keys import parse_spki
 from verity.trust.trusted import TrustedKey, TrustedSet

@@ -13,23 +13,10 @@ Rules:
 """
 
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag, StrEnum
+from enum import IntEnum, IntFlag
 
+from verity.formats.gate_status import Act, Reason, State
 from verity.formats.grants import Code
-
-
-class Act(IntEnum):
-    """What is about to happen."""
-
-    EXEC = 1  # a file is started: program, script or interpreter
-    ELEVATE = 2  # execve ends with more than the subject had
-    MAP = 3  # memory is mapped
-    PROTECT = 4  # memory that is mapped becomes executable
-    OBJECT = 5  # a map, program or link of the gate is reached for
-    PIN = 6  # a pin of the gate, or a mount that holds it, is changed
-    KEY = 7  # a key or keyring of the gate
-    PROGRAM = 8  # a BPF program is loaded that could change what hooks return
-    FTRACE = 9  # ftrace, through which the gate is called, is switched off
 
 
 class DigestState(IntEnum):
@@ -56,56 +43,12 @@ class Mapped(IntFlag):
     DIRTY = 2  # it has private pages, which may differ from the file
 
 
-class State(IntEnum):
-    """The gate's state."""
-
-    OFF = 0
-    LOADING = 1  # programs are attached, nothing is enforced but self-protection
-    OBSERVE = 2
-    SEALED = 3
-
-
-class Reason(StrEnum):
-    """Why not, or ``ALLOW``; in the order of their numbers."""
-
-    ALLOW = "allow"
-    NO_DIGEST = "no-digest"  # no fs-verity: nobody vouches for its contents
-    OTHER_DIGEST = "other-digest"  # a digest of another algorithm
-    STALE = "stale"  # digest and cached pages may differ
-    NOT_GRANTED = "not-granted"  # no signed grants name this digest
-    WRONG_USE = "wrong-use"  # granted, but not for this
-    ANONYMOUS = "anonymous"  # executable memory without a file
-    WRITABLE = "writable"  # writable and executable at once
-    DIRTY = "dirty"  # private pages, which may have been written, made executable
-    UNVERIFIED = "unverified"  # made executable later, and never verified as code
-    NOT_ELEVATED = "not-elevated"  # raises privileges without a grant that covers it
-    GATE_OBJECT = "gate-object"
-    GATE_PIN = "gate-pin"
-    GATE_KEY = "gate-key"
-    FOREIGN_PROGRAM = "foreign-program"
-    FTRACE = "ftrace"
-    UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
-
-    @property
-    def number(self) -> int:
-        """VERITY_* of decide.h."""
-        return _NUMBERS[self]
-
-    @property
-    def allow(self) -> bool:
-        """Whether there is nothing against it."""
-        return self is Reason.ALLOW
-
-
-_NUMBERS = {reason: number for number, reason in enumerate(Reason)}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """``struct verity_facts``. Plain numbers: a fact that is out of range is decided, too."""
 
     act: int
-    state: int = State.SEALED
+    state: int = State.SEALED.number
     privileged: int = 0  # the subject; for ELEVATE with what it would have afterwards
     digest: int = DigestState.NO_FILE
     granted: int = 0  # ``Code`` flags of the object
@@ -116,6 +59,7 @@ class Facts:
     covered: int = 0  # ELEVATE: one granted elevation has all of it
 
 
+_ACTS = {act.number: act for act in Act}
 _SELF_PROTECTION = {
     Act.OBJECT: Reason.GATE_OBJECT,
     Act.PIN: Reason.GATE_PIN,
@@ -123,6 +67,7 @@ _SELF_PROTECTION = {
     Act.PROGRAM: Reason.FOREIGN_PROGRAM,
     Act.FTRACE: Reason.FTRACE,
 }
+_QUIET = {state.number for state in (State.OFF, State.LOADING, State.OBSERVE)}
 _FROM_LOAD_ON = frozenset(_SELF_PROTECTION.values()) - {Reason.GATE_PIN}
 # Plain numbers, as the facts are: IntFlag would make a member for each value it meets.
 _RUNS = int(Code.EXEC | Code.SCRIPT)
@@ -133,21 +78,22 @@ _VERIFIED, _DIRTY = int(Mapped.VERIFIED), int(Mapped.DIRTY)
 
 def decide(facts: Facts) -> Reason:
     """The reason against it, or ``Reason.ALLOW``."""
-    if facts.act in _SELF_PROTECTION:
-        return _SELF_PROTECTION[Act(facts.act)]
-    if facts.act == Act.ELEVATE and facts.raises and not facts.covered:
-        return Reason.NOT_ELEVATED
-    if facts.act in (Act.EXEC, Act.ELEVATE):
-        return _of_digest(facts, _RUNS) if facts.privileged else Reason.ALLOW
-    if facts.act not in (Act.MAP, Act.PROTECT):
+    act = _ACTS.get(facts.act)
+    if act is None:
         return Reason.UNDECIDED
+    if act in _SELF_PROTECTION:
+        return _SELF_PROTECTION[act]
+    if act is Act.ELEVATE and facts.raises and not facts.covered:
+        return Reason.NOT_ELEVATED
+    if act in (Act.EXEC, Act.ELEVATE):
+        return _of_digest(facts, _RUNS) if facts.privileged else Reason.ALLOW
     if not facts.prot & _EXEC or not facts.privileged:
         return Reason.ALLOW
     if facts.digest == DigestState.NO_FILE:
         return Reason.ALLOW if facts.jit else Reason.ANONYMOUS
     if facts.prot & _WRITE:
         return Reason.WRITABLE
-    if facts.act == Act.MAP:
+    if act is Act.MAP:
         return _of_digest(facts, _MAPS)
     if facts.mapped & _DIRTY:
         return Reason.DIRTY
@@ -164,9 +110,9 @@ def enforced(state: int, reason: Reason) -> bool:
     if reason.allow:
         return False
     if reason in _FROM_LOAD_ON:
-        return state != State.OFF
+        return state != State.OFF.number
     # A state that isn't known is no reason to let anything through.
-    return state not in (State.OFF, State.LOADING, State.OBSERVE)
+    return state not in _QUIET
 
 
 def _of_digest(facts: Facts, use: int) -> Reason:

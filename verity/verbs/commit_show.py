@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from verity.formats import bundle, statement
-from verity.formats.bundle import Fragment, RecordKind
+from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import Statement, format_time
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import ContentError

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grant_rules import check_extension
 from verity.formats.grants import Party, Role
+from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import Kind
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import write_new_directory

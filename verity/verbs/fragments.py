@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verity.formats import bundle
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grants import Party, Role
+from verity.formats.records import MAX_SIGNATURES, Fragment, RecordKind
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import read_file
 from verity.trust.trusted import TrustedSet
@@ -24,9 +24,9 @@ def sign(
     publics = {key.public.key_id for key in keys}
     if len(publics) != len(keys):
         raise CallerError("bad-arguments", "a key that signs is there twice")
-    if len(keys) > bundle.MAX_SIGNATURES:
+    if len(keys) > MAX_SIGNATURES:
         raise CallerError(
-            "bad-arguments", f"{len(keys)} keys, at most {bundle.MAX_SIGNATURES} can sign one blob"
+            "bad-arguments", f"{len(keys)} keys, at most {MAX_SIGNATURES} can sign one blob"
         )
     fragment = Fragment(kind=kind, blob=blob, signatures=tuple(key.sign_blob(blob) for key in keys))
     trusted = TrustedSet.of_keys(

@@ -27,7 +27,7 @@ class Imported:
 def import_file(path: Path) -> Iterator[Imported]:
     """Hand over each blob in order; what was yielded is in force. Stops with the first error."""
     label = str(path)
-    found = records.parse(read_file(path, max_size=records.MAX_SIZE), label=label)
+    found = records.split(read_file(path, max_size=records.MAX_SIZE), label=label)
     for number, record in enumerate(found, 1):
         kind = record.kind.name.lower()
         bpf.import_blob(record.blob, record.signatures, label=f"{label}: blob {number} ({kind})")

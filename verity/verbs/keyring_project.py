@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, kernel_keys
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
+from verity.formats.records import RecordKind
 from verity.ports import keystore
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import write_new_file

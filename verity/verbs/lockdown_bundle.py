@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, kernel_keys
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Party
 from verity.formats.kernel_keys import Pin
+from verity.formats.records import RecordKind
 from verity.ports.osfile import read_file, replace_file, write_new_file
 from verity.trust import boot_bundle
 from verity.trust.boot_bundle import Labelled, Part

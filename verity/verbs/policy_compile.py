@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verity.formats import bundle, kernel_policy
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.records import RecordKind
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import write_new_file
 from verity.verbs import fragments

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attacks as data, a module for each subject; ROWS is all of them."""
 
-from . import elevation, execution, filesystems, libraries, memory, nameless, subjects
+from . import elevation, execution, filesystems, libraries, memory, nameless, subjects, tracing
 
 ROWS = (
     *execution.ROWS,
@@ -11,4 +11,5 @@ ROWS = (
     *memory.ROWS,
     *filesystems.ROWS,
     *subjects.ROWS,
+    *tracing.ROWS,
 )

@@ -17,6 +17,13 @@ OWNER = 1986359913
 _OBJECT = f"{TOOLS}/object"
 _AS_OWNER = f"setpriv --reuid={OWNER} --clear-groups --inh-caps=-all"
 _AWAY, _MASTER = "/run/attack-away", "/run/attack-master"
+# A mount that may be moved: the one that it stands on is private.
+_MOVABLE = (
+    f"mkdir {_AWAY} && mount -t tmpfs attack {_AWAY} && mount --make-private {_AWAY}"
+    f" && mkdir {_AWAY}/in && mount -t tmpfs attack {_AWAY}/in"
+)
+_CLEAN = f"rmdir {_AWAY}"
+_UNMOVE = f"umount -R {_AWAY}; {_CLEAN}"
 
 
 def _each(name: str, kind: str, command: str) -> Attack:
@@ -25,13 +32,20 @@ def _each(name: str, kind: str, command: str) -> Attack:
     return Attack(group=21, name=name, act=act, shows="reached", reason="gate-object")
 
 
-def _pin(name: str, command: str) -> Attack:
-    act = f"{command} && echo reached"
-    return Attack(group=21, name=name, act=act, shows="reached", reason="gate-pin")
+def _pin(name: str, command: str, *, setup: str = ":", cleanup: str = ":") -> Attack:
+    return Attack(
+        group=21,
+        name=name,
+        act=f"{command} && echo reached",
+        setup=setup,
+        cleanup=f"{cleanup}; :",
+        shows="reached",
+        reason="gate-pin",
+    )
 
 
 def _away(name: str, act: str, *, setup: str = ":", cleanup: str = ":") -> Attack:
-    """Unmounts something else, from where it propagates to the pins (fs/pnode.c)."""
+    """Does something elsewhere of which an unmounting of the pins is the consequence."""
     return Attack(
         group=21,
         name=name,
@@ -41,6 +55,22 @@ def _away(name: str, act: str, *, setup: str = ":", cleanup: str = ":") -> Attac
         shows="reached",
         reason="gate-pin",
     )
+
+
+def _bare(command: str) -> str:
+    """In a mount namespace without the pins: one copy of the root file system is its root, and what
+    is below /sys/fs/bpf stands at /mnt."""
+    steps = (
+        f"mkdir -p {_AWAY}",
+        f"mount --bind / {_AWAY}",
+        f"mount --bind /sys/fs/bpf {_AWAY}/mnt",
+        f"mount -t proc attack {_AWAY}/proc",  # umount(8) wants it
+        f"cd {_AWAY}",
+        "pivot_root . opt",
+        "umount -l /opt",
+        command,
+    )
+    return f"unshare -m --propagation private sh -c '{' && '.join(steps)}'"
 
 
 def _key(name: str, command: str, *, kind: str = "keys", who: str = "") -> Attack:
@@ -72,6 +102,20 @@ PINS = (
     _pin("pin renamed", "mv {pins}/status {pins}/other"),
     _pin("mount over a pin", "mount --bind /etc/hostname {pins}/status"),
     _pin("mount over the pins", "mount -t tmpfs attack {pins}"),
+    # mount(8) moves with move_mount(2), the tool with mount(2).
+    *(
+        _pin(
+            f"mount moved over the pins by {which}",
+            f"{move} {_AWAY}/in {{pins}}",
+            setup=_MOVABLE,
+            cleanup=_UNMOVE,
+        )
+        for which, move in (("move_mount", "mount --move"), ("mount", f"{TOOLS}/move"))
+    ),
+    _pin(
+        "old root put over the pins by pivot_root",
+        "unshare -m --propagation private sh -c 'cd /sys/fs/bpf && pivot_root . {pins}'",
+    ),
     _pin("pins unmounted", "umount {pins}"),
     _pin("pins unmounted lazily", "umount -l {pins}"),
     _pin("their parent unmounted lazily", "umount -l /sys/fs/bpf"),
@@ -106,6 +150,18 @@ PINS = (
         )
         for what, gone in (("they", "{pins}"), ("their parent", "/sys/fs/bpf"), ("all", "/sys"))
     ),
+    # The kernel takes away what is mounted on a directory that goes (vfs_rmdir, vfs_rename).
+    _away(
+        "unmounted by removing their directory",
+        _bare("rmdir /mnt/$(basename {pins})"),
+        cleanup=_CLEAN,
+    ),
+    _away("unmounted by removing the directory of sysfs", _bare("rmdir /sys"), cleanup=_CLEAN),
+    _away(
+        "unmounted by renaming another directory to theirs",
+        _bare("mkdir /mnt/other && mv -T /mnt/other /mnt/$(basename {pins})"),
+        cleanup=f"rmdir /sys/fs/bpf/other; {_CLEAN}",
+    ),
 )
 
 HIDING = {
@@ -136,6 +192,14 @@ _ACTS_ON_KEYRINGS = {
     "linked": "link ONE @s",
     "searched": "search ONE user attack",
 }
+_UNLINKED = Attack(
+    group=21,
+    name="key unlinked",
+    act="for ring in {keyrings}; do for one in {keys} {keyrings}; do"
+    " keyctl unlink $one $ring && echo reached; done; done",
+    shows="reached",
+    reason="",  # the key service refuses it, as above
+)
 # Root can become the uid that owns the parent of the keyrings.
 _BY_OTHER = ("revoked", "invalidated", "cleared", "filled")
 
@@ -146,6 +210,7 @@ KEYS = (
         _key(f"keyring {what} by {OWNER}", _ACTS_ON_KEYRINGS[what], kind="keyrings", who=_AS_OWNER)
         for what in _BY_OTHER
     ),
+    _UNLINKED,
 )
 
 
@@ -158,6 +223,10 @@ _HOOKS = ("security_bpf_map", "security_bpf_prog", "security_bpf", "security_key
 
 FOREIGN = (
     *(_foreign(f"modify-return on {hook}", f"modify-return {hook}") for hook in _HOOKS),
+    *(
+        _foreign(f"program of a cgroup on {hook}", f"cgroup {hook}")
+        for hook in ("bpf_map", "bpf_prog", "bpf", "key_permission")
+    ),
     _foreign("extension program", f"extension {TOOLS}"),
 )
 
@@ -178,6 +247,14 @@ def _ftrace(name: str, command: str, *, setup: str = ":", cleanup: str = _BACK) 
 
 
 _PROC = "/run/attack-proc"
+
+LOCKDOWN = Attack(
+    group=22,
+    name="lockdown unset",
+    act="echo none >/sys/kernel/security/lockdown; grep -F '[none]' /sys/kernel/security/lockdown",
+    shows="[none]",
+    reason="",  # the kernel itself never goes back
+)
 
 FTRACE = (
     _ftrace("written", f"echo 0 >/proc/{_SWITCH}"),

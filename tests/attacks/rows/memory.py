@@ -51,6 +51,12 @@ ROWS = (
     ),
     Attack(
         group=7,
+        name="READ_IMPLIES_EXEC and brk",
+        act=f"{_MAPPER} implies-heap {SIGNED}/library.so",
+        reason="anonymous",
+    ),
+    Attack(
+        group=7,
         name="SHM_EXEC",
         act=f"{_MAPPER} shm {SIGNED}/library.so",
         reason="no-digest",

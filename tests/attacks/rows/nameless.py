@@ -4,6 +4,9 @@
 from ..attack import Attack
 from ..ground import SIGNED, TOOLS, UNSIGNED, WORK
 
+_LOST = f"{WORK}/lost"
+_THEN_LOST = f"exec 3<{_LOST} && rm {_LOST} && /proc/self/fd/3"
+
 ROWS = (
     Attack(
         group=6,
@@ -39,8 +42,16 @@ ROWS = (
         act=f"{TOOLS}/run deleted {SIGNED}/program {WORK}",
         reason="no-digest",
         signed=(
-            f"cp {SIGNED}/program {WORK}/lost && {TOOLS}/enable {WORK}/lost >/dev/null"
-            f" && exec 3<{WORK}/lost && rm {WORK}/lost && /proc/self/fd/3"
+            f"cp {SIGNED}/program {_LOST} && {TOOLS}/enable {_LOST} >/dev/null && {_THEN_LOST}"
+        ),
+    ),
+    Attack(
+        group=6,
+        name="deleted file by its place in proc",
+        act=f"cp {SIGNED}/program {_LOST} && {_THEN_LOST}",
+        reason="no-digest",
+        signed=(
+            f"cp {SIGNED}/program {_LOST} && {TOOLS}/enable {_LOST} >/dev/null && {_THEN_LOST}"
         ),
     ),
     Attack(

@@ -2,7 +2,7 @@
 """Group 14: subjects that look ordinary and still hold something of root's."""
 
 from ..attack import Attack
-from ..ground import TOOLS, UNSIGNED
+from ..ground import SIGNED, TOOLS, UNSIGNED
 
 _PROGRAM = f"{UNSIGNED}/program"
 _GROUP = "/sys/fs/cgroup/attack"
@@ -13,9 +13,22 @@ def _subject(which: str) -> Attack:
     return Attack(group=14, name=which, act=act, reason="no-digest", ordinary=False)
 
 
+def _later(which: str) -> Attack:
+    """Code that an ordinary user has mapped, and then an id of the host's without an execve."""
+    return Attack(
+        group=14,
+        name=f"{which} of the host set in a user namespace",
+        act=f"{TOOLS}/later {which} {SIGNED}/library.so",
+        reason="not-elevated",
+        signed=f"{TOOLS}/later another {SIGNED}/library.so",
+        ordinary=False,
+    )
+
+
 ROWS = (
     *map(_subject, ("saved", "fs", "real", "uncapable", "disk")),
     *map(_subject, ("permitted", "inheritable", "ambient")),
+    *map(_later, ("uid", "gid", "groups")),
     Attack(
         group=14,
         name="root in a user namespace",

@@ -4,7 +4,9 @@
  *
  *   modify-return FUNCTION   attached to FUNCTION with the return value 1, which callers that test
  *                            for a negative value take as permission; gone when this ends
- *   pinned PATH              such a program, attached to nothing, pinned at PATH
+ *   cgroup HOOK [PROGRAM...] a program of the root cgroup on the LSM's hook, with the return value 1,
+ *                            too, and PROGRAM run under it
+ *   pinned PATH              a program of the first kind, attached to nothing, pinned at PATH
  *   extension DIRECTORY      DIRECTORY/target.bpf.o, and DIRECTORY/extension.bpf.o in place of its
  *                            function
  *   link PATH                a program of the root cgroup, its link pinned at PATH: what must stay
@@ -14,6 +16,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <sys/wait.h>
 
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
@@ -41,6 +44,44 @@ static int modify_return(const char *function, const char *pin)
 	if (pin)
 		return bpf_obj_pin(fd, pin) < 0 ? refused("BPF_OBJ_PIN") : succeeded();
 	return bpf_raw_tracepoint_open(NULL, fd) < 0 ? refused("attach") : succeeded();
+}
+
+/* r1 = 1; bpf_set_retval(r1); r0 = 1, which leaves the value as it was set; exit */
+static const struct bpf_insn set_one[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = 1 },
+	{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_set_retval },
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+	{ .code = BPF_JMP | BPF_EXIT },
+};
+
+static int of_cgroup(const char *hook, char **program)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_LSM_CGROUP);
+	int cgroup = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, status;
+	int id = libbpf_find_vmlinux_btf_id(hook, BPF_LSM_CGROUP);
+	pid_t child;
+
+	if (id < 0 || cgroup < 0) {
+		errno = id < 0 ? -id : errno;
+		trouble(hook);
+	}
+	options.attach_btf_id = id;
+	fd = bpf_prog_load(BPF_PROG_TYPE_LSM, "attack", "GPL", set_one, ARRAY_SIZE(set_one),
+			   &options);
+	if (fd < 0)
+		return refused("BPF_PROG_LOAD");
+	if (bpf_link_create(fd, cgroup, BPF_LSM_CGROUP, NULL) < 0)
+		return refused("BPF_LINK_CREATE");
+	if (!*program)
+		return succeeded();
+	child = fork();
+	if (!child) {
+		execv(*program, program);
+		_exit(127);
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		trouble("fork");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 static struct bpf_object *opened(const char *directory, const char *name)
@@ -92,9 +133,11 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 
 int main(int argc, char **argv)
 {
-	const char *act = argc == 3 ? argv[1] : "usage";
+	const char *act = argc >= 3 ? argv[1] : "usage";
 
 	libbpf_set_print(quiet);
+	if (!strcmp(act, "cgroup"))
+		return of_cgroup(argv[2], argv + 3);
 	if (!strcmp(act, "modify-return"))
 		return modify_return(argv[2], NULL);
 	if (!strcmp(act, "pinned"))

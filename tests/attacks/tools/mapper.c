@@ -8,6 +8,7 @@
  *   dirty         mapped privately, changed, then made executable
  *   write-exec    mapped privately, writable and executable
  *   implies       mapped readable under READ_IMPLIES_EXEC
+ *   implies-heap  brk(2) under READ_IMPLIES_EXEC, which asks nobody
  *   memfd         a memfd with FILE's contents mapped executable
  *   shm           System V shared memory attached read-only with SHM_EXEC
  *   shm-write     the same, writable
@@ -69,7 +70,7 @@ static int on_the_stack(void)
 	return made_executable(base);
 }
 
-static int on_the_heap(void)
+static char *on_the_heap(void)
 {
 	char *room = sbrk(size + 2 * 4096);
 	char *base = (char *)(((uintptr_t)room + 4095) & ~4095ul);
@@ -77,7 +78,13 @@ static int on_the_heap(void)
 	if (room == (void *)-1)
 		trouble("sbrk");
 	memcpy(base, bytes, size);
-	return made_executable(base);
+	return base;
+}
+
+static void imply_exec(void)
+{
+	if (personality(READ_IMPLIES_EXEC) < 0)
+		trouble("personality");
 }
 
 int main(int argc, char **argv)
@@ -103,9 +110,11 @@ int main(int argc, char **argv)
 		memcpy(base, bytes, size);
 		return made_executable(base);
 	} else if (!strcmp(how, "implies")) {
-		if (personality(READ_IMPLIES_EXEC) < 0)
-			trouble("personality");
+		imply_exec();
 		base = mapped(fd, PROT_READ, MAP_PRIVATE);
+	} else if (!strcmp(how, "implies-heap")) {
+		imply_exec();
+		base = on_the_heap();
 	} else if (!strcmp(how, "memfd")) {
 		fd = memfd_create("attack", 0);
 		write_all(fd, bytes, size);
@@ -127,7 +136,7 @@ int main(int argc, char **argv)
 	} else if (!strcmp(how, "stack")) {
 		return on_the_stack();
 	} else if (!strcmp(how, "heap")) {
-		return on_the_heap();
+		return made_executable(on_the_heap());
 	} else {
 		errno = EINVAL;
 		trouble(how);

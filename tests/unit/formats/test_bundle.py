@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.world import VENDOR
 from verity.formats import bundle, pkcs7
-from verity.formats.bundle import Fragment, RecordKind
+from verity.formats.records import Fragment, RecordKind
 from verity.values.errors import ContentError
 
 KEYS = b"\x93verity-keys1\0\0\0 and so on"
@@ -62,22 +62,22 @@ REFUSED = {
     "cut in a signature": (KEYS_SIGNED[:-1], "record 1 at "),
     "bytes behind": (KEYS_SIGNED + b"\0", "1 bytes are no record"),
     "huge length": (record(1, KEYS, 2**32 - 1), "4294967295 bytes stated"),
-    "empty blob": (record(1, b"") + SIGNATURE, "0 bytes"),
-    "empty signature": (record(1, KEYS) + record(16, b""), "0 bytes"),
+    "empty blob": (record(1, b"") + SIGNATURE, "an empty record"),
+    "empty signature": (record(1, KEYS) + record(16, b""), "an empty record"),
     "long signature": (record(1, KEYS) + record(16, bytes(253)), "253 bytes"),
-    "long blob": (record(4, GRANTS + bytes(5 * 2**20)) + SIGNATURE, "a blob 1 to 5242880"),
+    "long blob": (record(4, GRANTS + bytes(5 * 2**20)) + SIGNATURE, "a blob has 1 to 5242880"),
     "kind 0": (record(0, KEYS) + SIGNATURE, "the kind 0 is unknown"),
     "kind 6": (KEYS_SIGNED + record(6, KEYS), "the kind 6 is unknown"),
     "kind 17": (KEYS_SIGNED + record(17, P7S), "the kind 17 is unknown"),
     "revoke": (record(3, b"\x93verity-revoke1\0") + SIGNATURE, "revoke has no layout"),
     "floors": (KEYS_SIGNED + record(5, b"floors"), "floors has no layout"),
     "signature first": (SIGNATURE + KEYS_SIGNED, "a signature without a blob before it"),
-    "unsigned": (record(1, KEYS), "the keys blob of 26 bytes has no signature"),
+    "unsigned": (record(1, KEYS), "blob 1 (keys): the blob of 26 bytes has no signature"),
     "unsigned among others": (
         record(1, KEYS) + record(2, POLICY) + SIGNATURE,
-        "the keys blob of 26 bytes has no signature",
+        "blob 1 (keys): the blob of 26 bytes has no signature",
     ),
-    "unsigned at the end": (KEYS_SIGNED + record(4, GRANTS), "the grants blob"),
+    "unsigned at the end": (KEYS_SIGNED + record(4, GRANTS), "blob 2 (grants): the blob of"),
     "nine signatures": (record(1, KEYS) + SIGNATURE * 9, "more than 8 signatures"),
     "not the template": (record(1, KEYS) + record(16, P7S[:-1]), "not the one PKCS#7 template"),
     "garbage for a signature": (record(1, KEYS) + record(16, b"sig"), "PKCS#7 template"),

@@ -14,13 +14,13 @@ import pytest
 
 from tests.world import OTHER, THIRD, VENDOR
 from verity.formats import bundle, dump, grants, kernel_keys, kernel_policy, pkcs7, statement
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.dump import Entry
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grant_rules import earned
 from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
 from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import Kind, Statement
 
 DOCUMENT = Path("docs/formats.md")

@@ -97,16 +97,23 @@ def refused(kind: type[VerityError], code: str, call: Callable[[], object]) -> V
 # --- reading -------------------------------------------------------------------------------
 
 
-def test_walk_sorts_by_the_bytes_of_the_path(world: World) -> None:
+def test_paths_of_a_commit(world: World) -> None:
     with Repository(world.path) as repository:
-        entries = list(repository.walk(repository.resolve("main")))
-    assert [entry.path.decode() for entry in entries] == [
+        found = sorted(repository.paths(repository.resolve("main")))
+    assert [path.decode() for path, _, _ in found] == [
         "/", "/a", "/a-b", "/a/f", "/l", "/é", "/é/f",
     ]  # fmt: skip
-    root, _, file, _, link, *_ = entries
-    assert (root.is_directory, root.checksum, root.mode) == (True, None, 0o40755)
-    assert (file.is_regular, file.checksum, file.size) == (True, world.file, 891)
-    assert (link.is_symlink, link.target, link.size) == (True, b"f", 0)
+    assert [bool(content) is not bool(meta) for _, content, meta in found] == [True] * 7
+    assert found[0] == (b"/", "", world.meta)
+    assert [content for _, content, _ in found[2:5]] == [world.file, world.file, world.link]
+
+
+def test_headers_of_content_objects(world: World) -> None:
+    with Repository(world.path) as repository:
+        with repository.open_content(world.file) as content:
+            assert (content.header.is_symlink, content.size) == (False, 891)
+        with repository.open_content(world.link) as content:
+            assert (content.header, content.size) == (LINK, 0)
 
 
 def test_content_at_a_path(world: World) -> None:
@@ -150,7 +157,7 @@ def test_a_large_file_comes_in_pieces(world: World) -> None:
 def test_closing_twice(world: World) -> None:
     before = len(os.listdir("/proc/self/fd"))
     repository = Repository(world.path)
-    list(repository.walk(world.commit))
+    list(repository.paths(world.commit))
     repository.close()
     repository.close()
     assert len(os.listdir("/proc/self/fd")) == before
@@ -268,8 +275,8 @@ def nested(world: World) -> str:
 def test_directories_that_multiply(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ostree_repo, "MAX_ENTRIES", 10_000)
     with Repository(world.path) as repository:
-        refused(ContentError, "too-large", lambda: list(repository.walk(deeper(world))))
-        refused(ContentError, "too-large", lambda: list(repository.walk(nested(world))))
+        refused(ContentError, "too-large", lambda: list(repository.paths(deeper(world))))
+        refused(ContentError, "too-large", lambda: list(repository.paths(nested(world))))
         assert len(list(repository.metadata_objects(deeper(world)))) == 44
 
 
@@ -309,9 +316,11 @@ def test_damaged_object(world: World, kind: str, damage: str) -> None:
 
     def read_all() -> None:
         with Repository(world.path) as repository:
-            for entry in repository.walk(world.commit):
-                if entry.checksum:
-                    repository.verify_content(entry.checksum)
+            for _, content, meta in sorted(repository.paths(world.commit)):
+                if content:
+                    repository.verify_content(content)
+                else:
+                    repository.read_dirmeta(meta)
 
     if damage == "missing":
         error = refused(HostError, "no-such-object", read_all)
@@ -356,7 +365,7 @@ def test_filez_symlink_with_a_body(world: World) -> None:
 def test_filez_with_a_huge_header(world: World) -> None:
     name = world.put("filez", b"\xff\xff\xff\xff\0\0\0\0abc")
     with Repository(world.path) as repository:
-        refused(ContentError, "damaged-object", lambda: repository.read_header(name))
+        refused(ContentError, "damaged-object", lambda: repository.open_content(name))
 
 
 def test_huge_metadata_object(world: World) -> None:
@@ -384,7 +393,7 @@ def test_bare_user_object_without_its_xattr(world: World) -> None:
     (world.path / "config").write_text("[core]\nrepo_version=1\nmode=bare-user\n")
     name = world.put("file", b"x")
     with Repository(world.path) as repository:
-        error = refused(ContentError, "damaged-object", lambda: repository.read_header(name))
+        error = refused(ContentError, "damaged-object", lambda: repository.open_content(name))
     assert "user.ostreemeta" in error.message
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from verity.formats.dump import Entry
+from verity.formats.dump import Entry, printable
 from verity.formats.fsverity import digest_bytes
 from verity.ports import tree
 from verity.ports.tree import Gap, Node, Tree
@@ -261,3 +261,12 @@ def test_hashed_gives_the_first_bytes(tmp_path: Path) -> None:
     measured = walk(tmp_path, tree.measured)[b"/file"]
     assert isinstance(measured, Node) and measured.contents is not None
     assert measured.contents.digest == item.contents.digest
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\\b", "\udcff"])
+def test_an_error_escapes_a_name_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    path = os.fsencode(f"/{name}")
+    with Tree(tmp_path) as opened, pytest.raises(CallerError) as caught:
+        opened.open(path)
+    assert f"/{printable(path[1:])}" in caught.value.message

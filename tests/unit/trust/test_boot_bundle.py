@@ -27,7 +27,6 @@ from tests.boot import (
     vendor_keys,
 )
 from tests.world import EXPIRES, Signer
-from verity.formats.bundle import RecordKind
 from verity.formats.grants import (
     Code,
     CodeEntry,
@@ -39,6 +38,7 @@ from verity.formats.grants import (
 )
 from verity.formats.kernel_keys import KeyEntry
 from verity.formats.kernel_policy import Stream
+from verity.formats.records import RecordKind
 from verity.trust.boot_bundle import Labelled, check
 from verity.values.errors import CallerError, ContentError, VerityError
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.boot import policy_blob
 from verity.formats import bundle, pkcs7
-from verity.formats.bundle import Fragment, RecordKind
 from verity.formats.grants import Party, Role
+from verity.formats.records import Fragment, RecordKind
 from verity.ports import keystore
 from verity.ports.keystore import SigningKey
 from verity.values.errors import CallerError, ContentError
