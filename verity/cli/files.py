@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity digest, measure, enable: one line a file, errors at the end of their line on stderr."""
+"""verity digest, measure: one line a file, errors at the end of their line on stderr."""
 
 import os
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import click
 
 from verity.cli import output
-from verity.ports.content import open_regular
 from verity.values.digest import Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, VerityError
 from verity.verbs import batch, files
 
-_files_argument = click.argument("paths", metavar="FILE...", nargs=-1, required=True)
+files_argument = click.argument("paths", metavar="FILE...", nargs=-1, required=True)
 _jobs_option = click.option(
     "--jobs", type=click.IntRange(1, 256), default=None, help="Threads. [default: processors]"
 )
 
 
-def _params_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def params_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--salt", default="", metavar="HEX", help="Salt, up to 32 bytes in hex."),
         click.option(
@@ -42,7 +40,7 @@ def _params_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _params(hash_alg: str, block_size: int, salt: str) -> VerityParams:
+def params_of(hash_alg: str, block_size: int, salt: str) -> VerityParams:
     try:
         value = bytes.fromhex(salt)
     except ValueError as error:
@@ -51,8 +49,8 @@ def _params(hash_alg: str, block_size: int, salt: str) -> VerityParams:
 
 
 @click.command(epilog="Example: verity digest --block-size 4096 /usr/bin/sudo")
-@_files_argument
-@_params_options
+@files_argument
+@params_options
 @_jobs_option
 @output.json_option
 def digest(
@@ -64,56 +62,17 @@ def digest(
     as_json: bool,
 ) -> int:
     """Compute the fs-verity digest of files by reading them."""
-    params = _params(hash_alg, block_size, salt)
+    params = params_of(hash_alg, block_size, salt)
     return _print(files.digest(paths, params, jobs=jobs or batch.default_jobs()), as_json=as_json)
 
 
 @click.command(epilog="Example: verity measure /usr/bin/sudo")
-@_files_argument
+@files_argument
 @_jobs_option
 @output.json_option
 def measure(paths: tuple[str, ...], jobs: int | None, as_json: bool) -> int:
     """Ask the kernel for the fs-verity digest of files."""
     return _print(files.measure(paths, jobs=jobs or batch.default_jobs()), as_json=as_json)
-
-
-@click.command(epilog="Example: verity enable /opt/tool/bin/tool")
-@_files_argument
-@_params_options
-@_jobs_option
-@output.json_option
-def enable(
-    paths: tuple[str, ...],
-    hash_alg: str,
-    block_size: int,
-    salt: str,
-    jobs: int | None,
-    as_json: bool,
-) -> int:
-    """Turn on fs-verity for files, durably: they can't be changed afterwards, only replaced.
-
-    A file that has fs-verity already is measured and reported as such.
-    """
-    targets = [files.Target(label=path, open=partial(open_regular, path)) for path in paths]
-    results = files.enable(
-        targets, _params(hash_alg, block_size, salt), jobs=jobs or batch.default_jobs()
-    )
-    status = 0
-    for target, result in results:
-        if isinstance(result, VerityError):
-            status = worse(status, _failed(target.label, result, as_json=as_json))
-        elif as_json:
-            output.record(
-                "file",
-                {
-                    **output.path_fields(os.fsencode(target.label)),
-                    "state": result.state.value,
-                    "digest": str(result.digest),
-                },
-            )
-        else:
-            output.line(f"{result.digest} {result.state} {output.shown(os.fsencode(target.label))}")
-    return status
 
 
 def worse(one: int, other: int) -> int:
@@ -125,7 +84,7 @@ def _print(results: Iterable[tuple[str, Digest | VerityError]], *, as_json: bool
     status = 0
     for path, result in results:
         if isinstance(result, VerityError):
-            status = worse(status, _failed(path, result, as_json=as_json))
+            status = worse(status, failed(path, result, as_json=as_json))
         elif as_json:
             output.record("file", {**output.path_fields(os.fsencode(path)), "digest": str(result)})
         else:
@@ -133,7 +92,7 @@ def _print(results: Iterable[tuple[str, Digest | VerityError]], *, as_json: bool
     return status
 
 
-def _failed(path: str, problem: VerityError, *, as_json: bool) -> int:
+def failed(path: str, problem: VerityError, *, as_json: bool) -> int:
     if as_json:
         output.error_record(problem, **output.path_fields(os.fsencode(path)))
     output.error(problem)

@@ -89,8 +89,18 @@ def open_regular(
         raise CallerError(
             "bad-path", f"cannot open {_conditions.shown(name)}: a path holds no NUL byte"
         ) from error
+    return _regular(fd, name)
+
+
+def open_regular_below(place: kernel.Place, *, label: str) -> int:
+    """The same for a place: on the way there, too, no symbolic link is followed."""
+    return _regular(kernel.open_place(place, label=label), label)
+
+
+def _regular(fd: int, label: str) -> int:
+    """The descriptor, closed and refused unless it is one of a regular file."""
     try:
-        _stat(fd, name)
+        _stat(fd, label)
     except BaseException:
         os.close(fd)
         raise

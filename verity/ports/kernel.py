@@ -34,7 +34,7 @@ from verity.values.errors import CallerError, HostError
 if TYPE_CHECKING:
     from verity._kernel import CData, FileContents
 
-INTERFACE = 5
+INTERFACE = 6
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
@@ -219,6 +219,17 @@ def syncfs(fd: int, *, label: str) -> None:
         raise _conditions.SYNCFS.error(-result, label)
 
 
+def cached_pages(fd: int, *, label: str) -> int:
+    """How many of the file's pages are cached; all of them where the kernel won't tell.
+
+    It does not tell who could not write the file. Linux before 6.5 counts data pages only.
+    """
+    result = lib.verity_cached(fd)
+    if result < 0:
+        raise _conditions.CACHED.error(-result, label)
+    return result
+
+
 def block_hashes(params: VerityParams = CANONICAL) -> fsverity.BlockHashes:
     """The inner loop of a digest for ``fsverity.Hasher``: in C with libcrypto, where that is.
 
@@ -342,18 +353,65 @@ def _answer(result: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """A file as the calls for many files take it: a name below the descriptor of a directory."""
+    """A file as the calls for many files take it: a name below the descriptor of a directory.
+
+    No symlink is followed on the way, and ``..`` leads nowhere.
+    """
 
     dir_fd: int
     name: str
 
+    @classmethod
+    def of_path(cls, path: str) -> "Place":
+        """A path as the caller gave it: only its last name must be no symlink."""
+        return cls(dir_fd=_AT_FDCWD, name=path)
 
-def enable_files(places: Sequence[Place], expected: Sequence[bytes | None]) -> list[int | None]:
-    """Turn fs-verity on with the canonical parameters; the device of each file where that is done.
+
+_AT_FDCWD = -100  # linux/fcntl.h; os has no name for it
+
+
+def open_place(place: Place, *, label: str) -> int:
+    """A read-only descriptor, of whatever kind of file, for the caller to close."""
+    if "\0" in place.name:
+        raise _conditions.OPEN.error(errno.EINVAL, label)
+    name = ffi.from_buffer("char[]", os.fsencode(place.name) + b"\0")
+    result = lib.verity_open_below(place.dir_fd, name)
+    if result < 0:
+        raise _conditions.OPEN.error(-result, label)
+    return result
+
+
+class Stop:
+    """Ends a call for many files early, from another thread: between two files."""
+
+    def __init__(self) -> None:
+        self.flag = bytearray(1)
+
+    def __bool__(self) -> bool:
+        return bool(self.flag[0])
+
+    def set(self) -> None:
+        """From now on nothing new is begun."""
+        self.flag[0] = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Switched:
+    """A file that has fs-verity: whether that is new, and its device."""
+
+    new: bool
+    device: int
+
+
+def enable_files(
+    places: Sequence[Place], expected: Sequence[bytes | None], *, stop: Stop
+) -> list[Switched | None]:
+    """Turn fs-verity on with the canonical parameters, in order, until ``stop`` is set.
 
     Contents are hashed before and have to give the ``expected`` digest (32 bytes), if there is
-    one. None wants a closer look at that file, by the functions above: it may have fs-verity
-    already, differ, be large, or an error stands in the way. Nothing is durable yet.
+    one; a file that has fs-verity already is to be measured and compared with it. None wants a
+    closer look at that file, by the functions above: it may differ, be large, have other
+    parameters, or an error stands in the way. Nothing is durable yet.
     """
     if len(expected) != len(places) or any(len(digest or bytes(32)) != 32 for digest in expected):
         raise ValueError("a digest of 32 bytes or none for each file")
@@ -365,18 +423,23 @@ def enable_files(places: Sequence[Place], expected: Sequence[bytes | None]) -> l
         ffi.from_buffer("uint8_t[]", bytes(digest is not None for digest in expected)),
         ffi.from_buffer("uint8_t[]", b"".join(digest or bytes(32) for digest in expected)),
         MAX_IN_ONE_CALL,
+        ffi.from_buffer("uint8_t[]", stop.flag),
         ffi.from_buffer("uint64_t[]", devices, True),
         ffi.from_buffer("uint8_t[]", done, True),
     )
     if result < 0:
         raise ValueError("verity_enable_files refuses its arguments")
-    return [device if good else None for device, good in zip(devices, done, strict=True)]
+    return [
+        Switched(new=what == lib.VERITY_TURNED_ON, device=device) if what else None
+        for device, what in zip(devices, done, strict=True)
+    ]
 
 
 def measure_files(places: Sequence[Place], *, evict: bool) -> list[Digest | None]:
     """The kernel's SHA-256 digest of each file; None wants a closer look, by ``measure``.
 
-    With ``evict`` the pages that were cached are dropped and the file is opened anew before.
+    With ``evict`` the pages that were cached are dropped and the file is opened anew before; a
+    file of which any stays wants a closer look.
     """
     room, done = bytearray(32 * len(places)), bytearray(len(places))
     result = lib.verity_measure_files(
