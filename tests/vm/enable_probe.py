@@ -75,10 +75,7 @@ class Probe:
         fd = os.open(path, os.O_RDONLY)
         self.found["measured before"] = kernel.measure(fd, label="f")
         self.found["bit before"] = kernel.has_verity(fd, label="f")
-        kinds = list(kernel.Metadata)
-        self.found["metadata before"] = [
-            said(lambda kind=kind: kernel.read_metadata(fd, kind, label="f")) for kind in kinds
-        ]
+        self.found["metadata before"] = [self.metadata(fd, kind) for kind in kernel.Metadata]
         os.close(fd)
         self.found["cached before"] = self.cached(path) > 0
         self.found["enabled"] = self.enable(path)
@@ -97,11 +94,9 @@ class Probe:
         self.found["bit after"] = attributes.verity
         self.found["bit in the mask"] = bool(attributes.mask & 0x00100000)
         self.found["flag after"] = bool(kernel.inode_flags(fd, label="f") & kernel.VERITY_FL)
-        tree = said(lambda: kernel.read_metadata(fd, kernel.Metadata.MERKLE_TREE, label="f"))
-        described = said(lambda: kernel.read_metadata(fd, kernel.Metadata.DESCRIPTOR, label="f"))
-        self.found["signature"] = said(
-            lambda: kernel.read_metadata(fd, kernel.Metadata.SIGNATURE, label="f")
-        )
+        tree = self.metadata(fd, kernel.Metadata.MERKLE_TREE)
+        described = self.metadata(fd, kernel.Metadata.DESCRIPTOR)
+        self.found["signature"] = self.metadata(fd, kernel.Metadata.SIGNATURE)
         self.found["tree"] = tree if isinstance(tree, str) else self.is_tree(tree, path)
         self.found["descriptor"] = (
             described
@@ -127,6 +122,10 @@ class Probe:
         )
         padded = leaves.ljust(-(-len(leaves) // size) * size, b"\0")
         return len(tree) > len(padded) and tree.endswith(padded)
+
+    def metadata(self, fd: int, kind: kernel.Metadata) -> Any:
+        """All of it, or the code of the error."""
+        return said(lambda: kernel.read_metadata(fd, kind, label="f"))
 
     def computed(self, params: VerityParams) -> Any:
         """Whether the kernel's digest with these parameters is the computed one, or the error."""
@@ -175,7 +174,6 @@ class Probe:
 
     def refused_rights(self) -> None:
         """Who asks, and what the inode says."""
-        os.chmod(self.where, 0o755)
         others = self.file()
         os.seteuid(USER)
         self.found["no write permission"] = self.enable(others)
@@ -198,4 +196,4 @@ class Probe:
         self.found["the first of two"] = first[0] if None not in answers else None
 
 
-print(json.dumps(Probe(Path(sys.argv[1]), int(sys.argv[2])).run()))
+json.dump(Probe(Path(sys.argv[1]), int(sys.argv[2])).run(), sys.stdout)

@@ -24,6 +24,7 @@ from verity.verbs import enable as many
 from verity.verbs.enable import How, State, Target
 from verity.verbs.signed import SignedCommit
 
+_BATCH = 64  # objects that a thread measures in one call
 _MODES = ("bare", "bare-user")
 
 
@@ -160,7 +161,7 @@ def _measure(
     objects: Sequence[_Object], jobs: int
 ) -> Iterator[tuple[_Object, Digest | VerityError | None]]:
     """The kernel's digest of every object: many in a call, the odd ones by themselves."""
-    parts = [objects[at : at + many.BATCH] for at in range(0, len(objects), many.BATCH)]
+    parts = [objects[at : at + _BATCH] for at in range(0, len(objects), _BATCH)]
 
     def several(part: Sequence[_Object]) -> list[Digest | VerityError | None]:
         found = many.measure_at_once([item.target for item in part], evict=False)
