@@ -4,8 +4,8 @@
 The files are real ones of the machine's own /usr, small and large, copied to a new ext4 before each
 run and synced, so that all runs find the same: cached, clean pages. The peers are a loop of
 `fsverity enable` and a sync, which is what people type, and one C program that does nothing but
-open, ioctl, close in turn, and a sync: what the kernel takes on one processor. Neither looks at what
-stays cached. Medians of rounds taken in turn; nothing here passes or fails.
+open, ioctl, close in turn, and a sync: what the kernel takes on one processor. Neither looks at
+what stays cached. Medians of rounds taken in turn; nothing here passes or fails.
 """
 
 import statistics
@@ -57,9 +57,7 @@ def _gather(machine: Machine) -> int:
     return int(machine.run(f"du -sm {_TREE} | cut -f1").text)
 
 
-def _times(
-    machine: Machine, files: int, cases: tuple[str, ...], rounds: int
-) -> dict[str, float]:
+def _times(machine: Machine, files: int, cases: tuple[str, ...], rounds: int) -> dict[str, float]:
     """Seconds of each case, on so many of the files."""
     device = machine.device("data")
     taken: dict[str, list[float]] = {case: [] for case in cases}

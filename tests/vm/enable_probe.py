@@ -90,9 +90,7 @@ class Probe:
         assert digest is not None
         computed = content.digest_fd(fd, self.params, label="f")
         self.found["as computed"] = digest == computed
-        attributes = kernel.attributes(fd, label="f")
-        self.found["bit after"] = attributes.verity
-        self.found["bit in the mask"] = bool(attributes.mask & 0x00100000)
+        self.found["bit after"] = kernel.has_verity(fd, label="f")
         self.found["flag after"] = bool(kernel.inode_flags(fd, label="f") & kernel.VERITY_FL)
         tree = self.metadata(fd, kernel.Metadata.MERKLE_TREE)
         described = self.metadata(fd, kernel.Metadata.DESCRIPTOR)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from verity.formats.fsverity import digest_bytes
+from verity.ports import content
 from verity.ports.kernel import Stop
 from verity.verbs.enable import Enabled, How, Target, enable
 
@@ -26,7 +27,7 @@ def target(path: Path, *, at: int, change: Callable[[Path], object]) -> Target:
         opened += 1
         if opened == at:
             change(path)
-        return os.open(path, os.O_RDONLY)
+        return content.open_regular(path)
 
     return Target(label=path.name, open=opener, expected=digest_bytes(DATA))
 
