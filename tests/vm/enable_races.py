@@ -11,7 +11,7 @@ from pathlib import Path
 
 from verity.formats.fsverity import digest_bytes
 from verity.ports import content
-from verity.ports.kernel import Stop
+from verity.ports.many import Stop
 from verity.verbs.enable import Enabled, How, Target, enable
 
 DATA = b"x" * 10_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.files import failed, files_argument, params_of, params_options, worse
+from verity.cli.params import PATH, failed, params_options, parse_params, worse
 from verity.cli.working import Work, enable_jobs, enable_jobs_option, stopping
 from verity.formats.der import check_signed_data
 from verity.ports.osfile import read_file
@@ -22,14 +22,14 @@ _MAX_SIGNATURE = 16128  # FS_VERITY_MAX_SIGNATURE_SIZE
 
 
 @click.command(epilog="Example: verity enable -r /opt/tool")
-@files_argument
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True)
 @click.option(
     "-r", "--recursive", is_flag=True, help="Take all regular files below a directory, too."
 )
 @params_options
 @click.option(
     "--signature",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="A PKCS#7 in DER for the kernel's built-in check, of the one file that is named.",
 )
@@ -51,7 +51,7 @@ def enable(
     parameters. With -r symlinks, devices and further names of a file are skipped and counted, and
     file systems mounted below are left out. Ctrl-C finishes what was begun.
     """
-    params = params_of(hash_alg, block_size, salt)
+    params = parse_params(hash_alg, block_size, salt)
     with (
         stopping() as stop,
         Work("files", time.monotonic) as work,

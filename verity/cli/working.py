@@ -11,7 +11,7 @@ from typing import Self
 
 import click
 
-from verity.ports.kernel import Stop
+from verity.ports.many import Stop
 from verity.verbs import batch
 from verity.verbs.enable import Target
 

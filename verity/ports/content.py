@@ -16,7 +16,7 @@ import os
 import stat
 
 from verity.formats.fsverity import Hasher
-from verity.ports import _conditions, kernel
+from verity.ports import _conditions, kernel, many
 from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import CallerError, ContentError
 
@@ -92,9 +92,9 @@ def open_regular(
     return _regular(fd, name)
 
 
-def open_regular_below(place: kernel.Place, *, label: str) -> int:
+def open_regular_below(place: many.Place, *, label: str) -> int:
     """The same for a place: on the way there, too, no symbolic link is followed."""
-    return _regular(kernel.open_place(place, label=label), label)
+    return _regular(many.open_place(place, label=label), label)
 
 
 def _regular(fd: int, label: str) -> int:

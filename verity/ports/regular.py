@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from verity.ports import _conditions, kernel
+from verity.ports import _conditions, many
 from verity.values.errors import CallerError, HostError, VerityError
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,7 +33,7 @@ class Found:
     """A regular file: its path with that of the root, where it is, and its size in bytes."""
 
     label: str
-    place: kernel.Place
+    place: many.Place
     size: int
 
 
@@ -102,7 +102,7 @@ class Below:
                         inside = os.open(name, _OPEN, dir_fd=current.fd)
                         yield from self._enter(stack, inside, f"{path}/")
                     elif self._counts(status):
-                        place = kernel.Place(dir_fd=self._fd, name=path)
+                        place = many.Place(dir_fd=self._fd, name=path)
                         label = self._label + path
                         yield Found(label=label, place=place, size=status.st_size)
                 except OSError as error:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from verity.formats import fsverity
-from verity.ports import content, kernel
+from verity.ports import content, kernel, many
 from verity.ports.osfile import closing
 from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import ContentError, HostError, VerityError
@@ -65,7 +65,7 @@ class Target:
     label: str
     open: Callable[[], int]
     expected: Digest | None = None
-    place: kernel.Place | None = None
+    place: many.Place | None = None
     size: int = 0
 
 
@@ -75,7 +75,7 @@ class How:
 
     jobs: int
     pause: Callable[[float], None]
-    stop: kernel.Stop
+    stop: many.Stop
     params: VerityParams = CANONICAL
     signature: bytes = b""
 
@@ -129,7 +129,7 @@ def enable(targets: Sequence[Target], how: How) -> Iterator[tuple[Target, Enable
 def measure_at_once(targets: Sequence[Target], *, evict: bool) -> list[Digest | None]:
     """The kernel's digest of each target in one call, None for those that want a closer look."""
     places = _places(targets)
-    return [None] * len(targets) if places is None else kernel.measure_files(places, evict=evict)
+    return [None] * len(targets) if places is None else many.measure_files(places, evict=evict)
 
 
 def mismatch(target: Target, found: Digest) -> ContentError:
@@ -141,7 +141,7 @@ def mismatch(target: Target, found: Digest) -> ContentError:
     )
 
 
-def _places(targets: Sequence[Target]) -> list[kernel.Place] | None:
+def _places(targets: Sequence[Target]) -> list[many.Place] | None:
     """Where all of them are, if all of them say so."""
     places = [target.place for target in targets if target.place is not None]
     return places if len(places) == len(targets) else None
@@ -166,7 +166,7 @@ def _switch_on(items: Sequence[_Item], how: How) -> None:
     places = _places(targets)
     if places is not None and how.params == CANONICAL and not how.signature:
         expected = [None if one.expected is None else one.expected.value for one in targets]
-        switched = kernel.enable_files(places, expected, stop=how.stop)
+        switched = many.enable_files(places, expected, stop=how.stop)
         for item, one in zip(items, switched, strict=True):
             if one is not None:
                 item.state = State.ENABLED if one.new else State.ALREADY

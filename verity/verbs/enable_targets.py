@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from verity.ports import content, kernel
+from verity.ports import content, many
 from verity.ports.regular import Below, Found
 from verity.values.errors import CallerError, VerityError
 from verity.verbs.enable import Target
@@ -39,7 +39,7 @@ def listed(paths: Sequence[str], *, recursive: bool) -> Iterator[Listed]:
         for path in paths:
             if not _is_directory(path):
                 opener = partial(content.open_regular, path)
-                place = kernel.Place.of_path(path)
+                place = many.Place.of_path(path)
                 found.targets.append(Target(label=path, open=opener, place=place))
             elif not recursive:
                 found.errors.append((path, _directory(path)))
