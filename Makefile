@@ -22,13 +22,13 @@ check: prepare ## lint, types, unit and interop tests: no test machine
 	@$(PYTEST) -q -n auto --dist worksteal $(QUICK)
 
 test: check ## everything that CI runs, the test machines included (root)
-	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q -n 2 --dist loadfile tests/vm tests/attacks
+	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q -n 2 --dist loadfile tests/vm tests/attacks tests/crash
 
 full: check ## the long tests, too: many examples, every break of the demo (root)
 	@VERITY_WHEEL=$$(tests/prepare wheel) tests/full
 
 bench: prepare ## our figures beside the peers', in one run
-	@build/venv/bin/python -m tests.bench
+	@VERITY_WHEEL=$$(tests/prepare wheel) build/venv/bin/python -m tests.bench
 
 clean: ## removes build/
 	rm -rf build

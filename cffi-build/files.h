@@ -6,28 +6,40 @@
  * in blocks of 4096 without a salt, and nothing amiss.
  *
  * names are count strings, one behind the other with their NULs, each below its descriptor in
- * dirs. A file is opened read-only, without following a symlink, and only if it is regular.
- * done[i] is 1 where all went as it should. 0 says nothing about the file but that it wants a
+ * dirs, where it is opened by verity_open_below; only regular files count.
+ * done[i] is not 0 where all went as it should. 0 says nothing about the file but that it wants a
  * closer look, by calls that can name what is wrong; the others are gone on with.
  *
- * All return 0 or -EINVAL.
+ * All but verity_open_below return 0 or -EINVAL.
  */
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * Turn fs-verity on for files that do not have it. Where checked[i], the contents are hashed
- * before, and unless that gives expected + 32 * i and the file stayed as it was meanwhile, it is
- * left alone. devices[i] is the st_dev. Not durable before syncfs. At most about budget bytes are
- * hashed; files beyond that are not done.
+ * A read-only descriptor, or -errno. Below a descriptor no symlink is followed and nothing leads
+ * out; with AT_FDCWD only the last name must be no symlink. Opening blocks on nothing.
+ */
+int verity_open_below(int dir, const char *name);
+
+#define VERITY_TURNED_ON 1
+#define VERITY_WAS_ON 2
+
+/*
+ * Turn fs-verity on for files that do not have it: done[i] is VERITY_TURNED_ON, or VERITY_WAS_ON
+ * for a file that has it with the usual parameters (or, where checked[i], with any: measure it and
+ * compare). Where checked[i], the contents are hashed before, and unless that gives
+ * expected + 32 * i and the file stayed as it was meanwhile, it is left alone. devices[i] is the
+ * st_dev. Not durable before syncfs. At most about budget bytes are hashed; files beyond that are
+ * not done, nor are those that come after another thread set *stop.
  */
 int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
-			const uint8_t *expected, uint64_t budget, uint64_t *devices,
-			uint8_t *done);
+			const uint8_t *expected, uint64_t budget, const uint8_t *stop,
+			uint64_t *devices, uint8_t *done);
 
 /*
  * Ask the kernel for the digest of each file, into digests + 32 * i. With evict, drop the pages
- * that are cached before, and open the file anew to ask.
+ * that are cached before, open the file anew, and ask only if it is the same one and none of its
+ * pages is cached: what is read from then on is checked.
  */
 int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
 			 uint8_t *digests, uint8_t *done);

@@ -111,6 +111,11 @@ class _Lib:
         plain: CData,
         /,
     ) -> int: ...
+    VERITY_TURNED_ON: int
+    VERITY_WAS_ON: int
+
+    def verity_cached(self, fd: int, /) -> int: ...
+    def verity_open_below(self, dir: int, name: CData, /) -> int: ...
     def verity_enable_files(
         self,
         count: int,
@@ -119,6 +124,7 @@ class _Lib:
         checked: CData,
         expected: CData,
         budget: int,
+        stop: CData,
         devices: CData,
         done: CData,
         /,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import gate
+from tests.bench import enable, gate
 
 _RUNS = 5
 _VERITY = str(Path(sys.executable).with_name("verity"))
@@ -75,6 +75,7 @@ def main() -> None:
             ["ostree", "--repo=repo", "fsck", "-q"],
             top,
         )
+    enable.main(Path(os.environ["VERITY_WHEEL"]))
     gate.main()
 
 

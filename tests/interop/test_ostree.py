@@ -20,7 +20,7 @@ import pytest
 from verity.formats.commit import Commit, DetachedMetadata, DirTree
 from verity.formats.gvariant import Variant, decode, encode
 from verity.formats.ostree_file import DirMeta, Xattrs
-from verity.ports import kernel
+from verity.ports import many
 from verity.ports.ostree_detached import _locked
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import ContentError
@@ -232,20 +232,20 @@ def test_many_objects_in_a_call_are_read_as_one_by_one(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
-    at_once = kernel.read_files
+    at_once = many.read_files
 
-    def watched(*args: Any, **more: Any) -> list[kernel.Named | None]:
+    def watched(*args: Any, **more: Any) -> list[many.Named | None]:
         found = at_once(*args, **more)
         asked.extend(named is not None for named in found)
         return found
 
-    def nothing(places: Sequence[kernel.Place], *args: Any, **more: Any) -> list[None]:
+    def nothing(places: Sequence[many.Place], *args: Any, **more: Any) -> list[None]:
         return [None] * len(places)
 
     with Repository(made.path) as repository:
-        monkeypatch.setattr(kernel, "read_files", watched)
+        monkeypatch.setattr(many, "read_files", watched)
         quick = contents.read(repository, made.commit, jobs=1)
-        monkeypatch.setattr(kernel, "read_files", nothing)
+        monkeypatch.setattr(many, "read_files", nothing)
         assert contents.read(repository, made.commit, jobs=1) == quick
     # Only symlinks and what has xattrs are left, in the one mode that this is for.
     assert (sum(asked) > 600, asked.count(False)) == ((True, 4) if asked else (False, 0))

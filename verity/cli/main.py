@@ -25,7 +25,7 @@ VERBS = {
     "commit": ("commit", "Sign, verify and show OSTree commits."),
     "digest": ("files", "Compute the fs-verity digest of files."),
     "doctor": ("doctor", "Say what this host can do."),
-    "enable": ("files", "Turn on fs-verity for files."),
+    "enable": ("enable", "Turn on fs-verity for files."),
     "explain": ("explain", "Show the chain for one file, link by link, or a denial."),
     "extension": ("extension", "Sign code that the owner of a host adds."),
     "key": ("key", "Generate and show keys."),

@@ -9,9 +9,11 @@ import click
 
 from verity.cli import output
 from verity.cli.trust_options import key_options, repo_option, trusted_set
+from verity.cli.working import Work, enable_jobs, enable_jobs_option, stopping
 from verity.ports.ostree_repo import Repository
 from verity.verbs import batch, signed
 from verity.verbs import objects as verb
+from verity.verbs.enable import How
 
 _revision_argument = click.argument("revision", metavar="REV")
 _jobs_option = click.option(
@@ -20,8 +22,8 @@ _jobs_option = click.option(
 
 
 def _options(command: Callable[..., int]) -> Callable[..., int]:
-    """What both verbs take: which commit, who may have signed it, and how to go about it."""
-    for option in (_revision_argument, output.json_option, _jobs_option, key_options, repo_option):
+    """What both verbs take: which commit, and who may have signed it."""
+    for option in (_revision_argument, output.json_option, key_options, repo_option):
         command = option(command)
     return command
 
@@ -35,6 +37,7 @@ def objects() -> None:
     epilog="Example: verity objects enable --repo repo --key vendor.pem.pub debian/trixie"
 )
 @_options
+@enable_jobs_option
 def enable(
     repo: Path,
     keys: tuple[Path, ...],
@@ -47,23 +50,25 @@ def enable(
     trusted = trusted_set(keys, threshold)
     with Repository(repo) as repository:
         commit = signed.load(repository, revision, trusted)
-        with output.Progress("objects") as progress:
+        with stopping() as stop, Work("objects", time.monotonic) as work:
             result = verb.enable(
                 repository,
                 commit,
                 now=int(time.time()),
-                jobs=jobs or batch.default_jobs(),
-                progress=progress.update,
+                how=How(jobs=enable_jobs(jobs), pause=time.sleep, stop=stop),
+                progress=work.hear,
             )
-    return output.report(
+    status = output.report(
         result, as_json=as_json, good=lambda: "good: fs-verity is on for every object"
     )
+    return 130 if stop else status
 
 
 @objects.command(
     epilog="Example: verity objects check --repo repo --key vendor.pem.pub debian/trixie"
 )
 @_options
+@_jobs_option
 def check(
     repo: Path,
     keys: tuple[Path, ...],

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The few DER constructions that our two fixed templates need (ITU-T X.690).
 
-It writes; the only thing it reads is an ECDSA-Sig-Value, and that strictly: the value must be
-what this module would write. General ASN.1 belongs into ``cryptography``, which can build
-neither template (it insists on signing certificates itself).
+It writes. Of what it reads, an ECDSA-Sig-Value must be what this module would write, and of a
+PKCS#7 that somebody else made for the kernel it sees the frame only. General ASN.1 belongs into
+``cryptography``, which can build neither template (it insists on signing certificates itself).
 """
 
 from verity.values.errors import ContentError
@@ -86,3 +86,24 @@ def check_ecdsa_signature(data: bytes) -> bytes:
     if not good:
         raise ContentError("bad-signature-encoding", "not the DER of a P-256 ECDSA signature")
     return data
+
+
+def check_signed_data(data: bytes, *, label: str) -> bytes:
+    """Return ``data`` if it is framed as one PKCS#7 SignedData in DER, else raise ContentError.
+
+    The kernel judges what is inside; this tells a signature from a file named by mistake.
+    """
+    found = f"{len(data)} bytes"
+    if data.lstrip().startswith(b"-----BEGIN"):
+        found = "PEM"
+    elif data[:1] == b"\x30":
+        size_bytes = max(data[1] - 0x80, 0) if len(data) > 1 else 0
+        body = data[2 + size_bytes :]
+        if data == sequence(body) and body.startswith(oid("1.2.840.113549.1.7.2")):
+            return data
+        found = "other or damaged DER"
+    raise ContentError(
+        "malformed-signature",
+        f"{label}: {found}, expected a PKCS#7 signature in DER",
+        hint="make it with `fsverity sign`, or convert it: openssl pkcs7 -outform DER",
+    )

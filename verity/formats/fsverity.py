@@ -69,6 +69,15 @@ def descriptor(params: VerityParams, *, data_size: int, root_hash: bytes) -> byt
     )
 
 
+def has_parameters(found: bytes, params: VerityParams) -> bool:
+    """Whether a descriptor, as the kernel shows it, is one by these parameters."""
+    if len(found) != DESCRIPTOR_SIZE:
+        return False
+    version, number, log_block, salt_size, _, _, _, salt = _DESCRIPTOR.unpack(found)
+    expected = (_VERSION, params.algorithm.number, params.block_size, params.salt)
+    return (version, number, 1 << log_block, salt[:salt_size]) == expected
+
+
 def digest_of_root(params: VerityParams, *, data_size: int, root_hash: bytes) -> Digest:
     """The fs-verity digest of contents whose Merkle tree has this root."""
     data = descriptor(params, data_size=data_size, root_hash=root_hash)

@@ -296,6 +296,25 @@ STATX = Call(
     },
 )
 
+CACHED = Call(
+    "look at the cached pages of",
+    {
+        errno.EBADF: _BAD_FD,
+        errno.ENODEV: Condition(
+            HostError,
+            "no-page-cache",
+            "its file system doesn't say what is cached",
+            "reboot before relying on its contents: that empties the cache",
+        ),
+        errno.EACCES: Condition(
+            HostError, "no-permission", "permission denied", "run as root or as the file's owner"
+        ),
+        errno.ENOMEM: _NO_MEMORY,
+        errno.EIO: _IO,
+        errno.EFAULT: _BAD_ADDRESS,
+    },
+)
+
 GETFLAGS = Call(
     "read the inode flags of",
     {
@@ -363,6 +382,18 @@ OPEN = Call(
         ),
         errno.EINVAL: Condition(
             CallerError, "bad-path", "the path is not valid here", "check the path"
+        ),
+        errno.EXDEV: Condition(
+            HostError,
+            "outside",
+            "the path leads out of the directory that it was found in",
+            "something moves directories meanwhile: stop that and run it again",
+        ),
+        errno.ENOSYS: Condition(
+            HostError,
+            "no-openat2",
+            "this kernel or sandbox has no openat2",
+            "openat2 came with Linux 5.6; a seccomp filter may hide it",
         ),
         errno.EMFILE: Condition(
             HostError, "too-many-files", "too many files are open", "raise ulimit -n"

@@ -16,7 +16,7 @@ import os
 import stat
 
 from verity.formats.fsverity import Hasher
-from verity.ports import _conditions, kernel
+from verity.ports import _conditions, kernel, many
 from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import CallerError, ContentError
 
@@ -89,8 +89,18 @@ def open_regular(
         raise CallerError(
             "bad-path", f"cannot open {_conditions.shown(name)}: a path holds no NUL byte"
         ) from error
+    return _regular(fd, name)
+
+
+def open_regular_below(place: many.Place, *, label: str) -> int:
+    """The same for a place: on the way there, too, no symbolic link is followed."""
+    return _regular(many.open_place(place, label=label), label)
+
+
+def _regular(fd: int, label: str) -> int:
+    """The descriptor, closed and refused unless it is one of a regular file."""
     try:
-        _stat(fd, name)
+        _stat(fd, label)
     except BaseException:
         os.close(fd)
         raise

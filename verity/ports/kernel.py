@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's fs-verity calls, by file descriptor, and those into the gate.
 
-The only module that imports the extension.
+The only module that imports the extension; what ``verity.ports.many`` needs of it, it gets here.
 
 It says what the kernel said, as a value or as a named error (``verity.ports._conditions``). It
 does not open, close, retry, sync by itself or compute a digest, and it takes no paths: ``label``
@@ -16,9 +16,7 @@ is the path as messages should show it.
    of the attributes mask.
 """
 
-import array
 import errno
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -32,9 +30,10 @@ from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, HostError
 
 if TYPE_CHECKING:
-    from verity._kernel import CData, FileContents
+    from verity._kernel import CData as CData
+    from verity._kernel import FileContents as FileContents
 
-INTERFACE = 5
+INTERFACE = 7
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
@@ -82,7 +81,8 @@ def check_stamp(version: str, interface: int) -> None:
 
 
 try:
-    from verity._kernel import ffi, lib
+    from verity._kernel import ffi as ffi  # for verity.ports.many, too
+    from verity._kernel import lib as lib
 except ImportError as error:
     raise _missing(error, Path(__file__).parent.parent) from error
 check_stamp(ffi.string(lib.verity_version).decode("ascii"), lib.VERITY_INTERFACE)
@@ -219,6 +219,17 @@ def syncfs(fd: int, *, label: str) -> None:
         raise _conditions.SYNCFS.error(-result, label)
 
 
+def cached_pages(fd: int, *, label: str) -> int:
+    """How many of the file's pages are cached; all of them where the kernel won't tell.
+
+    It does not tell who could not write the file. Linux before 6.5 counts data pages only.
+    """
+    result = lib.verity_cached(fd)
+    if result < 0:
+        raise _conditions.CACHED.error(-result, label)
+    return result
+
+
 def block_hashes(params: VerityParams = CANONICAL) -> fsverity.BlockHashes:
     """The inner loop of a digest for ``fsverity.Hasher``: in C with libcrypto, where that is.
 
@@ -334,117 +345,3 @@ def _answer(result: int) -> int:
     if result < 0:
         raise _conditions.GATE.error(-result, "the gate")
     return result
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """A file as the calls for many files take it: a name below the descriptor of a directory."""
-
-    dir_fd: int
-    name: str
-
-
-def enable_files(places: Sequence[Place], expected: Sequence[bytes | None]) -> list[int | None]:
-    """Turn fs-verity on with the canonical parameters; the device of each file where that is done.
-
-    Contents are hashed before and have to give the ``expected`` digest (32 bytes), if there is
-    one. None wants a closer look at that file, by the functions above: it may have fs-verity
-    already, differ, be large, or an error stands in the way. Nothing is durable yet.
-    """
-    if len(expected) != len(places) or any(len(digest or bytes(32)) != 32 for digest in expected):
-        raise ValueError("a digest of 32 bytes or none for each file")
-    devices = array.array("Q", bytes(8 * len(places)))
-    done = bytearray(len(places))
-    result = lib.verity_enable_files(
-        len(places),
-        *_packed(places),
-        ffi.from_buffer("uint8_t[]", bytes(digest is not None for digest in expected)),
-        ffi.from_buffer("uint8_t[]", b"".join(digest or bytes(32) for digest in expected)),
-        MAX_IN_ONE_CALL,
-        ffi.from_buffer("uint64_t[]", devices, True),
-        ffi.from_buffer("uint8_t[]", done, True),
-    )
-    if result < 0:
-        raise ValueError("verity_enable_files refuses its arguments")
-    return [device if good else None for device, good in zip(devices, done, strict=True)]
-
-
-def measure_files(places: Sequence[Place], *, evict: bool) -> list[Digest | None]:
-    """The kernel's SHA-256 digest of each file; None wants a closer look, by ``measure``.
-
-    With ``evict`` the pages that were cached are dropped and the file is opened anew before.
-    """
-    room, done = bytearray(32 * len(places)), bytearray(len(places))
-    result = lib.verity_measure_files(
-        len(places),
-        *_packed(places),
-        evict,
-        ffi.from_buffer("uint8_t[]", room, True),
-        ffi.from_buffer("uint8_t[]", done, True),
-    )
-    if result < 0:
-        raise ValueError("verity_measure_files refuses its arguments")
-    return [
-        Digest(HashAlgorithm.SHA256, bytes(room[32 * at : 32 * at + 32])) if good else None
-        for at, good in enumerate(done)
-    ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Named:
-    """A file that is what its name says: its inode's metadata, fs-verity digest and first bytes."""
-
-    uid: int
-    gid: int
-    mode: int
-    size: int
-    digest: bytes
-    head: bytes
-
-
-def read_files(
-    places: Sequence[Place], checksums: Sequence[bytes], *, prefix: bytes, owner_at: int
-) -> list[Named | None]:
-    """Read files that are named by the SHA-256 (32 bytes) of a prefix and their contents.
-
-    Owner, group and mode of each file go into ``prefix`` at ``owner_at``, in 12 bytes. None wants
-    a closer look: the file has xattrs or another checksum, is large, or an error is in the way.
-    """
-    if len(checksums) != len(places) or any(len(checksum) != 32 for checksum in checksums):
-        raise ValueError("a checksum of 32 bytes for each file")
-    contents = ffi.new("struct verity_contents[]", len(places))
-    done = bytearray(len(places))
-    result = lib.verity_read_files(
-        len(places),
-        *_packed(places),
-        ffi.from_buffer("uint8_t[]", b"".join(checksums)),
-        ffi.from_buffer("uint8_t[]", prefix),
-        len(prefix),
-        owner_at,
-        MAX_IN_ONE_CALL,
-        contents,
-        ffi.from_buffer("uint8_t[]", done, True),
-    )
-    if result < 0:
-        raise ValueError("verity_read_files refuses its arguments")
-    return [_named(contents[at]) if good else None for at, good in enumerate(done)]
-
-
-def _named(found: "FileContents") -> Named:
-    return Named(
-        uid=found.uid,
-        gid=found.gid,
-        mode=found.mode,
-        size=found.size,
-        digest=bytes(found.digest),
-        head=bytes(found.head)[: found.size],
-    )
-
-
-def _packed(places: Sequence[Place]) -> "tuple[CData, CData]":
-    """Descriptors and names of files, as C takes them."""
-    names = "".join(f"{place.name}\0" for place in places)
-    if names.count("\0") != len(places):
-        raise ValueError("a name with a NUL byte")
-    dirs = array.array("i", [place.dir_fd for place in places])
-    return ffi.from_buffer("int[]", dirs), ffi.from_buffer("char[]", os.fsencode(names))

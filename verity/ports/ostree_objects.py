@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from verity.formats.commit import checksum_of, is_checksum
 from verity.formats.gvariant import MAX_SIZE
-from verity.ports.kernel import Place
+from verity.ports.many import Place
 from verity.ports.osfile import closing, translate_oserror
 from verity.values.errors import CallerError, ContentError, HostError
 

@@ -29,7 +29,7 @@ from typing import Self
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, is_checksum
 from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader
 from verity.ports import ostree_detached, ostree_refs
-from verity.ports.kernel import Place
+from verity.ports.many import Place
 from verity.ports.ostree_config import not_a_repository, read_mode
 from verity.ports.ostree_content import Content, open_content
 from verity.ports.ostree_objects import ObjectStore, translated, wrong_checksum

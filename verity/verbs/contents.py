@@ -13,7 +13,7 @@ from functools import partial
 from verity.formats import dump, elf
 from verity.formats.fsverity import Hasher
 from verity.formats.ostree_file import DirMeta, FileHeader
-from verity.ports import kernel
+from verity.ports import kernel, many
 from verity.ports.osfile import read_head
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import VerityError
@@ -127,9 +127,9 @@ def _several(repository: Repository, checksums: Sequence[str]) -> list[Contents 
     """Those that are what their name says in one call, the odd ones by themselves."""
     places = [repository.object_place(checksum, "file") for checksum in checksums]
     there = [place for place in places if place is not None]
-    found: list[kernel.Named | None] = [None] * len(checksums)
+    found: list[many.Named | None] = [None] * len(checksums)
     if repository.mode == "bare" and len(there) == len(places):
-        found = kernel.read_files(
+        found = many.read_files(
             there,
             [bytes.fromhex(checksum) for checksum in checksums],
             prefix=_FRAME,
@@ -146,7 +146,7 @@ def _several(repository: Repository, checksums: Sequence[str]) -> list[Contents 
     return results
 
 
-def _plain(repository: Repository, named: kernel.Named) -> Contents:
+def _plain(repository: Repository, named: many.Named) -> Contents:
     header = FileHeader.make(
         uid=named.uid,
         gid=named.gid,

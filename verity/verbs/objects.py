@@ -19,10 +19,12 @@ from verity.ports.ostree_repo import Repository
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import batch, files, signed
-from verity.verbs.files import State, Target
+from verity.verbs import batch, signed
+from verity.verbs import enable as many
+from verity.verbs.enable import How, State, Target
 from verity.verbs.signed import SignedCommit
 
+_BATCH = 64  # objects that a thread measures in one call
 _MODES = ("bare", "bare-user")
 
 
@@ -39,25 +41,39 @@ def enable(
     commit: SignedCommit,
     *,
     now: int,
-    jobs: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    how: How,
+    progress: Callable[[Sequence[Target], Target | None], None] = lambda targets, done: None,
 ) -> Report:
     """Turn on fs-verity on every object, durably; one that isn't as signed is left as it was.
 
-    ``now`` is seconds since 1970: an expired statement is a finding.
+    ``now`` is seconds since 1970: an expired statement is a finding. ``progress`` hears all
+    targets before anything is done, and then each that is. Stopped early, what was not reached is
+    a gap.
     """
     objects = _objects(repository, commit)
+    targets = [item.target for item in objects]
     counts = {"objects": len(objects), "enabled": 0, "already on": 0}
     findings = signed.expiry(commit.statement, now, "statement")
     gaps: list[NotEvaluated] = []
     used_as = {item.target.label: item.used_as for item in objects}
-    results = files.enable([item.target for item in objects], jobs=jobs)
-    for number, (target, result) in enumerate(results, 1):
+    reached = 0
+    progress(targets, None)
+    for target, result in many.enable(targets, how):
+        reached += 1
         if isinstance(result, VerityError):
             _sort_out(result, target, used_as[target.label], findings, gaps)
         else:
             counts["enabled" if result.state is State.ENABLED else "already on"] += 1
-        progress(number, len(objects))
+        progress(targets, target)
+    if reached < len(objects):
+        gaps.append(
+            NotEvaluated(
+                check="interrupted",
+                object=repository.label,
+                why=f"{len(objects) - reached} objects were not reached",
+                hint="run it again: what is done is not done twice",
+            )
+        )
     return Report(counts=counts, findings=tuple(findings), not_evaluated=tuple(gaps))
 
 
@@ -145,10 +161,10 @@ def _measure(
     objects: Sequence[_Object], jobs: int
 ) -> Iterator[tuple[_Object, Digest | VerityError | None]]:
     """The kernel's digest of every object: many in a call, the odd ones by themselves."""
-    parts = [objects[at : at + files.BATCH] for at in range(0, len(objects), files.BATCH)]
+    parts = [objects[at : at + _BATCH] for at in range(0, len(objects), _BATCH)]
 
     def several(part: Sequence[_Object]) -> list[Digest | VerityError | None]:
-        found = files.measure_at_once([item.target for item in part], evict=False)
+        found = many.measure_at_once([item.target for item in part], evict=False)
         return [
             _measure_one(item.target) if digest is None else digest
             for item, digest in zip(part, found, strict=True)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verity.formats.fsverity import DESCRIPTOR_SIZE, Hasher, block_hashes, digest_bytes
+from verity.formats.fsverity import (
+    DESCRIPTOR_SIZE,
+    Hasher,
+    block_hashes,
+    descriptor,
+    digest_bytes,
+    has_parameters,
+)
 from verity.values.digest import CANONICAL, HashAlgorithm, VerityParams
 
 SHA512 = HashAlgorithm.SHA512
@@ -196,3 +203,22 @@ def test_inner_loop_is_replaceable_and_gets_whole_blocks_only() -> None:
     assert hasher.finish() == digest_bytes(data)
     assert all(length and length % 4096 == 0 for length in lengths)
     assert max(lengths) <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        VerityParams(algorithm=SHA512),
+        VerityParams(block_size=1024),
+        VerityParams(salt=b"\0"),
+        VerityParams(salt=b"salt"),
+    ],
+)
+def test_a_descriptor_tells_its_parameters(other: VerityParams) -> None:
+    plain = descriptor(CANONICAL, data_size=7, root_hash=bytes(32))
+    found = descriptor(other, data_size=7, root_hash=bytes(32))
+    assert has_parameters(plain, CANONICAL) and has_parameters(found, other)
+    assert not has_parameters(plain, other)
+    assert not has_parameters(found, CANONICAL)
+    assert not has_parameters(plain[:-1], CANONICAL)
+    assert not has_parameters(b"\2" + plain[1:], CANONICAL)

@@ -18,6 +18,7 @@ import pytest
 import verity
 from verity.ports import _conditions, kernel
 from verity.ports._conditions import (
+    CACHED,
     ENABLE,
     GETFLAGS,
     MEASURE,
@@ -75,10 +76,14 @@ ROWS = [
     (OPEN, errno.EACCES, HostError, "no-permission"),
     (OPEN, errno.ELOOP, CallerError, "not-a-regular-file"),
     (OPEN, errno.ENXIO, CallerError, "not-a-regular-file"),
+    (OPEN, errno.EXDEV, HostError, "outside"),
+    (OPEN, errno.ENOSYS, HostError, "no-openat2"),
+    (CACHED, errno.ENODEV, HostError, "no-page-cache"),
+    (CACHED, errno.EBADF, CallerError, "bad-descriptor"),
     (READ, errno.EIO, HostError, "io-error"),
 ]
 
-CALLS = [ENABLE, MEASURE, READ_METADATA, STATX, GETFLAGS, SYNCFS, OPEN, READ]
+CALLS = [ENABLE, MEASURE, READ_METADATA, STATX, CACHED, GETFLAGS, SYNCFS, OPEN, READ]
 
 
 @pytest.mark.parametrize(("call", "number", "family", "code"), ROWS)
@@ -102,7 +107,7 @@ def test_style_of_every_row(call: Call) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.verb)
-@pytest.mark.parametrize("number", [errno.EXDEV, 99999])
+@pytest.mark.parametrize("number", [errno.ENOTEMPTY, 99999])
 def test_unknown_errno_is_named(call: Call, number: int) -> None:
     error = call.error(number, "/f")
     assert (type(error), error.code) == (HostError, "unexpected-errno")
@@ -203,6 +208,7 @@ def test_bad_descriptors(fd: int) -> None:
         lambda: kernel.has_verity(fd, label="f"),
         lambda: kernel.inode_flags(fd, label="f"),
         lambda: kernel.syncfs(fd, label="f"),
+        lambda: kernel.cached_pages(fd, label="f"),
     ):
         with pytest.raises(CallerError) as caught:
             call()

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from verity.ports import kernel
+from verity.ports import kernel, many
 
 SHIM = Path(__file__).with_name("ioctl_shim.c")
 
 SETUP = """
 import os, sys
-from verity.ports import kernel as k
+from verity.ports import kernel as k, many as m
 from verity.values.digest import HashAlgorithm, VerityParams
 from verity.values.errors import VerityError
 fd = os.open("/dev/null", os.O_RDONLY)
@@ -45,9 +45,9 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shim.so"
 
 
-def ask(shim: Path, code: str, number: int | None = None) -> list[str]:
+def ask(shim: Path, code: str, number: int | None = None, cached: str = "0") -> list[str]:
     """What the shim was given and what the port made of its answers, line by line."""
-    env = {**os.environ, "LD_PRELOAD": str(shim)}
+    env = {**os.environ, "LD_PRELOAD": str(shim), "SHIM_CACHED": cached}
     if number is not None:
         env["SHIM_ERRNO"] = str(number)
     done = subprocess.run(
@@ -142,10 +142,12 @@ def file(name, data):
     (where / name).write_bytes(data)
     return digest_bytes(data).value
 def places(*names):
-    return [k.Place(dir_fd=dir_fd, name=name) for name in names]
+    return [m.Place(dir_fd=dir_fd, name=name) for name in names]
+stop = m.Stop()
 def enabled(names, expected):
-    found = k.enable_files(places(*names), expected)
-    print([device == os.fstat(dir_fd).st_dev if device is not None else None for device in found])
+    found = m.enable_files(places(*names), expected, stop=stop)
+    device = os.fstat(dir_fd).st_dev
+    print([one and (one.new, one.device == device) == (True, True) for one in found])
 """
 ENABLED = "enable 1 1 4096 0 0   0"
 
@@ -173,7 +175,7 @@ def test_among_many_files_only_regular_ones_are_touched(shim: Path) -> None:
         'os.mkfifo(where / "fifo")\n'
         'names = ["link", "folder", "fifo", "missing", "good"]\n'
         "enabled(names, [None, None, None, None, due])\n"
-        "print([digest is not None for digest in k.measure_files(places(*names), evict=True)])\n"
+        "print([digest is not None for digest in m.measure_files(places(*names), evict=True)])\n"
     )
     assert ask(shim, FILES + code) == [
         ENABLED,
@@ -187,7 +189,7 @@ def test_a_refusal_among_many_files_is_left_to_a_closer_look(shim: Path) -> None
     code = (
         'due = file("good", b"x")\n'
         'enabled(["good"], [due])\n'
-        'print(k.measure_files(places("good"), evict=False))\n'
+        'print(m.measure_files(places("good"), evict=False))\n'
     )
     assert ask(shim, FILES + code, errno.EACCES) == ["[None]", "[None]"]
 
@@ -202,17 +204,75 @@ def test_many_large_files_are_left_to_the_way_that_can_be_interrupted(shim: Path
 def test_the_digest_of_many_files_is_the_kernels(shim: Path) -> None:
     code = (
         'file("good", b"x")\n'
-        'print(*k.measure_files(places("good"), evict=True))\n'
-        'print(*k.measure_files(places("good"), evict=False))\n'
+        'print(*m.measure_files(places("good"), evict=True))\n'
+        'print(*m.measure_files(places("good"), evict=False))\n'
     )
     digest = "sha256:" + bytes(range(32)).hex()
     assert ask(shim, FILES + code) == ["measure 32", digest, "measure 32", digest]
 
 
+def test_many_files_end_early_between_two_of_them(shim: Path) -> None:
+    code = (
+        'due = file("good", b"x")\nstop.set()\n'
+        'enabled(["good", "good"], [due, None])\nprint(bool(stop), bool(m.Stop()))\n'
+    )
+    assert ask(shim, FILES + code) == ["[None, None]", "True False"]
+
+
+def test_what_stays_cached_is_left_to_a_closer_look(shim: Path) -> None:
+    code = (
+        'file("good", b"x")\n'
+        'print(m.measure_files(places("good"), evict=True))\n'
+        'fd = os.open(where / "good", os.O_RDONLY)\n'
+        'print(k.cached_pages(fd, label="f"))\n'
+    )
+    assert ask(shim, FILES + code, cached="3") == ["[None]", "3"]
+
+
+def test_without_cachestat_mincore_counts(shim: Path) -> None:
+    # /proc/self/exe is mapped and running: most of it is cached on any kernel.
+    code = (
+        'fd = os.open("/proc/self/exe", os.O_RDONLY)\n'
+        'pages = -(-os.fstat(fd).st_size // os.sysconf("SC_PAGESIZE"))\n'
+        'print(0 < k.cached_pages(fd, label="f") <= pages)\n'
+        'file("empty", b"")\n'
+        'print(k.cached_pages(os.open(where / "empty", os.O_RDONLY), label="f"))\n'
+        'ask(lambda: k.cached_pages(os.open("/proc/version", os.O_RDONLY), label="f"))\n'
+        'large = os.open(where / "large", os.O_RDWR | os.O_CREAT)\n'
+        "os.truncate(large, 200 << 20)\n"
+        "os.pwrite(large, b'x', (199 << 20))\n"
+        'print(k.cached_pages(large, label="f"))\n'
+    )
+    assert ask(shim, FILES + code, cached="none") == ["True", "0", "0", "1"]
+
+
+def test_below_a_descriptor_no_link_is_followed_and_nothing_leads_out(shim: Path) -> None:
+    code = (
+        'file("good", b"x")\n'
+        '(where / "folder").mkdir()\n'
+        '(where / "folder/inner").write_bytes(b"y")\n'
+        '(where / "link").symlink_to("good")\n'
+        '(where / "way").symlink_to("folder")\n'
+        'for name in ("good", "folder/inner", "link", "way/inner", "../x", "/etc/passwd",'
+        ' "missing", "a\\0b"):\n'
+        '    ask(lambda: m.open_place(*places(name), label="f") > 0)\n'
+        "os.chdir(where)\n"
+        'for name in ("good", "way/inner", "link", str(where / "good")):\n'
+        '    ask(lambda: m.open_place(m.Place.of_path(name), label="f") > 0)\n'
+    )
+    link = "('CallerError', 'not-a-regular-file')"
+    assert ask(shim, FILES + code) == [
+        *["True", "True", link, link],
+        *["('HostError', 'outside')", "('HostError', 'outside')"],
+        *["('HostError', 'not-found')", "('CallerError', 'bad-path')"],
+        *["True", "True", link, "True"],
+    ]
+
+
 def test_many_files_with_arguments_that_do_not_fit() -> None:
-    place = kernel.Place(dir_fd=0, name="file")
+    place = many.Place(dir_fd=0, name="file")
     for expected in ([], [b"short"], [None, None]):
         with pytest.raises(ValueError, match="32 bytes"):
-            kernel.enable_files([place], expected)
+            many.enable_files([place], expected, stop=many.Stop())
     with pytest.raises(ValueError, match="NUL"):
-        kernel.measure_files([kernel.Place(dir_fd=0, name="a\0b")], evict=False)
+        many.measure_files([many.Place(dir_fd=0, name="a\0b")], evict=False)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity enable: a line for each file once that is durable, what went wrong on stderr."""
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from verity.cli import output
+from verity.cli.params import PATH, failed, params_options, parse_params, worse
+from verity.cli.working import Work, enable_jobs, enable_jobs_option, stopping
+from verity.formats.der import check_signed_data
+from verity.ports.osfile import read_file
+from verity.values.errors import CallerError, VerityError
+from verity.verbs.enable import Enabled, How, Target
+from verity.verbs.enable import enable as enable_many
+from verity.verbs.enable_targets import Listed, listed
+
+_MAX_SIGNATURE = 16128  # FS_VERITY_MAX_SIGNATURE_SIZE
+
+
+@click.command(epilog="Example: verity enable -r /opt/tool")
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Take all regular files below a directory, too."
+)
+@params_options
+@click.option(
+    "--signature",
+    type=PATH,
+    metavar="FILE",
+    help="A PKCS#7 in DER for the kernel's built-in check, of the one file that is named.",
+)
+@enable_jobs_option
+@output.json_option
+def enable(
+    paths: tuple[str, ...],
+    recursive: bool,
+    hash_alg: str,
+    block_size: int,
+    salt: str,
+    signature: Path | None,
+    jobs: int | None,
+    as_json: bool,
+) -> int:
+    """Turn on fs-verity for files, durably: they can't be changed afterwards, only replaced.
+
+    A file that has fs-verity already is measured and reported as such, if it is with the same
+    parameters. With -r symlinks, devices and further names of a file are skipped and counted, and
+    file systems mounted below are left out. Ctrl-C finishes what was begun.
+    """
+    params = parse_params(hash_alg, block_size, salt)
+    with (
+        stopping() as stop,
+        Work("files", time.monotonic) as work,
+        listed(paths, recursive=recursive) as found,
+    ):
+        how = How(
+            jobs=enable_jobs(jobs),
+            pause=time.sleep,
+            stop=stop,
+            params=params,
+            signature=_signature(signature, paths, recursive),
+        )
+        run = _Run(found, work, as_json=as_json)
+        run.go(how)
+    if recursive:
+        run.summarise()
+    return run.interrupted() if stop else run.status
+
+
+class _Run:
+    """One run over what was listed: prints each result and keeps the counts."""
+
+    def __init__(self, found: Listed, work: Work, *, as_json: bool) -> None:
+        self._found = found
+        self._work = work
+        self._as_json = as_json
+        self._counts: Counter[str] = Counter()
+        self._missed: Target | None = None
+        self.status = 0
+
+    def go(self, how: How) -> None:
+        for label, error in self._found.errors:
+            self._fail(label, error)
+        targets = self._found.targets
+        self._work.hear(targets, None)
+        waiting = iter(targets)
+        for target, result in enable_many(targets, how):
+            for one in waiting:
+                if one is target:
+                    break
+                self._missed = self._missed or one
+            if isinstance(result, VerityError):
+                self._fail(target.label, result)
+            else:
+                self._print(target.label, result)
+            self._work.hear(targets, target)
+        self._missed = self._missed or next(waiting, None)
+
+    def _fail(self, label: str, error: VerityError) -> None:
+        self._work.clear()
+        self._counts["failed"] += 1
+        self.status = worse(self.status, failed(label, error, as_json=self._as_json))
+
+    def _print(self, label: str, result: Enabled) -> None:
+        self._work.clear()
+        path = os.fsencode(label)
+        self._counts[result.state.value] += 1
+        if self._as_json:
+            output.record(
+                "file",
+                {
+                    **output.path_fields(path),
+                    "state": result.state.value,
+                    "digest": str(result.digest),
+                    "cached_pages": result.cached,
+                },
+            )
+        else:
+            output.line(f"{result.digest} {result.state} {output.shown(path)}")
+        if result.cached:
+            output.message(
+                f"note: {output.shown(path)}: {result.cached} pages are in use, perhaps cached"
+                " before it had fs-verity; a reboot empties the cache"
+            )
+
+    def summarise(self) -> None:
+        """What was done, failed and skipped: a record, or a line on stderr."""
+        counts = {name: self._counts[name] for name in ("enabled", "already", "failed")}
+        skipped = dict(sorted(self._found.skipped.items()))
+        if self._as_json:
+            output.record(
+                "summary",
+                {
+                    "files": len(self._found.targets),
+                    "counts": counts,
+                    "skipped": skipped,
+                    "exit_status": self.status,
+                },
+            )
+            return
+        text = ", ".join(f"{number} {name}" for name, number in (*counts.items(), *skipped.items()))
+        output.message(f"{len(self._found.targets)} files: {text}")
+
+    def interrupted(self) -> int:
+        """Say where it ended: the exit status."""
+        total, done = len(self._found.targets), self._counts.total() - len(self._found.errors)
+        where = (
+            f"; the next is {output.shown(os.fsencode(self._missed.label))}" if self._missed else ""
+        )
+        output.message(f"interrupted: {done} of {total} files are done{where}")
+        click.echo("  hint: run it again: what is done is not done twice", err=True)
+        return 130
+
+
+def _signature(file: Path | None, paths: tuple[str, ...], recursive: bool) -> bytes:
+    """The bytes of --signature, refused unless they are a PKCS#7 for exactly one file."""
+    if file is None:
+        return b""
+    if recursive or len(paths) != 1:
+        raise CallerError(
+            "signature-of-one-file",
+            "--signature is the signature of one file, expected one FILE and no -r",
+            hint="run it once for each file, with its own signature",
+        )
+    return check_signed_data(read_file(file, max_size=_MAX_SIGNATURE), label=str(file))

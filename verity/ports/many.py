@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many files in one call into C, without Python's lock: enable, measure, read.
+
+For the usual case only: canonical parameters, and nothing amiss. A file for which that is not so
+gives None and is left to the calls of ``verity.ports.kernel``, which name what is wrong. Nothing is
+made durable here, and nothing is retried.
+"""
+
+import array
+import errno
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from verity.ports import _conditions, kernel
+from verity.ports.kernel import ffi, lib
+from verity.values.digest import Digest, HashAlgorithm
+
+if TYPE_CHECKING:
+    from verity.ports.kernel import CData, FileContents
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A file as the calls for many files take it: a name below the descriptor of a directory.
+
+    No symlink is followed on the way, and ``..`` leads nowhere.
+    """
+
+    dir_fd: int
+    name: str
+
+    @classmethod
+    def of_path(cls, path: str) -> "Place":
+        """A path as the caller gave it: only its last name must be no symlink."""
+        return cls(dir_fd=_AT_FDCWD, name=path)
+
+
+_AT_FDCWD = -100  # linux/fcntl.h; os has no name for it
+
+
+def open_place(place: Place, *, label: str) -> int:
+    """A read-only descriptor, of whatever kind of file, for the caller to close."""
+    if "\0" in place.name:
+        raise _conditions.OPEN.error(errno.EINVAL, label)
+    name = ffi.from_buffer("char[]", os.fsencode(place.name) + b"\0")
+    result = lib.verity_open_below(place.dir_fd, name)
+    if result < 0:
+        raise _conditions.OPEN.error(-result, label)
+    return result
+
+
+class Stop:
+    """Ends a call for many files early, from another thread: between two files."""
+
+    def __init__(self) -> None:
+        self.flag = bytearray(1)
+
+    def __bool__(self) -> bool:
+        return bool(self.flag[0])
+
+    def set(self) -> None:
+        """From now on nothing new is begun."""
+        self.flag[0] = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Switched:
+    """A file that has fs-verity: whether that is new, and its device."""
+
+    new: bool
+    device: int
+
+
+def enable_files(
+    places: Sequence[Place], expected: Sequence[bytes | None], *, stop: Stop
+) -> list[Switched | None]:
+    """Turn fs-verity on with the canonical parameters, in order, until ``stop`` is set.
+
+    Contents are hashed before and have to give the ``expected`` digest (32 bytes), if there is
+    one; a file that has fs-verity already is to be measured and compared with it. None wants a
+    closer look at that file, by the functions above: it may differ, be large, have other
+    parameters, or an error stands in the way. Nothing is durable yet.
+    """
+    if len(expected) != len(places) or any(len(digest or bytes(32)) != 32 for digest in expected):
+        raise ValueError("a digest of 32 bytes or none for each file")
+    devices = array.array("Q", bytes(8 * len(places)))
+    done = bytearray(len(places))
+    result = lib.verity_enable_files(
+        len(places),
+        *_packed(places),
+        ffi.from_buffer("uint8_t[]", bytes(digest is not None for digest in expected)),
+        ffi.from_buffer("uint8_t[]", b"".join(digest or bytes(32) for digest in expected)),
+        kernel.MAX_IN_ONE_CALL,
+        ffi.from_buffer("uint8_t[]", stop.flag),
+        ffi.from_buffer("uint64_t[]", devices, True),
+        ffi.from_buffer("uint8_t[]", done, True),
+    )
+    if result < 0:
+        raise ValueError("verity_enable_files refuses its arguments")
+    return [
+        Switched(new=what == lib.VERITY_TURNED_ON, device=device) if what else None
+        for device, what in zip(devices, done, strict=True)
+    ]
+
+
+def measure_files(places: Sequence[Place], *, evict: bool) -> list[Digest | None]:
+    """The kernel's SHA-256 digest of each file; None wants a closer look, by ``measure``.
+
+    With ``evict`` the pages that were cached are dropped and the file is opened anew before; a
+    file of which any stays wants a closer look.
+    """
+    room, done = bytearray(32 * len(places)), bytearray(len(places))
+    result = lib.verity_measure_files(
+        len(places),
+        *_packed(places),
+        evict,
+        ffi.from_buffer("uint8_t[]", room, True),
+        ffi.from_buffer("uint8_t[]", done, True),
+    )
+    if result < 0:
+        raise ValueError("verity_measure_files refuses its arguments")
+    return [
+        Digest(HashAlgorithm.SHA256, bytes(room[32 * at : 32 * at + 32])) if good else None
+        for at, good in enumerate(done)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """A file that is what its name says: its inode's metadata, fs-verity digest and first bytes."""
+
+    uid: int
+    gid: int
+    mode: int
+    size: int
+    digest: bytes
+    head: bytes
+
+
+def read_files(
+    places: Sequence[Place], checksums: Sequence[bytes], *, prefix: bytes, owner_at: int
+) -> list[Named | None]:
+    """Read files that are named by the SHA-256 (32 bytes) of a prefix and their contents.
+
+    Owner, group and mode of each file go into ``prefix`` at ``owner_at``, in 12 bytes. None wants
+    a closer look: the file has xattrs or another checksum, is large, or an error is in the way.
+    """
+    if len(checksums) != len(places) or any(len(checksum) != 32 for checksum in checksums):
+        raise ValueError("a checksum of 32 bytes for each file")
+    contents = ffi.new("struct verity_contents[]", len(places))
+    done = bytearray(len(places))
+    result = lib.verity_read_files(
+        len(places),
+        *_packed(places),
+        ffi.from_buffer("uint8_t[]", b"".join(checksums)),
+        ffi.from_buffer("uint8_t[]", prefix),
+        len(prefix),
+        owner_at,
+        kernel.MAX_IN_ONE_CALL,
+        contents,
+        ffi.from_buffer("uint8_t[]", done, True),
+    )
+    if result < 0:
+        raise ValueError("verity_read_files refuses its arguments")
+    return [_named(contents[at]) if good else None for at, good in enumerate(done)]
+
+
+def _named(found: "FileContents") -> Named:
+    return Named(
+        uid=found.uid,
+        gid=found.gid,
+        mode=found.mode,
+        size=found.size,
+        digest=bytes(found.digest),
+        head=bytes(found.head)[: found.size],
+    )
+
+
+def _packed(places: Sequence[Place]) -> "tuple[CData, CData]":
+    """Descriptors and names of files, as C takes them."""
+    names = "".join(f"{place.name}\0" for place in places)
+    if names.count("\0") != len(places):
+        raise ValueError("a name with a NUL byte")
+    dirs = array.array("i", [place.dir_fd for place in places])
+    return ffi.from_buffer("int[]", dirs), ffi.from_buffer("char[]", os.fsencode(names))
