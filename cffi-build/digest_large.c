@@ -55,10 +55,14 @@ static uint64_t take(struct large *large, uint64_t *zeros)
 	off_t data = large->position < 0 ? -1 : lseek(large->fd, (off_t)large->next, SEEK_DATA);
 	uint64_t hole = 0;
 
-	if (data >= 0)
+	if (data >= 0) {
 		hole = (uint64_t)data - large->next;
-	else if (large->position >= 0 && errno == ENXIO)
+	} else if (large->position >= 0 && errno == ENXIO) {
+		/* The same answer for a hole up to the end and for what is behind the end. */
+		if (lseek(large->fd, 0, SEEK_END) < (off_t)large->size)
+			large->ended = 1;
 		hole = left;
+	}
 	if (hole > left)
 		hole = left;
 	*zeros = 0;

@@ -10,11 +10,12 @@ import pytest
 
 from verity.formats.fsverity import Hasher
 from verity.ports.content import digest_path
-from verity.values.digest import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, HashAlgorithm, VerityParams
+from verity.values.digest import MAX_BLOCK_SIZE, HashAlgorithm, VerityParams
+from verity.values.errors import CallerError
 
 FSVERITY = shutil.which("fsverity")
 
-BLOCK_SIZES = [1 << bits for bits in range(9, 17)]
+BLOCK_SIZES = [1 << bits for bits in range(7, 25)]
 SALTS = [b"", b"\x00", b"\xff" * 31, bytes(range(32))]
 LARGEST = 6 << 20
 
@@ -51,8 +52,19 @@ def contents() -> bytes:
     return random.Random(2).randbytes(LARGEST)
 
 
-def test_block_sizes_are_all_covered() -> None:
-    assert (BLOCK_SIZES[0], BLOCK_SIZES[-1]) == (MIN_BLOCK_SIZE, MAX_BLOCK_SIZE)
+@pytest.mark.parametrize("algorithm", list(HashAlgorithm))
+def test_the_same_block_sizes_are_refused(tmp_path: Path, algorithm: HashAlgorithm) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    for size in (0, 1, algorithm.size, 3000, 2 * MAX_BLOCK_SIZE, 1 << 32):
+        with pytest.raises(CallerError, match=f"block size {size} is not a power of two"):
+            VerityParams(algorithm=algorithm, block_size=size)
+        command = ["fsverity", "digest", f"--hash-alg={algorithm}", f"--block-size={size}"]
+        assert (
+            subprocess.run([*command, str(file)], capture_output=True, check=False).returncode != 0
+        ), size
+    least = VerityParams(algorithm=algorithm, block_size=2 * algorithm.size)
+    assert [str(digest_path(file, least))] == stock(least, file)
 
 
 @pytest.mark.parametrize("algorithm", list(HashAlgorithm))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from verity.cli import lockdown_make, output
-from verity.cli.files import worse
+from verity.cli.params import worse
 from verity.cli.trust_options import PATH
 from verity.formats.gate_status import Denial
 from verity.values.errors import VerityError

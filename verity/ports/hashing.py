@@ -4,8 +4,8 @@
 It hashes and says whether that went well; what is wrong with a file is for ``verity.ports.content``
 to find out and name. It asks the kernel for no digest.
 
-1. The work is done in a thread of its own and the caller waits for it, so that Ctrl-C is heard at
-   once; the threads in C then stop at the next piece of a MiB.
+1. The work is done in threads of its own and the caller waits for it, so that Ctrl-C is heard at
+   once; what runs in C then stops at the next piece of a MiB.
 2. A *hash path* is one way of hashing many blocks (cffi-build/hash_path.h): by libcrypto one after
    another, by libipsec-mb several at a time. All give the same; the best that this processor has is
    taken, and only tests and benchmarks ask for another.
@@ -82,59 +82,79 @@ def digest_fd(
             ffi.from_buffer("uint8_t[]", digest, True),
         )
 
-    result = _stoppable(call)
-    if result < 0:
-        raise _conditions.READ.error(-result, label)
+    Running(call).wait(label)
     return Read(size=read[0], digest=Digest(params.algorithm, bytes(digest)))
 
 
-def digest_files(
-    names: bytes, count: int, params: VerityParams = CANONICAL, *, jobs: int
-) -> tuple[bytes, bytes] | None:
-    """The digests of ``count`` files, end to end, and for each a byte: 1, or 0.
+class Running:
+    """A call that hashes, in a thread of its own."""
 
-    ``names`` are the files' names, each with a NUL behind it. 0 says that the file wants a closer
-    look, because it couldn't be read or didn't stay as it was. None as above.
-    """
-    if names.count(b"\0") != count or names[-1:] not in (b"", b"\0"):
-        raise ValueError(f"not {count} names with a NUL behind each")
-    if not in_c(params):
-        return None
-    digests, done = bytearray(count * params.algorithm.size), bytearray(count)
-
-    def call(stop: "Int") -> int:
-        return lib.verity_digest_files(
-            count,
-            ffi.from_buffer("char[]", names),
-            *_parameters(params),
-            jobs,
-            stop,
-            ffi.from_buffer("uint8_t[]", digests, True),
-            ffi.from_buffer("uint8_t[]", done, True),
+    def __init__(self, call: "Callable[[Int], int]") -> None:
+        self._stop = ffi.new("int *")
+        self._results: list[int] = []
+        self._thread = threading.Thread(
+            target=lambda: self._results.append(call(self._stop)), daemon=True
         )
+        self._thread.start()
 
-    result = _stoppable(call)
-    if result < 0:
-        raise _conditions.READ.error(-result, "files")
-    return bytes(digests), bytes(done)
+    def wait(self, label: str) -> None:
+        """Come back when it has ended; raise what went wrong with the call itself."""
+        try:
+            self._thread.join()
+        except BaseException:
+            self.stop()
+            raise
+        if self._results[0] < 0:
+            raise _conditions.READ.error(-self._results[0], label)
+
+    def stop(self) -> None:
+        """End it before it is done."""
+        self._stop[0] = 1
+        self._thread.join()
+
+
+class Files:
+    """Many files that are being hashed.
+
+    ``names`` are their names, ``count`` of them, each with a NUL behind it. After ``wait``,
+    ``digests`` has their digests end to end, and ``done`` a byte for each: 0 says that the file
+    wants a closer look, because it couldn't be read or didn't stay as it was.
+    """
+
+    def __init__(self, names: bytes, count: int, params: VerityParams, *, jobs: int) -> None:
+        if names.count(b"\0") != count or names[-1:] not in (b"", b"\0"):
+            raise ValueError(f"not {count} names with a NUL behind each")
+        self.names = names
+        self.digests, self.done = bytearray(count * params.algorithm.size), bytearray(count)
+        self._running: Running | None = None
+        if not in_c(params):
+            return
+
+        def call(stop: "Int") -> int:
+            return lib.verity_digest_files(
+                count,
+                ffi.from_buffer("char[]", names),
+                *_parameters(params),
+                jobs,
+                stop,
+                ffi.from_buffer("uint8_t[]", self.digests, True),
+                ffi.from_buffer("uint8_t[]", self.done, True),
+            )
+
+        self._running = Running(call)
+
+    def wait(self) -> None:
+        """Come back when all were hashed."""
+        if self._running is not None:
+            self._running.wait("files")
+
+    def stop(self) -> None:
+        """Go on with no more of them."""
+        if self._running is not None:
+            self._running.stop()
 
 
 def _parameters(params: VerityParams) -> "tuple[int, CData, int, int]":
     """Algorithm, salt and block size, as C takes them."""
     salt = ffi.from_buffer("uint8_t[]", params.salt) if params.salt else ffi.NULL
     return params.algorithm.number, salt, len(params.salt), params.block_size
-
-
-def _stoppable(call: "Callable[[Int], int]") -> int:
-    """What the call returns, made where it does not keep a signal from being handled."""
-    stop = ffi.new("int *")
-    results: list[int] = []
-    thread = threading.Thread(target=lambda: results.append(call(stop)), daemon=True)
-    thread.start()
-    try:
-        thread.join()
-    except BaseException:
-        stop[0] = 1
-        thread.join()
-        raise
-    return results[0]

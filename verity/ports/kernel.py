@@ -82,7 +82,8 @@ def check_stamp(version: str, interface: int) -> None:
 
 
 try:
-    from verity._kernel import ffi, lib
+    from verity._kernel import ffi as ffi  # for verity.ports.hashing, too
+    from verity._kernel import lib as lib
 except ImportError as error:
     raise _missing(error, Path(__file__).parent.parent) from error
 check_stamp(ffi.string(lib.verity_version).decode("ascii"), lib.VERITY_INTERFACE)

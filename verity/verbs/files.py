@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""digest, measure, enable: fs-verity on files that the caller names.
+"""measure, enable: fs-verity on files that the caller names (``digest`` is in ``digests``).
 
-``digest`` reads the contents; ``measure`` asks the kernel; ``enable`` turns fs-verity on and
-reports a file only when that is durable and the kernel has answered for what the disk holds.
+``measure`` asks the kernel; ``enable`` turns fs-verity on and reports a file only when that is
+durable and the kernel has answered for what the disk holds.
 """
 
 import os
@@ -32,13 +32,6 @@ class Enabled:
 
     state: State
     digest: Digest
-
-
-def digest(
-    paths: Sequence[str], params: VerityParams, *, jobs: int
-) -> Iterator[tuple[str, Digest | VerityError]]:
-    """Compute the fs-verity digest of each file by reading it."""
-    return batch.each(paths, lambda path: content.digest_path(path, params), jobs=jobs)
 
 
 def measure(paths: Sequence[str], *, jobs: int) -> Iterator[tuple[str, Digest | VerityError]]:
