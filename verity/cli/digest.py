@@ -24,14 +24,24 @@ from verity.verbs import batch, digest_files, digests
 _PLAIN = re.compile(rb"[\x21-\x5b\x5d-\x7e\0]*")
 
 
-@click.command(epilog="Example: find /usr -type f -print0 | verity digest --files0-from -")
-@click.argument("paths", metavar="[FILE...]", nargs=-1)
+def _one_source(
+    context: click.Context, parameter: click.Parameter, paths: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Files, or a list of them: not none, and not both."""
+    if bool(paths) == (context.params["listed"] is not None):
+        raise click.UsageError("name files, or a list of them with --files0-from", context)
+    return paths
+
+
+@click.command(epilog="Example: verity digest --out-descriptor sudo.descriptor /usr/bin/sudo")
+@click.argument("paths", metavar="[FILE...]", nargs=-1, callback=_one_source)
 @params_options
 @click.option(
     "--files0-from",
     "listed",
     type=PATH,
     metavar="LIST",
+    is_eager=True,  # _one_source looks at it
     help="Read the names of the files from LIST, each with a NUL behind it; - is stdin.",
 )
 @click.option("--compact", is_flag=True, help="Print the digest alone, in hex.")
@@ -74,11 +84,10 @@ def digest(
 ) -> int:
     """Compute the fs-verity digest of files by reading them; - is standard input.
 
-    A file that changes while it is read is an error.
+    A file that changes while it is read is an error. For many files make a list of their names:
+    `find DIR -type f -print0 | verity digest --files0-from -`.
     """
     params = parse_params(hash_alg, block_size, salt)
-    if bool(paths) == (listed is not None):
-        raise click.UsageError("name files, or a list of them with --files0-from")
     if (key is None) != (out_signature is None):
         raise click.UsageError("--key and --out-signature go together")
     outputs = digest_files.Outputs(

@@ -22,7 +22,7 @@ from verity.ports.kernel import ffi, in_c, lib
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 
 if TYPE_CHECKING:
-    from verity._kernel import CData, Int
+    from verity.ports.kernel import CData, Int
 
 
 def paths() -> list[str]:

@@ -32,7 +32,9 @@ from verity.values.digest import CANONICAL, Digest, HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, HostError
 
 if TYPE_CHECKING:
-    from verity._kernel import CData, FileContents
+    from verity._kernel import CData as CData
+    from verity._kernel import FileContents
+    from verity._kernel import Int as Int
 
 INTERFACE = 6
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
