@@ -11,14 +11,13 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.params import failed, params_options, parse_params, worse
-from verity.cli.trust_options import PATH
+from verity.cli.params import PATH, failed, params_options, parse_params, worse
 from verity.formats.fsverity import formatted_digest
 from verity.ports import namelist
 from verity.ports.osfile import translate_oserror
 from verity.values.digest import Digest, VerityParams
 from verity.values.errors import VerityError
-from verity.verbs import batch, digest_files, digests
+from verity.verbs import batch, digests
 
 # Nearly all names: nothing to be escaped in any of them, with NULs between them.
 _PLAIN = re.compile(rb"[\x21-\x5b\x5d-\x7e\0]*")
@@ -90,15 +89,16 @@ def digest(
     params = parse_params(hash_alg, block_size, salt)
     if (key is None) != (out_signature is None):
         raise click.UsageError("--key and --out-signature go together")
-    outputs = digest_files.Outputs(
-        tree=out_merkle_tree, descriptor=out_descriptor, signature=out_signature, key=key
-    )
     printer = _Printer(compact=compact, for_builtin_sig=for_builtin_sig, as_json=as_json)
-    if outputs != digest_files.Outputs():
+    if out_merkle_tree or out_descriptor or out_signature:
         if len(paths) != 1 or paths[0] == "-":
             raise click.UsageError("--out-... is for one file, by its name")
-        result = digest_files.write(paths[0], params, outputs)
-        printer.one(os.fsencode(paths[0]), result)
+        from verity.verbs import digest_files  # what it needs for keys takes long to import
+
+        outputs = digest_files.Outputs(
+            tree=out_merkle_tree, descriptor=out_descriptor, signature=out_signature, key=key
+        )
+        printer.one(os.fsencode(paths[0]), digest_files.write(paths[0], params, outputs))
         return 0
     threads = jobs or batch.default_jobs()
     status = 0

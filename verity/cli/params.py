@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that a digest depends on, and how a file that failed among others is reported."""
+"""The options that a digest depends on, the type of paths, and how a file that failed is reported.
+
+Starting a command costs what it imports: nothing here needs keys.
+"""
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +14,9 @@ import click
 from verity.cli import output
 from verity.values.digest import HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, VerityError
+
+PATH = click.Path(path_type=Path, readable=False)
+"""A path as text: whether it can be read is found out by opening it, with our own errors."""
 
 
 def params_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
+from verity.cli.params import PATH as PATH
 from verity.formats.grants import Party, Role
 from verity.ports import keystore
 from verity.trust.trusted import TrustedSet
-
-PATH = click.Path(path_type=Path, readable=False)
-"""A path as text: whether it can be read is found out by opening it, with our own errors."""
 
 repo_option = click.option(
     "--repo",
