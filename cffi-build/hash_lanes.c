@@ -24,15 +24,17 @@ enum { AVX512, AVX2, SSE };
 #define MAJOR_MINOR(version) ((version) >> 8)
 #if MAJOR_MINOR(IMB_VERSION_NUM) >> 8 == 1
 #define LIBRARY "libIPSec_MB.so.1"
-#else
+#elif MAJOR_MINOR(IMB_VERSION_NUM) >> 8 == 2
 #define LIBRARY "libIPSec_MB.so.2"
+#else
+#error "another version of intel-ipsec-mb.h"
 #endif
 
 /* Salted blocks are copied behind their salt, so many at once: the widest path has 16 lanes. */
 #define MOST_COPIES 128
 #define COPIES_SIZE (17 << 15)
 
-/* Version 1.3 counts the bytes of a SHA-512 in 16 bits: it gives a wrong hash for 65536 of them. */
+/* The library takes messages of up to 65496 bytes; for 65536 its SHA-512 is wrong, without a word. */
 #define LONGEST ((1 << 15) + VERITY_MAX_PADDED_SALT)
 
 /* A manager costs up to a millisecond to make: those not in use are kept, as many as threads. */
