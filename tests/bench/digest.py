@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The digest against stock fsverity, by each hash path that this processor has.
 
-All of a row's programs take turns in one run, on a warm cache, and the medians count. `python -m
+All of a row's programs take turns in one run, on a warm cache, and the medians count. The last two
+columns are processor time, which says more where others use the machine, too. `python -m
 tests.bench.digest` prints this part alone; with names of hash paths behind it, those only.
 The last lines say what no program could pass on this machine: the hash alone, of what is in the
 cache already, and the system calls that any program makes for a small file.
@@ -40,7 +41,10 @@ def main(only: Sequence[str] = ()) -> None:
     """Print the digest's part of the table."""
     paths = [path for path in hashing.paths() if not only or path in only]
     print(f"hash path taken by itself: {hashing.chosen()}")
-    print(f"{'digest of':26} {'path':8} {'verity':>9} {'fsverity':>10} {'ratio':>7} {'target':>8}")
+    print(
+        f"{'digest of':24} {'path':8} {'verity':>9} {'fsverity':>10} {'ratio':>7} {'target':>8}"
+        f" {'processor time':>19}"
+    )
     with tempfile.TemporaryDirectory(prefix="verity-bench-") as name:
         top = Path(name)
         large, small, usr = _large(top), _small(top), _listed("/usr", top / "usr")
@@ -58,31 +62,44 @@ def main(only: Sequence[str] = ()) -> None:
 def _rows(
     what: str, paths: Sequence[str], arguments: list[str], peer: list[str], *, runs: int
 ) -> None:
-    times: dict[str, list[float]] = {path: [] for path in paths}
+    times: dict[str, list[tuple[float, float]]] = {path: [] for path in paths}
     theirs = []
     for run in range(runs + 1):
-        other = _run(peer)
+        theirs.append(_run(peer))
         for path in paths:
             taken = _run([sys.executable, "-c", _OURS, path, "digest", *arguments])
-            if run:  # the first warms the caches
-                times[path].append(taken)
-        if run:
-            theirs.append(other)
-    other = statistics.median(theirs)
+            times[path].append(taken)
+    other, other_cpu = _medians(theirs)
     for path in paths:
-        one = statistics.median(times[path])
+        one, one_cpu = _medians(times[path])
         target = _TARGETS[what][path]
         print(
-            f"{what:26} {path:8} {one:7.3f} s {other:8.3f} s {one / other:6.2f}x {target:7.2f}x",
+            f"{what:24} {path:8} {one:7.3f} s {other:8.3f} s {one / other:6.2f}x {target:7.2f}x"
+            f" {one_cpu:7.3f} s {other_cpu:7.3f} s",
             flush=True,
         )
 
 
-def _run(argv: Sequence[str]) -> float:
-    started = time.perf_counter()
+def _medians(taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Of all runs but the first, which warmed the caches."""
+    measured = taken[1:]
+    return (
+        statistics.median(wall for wall, _ in measured),
+        statistics.median(cpu for _, cpu in measured),
+    )
+
+
+def _children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _run(argv: Sequence[str]) -> tuple[float, float]:
+    """Seconds from start to end, and of processor time."""
+    started, before = time.perf_counter(), _children()
     # Not checked: in /usr a file may come, go or be closed to this user.
     subprocess.run(argv, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, _children() - before
 
 
 def _large(top: Path) -> Path:
@@ -111,7 +128,7 @@ def _sparse(file: Path) -> None:
         out.truncate(1 << 40)
         out.seek(1 << 39)
         out.write(b"x")
-    taken = _run([sys.executable, "-m", "verity", "digest", str(file)])
+    taken, _ = _run([sys.executable, "-m", "verity", "digest", str(file)])
     print(f"a sparse file of 1 TiB: {taken:.3f} s")
 
 
