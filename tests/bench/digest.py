@@ -64,7 +64,7 @@ def _rows(
 ) -> None:
     times: dict[str, list[tuple[float, float]]] = {path: [] for path in paths}
     theirs = []
-    for run in range(runs + 1):
+    for _ in range(runs + 1):
         theirs.append(_run(peer))
         for path in paths:
             taken = _run([sys.executable, "-c", _OURS, path, "digest", *arguments])
