@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many files by several threads. Each takes the next file. Small ones are gathered, because the
- * lanes of a hash path are filled by the blocks of several files; then each level of all their
- * trees is hashed at once. Large ones are left for all threads together, one after the other.
+ * Many files by several threads. Each takes the next file. Small ones are gathered; large ones are
+ * left for all threads together, one after the other.
  */
-#define _GNU_SOURCE /* O_NOFOLLOW, syscall */
+#define _GNU_SOURCE /* O_NOFOLLOW */
 #include "digest.h"
 
 #include <errno.h>
@@ -13,20 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "digest_gather.h"
 #include "digest_parts.h"
 #include "tree.h"
 
-#define GATHERED 256 /* files, whose descriptors fit into a piece, too */
 #define SMALL (VERITY_PIECE / 4) /* up to this size files are gathered */
 #define LARGE (8 * VERITY_PIECE) /* from this size on several threads are worth it */
-#define SLACK 64		 /* the last small file is read up to a byte beyond its end */
 
 struct run {
 	const struct verity_task *task;
-	struct verity_hashing descriptors;
 	size_t count;
 	const char **names;
 	atomic_size_t next;
@@ -34,36 +30,12 @@ struct run {
 	uint8_t *digests, *done;
 };
 
-struct gathered {
-	size_t index;
-	uint64_t size;
-	size_t first, blocks; /* on the level that is next; no blocks: the root is known */
-	uint8_t root[VERITY_MAX_HASH];
-};
-
 struct worker {
 	struct run *run;
-	void *state, *descriptors;
-	uint8_t *contents, *hashes;
-	size_t fill; /* whole blocks in contents */
-	size_t count;
-	struct gathered files[GATHERED];
+	struct verity_gather gather;
 };
 
 enum { LATER = 2 }; /* in done, between the two rounds */
-
-/*
- * glibc's fstat is newfstatat with an empty path, which costs twice the system call below: that
- * counts for small files. Only where the kernel's struct is known to be glibc's.
- */
-static int status(int fd, struct stat *st)
-{
-#if defined(__x86_64__) && defined(__LP64__)
-	return (int)syscall(SYS_fstat, fd, st);
-#else
-	return fstat(fd, st);
-#endif
-}
 
 static int open_regular(const char *name, struct stat *st)
 {
@@ -71,107 +43,10 @@ static int open_regular(const char *name, struct stat *st)
 
 	if (fd < 0)
 		return -1;
-	if (status(fd, st) == 0 && S_ISREG(st->st_mode))
+	if (verity_status(fd, st) == 0 && S_ISREG(st->st_mode))
 		return fd;
 	close(fd);
 	return -1;
-}
-
-/* ctime, too: it can't be set back, and tells of a file that another one was renamed over. */
-static int unchanged(int fd, const struct stat *before)
-{
-	struct stat after;
-
-	return status(fd, &after) == 0 && after.st_size == before->st_size &&
-	       after.st_mtim.tv_sec == before->st_mtim.tv_sec &&
-	       after.st_mtim.tv_nsec == before->st_mtim.tv_nsec &&
-	       after.st_ctim.tv_sec == before->st_ctim.tv_sec &&
-	       after.st_ctim.tv_nsec == before->st_ctim.tv_nsec;
-}
-
-/* Pad what is behind the whole blocks of contents, and count it among them. */
-static size_t pad(struct worker *worker, size_t len)
-{
-	size_t block = worker->run->task->hashing.block_size;
-	size_t padded = (len + block - 1) / block * block;
-
-	memset(worker->contents + worker->fill + len, 0, padded - len);
-	worker->fill += padded;
-	return padded / block;
-}
-
-/* Finish the trees and digests of the files that were gathered. 0 or -errno. */
-static int finish(struct worker *worker)
-{
-	const struct verity_task *task = worker->run->task;
-	size_t hash = task->hashing.hash_size, block = task->hashing.block_size, i;
-	int result = 0;
-
-	while (worker->fill && !result) {
-		result = task->path->blocks(worker->state, worker->contents,
-					       worker->fill / block, worker->hashes);
-		worker->fill = 0;
-		for (i = 0; i < worker->count; i++) {
-			struct gathered *file = &worker->files[i];
-			const uint8_t *hashes = worker->hashes + file->first * hash;
-			size_t len = file->blocks * hash;
-
-			if (file->blocks == 1)
-				memcpy(file->root, hashes, hash);
-			if (file->blocks <= 1) {
-				file->blocks = 0;
-				continue;
-			}
-			file->first = worker->fill / block;
-			memcpy(worker->contents + worker->fill, hashes, len);
-			file->blocks = pad(worker, len);
-		}
-	}
-	for (i = 0; i < worker->count && !result; i++)
-		verity_descriptor(task, worker->files[i].size, worker->files[i].root,
-				  (struct fsverity_descriptor *)(worker->contents) + i);
-	if (worker->count && !result)
-		result = task->path->blocks(worker->descriptors, worker->contents,
-					       worker->count, worker->hashes);
-	for (i = 0; i < worker->count && !result; i++) {
-		memcpy(worker->run->digests + worker->files[i].index * hash,
-		       worker->hashes + i * hash, hash);
-		worker->run->done[worker->files[i].index] = 1;
-	}
-	worker->count = 0;
-	return result;
-}
-
-/* A file that fits: 1 if it was read whole. */
-static int gather(struct worker *worker, size_t index, int fd, const struct stat *st)
-{
-	struct gathered *file = &worker->files[worker->count];
-	size_t size = (size_t)st->st_size;
-	/* A byte more than there should be: a file whose size is a lie has it. */
-	ssize_t found = pread(fd, worker->contents + worker->fill, size + 1, 0);
-
-	/* What was interrupted or came in parts wants a closer look like anything that is unusual. */
-	if (found != (ssize_t)size || !unchanged(fd, st))
-		return 0;
-	file->index = index;
-	file->size = size;
-	file->first = worker->fill / worker->run->task->hashing.block_size;
-	memset(file->root, 0, sizeof(file->root));
-	file->blocks = pad(worker, size);
-	worker->count++;
-	return 1;
-}
-
-/* A root that was not gathered becomes a digest with the next that are. */
-static int keep_root(struct worker *worker, size_t index, uint64_t size, const uint8_t *root)
-{
-	struct gathered *file = &worker->files[worker->count++];
-
-	memset(file, 0, sizeof(*file));
-	file->index = index;
-	file->size = size;
-	memcpy(file->root, root, worker->run->task->hashing.hash_size);
-	return worker->count == GATHERED ? finish(worker) : 0;
 }
 
 /* A file of several pieces. 1 if it was read whole, 0 or -errno. */
@@ -186,21 +61,22 @@ static int read_tree(struct worker *worker, int fd, const struct stat *st, uint8
 	while (!result && at < size && !*task->stop) {
 		size_t len = size - at < VERITY_PIECE ? (size_t)(size - at) : VERITY_PIECE;
 
-		count = verity_read_at(fd, worker->contents, len, at);
+		count = verity_read_at(fd, worker->gather.contents, len, at);
 		if (count != (int64_t)len)
 			break;
-		result = verity_tree_contents(&tree, worker->contents, len);
+		result = verity_tree_contents(&tree, worker->gather.contents, len);
 		at += len;
 	}
 	if (!result && at == size)
 		result = verity_tree_finish(&tree, root);
 	verity_tree_end(&tree);
-	return result ? result : at == size && unchanged(fd, st);
+	return result ? result : at == size && verity_unchanged(fd, st);
 }
 
 static int one(struct worker *worker, size_t index)
 {
 	size_t block = worker->run->task->hashing.block_size;
+	struct verity_gather *gather = &worker->gather;
 	uint8_t root[VERITY_MAX_HASH];
 	struct stat st;
 	int fd = open_regular(worker->run->names[index], &st), result = 0;
@@ -210,16 +86,16 @@ static int one(struct worker *worker, size_t index)
 	if (st.st_size >= LARGE) {
 		worker->run->done[index] = LATER;
 	} else if (st.st_size <= SMALL) {
-		if (worker->fill + (size_t)st.st_size + block > VERITY_PIECE)
-			result = finish(worker);
-		if (!result && gather(worker, index, fd, &st) && worker->count == GATHERED)
-			result = finish(worker);
+		if (gather->fill + (size_t)st.st_size + block > VERITY_PIECE)
+			result = verity_gather_finish(gather);
+		if (!result)
+			result = verity_gather_read(gather, index, fd, &st);
 	} else {
-		result = finish(worker);
+		result = verity_gather_finish(gather);
 		if (!result)
 			result = read_tree(worker, fd, &st, root);
 		if (result > 0)
-			result = keep_root(worker, index, (uint64_t)st.st_size, root);
+			result = verity_gather_root(gather, index, (uint64_t)st.st_size, root);
 	}
 	close(fd);
 	return result;
@@ -239,30 +115,10 @@ static void *work(void *argument)
 		result = *run->task->stop ? -ECANCELED : one(worker, index);
 	}
 	if (!result)
-		result = finish(worker);
+		result = verity_gather_finish(&worker->gather);
 	if (result)
 		atomic_store(&run->failed, result);
 	return NULL;
-}
-
-static int prepare(struct worker *worker, struct run *run)
-{
-	const struct verity_task *task = run->task;
-	size_t hash = task->hashing.hash_size;
-	/* As many as the smallest blocks, or the descriptors, give. */
-	size_t hashes = VERITY_PIECE / task->hashing.block_size;
-
-	if (hashes < GATHERED)
-		hashes = GATHERED;
-	worker->run = run;
-	worker->state = task->path->start(task->path, &task->hashing);
-	worker->descriptors = task->path->start(task->path, &run->descriptors);
-	worker->hashes = malloc(hashes * hash);
-	if (posix_memalign((void **)&worker->contents, 4096, VERITY_PIECE + SLACK))
-		worker->contents = NULL;
-	return worker->state && worker->descriptors && worker->hashes && worker->contents ?
-		       0 :
-		       -ENOMEM;
 }
 
 /* The second round: files that all threads share. */
@@ -285,13 +141,19 @@ static int large_files(struct run *run, struct worker *worker, unsigned int thre
 			continue;
 		result = verity_large_root(run->task, fd, (uint64_t)st.st_size, threads, &read,
 					   root);
-		if (!result && read == (uint64_t)st.st_size && unchanged(fd, &st))
-			result = keep_root(worker, i, read, root);
+		if (!result && read == (uint64_t)st.st_size && verity_unchanged(fd, &st))
+			result = verity_gather_root(&worker->gather, i, read, root);
 		else if (result != -ECANCELED && result != -ENOMEM)
 			result = 0; /* this file's own: a closer look names it */
 		close(fd);
 	}
-	return result ? result : finish(worker);
+	return result ? result : verity_gather_finish(&worker->gather);
+}
+
+static int start(struct worker *worker, struct run *run)
+{
+	worker->run = run;
+	return verity_gather_start(&worker->gather, run->task, run->digests, run->done);
 }
 
 static int run_all(struct run *run, unsigned int threads)
@@ -301,21 +163,16 @@ static int run_all(struct run *run, unsigned int threads)
 	int result = workers ? 0 : -ENOMEM;
 
 	for (i = 0; i < threads && !result; i++)
-		result = prepare(&workers[i], run);
+		result = start(&workers[i], run);
 	if (!result) {
 		verity_in_threads(threads, work, workers, sizeof(*workers));
 		result = atomic_load(&run->failed);
 	}
 	if (!result)
 		result = large_files(run, &workers[0], threads);
-	for (i = 0; workers && i < threads; i++) {
-		if (workers[i].state)
-			run->task->path->end(workers[i].state);
-		if (workers[i].descriptors)
-			run->task->path->end(workers[i].descriptors);
-		free(workers[i].contents);
-		free(workers[i].hashes);
-	}
+	for (i = 0; workers && i < threads; i++)
+		if (workers[i].run)
+			verity_gather_end(&workers[i].gather);
 	free(workers);
 	return result;
 }
@@ -333,7 +190,6 @@ int verity_digest_files(size_t count, const char *names, uint32_t hash_alg, cons
 		result = -EINVAL;
 	if (result || !count)
 		return result;
-	run.descriptors = verity_descriptor_hashing(&task);
 	run.names = calloc(count, sizeof(*run.names));
 	if (!run.names)
 		return -ENOMEM;

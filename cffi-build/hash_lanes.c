@@ -8,18 +8,15 @@
  */
 #include "hash_path.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-enum { AVX512, AVX2, SSE };
-
-#ifdef VERITY_LANES
-
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <intel-ipsec-mb.h>
 #include <linux/fsverity.h>
+
+enum { AVX512, AVX2, SSE };
 
 #define MAJOR_MINOR(version) ((version) >> 8)
 #if MAJOR_MINOR(IMB_VERSION_NUM) >> 8 == 1
@@ -257,44 +254,6 @@ int verity_lanes_are_faster(const struct verity_path *path, uint32_t hash_alg)
 	/* Without the SHA instructions four lanes of SSE are no better than libcrypto's AVX. */
 	return hash_alg == FS_VERITY_HASH_ALG_SHA256 && sha_instructions;
 }
-
-#else /* built where the header was not */
-
-static int usable(int which)
-{
-	(void)which;
-	return 0;
-}
-
-static void *start(const struct verity_path *path, const struct verity_hashing *hashing)
-{
-	(void)path;
-	(void)hashing;
-	return NULL;
-}
-
-static int blocks(void *state, const uint8_t *data, size_t count, uint8_t *out)
-{
-	(void)state;
-	(void)data;
-	(void)count;
-	(void)out;
-	return -ENOSYS;
-}
-
-static void end(void *state)
-{
-	(void)state;
-}
-
-int verity_lanes_are_faster(const struct verity_path *path, uint32_t hash_alg)
-{
-	(void)path;
-	(void)hash_alg;
-	return 0;
-}
-
-#endif
 
 static int usable_avx512(void)
 {
