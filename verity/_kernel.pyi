@@ -22,6 +22,11 @@ class U64(CData):
 
     def __getitem__(self, index: int, /) -> int: ...
 
+class Int(CData):
+    """``int *`` to one number."""
+
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
 class U32Array(CData):
     """``uint32_t[]``."""
 
@@ -50,6 +55,8 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["uint64_t *"], /) -> U64: ...
     @overload
+    def new(self, cdecl: Literal["int *"], /) -> Int: ...
+    @overload
     def new(self, cdecl: Literal["uint32_t[]"], values: Sequence[int], /) -> U32Array: ...
     @overload
     def new(
@@ -76,6 +83,8 @@ class _Lib:
     FS_APPEND_FL: int
     FS_IMMUTABLE_FL: int
 
+    VERITY_MAX_BLOCK: int
+
     VERITY_PART_SIZE: int
 
     def verity_gate_begin(self, len: int, /) -> int: ...
@@ -84,6 +93,37 @@ class _Lib:
     def verity_gate_seal(self) -> int: ...
     def verity_gate_probe(self) -> int: ...
     def verity_hash_available(self) -> int: ...
+    def verity_hash_path(self, number: int, /) -> Text: ...
+    def verity_hash_chosen(self, hash_alg: int, /) -> Text: ...
+    def verity_hash_use(self, name: CData | bytes, /) -> int: ...
+    def verity_digest_fd(
+        self,
+        fd: int,
+        hash_alg: int,
+        salt: CData,
+        salt_len: int,
+        block_size: int,
+        size: int,
+        threads: int,
+        stop: Int,
+        read: U64,
+        digest: CData,
+        /,
+    ) -> int: ...
+    def verity_digest_files(
+        self,
+        count: int,
+        names: CData,
+        hash_alg: int,
+        salt: CData,
+        salt_len: int,
+        block_size: int,
+        threads: int,
+        stop: Int,
+        digests: CData,
+        done: CData,
+        /,
+    ) -> int: ...
     def verity_hash_blocks(
         self,
         hash_alg: int,

@@ -204,11 +204,49 @@ REFUSED = {
     ),
     # values of options
     "block-size-that-is-no-power-of-two": Refused(
-        ("digest", "--block-size=1000", "vendor.pem"), 2, ("block size 1000",), hint=False
+        ("digest", "--block-size=1000", "vendor.pem"), 2, ("block size 1000",)
     ),
-    "salt-that-is-no-hex": Refused(("digest", "--salt=zz", "vendor.pem"), 2, ("'zz'",), hint=False),
+    "block-size-too-small": Refused(
+        ("digest", "--block-size=32", "vendor.pem"), 2, ("block size 32", "between 64 and")
+    ),
+    "block-size-too-small-for-the-algorithm": Refused(
+        ("digest", "--hash-alg=sha512", "--block-size=64", "vendor.pem"), 2, ("between 128 and",)
+    ),
+    "block-size-too-large": Refused(
+        ("digest", "--block-size", str(1 << 31), "vendor.pem"), 2, ("block size 2147483648",)
+    ),
+    "block-size-that-is-negative": Refused(
+        ("digest", "--block-size=-4096", "vendor.pem"), 2, ("block size -4096",)
+    ),
+    "salt-of-half-a-byte": Refused(("digest", "--salt=abc", "vendor.pem"), 2, ("'abc'",)),
+    "list-that-is-not-there": Refused(
+        ("digest", "--files0-from=none"), 3, ("none: does not exist",)
+    ),
+    "list-without-a-nul": Refused(
+        ("digest", "--files0-from=list"),
+        1,
+        ("list: a name of more than 65536 bytes",),
+        write("list", "name\n" * 50_000),
+    ),
+    "tree-of-a-directory": Refused(
+        ("digest", "--out-merkle-tree=t", "tree"), 2, ("tree is a directory",)
+    ),
+    "tree-over-a-file": Refused(
+        ("digest", "--out-merkle-tree=garbage.pub", "vendor.pem"),
+        3,
+        ("garbage.pub: exists already",),
+    ),
+    "signature-where-nobody-can-write": Refused(
+        ("digest", "--key=vendor.pem", "--out-descriptor=d", "--out-signature=no/s", "garbage.pub"),
+        3,
+        ("no/s: does not exist",),
+    ),
+    "signature-by-a-public-key": Refused(
+        ("digest", "--key=vendor.pem.pub", "--out-signature=s", "garbage.pub"), 1, ("private key",)
+    ),
+    "salt-that-is-no-hex": Refused(("digest", "--salt=zz", "vendor.pem"), 2, ("'zz'",)),
     "salt-that-is-too-long": Refused(
-        ("digest", "--salt", "00" * 33, "vendor.pem"), 2, ("33 bytes",), hint=False
+        ("digest", "--salt", "00" * 33, "vendor.pem"), 2, ("33 bytes",)
     ),
     "more-signers-than-keys": Refused(
         ("commit", "verify", *REPO, *KEY, "--threshold=2", REF), 2, ("a threshold of 2",)
@@ -228,6 +266,13 @@ USAGE = {
     "unknown-option": (*VERIFY, "--frobnicate", REF),
     "serial-0": (*SIGN[:-1], "0", "--key", "vendor.pem", UNSIGNED_REF),
     "serial-beyond-2^53": (*SIGN[:-1], str(2**53), "--key", "vendor.pem", UNSIGNED_REF),
+    "digest-of-nothing": ("digest",),
+    "digest-of-files-and-a-list": ("digest", "--files0-from", "garbage.pub", "vendor.pem"),
+    "tree-of-two-files": ("digest", "--out-merkle-tree=t", "vendor.pem", "vendor.pem.pub"),
+    "tree-of-a-pipe": ("digest", "--out-merkle-tree=t", "-"),
+    "descriptor-of-a-list": ("digest", "--out-descriptor=d", "--files0-from", "garbage.pub"),
+    "signature-without-a-key": ("digest", "--out-signature=s", "vendor.pem"),
+    "key-without-a-signature": ("digest", "--key=vendor.pem", "vendor.pem"),
     "unknown-algorithm": ("digest", "--hash-alg=md5", "vendor.pem"),
     "no-jobs": ("digest", "--jobs=0", "vendor.pem"),
     "threshold-0": (*VERIFY, "--threshold=0", REF),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity digest, measure: one line a file, errors at the end of their line on stderr."""
+"""verity measure: one line a file, errors at the end of their line on stderr."""
 
 import os
 from collections.abc import Iterable
@@ -16,24 +16,6 @@ _files_argument = click.argument("paths", metavar="FILE...", nargs=-1, required=
 _jobs_option = click.option(
     "--jobs", type=click.IntRange(1, 256), default=None, help="Threads. [default: processors]"
 )
-
-
-@click.command(epilog="Example: verity digest --block-size 4096 /usr/bin/sudo")
-@_files_argument
-@params_options
-@_jobs_option
-@output.json_option
-def digest(
-    paths: tuple[str, ...],
-    hash_alg: str,
-    block_size: int,
-    salt: str,
-    jobs: int | None,
-    as_json: bool,
-) -> int:
-    """Compute the fs-verity digest of files by reading them."""
-    params = parse_params(hash_alg, block_size, salt)
-    return _print(files.digest(paths, params, jobs=jobs or batch.default_jobs()), as_json=as_json)
 
 
 @click.command(epilog="Example: verity measure /usr/bin/sudo")

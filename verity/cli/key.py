@@ -32,13 +32,25 @@ def generate(file: Path, as_json: bool) -> int:
 
 @key.command(epilog="Example: verity key show vendor.pem.pub")
 @click.argument("file", metavar="FILE", type=PATH)
+@click.option(
+    "--out-certificate",
+    type=PATH,
+    metavar="OUT",
+    help="Write the X.509, in DER, by which the kernel's keyrings know this key.",
+)
 @output.json_option
-def show(file: Path, as_json: bool) -> int:
+def show(file: Path, out_certificate: Path | None, as_json: bool) -> int:
     """Show algorithm and key id of a private or public key file."""
-    if keystore.is_private(file):
-        _print(keystore.load_signer(str(file)).public, path=None, private=file, as_json=as_json)
-    else:
-        _print(keystore.load_public(file), path=file, private=None, as_json=as_json)
+    private = keystore.is_private(file)
+    public = keystore.load_signer(str(file)).public if private else keystore.load_public(file)
+    if out_certificate is not None:
+        keystore.write_certificate(public, out_certificate)
+    _print(
+        public,
+        path=None if private else file,
+        private=file if private else None,
+        as_json=as_json,
+    )
     return 0
 
 

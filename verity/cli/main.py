@@ -23,7 +23,7 @@ from verity.values.errors import VerityError
 VERBS = {
     "audit": ("audit", "Compare a tree with the signed commit, file by file."),
     "commit": ("commit", "Sign, verify and show OSTree commits."),
-    "digest": ("files", "Compute the fs-verity digest of files."),
+    "digest": ("digest", "Compute the fs-verity digest of files."),
     "doctor": ("doctor", "Say what this host can do."),
     "enable": ("enable", "Turn on fs-verity for files."),
     "explain": ("explain", "Show the chain for one file, link by link, or a denial."),

@@ -30,6 +30,7 @@ BlockHashes = Callable[[memoryview], bytes]
 # version, hash_algorithm, log_blocksize, salt_size, 0 (sig_size on disk), data_size,
 # root_hash[64], salt[32], reserved[144]
 _DESCRIPTOR = struct.Struct("<BBBBIQ64s32s144x")
+_FORMATTED = struct.Struct("<8sHH")  # struct fsverity_formatted_digest, without the digest
 DESCRIPTOR_SIZE = 256
 _VERSION = 1
 _SLICE = 1 << 20  # bytes handed to the inner loop at once: bounds what it returns
@@ -84,6 +85,27 @@ def digest_of_root(params: VerityParams, *, data_size: int, root_hash: bytes) ->
     return Digest(params.algorithm, _CONSTRUCTORS[params.algorithm](data).digest())
 
 
+def formatted_digest(digest: Digest) -> bytes:
+    """struct fsverity_formatted_digest: what a built-in signature is over."""
+    return (
+        _FORMATTED.pack(b"FSVerity", digest.algorithm.number, digest.algorithm.size) + digest.value
+    )
+
+
+def tree_levels(params: VerityParams, data_size: int) -> list[int]:
+    """Where each level of a stored Merkle tree starts, the hashes of the contents first.
+
+    The last number is the size of the whole. The root hash is not stored, and the level below it
+    comes first in the file, as in the metadata that a kernel gives out.
+    """
+    sizes = []
+    blocks = -(-data_size // params.block_size)
+    while blocks > 1:
+        blocks = -(-blocks * params.algorithm.size // params.block_size)
+        sizes.append(blocks * params.block_size)
+    return [sum(sizes[at + 1 :]) for at in range(len(sizes))] + [sum(sizes)]
+
+
 class _Level:
     """One level of the tree: how many blocks were hashed, and the block being filled."""
 
@@ -96,13 +118,19 @@ class Hasher:
     """Takes contents in pieces of any size; gives the digest and its descriptor.
 
     ``finish`` ends it: more contents afterwards are a mistake (ValueError). ``root_hash`` and
-    ``descriptor`` finish it too.
+    ``descriptor`` finish it too. ``see`` gets the hashes of each level as they come, those of the
+    contents as level 0, the root last.
     """
 
     def __init__(
-        self, params: VerityParams = CANONICAL, *, hashes: BlockHashes | None = None
+        self,
+        params: VerityParams = CANONICAL,
+        *,
+        hashes: BlockHashes | None = None,
+        see: Callable[[int, bytes], object] = lambda level, hashes: None,
     ) -> None:
         self.params = params
+        self._see = see
         self.data_size = 0
         self._hashes = hashes if hashes is not None else block_hashes(params)
         self._levels = [_Level()]  # 0 is the contents
@@ -154,7 +182,9 @@ class Hasher:
         self._levels[number].blocks += len(blocks) // self.params.block_size
         if number + 1 == len(self._levels):
             self._levels.append(_Level())
-        self._feed(number + 1, memoryview(self._hashes(blocks)))
+        hashes = self._hashes(blocks)
+        self._see(number, hashes)
+        self._feed(number + 1, memoryview(hashes))
 
     def _close(self) -> bytes:
         """Pad and hash the last block of every level, up to the one that is a single block."""

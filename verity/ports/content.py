@@ -5,10 +5,10 @@ It reads and compares; it does not ask the kernel for its own digest (``verity.p
 and changes nothing.
 
 1. Only regular files; symbolic links are not followed, nothing blocks on opening.
-2. A file whose size or modification time differs before and after reading is refused
-   (``changed-while-read``): the digest of a mixture is the digest of nothing. A writer that is
-   quicker than the file system's clock, or that sets the time back, is not noticed: only
-   fs-verity itself keeps writers out.
+2. A file whose size or times differ before and after reading is refused (``changed-while-read``):
+   the digest of a mixture is the digest of nothing. ctime can't be set back, and it changes also
+   when another file is renamed over this one. A writer that is quicker than the file system's
+   clock, or that writes through a mapping, is not noticed: only fs-verity itself keeps writers out.
 3. Read errors are named; nothing is retried.
 """
 
@@ -16,7 +16,7 @@ import os
 import stat
 
 from verity.formats.fsverity import Hasher
-from verity.ports import _conditions, kernel, many
+from verity.ports import _conditions, hashing, kernel, many
 from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import CallerError, ContentError
 
@@ -33,19 +33,27 @@ _KINDS = {
 }
 
 
-def digest_fd(fd: int, params: VerityParams = CANONICAL, *, label: str) -> Digest:
-    """The digest of the regular file behind ``fd``; its file position stays where it is."""
-    before = _stat(fd, label)
-    found = kernel.hash_file(fd, params, limit=before.st_size, label=label)
+def digest_fd(fd: int, params: VerityParams = CANONICAL, *, label: str, jobs: int = 1) -> Digest:
+    """The digest of the regular file behind ``fd``; its file position stays where it is.
+
+    A large file is shared by ``jobs`` threads.
+    """
+    before = status(fd, label)
+    size = before.st_size
+    found: kernel.Hashed | hashing.Read | None
+    found = kernel.hash_file(fd, params, limit=size, label=label)
     if found is None:
-        found = _hash_in_pieces(fd, params, before.st_size, label)
-    _check_unchanged(before, _stat(fd, label), found.size, label)
+        found = hashing.digest_fd(fd, params, size=size, jobs=jobs, label=label)
+    if found is None:
+        hasher = Hasher(params, hashes=kernel.block_hashes(params))
+        feed(hasher, fd, limit=size, label=label)
+        found = hashing.Read(size=hasher.data_size, digest=hasher.finish())
+    check_unchanged(before, status(fd, label), found.size, label)
     return found.digest
 
 
-def _hash_in_pieces(fd: int, params: VerityParams, limit: int, label: str) -> kernel.Hashed:
-    """The same as ``kernel.hash_file`` in pieces: for large files, and without libcrypto."""
-    hasher = Hasher(params, hashes=kernel.block_hashes(params))
+def feed(hasher: Hasher, fd: int, *, limit: int, label: str) -> None:
+    """Read the file from its start to its end, at most one piece beyond ``limit``."""
     room = bytearray(_PIECE)
     view = memoryview(room)
     # Not beyond ``limit``: it does not run after a file that grows for ever.
@@ -57,7 +65,19 @@ def _hash_in_pieces(fd: int, params: VerityParams, limit: int, label: str) -> ke
         if count == 0:
             break
         hasher.update(view[:count])
-    return kernel.Hashed(size=hasher.data_size, digest=hasher.finish(), plain=b"")
+
+
+def digest_stream(fd: int, params: VerityParams = CANONICAL, *, label: str) -> Digest:
+    """The digest of all that comes out of a pipe, or of what is left of a file."""
+    hasher = Hasher(params, hashes=kernel.block_hashes(params))
+    room = bytearray(_PIECE)
+    view = memoryview(room)
+    try:
+        while count := os.readv(fd, [room]):
+            hasher.update(view[:count])
+    except OSError as error:
+        raise _conditions.READ.error(error.errno or 0, label) from error
+    return hasher.finish()
 
 
 def digest_path(
@@ -66,12 +86,13 @@ def digest_path(
     *,
     dir_fd: int | None = None,
     label: str | None = None,
+    jobs: int = 1,
 ) -> Digest:
     """The digest of the regular file at ``path``, below ``dir_fd`` if that is given."""
     name = os.fspath(path) if label is None else label
     fd = open_regular(path, dir_fd=dir_fd, label=name)
     try:
-        return digest_fd(fd, params, label=name)
+        return digest_fd(fd, params, label=name, jobs=jobs)
     finally:
         os.close(fd)
 
@@ -100,35 +121,37 @@ def open_regular_below(place: many.Place, *, label: str) -> int:
 def _regular(fd: int, label: str) -> int:
     """The descriptor, closed and refused unless it is one of a regular file."""
     try:
-        _stat(fd, label)
+        status(fd, label)
     except BaseException:
         os.close(fd)
         raise
     return fd
 
 
-def _stat(fd: int, label: str) -> os.stat_result:
+def status(fd: int, label: str) -> os.stat_result:
     """fstat, refusing all but regular files."""
     try:
-        status = os.fstat(fd)
+        found = os.fstat(fd)
     except OSError as error:
         raise _conditions.STATX.error(error.errno or 0, label) from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no file")
         raise CallerError(
             "not-a-regular-file",
             f"{_conditions.shown(label)} is {kind}, expected a regular file",
             hint="only regular files have an fs-verity digest",
         )
-    return status
+    return found
 
 
-def _check_unchanged(before: os.stat_result, after: os.stat_result, read: int, label: str) -> None:
+def check_unchanged(before: os.stat_result, after: os.stat_result, read: int, label: str) -> None:
     """Refuse what was not one and the same contents from the first byte to the last."""
     if not before.st_size == after.st_size == read:
         found = f"{before.st_size} bytes before, {read} read, {after.st_size} after"
     elif before.st_mtime_ns != after.st_mtime_ns:
         found = "its modification time changed"
+    elif before.st_ctime_ns != after.st_ctime_ns:
+        found = "its owner, mode, links or contents did (ctime)"
     else:
         return
     raise ContentError(

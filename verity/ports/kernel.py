@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's fs-verity calls, by file descriptor, and those into the gate.
 
-The only module that imports the extension; what ``verity.ports.many`` needs of it, it gets here.
+The only module that imports the extension; ``verity.ports.many`` and ``hashing`` get it here.
 
 It says what the kernel said, as a value or as a named error (``verity.ports._conditions``). It
 does not open, close, retry, sync by itself or compute a digest, and it takes no paths: ``label``
@@ -32,8 +32,9 @@ from verity.values.errors import CallerError, HostError
 if TYPE_CHECKING:
     from verity._kernel import CData as CData
     from verity._kernel import FileContents as FileContents
+    from verity._kernel import Int as Int
 
-INTERFACE = 7
+INTERFACE = 8
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
@@ -81,7 +82,7 @@ def check_stamp(version: str, interface: int) -> None:
 
 
 try:
-    from verity._kernel import ffi as ffi  # for verity.ports.many, too
+    from verity._kernel import ffi as ffi  # for the two, too
     from verity._kernel import lib as lib
 except ImportError as error:
     raise _missing(error, Path(__file__).parent.parent) from error
@@ -230,12 +231,17 @@ def cached_pages(fd: int, *, label: str) -> int:
     return result
 
 
+def in_c(params: VerityParams) -> bool:
+    """Whether the extension hashes for these parameters: not without a library, nor huge blocks."""
+    return params.block_size <= lib.VERITY_MAX_BLOCK and bool(lib.verity_hash_available())
+
+
 def block_hashes(params: VerityParams = CANONICAL) -> fsverity.BlockHashes:
-    """The inner loop of a digest for ``fsverity.Hasher``: in C with libcrypto, where that is.
+    """The inner loop of a digest for ``fsverity.Hasher``: in C, where there is a library to hash.
 
     Not a call into the kernel, but into the same extension, which only this module may import.
     """
-    if not lib.verity_hash_available():
+    if not in_c(params):
         return fsverity.block_hashes(params)
     number, size, block_size = params.algorithm.number, params.algorithm.size, params.block_size
     padded = params.salt.ljust(params.algorithm.block_size, b"\0") if params.salt else b""
@@ -253,8 +259,10 @@ def block_hashes(params: VerityParams = CANONICAL) -> fsverity.BlockHashes:
             ffi.from_buffer("uint8_t[]", out, True),
             len(out),
         )
-        if result < 0:
+        if result == -errno.EINVAL:
             raise ValueError(f"{len(blocks)} bytes are no whole blocks of {block_size}")
+        if result < 0:
+            raise _conditions.READ.error(-result, "the contents")
         return bytes(out)
 
     return hashes
@@ -282,9 +290,9 @@ def hash_file(
     """Read a file to its end, at most one piece beyond ``limit`` bytes, and hash it in C.
 
     None without libcrypto, and beyond ``MAX_IN_ONE_CALL``, because a call can't be interrupted:
-    then ``fsverity.Hasher`` does it, piece by piece.
+    then ``hashing.digest_fd`` or ``fsverity.Hasher`` does it, piece by piece.
     """
-    if limit > MAX_IN_ONE_CALL or not lib.verity_hash_available():
+    if limit > MAX_IN_ONE_CALL or not in_c(params):
         return None
     padded = params.salt.ljust(params.algorithm.block_size, b"\0") if params.salt else b""
     size = ffi.new("uint64_t *")
@@ -302,6 +310,8 @@ def hash_file(
         ffi.from_buffer("uint8_t[]", root, True),
         ffi.from_buffer("uint8_t[]", plain, True) if prefix else ffi.NULL,
     )
+    if result == -errno.ENOSYS:
+        return None
     if result < 0:
         raise _conditions.READ.error(-result, label)
     digest = fsverity.digest_of_root(params, data_size=size[0], root_hash=bytes(root))

@@ -85,6 +85,12 @@ def public_path(private: Path) -> Path:
     return private.with_name(private.name + ".pub")
 
 
+def write_certificate(public: PublicKey, path: Path) -> None:
+    """Write the X.509 that add_key(2) takes for this key; overwrites nothing."""
+    data = pkcs7.certificate(key_id=public.key_id, spki=public.spki)
+    write_new_file(path, data, mode=0o644)
+
+
 def load_public(path: Path) -> PublicKey:
     """Read a public key file."""
     return parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))

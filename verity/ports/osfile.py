@@ -94,6 +94,31 @@ def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
         raise translate_oserror(error, str(path)) from error
 
 
+@contextlib.contextmanager
+def new_file(path: Path, *, mode: int) -> Iterator[int]:
+    """A descriptor to write a file piece by piece, which has its name only after the block.
+
+    Refuses to overwrite, leaves no half file, and the file is durable.
+    """
+    temporary = _temporary(path)
+    try:
+        if os.path.lexists(path):  # before hours of work; link(2) below is what counts
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+    try:
+        with closing(fd):
+            yield fd
+            os.fsync(fd)
+        os.link(temporary, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+    finally:
+        os.unlink(temporary)
+
+
 def replace_file(path: Path, data: bytes, *, mode: int) -> None:
     """Write a file with these contents, durably, over what is there: old or new, never between."""
     temporary = _temporary(path)

@@ -12,8 +12,7 @@ from enum import StrEnum
 from verity.values.errors import CallerError, ContentError
 
 MAX_SALT = 32  # FS_VERITY_MAX_SALT_SIZE, include/uapi/linux/fsverity.h
-MIN_BLOCK_SIZE = 512
-MAX_BLOCK_SIZE = 65536
+MAX_BLOCK_SIZE = 1 << 30  # what fsverity-utils takes; a kernel takes 1024 up to its page size
 
 _TEXT = re.compile(r"(sha256|sha512):([0-9a-f]+)")
 
@@ -79,15 +78,18 @@ class VerityParams:
 
     def __post_init__(self) -> None:
         size = self.block_size
-        if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or size & (size - 1):
+        least = 2 * self.algorithm.size  # with one hash in a block the tree has no end
+        if not least <= size <= MAX_BLOCK_SIZE or size & (size - 1):
             raise CallerError(
                 "bad-block-size",
-                f"block size {size} is not a power of two between"
-                f" {MIN_BLOCK_SIZE} and {MAX_BLOCK_SIZE}",
+                f"block size {size} is not a power of two between {least} and {MAX_BLOCK_SIZE}",
+                hint="the canonical digest has blocks of 4096",
             )
         if len(self.salt) > MAX_SALT:
             raise CallerError(
-                "bad-salt", f"the salt has {len(self.salt)} bytes, at most {MAX_SALT} are allowed"
+                "bad-salt",
+                f"the salt has {len(self.salt)} bytes, at most {MAX_SALT} are allowed",
+                hint=f"a salt is up to {2 * MAX_SALT} hex digits",
             )
 
 

@@ -7,7 +7,6 @@ of one item never stops the others.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from verity.values.errors import VerityError
@@ -41,6 +40,8 @@ def each(
 
     def several(part: Sequence[Item]) -> list[tuple[Item, Result | VerityError]]:
         return [guarded(item) for item in part]
+
+    from concurrent.futures import ThreadPoolExecutor  # takes long to import, and is seldom needed
 
     parts = [items[at : at + part] for at in range(0, len(items), part)]
     pool = ThreadPoolExecutor(max_workers=jobs)

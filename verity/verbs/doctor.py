@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from verity.formats.fsverity import digest_bytes
-from verity.ports import kernel
+from verity.ports import hashing, kernel
 from verity.ports.content import open_regular
 from verity.ports.osfile import closing
 from verity.values.errors import VerityError
@@ -24,7 +24,7 @@ def examine(*, root: Path = Path("/"), try_in: Path | None = None) -> list[Abili
     abilities = [_kernel(), _verity_known(root)]
     if try_in is not None:
         abilities.append(_verity_works(try_in))
-    return [*abilities, *gate_abilities.examine(root), _secure_boot(root)]
+    return [*abilities, _hashing(), *gate_abilities.examine(root), _secure_boot(root)]
 
 
 def _kernel() -> Ability:
@@ -92,6 +92,16 @@ def _verity_works(directory: Path) -> Ability:
         detail=f"enabled, and the kernel's digest is {'ours' if good else f'another: {found}'}",
         required=True,
     )
+
+
+def _hashing() -> Ability:
+    path = hashing.chosen()
+    details = {
+        None: "by Python's hashlib, in single threads: libcrypto.so.3 was not found",
+        "openssl": "by OpenSSL, one block after another; libipsec-mb would do several at once",
+    }
+    detail = details.get(path, f"by libipsec-mb, several blocks at once ({path})")
+    return Ability(name="hashing", answer=Answer.YES, detail=detail)
 
 
 def _secure_boot(root: Path) -> Ability:

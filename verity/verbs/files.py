@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""digest, measure: the fs-verity digest of files that the caller names.
-
-``digest`` reads the contents; ``measure`` asks the kernel. Neither changes anything.
-"""
+"""measure: the kernel's fs-verity digest of files that the caller names. Changes nothing."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,13 +8,6 @@ from verity.ports.osfile import closing
 from verity.values.digest import Digest, VerityParams
 from verity.values.errors import ContentError, VerityError
 from verity.verbs import batch
-
-
-def digest(
-    paths: Sequence[str], params: VerityParams, *, jobs: int
-) -> Iterator[tuple[str, Digest | VerityError]]:
-    """Compute the fs-verity digest of each file by reading it."""
-    return batch.each(paths, lambda path: content.digest_path(path, params), jobs=jobs)
 
 
 def measure(paths: Sequence[str], *, jobs: int) -> Iterator[tuple[str, Digest | VerityError]]:

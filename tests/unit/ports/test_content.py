@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from verity.formats.fsverity import digest_bytes
-from verity.ports import content, kernel
+from verity.ports import content, hashing, kernel
 from verity.values.digest import HashAlgorithm, VerityParams
 from verity.values.errors import CallerError, ContentError, HostError, VerityError
 
@@ -95,6 +95,7 @@ def test_closed_descriptor() -> None:
 def no_libcrypto(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a host without it: hashlib does the hashing."""
     monkeypatch.setattr(kernel, "hash_file", lambda *args, **kwargs: None)
+    monkeypatch.setattr(hashing, "digest_fd", lambda *args, **kwargs: None)
 
 
 def alter(file: Path, change: str) -> None:
@@ -106,11 +107,14 @@ def alter(file: Path, change: str) -> None:
     elif change == "rewrite":
         with file.open("r+b") as out:
             out.write(b"other")
+    elif change == "replace":
+        file.with_name("new").write_bytes(bytes(3 << 20))
+        os.rename(file.with_name("new"), file)
     else:
         os.utime(file, ns=(1, 2))
 
 
-CHANGES = ["grow", "shrink", "rewrite", "touch"]
+CHANGES = ["grow", "shrink", "rewrite", "touch", "replace"]
 
 
 @pytest.mark.parametrize("change", CHANGES)

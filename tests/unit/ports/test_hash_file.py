@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from verity.formats.fsverity import Hasher, digest_bytes
-from verity.ports import content, kernel
+from verity.ports import content, hashing, kernel
 from verity.values.digest import CANONICAL, HashAlgorithm, VerityParams
 from verity.values.errors import VerityError
 
@@ -48,11 +48,13 @@ def test_the_inner_loop_alone_equals_hashlib_too() -> None:
         assert hasher.finish() == digest_bytes(data, params)
 
 
-def test_both_ways_of_digest_fd_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_ways_of_digest_fd_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_bytes(random.Random(9).randbytes(5_000_001))
     fast = content.digest_path(file)
     monkeypatch.setattr(kernel, "hash_file", lambda *args, **kwargs: None)
+    assert content.digest_path(file) == fast
+    monkeypatch.setattr(hashing, "digest_fd", lambda *args, **kwargs: None)
     assert content.digest_path(file) == fast
 
 
