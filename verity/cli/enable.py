@@ -18,6 +18,7 @@ from verity.verbs.enable import Enabled, How, Target
 from verity.verbs.enable import enable as enable_many
 from verity.verbs.enable_targets import Listed, listed
 
+_LEAST_BLOCK, _MOST_BLOCK = 1024, 65536  # bytes; the largest page size that Linux has
 _MAX_SIGNATURE = 16128  # FS_VERITY_MAX_SIGNATURE_SIZE
 
 
@@ -52,6 +53,13 @@ def enable(
     file systems mounted below are left out. Ctrl-C finishes what was begun.
     """
     params = parse_params(hash_alg, block_size, salt)
+    if not _LEAST_BLOCK <= params.block_size <= _MOST_BLOCK:
+        raise CallerError(
+            "bad-block-size",
+            f"block size {block_size}: no kernel takes it, only powers of two from {_LEAST_BLOCK}"
+            " to its page size",
+            hint="`verity digest` computes with other sizes",
+        )
     with (
         stopping() as stop,
         Work("files", time.monotonic) as work,

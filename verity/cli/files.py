@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 
 from verity.cli import output
-from verity.cli.params import failed, params_options, parse_params, worse
+from verity.cli.params import failed, worse
 from verity.values.digest import Digest
 from verity.values.errors import VerityError
 from verity.verbs import batch, files

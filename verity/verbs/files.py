@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from verity.ports import content, kernel
 from verity.ports.osfile import closing
-from verity.values.digest import Digest, VerityParams
+from verity.values.digest import Digest
 from verity.values.errors import ContentError, VerityError
 from verity.verbs import batch
 

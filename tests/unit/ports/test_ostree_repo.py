@@ -1,97 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OSTree repository port, on repositories made here byte by byte: no ostree, no root."""
 
-import fcntl
 import os
-import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
-from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader
-from verity.ports import ostree_detached, ostree_repo
+from tests.ostree_world import LINK, World, deflated, refused
+from verity.formats.commit import DirTree, checksum_of
+from verity.formats.ostree_file import DirMeta
+from verity.ports import ostree_repo
 from verity.ports.ostree_repo import Repository
-from verity.values.errors import CallerError, ContentError, HostError, VerityError
-
-LINK = FileHeader(uid=0, gid=0, mode=0o120777, target=b"f")
-
-
-class World:
-    """An archive repository with a commit of a few paths, in the reach of a test's hands."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        for folder in ("objects", "refs/heads", "refs/remotes/r", "refs/mirrors", "tmp"):
-            (path / folder).mkdir(parents=True)
-        (path / "config").write_text("[core]\nrepo_version=1\nmode=archive-z2\n")
-        self.meta = self.put("dirmeta", DirMeta(uid=0, gid=0, mode=0o40755).encode())
-        self.file = self.put_file(b"contents " * 99)
-        self.link = self.put_file(b"", LINK)
-        self.leaf = self.put("dirtree", DirTree(files=((b"f", self.file),)).encode())
-        self.commit = self.commit_of(
-            DirTree(
-                files=((b"a-b", self.file), (b"l", self.link)),
-                dirs=((b"a", self.leaf, self.meta), (b"\xc3\xa9", self.leaf, self.meta)),
-            )
-        )
-        (path / "refs/heads/main").write_text(self.commit + "\n")
-
-    def object(self, checksum: str, kind: str) -> Path:
-        return self.path / "objects" / checksum[:2] / f"{checksum[2:]}.{kind}"
-
-    def put(self, kind: str, data: bytes, name: str | None = None) -> str:
-        name = name or checksum_of(data)
-        self.object(name, kind).parent.mkdir(exist_ok=True)
-        self.object(name, kind).write_bytes(data)
-        return name
-
-    def put_file(
-        self, contents: bytes, header: FileHeader | None = None, *, name: str | None = None,
-        size: int | None = None, body: bytes | None = None,
-    ) -> str:  # fmt: skip
-        """A .filez; ``size`` and ``body`` let it lie."""
-        header = header or FileHeader(uid=0, gid=0, mode=0o100644)
-        hasher = ContentHasher(header)
-        hasher.update(contents)
-        front = header.encode_filez(len(contents) if size is None else size)
-        if body is None:
-            body = b"" if header.is_symlink else deflated(contents)
-        frame = len(front).to_bytes(4, "big") + bytes(4)
-        return self.put("filez", frame + front + body, name or hasher.checksum())
-
-    def commit_of(self, tree: DirTree) -> str:
-        commit = Commit(
-            metadata=Metadata(),
-            parent=None,
-            subject="",
-            body="",
-            timestamp=0,
-            root_dirtree=self.put("dirtree", tree.encode()),
-            root_dirmeta=self.meta,
-        )
-        return self.put("commit", commit.encode())
-
-
-def deflated(data: bytes) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return packer.compress(data) + packer.flush()
+from verity.values.errors import CallerError, ContentError, HostError
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path / "repo")
-
-
-def refused(kind: type[VerityError], code: str, call: Callable[[], object]) -> VerityError:
-    """The error of a call, of this family and code, on one line."""
-    with pytest.raises(kind) as caught:
-        call()
-    assert caught.value.code == code
-    assert "\n" not in caught.value.message
-    return caught.value
 
 
 # --- reading -------------------------------------------------------------------------------
@@ -395,115 +321,3 @@ def test_bare_user_object_without_its_xattr(world: World) -> None:
     with Repository(world.path) as repository:
         error = refused(ContentError, "damaged-object", lambda: repository.open_content(name))
     assert "user.ostreemeta" in error.message
-
-
-# --- detached metadata ---------------------------------------------------------------------
-
-NONE = DetachedMetadata()
-
-
-def test_detached(world: World) -> None:
-    path = world.object(world.commit, "commitmeta")
-    with Repository(world.path) as repository:
-        assert repository.read_detached(world.commit).entries == ()
-        one = NONE.with_bytes("k", b"1")
-        repository.write_detached(world.commit, one, expected=NONE)
-        assert path.read_bytes() == one.encode()
-        assert path.stat().st_mode & 0o7777 == 0o644
-        found = repository.read_detached(world.commit)
-        repository.write_detached(world.commit, found.with_bytes("k", b"2"), expected=found)
-        found = repository.read_detached(world.commit)
-        assert found.get_bytes("k") == b"2"
-        repository.write_detached(world.commit, found.without("k"), expected=found)
-        assert not path.exists()
-    assert os.listdir(world.path / "tmp") == []
-
-
-def test_detached_changed_meanwhile(world: World) -> None:
-    path = world.object(world.commit, "commitmeta")
-    one, two = NONE.with_bytes("k", b"1"), NONE.with_bytes("k", b"2")
-    with Repository(world.path) as repository:
-        write = repository.write_detached
-        refused(HostError, "changed-meanwhile", lambda: write(world.commit, two, expected=one))
-        assert not path.exists()
-        write(world.commit, one, expected=NONE)
-        for expected in (NONE, two):
-            refused(
-                HostError,
-                "changed-meanwhile",
-                lambda e=expected: write(world.commit, two, expected=e),  # type: ignore[misc]  # one of a loop
-            )
-        assert path.read_bytes() == one.encode()
-
-
-def test_detached_made_by_one_who_takes_no_lock(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`ostree sign` between the comparison and the link: its signature stays."""
-    path = world.object(world.commit, "commitmeta")
-    theirs = NONE.with_bytes("theirs", b"")
-    real = ostree_detached._write_new
-
-    def late(tmp: int, name: str, data: bytes) -> None:
-        path.write_bytes(theirs.encode())
-        real(tmp, name, data)
-
-    monkeypatch.setattr(ostree_detached, "_write_new", late)
-    with Repository(world.path) as repository:
-        refused(
-            HostError,
-            "changed-meanwhile",
-            lambda: repository.write_detached(
-                world.commit, NONE.with_bytes("ours", b""), expected=NONE
-            ),
-        )
-    assert path.read_bytes() == theirs.encode()
-    assert os.listdir(world.path / "tmp") == []
-
-
-@pytest.mark.parametrize("step", ["fsync", "rename", "fchmod"])
-def test_detached_failure_changes_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    path = world.object(world.commit, "commitmeta")
-    one = NONE.with_bytes("k", b"1")
-
-    def fail(*args: object, **more: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with Repository(world.path) as repository:
-        repository.write_detached(world.commit, one, expected=NONE)
-        monkeypatch.setattr(os, step, fail)
-        refused(
-            HostError,
-            "no-space",
-            lambda: repository.write_detached(
-                world.commit, one.with_bytes("k", b"2"), expected=one
-            ),
-        )
-    assert path.read_bytes() == one.encode()
-    assert os.listdir(world.path / "tmp") == []
-
-
-def test_detached_after_a_crash(world: World) -> None:
-    """What a killed writer left in tmp is in nobody's way."""
-    (world.path / f"tmp/verity-{world.commit}.commitmeta").write_bytes(b"half")
-    with Repository(world.path) as repository:
-        repository.write_detached(world.commit, NONE.with_bytes("k", b"1"), expected=NONE)
-    assert os.listdir(world.path / "tmp") == []
-
-
-@pytest.mark.parametrize("kind", [fcntl.F_RDLCK, fcntl.F_WRLCK], ids=["shared", "exclusive"])
-def test_detached_waits_for_the_lock(
-    world: World, monkeypatch: pytest.MonkeyPatch, kind: int
-) -> None:
-    monkeypatch.setattr(ostree_detached, "_ATTEMPTS", 3)
-    monkeypatch.setattr(ostree_detached, "_PAUSE", 0.01)
-    one = NONE.with_bytes("k", b"1")
-    with Repository(world.path) as repository, open(world.path / ".lock", "a+b") as held:
-        fcntl.fcntl(held, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, 0, 0, 0, 0))
-        refused(
-            HostError, "locked", lambda: repository.write_detached(world.commit, one, expected=NONE)
-        )
-        held.close()
-        repository.write_detached(world.commit, one, expected=NONE)
