@@ -158,19 +158,21 @@ static int start(struct worker *worker, struct run *run)
 
 static int run_all(struct run *run, unsigned int threads)
 {
-	struct worker *workers = calloc(threads, sizeof(*workers));
+	/* No more than files; but one file that is large takes all threads. */
+	unsigned int some = run->count < threads ? (unsigned int)run->count : threads;
+	struct worker *workers = calloc(some, sizeof(*workers));
 	unsigned int i;
 	int result = workers ? 0 : -ENOMEM;
 
-	for (i = 0; i < threads && !result; i++)
+	for (i = 0; i < some && !result; i++)
 		result = start(&workers[i], run);
 	if (!result) {
-		verity_in_threads(threads, work, workers, sizeof(*workers));
+		verity_in_threads(some, work, workers, sizeof(*workers));
 		result = atomic_load(&run->failed);
 	}
 	if (!result)
 		result = large_files(run, &workers[0], threads);
-	for (i = 0; workers && i < threads; i++)
+	for (i = 0; workers && i < some; i++)
 		if (workers[i].run)
 			verity_gather_end(&workers[i].gather);
 	free(workers);
@@ -196,7 +198,7 @@ int verity_digest_files(size_t count, const char *names, uint32_t hash_alg, cons
 	for (i = 0; i < count; i++, names += strlen(names) + 1)
 		run.names[i] = names;
 	memset(done, 0, count);
-	result = run_all(&run, count < threads ? (unsigned int)count : threads);
+	result = run_all(&run, threads);
 	free(run.names);
 	return result;
 }

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,6 +204,18 @@ def test_an_unreadable_descriptor_is_named(tmp_path: Path) -> None:
     finally:
         os.close(fd)
     assert caught.value.code == "bad-descriptor"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_large_file_is_shared_by_all_threads(tmp_path: Path, count: int) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(256 << 20))
+    before, seen, given_up = len(os.listdir("/proc/self/task")), 0, time.monotonic() + 60
+    running = hashing.Files(os.fsencode(file) + b"\0", 1, CANONICAL, jobs=count)
+    while running.done[0] != 1 and time.monotonic() < given_up:
+        seen = max(seen, len(os.listdir("/proc/self/task")))
+    running.wait()
+    assert seen - before == count
 
 
 def test_names_have_to_be_counted_right() -> None:
