@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running the real program and the stock ones, and seeing what they left behind."""
 
+import functools
 import json
 import os
 import stat
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.cli.zygote import Zygote
 
 VERITY = Path(sys.executable).with_name("verity")
 NOBODY = 65534
@@ -70,6 +73,12 @@ class Done:
         return [record for record in self.records if record["type"] == kind]
 
 
+@functools.cache
+def _zygote() -> Zygote:
+    """One for each process of pytest."""
+    return Zygote()
+
+
 def verity(
     *args: str | bytes | Path,
     cwd: Path,
@@ -77,6 +86,8 @@ def verity(
     environment: dict[str, str] | None = None,
 ) -> Done:
     """Run `verity ARGS`; ``lesser``: without any privilege of root's."""
+    if not lesser and environment is None:
+        return Done(*_zygote().run(args, cwd, TIMEOUT_S))
     done = subprocess.run(
         [*(_lesser() if lesser else []), VERITY, *args],
         cwd=cwd,
