@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of many points a run takes: three in the short tier, others each day; all in the long one.
+"""Which of many points a run takes: few in the short tier, others each day; all in the long one.
 
 The number is the test's name, so a failure is repeated by it: `-m "full or not full" -k NUMBER`.
 """
@@ -9,14 +9,13 @@ import time
 import pytest
 
 _DAY_S = 86400
-IN_THE_SHORT_TIER = 3
 
 
-def points(count: int) -> list[object]:
-    """The parameters 0 to count - 1."""
+def points(count: int, *, short: int) -> list[object]:
+    """The parameters 0 to count - 1, of which the short tier takes so many."""
     today = int(time.time()) // _DAY_S
-    step = count // IN_THE_SHORT_TIER
-    chosen = {(today + number * step) % count for number in range(IN_THE_SHORT_TIER)}
+    step = count // short
+    chosen = {(today + number * step) % count for number in range(short)}
     return [
         number if number in chosen else pytest.param(number, marks=pytest.mark.full)
         for number in range(count)
