@@ -115,11 +115,11 @@ static int enable(int fd, const struct stat *st, const uint8_t *expected, uint64
 
 int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
 			const uint8_t *expected, uint64_t budget, const uint8_t *stop,
-			uint64_t *devices, uint8_t *done)
+			uint64_t *devices, uint64_t *inodes, uint8_t *done)
 {
 	size_t i;
 
-	if (!dirs || !names || !checked || !expected || !stop || !devices || !done)
+	if (!dirs || !names || !checked || !expected || !stop || !devices || !inodes || !done)
 		return -EINVAL;
 	memset(done, 0, count);
 	for (i = 0; i < count && !*(const volatile uint8_t *)stop;
@@ -130,6 +130,7 @@ int verity_enable_files(size_t count, const int *dirs, const char *names, const 
 		if (fd < 0)
 			continue;
 		devices[i] = st.st_dev;
+		inodes[i] = st.st_ino;
 		done[i] = (uint8_t)enable(fd, &st, checked[i] ? expected + DIGEST * i : NULL,
 					  &budget);
 		close(fd);
@@ -137,8 +138,8 @@ int verity_enable_files(size_t count, const int *dirs, const char *names, const 
 	return 0;
 }
 
-/* The same name opened anew, with no page cached that was there before; or -1. Closes fd. */
-static int open_evicted(int fd, int dir, const char *name, const struct stat *before)
+/* The name opened anew, if it is that inode, with no page cached that was there before; or -1. Closes fd. */
+static int open_evicted(int fd, int dir, const char *name, uint64_t device, uint64_t inode)
 {
 	int failed = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	struct stat st;
@@ -147,19 +148,20 @@ static int open_evicted(int fd, int dir, const char *name, const struct stat *be
 	fd = failed ? -1 : open_regular(dir, name, &st);
 	if (fd < 0)
 		return -1;
-	if (st.st_dev == before->st_dev && st.st_ino == before->st_ino &&
+	if (st.st_dev == device && st.st_ino == inode &&
 	    verity_cached(fd) == 0)
 		return fd;
 	close(fd);
 	return -1;
 }
 
-int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
-			 uint8_t *digests, uint8_t *done)
+int verity_measure_files(size_t count, const int *dirs, const char *names,
+			 const uint64_t *devices, const uint64_t *inodes, uint8_t *digests,
+			 uint8_t *done)
 {
 	size_t i;
 
-	if (!dirs || !names || !digests || !done)
+	if (!dirs || !names || !devices != !inodes || !digests || !done)
 		return -EINVAL;
 	for (i = 0; i < count; i++, names += strlen(names) + 1) {
 		struct stat st;
@@ -167,8 +169,8 @@ int verity_measure_files(size_t count, const int *dirs, const char *names, int e
 		int fd = open_regular(dirs[i], names, &st);
 
 		done[i] = 0;
-		if (fd >= 0 && evict)
-			fd = open_evicted(fd, dirs[i], names, &st);
+		if (fd >= 0 && inodes)
+			fd = open_evicted(fd, dirs[i], names, devices[i], inodes[i]);
 		if (fd < 0)
 			continue;
 		done[i] = verity_measure(fd, &algorithm, digests + DIGEST * i, DIGEST) == DIGEST &&

@@ -7,9 +7,10 @@
 int verity_open_below(int dir, const char *name);
 int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
 			const uint8_t *expected, uint64_t budget, const uint8_t *stop,
-			uint64_t *devices, uint8_t *done);
-int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
-			 uint8_t *digests, uint8_t *done);
+			uint64_t *devices, uint64_t *inodes, uint8_t *done);
+int verity_measure_files(size_t count, const int *dirs, const char *names,
+			 const uint64_t *devices, const uint64_t *inodes, uint8_t *digests,
+			 uint8_t *done);
 
 struct verity_contents {
 	uint32_t uid, gid, mode;

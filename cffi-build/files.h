@@ -28,21 +28,22 @@ int verity_open_below(int dir, const char *name);
  * Turn fs-verity on for files that do not have it: done[i] is VERITY_TURNED_ON, or VERITY_WAS_ON
  * for a file that has it with the usual parameters (or, where checked[i], with any: measure it and
  * compare). Where checked[i], the contents are hashed before, and unless that gives
- * expected + 32 * i and the file stayed as it was meanwhile, it is left alone. devices[i] is the
- * st_dev. Not durable before syncfs. At most about budget bytes are hashed; files beyond that are
+ * expected + 32 * i and the file stayed as it was meanwhile, it is left alone. devices[i] and
+ * inodes[i] say which file it is. Not durable before syncfs. At most about budget bytes are hashed; files beyond that are
  * not done, nor are those that come after another thread set *stop.
  */
 int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
 			const uint8_t *expected, uint64_t budget, const uint8_t *stop,
-			uint64_t *devices, uint8_t *done);
+			uint64_t *devices, uint64_t *inodes, uint8_t *done);
 
 /*
- * Ask the kernel for the digest of each file, into digests + 32 * i. With evict, drop the pages
- * that are cached before, open the file anew, and ask only if it is the same one and none of its
- * pages is cached: what is read from then on is checked.
+ * Ask the kernel for the digest of each file, into digests + 32 * i. With devices and inodes, which
+ * are NULL together, drop the pages that are cached before, open the file anew, and ask only if it
+ * is that inode and none of its pages is cached: what is read from then on is checked.
  */
-int verity_measure_files(size_t count, const int *dirs, const char *names, int evict,
-			 uint8_t *digests, uint8_t *done);
+int verity_measure_files(size_t count, const int *dirs, const char *names,
+			 const uint64_t *devices, const uint64_t *inodes, uint8_t *digests,
+			 uint8_t *done);
 
 /* What reading one file gave. */
 struct verity_contents {

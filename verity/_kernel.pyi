@@ -166,11 +166,20 @@ class _Lib:
         budget: int,
         stop: CData,
         devices: CData,
+        inodes: CData,
         done: CData,
         /,
     ) -> int: ...
     def verity_measure_files(
-        self, count: int, dirs: CData, names: CData, evict: int, digests: CData, done: CData, /
+        self,
+        count: int,
+        dirs: CData,
+        names: CData,
+        devices: CData,
+        inodes: CData,
+        digests: CData,
+        done: CData,
+        /,
     ) -> int: ...
     def verity_read_files(
         self,

@@ -4,6 +4,7 @@ moment, by the way in which they are opened; prints a JSON object of what became
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,15 +18,18 @@ from verity.verbs.enable import Enabled, How, Target, enable
 DATA = b"x" * 10_000
 
 
-def target(path: Path, *, at: int, change: Callable[[Path], object]) -> Target:
-    """A file on which ``change`` is called just before it is opened for the ``at``-th time."""
+Change = Callable[[Path], object]
+
+
+def target(path: Path, changes: dict[int, Change]) -> Target:
+    """A file; ``changes`` are called just before it is opened for the so-manieth time."""
     path.write_bytes(DATA)
     opened = 0
 
     def opener() -> int:
         nonlocal opened
         opened += 1
-        if opened == at:
+        for change in (changes[opened],) if opened in changes else ():
             change(path)
         return content.open_regular(path)
 
@@ -33,21 +37,41 @@ def target(path: Path, *, at: int, change: Callable[[Path], object]) -> Target:
 
 
 def replace(path: Path) -> None:
-    """Another file, with the same contents, takes its place."""
+    """Another file takes its place, with the same contents and fs-verity."""
     other = path.with_name("other")
     other.write_bytes(DATA)
+    subprocess.run(["fsverity", "enable", other], check=True)
     other.rename(path)
+
+
+class Writer:
+    """Has a file open for writing from one moment to another."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+
+    def come(self, path: Path) -> None:
+        """Open it."""
+        self._fd = os.open(path, os.O_WRONLY)
+
+    def go(self, path: Path) -> None:
+        """Close it."""
+        os.close(self._fd)
 
 
 def main(where: Path) -> None:
     """Opened first for enabling, then to sync, then to evict, then to ask."""
+    first, second = Writer(), Writer()
     targets = [
-        target(where / "shrinks", at=1, change=lambda path: os.truncate(path, 100)),
-        target(where / "grows", at=1, change=lambda path: path.write_bytes(DATA + b"y")),
-        target(where / "replaced before asking", at=4, change=replace),
-        target(where / "replaced before evicting", at=3, change=replace),
-        target(where / "gone before the sync", at=2, change=Path.unlink),
-        target(where / "left alone", at=9, change=replace),
+        target(where / "shrinks", {1: lambda path: os.truncate(path, 100)}),
+        target(where / "grows", {1: lambda path: path.write_bytes(DATA + b"y")}),
+        target(where / "replaced before asking", {4: replace}),
+        target(where / "replaced before the sync", {2: replace}),
+        target(where / "gone before the sync", {2: Path.unlink}),
+        target(where / "left alone", {9: replace}),
+        target(where / "busy twice", {1: first.come, 3: first.go}),
+        # Open four times, and no fifth time.
+        target(where / "busy for ever", {1: second.come, 5: second.go}),
     ]
     how = How(jobs=1, pause=time.sleep, stop=Stop())
     found = {

@@ -90,8 +90,7 @@ def test_every_call_and_every_errno(vm: Machine, name: str) -> None:
         "unknown key": "no-verity-key",
         "no write permission": "no-write-permission",
         "append-only": "not-permitted",
-        "in progress": True,
-        "the first of two": None,
+        "two at once": True,
     }
     if small:
         expected["canonical"] = "unsupported-parameters"
@@ -140,9 +139,11 @@ def test_what_happens_to_files_meanwhile(vm: Machine) -> None:
         "shrinks": "wrong-digest",
         "grows": "wrong-digest",
         "replaced before asking": "replaced",
-        "replaced before evicting": "replaced",
+        "replaced before the sync": "replaced",
         "gone before the sync": "not-found",
         "left alone": "enabled",
+        "busy twice": "enabled",
+        "busy for ever": "open-for-writing",
     }
     vm.run("echo more >>/root/races/shrinks")  # left as it was: still writable
 
@@ -242,13 +243,9 @@ def test_a_directory_needs_r(vm: Machine) -> None:
     assert (status, records[0]["code"]) == (3, "not-a-regular-file")
 
 
-def test_a_writer_is_waited_for_and_then_reported(vm: Machine) -> None:
+def test_a_writer_is_reported_and_the_rest_goes_on(vm: Machine) -> None:
     vm.run("mkdir /root/busy && cd /root/busy && for i in 1 2 3; do echo $i >$i; done")
-    # 1: until the writer is gone; 2: for ever.
-    done = vm.run(
-        "cd /root/busy; exec 9>>2; (exec 8>>1; sleep 0.6) & sleep 0.1; verity enable -r --json .",
-        check=False,
-    )
+    done = vm.run("cd /root/busy; exec 9>>2; verity enable -r --json .", check=False)
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.status == 3
     assert {record["path"]: record.get("state", record.get("code")) for record in records[:-1]} == {

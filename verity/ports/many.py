@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from verity.ports import _conditions, kernel
 from verity.ports.kernel import ffi, lib
@@ -65,12 +65,19 @@ class Stop:
         self.flag[0] = 1
 
 
+class Inode(NamedTuple):
+    """Which file it is, whatever its name leads to later."""
+
+    device: int
+    number: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Switched:
-    """A file that has fs-verity: whether that is new, and its device."""
+    """A file that has fs-verity: whether that is new, and which one it is."""
 
     new: bool
-    device: int
+    inode: Inode
 
 
 def enable_files(
@@ -85,7 +92,7 @@ def enable_files(
     """
     if len(expected) != len(places) or any(len(digest or bytes(32)) != 32 for digest in expected):
         raise ValueError("a digest of 32 bytes or none for each file")
-    devices = array.array("Q", bytes(8 * len(places)))
+    devices, inodes = (array.array("Q", bytes(8 * len(places))) for _ in range(2))
     done = bytearray(len(places))
     result = lib.verity_enable_files(
         len(places),
@@ -95,27 +102,37 @@ def enable_files(
         kernel.MAX_IN_ONE_CALL,
         ffi.from_buffer("uint8_t[]", stop.flag),
         ffi.from_buffer("uint64_t[]", devices, True),
+        ffi.from_buffer("uint64_t[]", inodes, True),
         ffi.from_buffer("uint8_t[]", done, True),
     )
     if result < 0:
         raise ValueError("verity_enable_files refuses its arguments")
     return [
-        Switched(new=what == lib.VERITY_TURNED_ON, device=device) if what else None
-        for device, what in zip(devices, done, strict=True)
+        Switched(new=what == lib.VERITY_TURNED_ON, inode=Inode(device, inode)) if what else None
+        for device, inode, what in zip(devices, inodes, done, strict=True)
     ]
 
 
-def measure_files(places: Sequence[Place], *, evict: bool) -> list[Digest | None]:
+def measure_files(
+    places: Sequence[Place], *, evicted: Sequence[Inode] | None = None
+) -> list[Digest | None]:
     """The kernel's SHA-256 digest of each file; None wants a closer look, by ``measure``.
 
-    With ``evict`` the pages that were cached are dropped and the file is opened anew before; a
-    file of which any stays wants a closer look.
+    With ``evicted``, which files they have to be, the pages that were cached are dropped and the
+    file is opened anew before; another file, or one of which a page stays, wants a closer look.
     """
     room, done = bytearray(32 * len(places)), bytearray(len(places))
+    devices = inodes = ffi.NULL
+    if evicted is not None:
+        if len(evicted) != len(places):
+            raise ValueError("an inode for each file")
+        devices = ffi.from_buffer("uint64_t[]", array.array("Q", [one.device for one in evicted]))
+        inodes = ffi.from_buffer("uint64_t[]", array.array("Q", [one.number for one in evicted]))
     result = lib.verity_measure_files(
         len(places),
         *_packed(places),
-        evict,
+        devices,
+        inodes,
         ffi.from_buffer("uint8_t[]", room, True),
         ffi.from_buffer("uint8_t[]", done, True),
     )

@@ -30,6 +30,7 @@ from verity.verbs import batch
 _BATCH = 256  # files between two syncfs calls of one thread; 64 would cost a tenth of the time
 _SMALLEST_BATCH = 16
 _PAUSES_S = (0.0, 0.05, 0.2, 0.8)  # before each attempt at a batch's busy files
+_NONE = many.Inode(0, 0)
 _BUSY = ("open-for-writing", "enable-in-progress")
 
 
@@ -86,7 +87,7 @@ class _Item:
 
     target: Target
     state: State | None = None
-    device: int = 0
+    inode: many.Inode = _NONE
     digest: Digest | None = None
     cached: int = 0
     error: VerityError | None = None
@@ -126,10 +127,12 @@ def enable(targets: Sequence[Target], how: How) -> Iterator[tuple[Target, Enable
                 yield item.target, found
 
 
-def measure_at_once(targets: Sequence[Target], *, evict: bool) -> list[Digest | None]:
+def measure_at_once(
+    targets: Sequence[Target], *, evicted: Sequence[many.Inode] | None = None
+) -> list[Digest | None]:
     """The kernel's digest of each target in one call, None for those that want a closer look."""
     places = _places(targets)
-    return [None] * len(targets) if places is None else many.measure_files(places, evict=evict)
+    return [None] * len(targets) if places is None else many.measure_files(places, evicted=evicted)
 
 
 def mismatch(target: Target, found: Digest) -> ContentError:
@@ -157,6 +160,11 @@ def _rounds(items: Sequence[_Item], attempt: Callable[[_Item], bool], how: How) 
             return
 
 
+def _inode(fd: int) -> many.Inode:
+    status = os.fstat(fd)
+    return many.Inode(status.st_dev, status.st_ino)
+
+
 # --- 1. turn it on --------------------------------------------------------------------------
 
 
@@ -170,7 +178,7 @@ def _switch_on(items: Sequence[_Item], how: How) -> None:
         for item, one in zip(items, switched, strict=True):
             if one is not None:
                 item.state = State.ENABLED if one.new else State.ALREADY
-                item.device = one.device
+                item.inode = one.inode
 
     def attempt(item: _Item) -> bool:
         if how.stop:
@@ -178,7 +186,7 @@ def _switch_on(items: Sequence[_Item], how: How) -> None:
         item.error = None
         try:
             with closing(item.target.open()) as fd:
-                item.device = os.fstat(fd).st_dev
+                item.inode = _inode(fd)
                 item.state = _switch_one(fd, item.target, how)
         except VerityError as error:
             item.error = error
@@ -251,8 +259,8 @@ def _check_signature(fd: int, label: str, signature: bytes) -> None:
 def _sync(items: Sequence[_Item]) -> None:
     """One syncfs for each file system, where fs-verity was on before, too: nobody says that it
     was durable."""
-    for device in {item.device for item in items if item.alive}:
-        there = [item for item in items if item.alive and item.device == device]
+    for device in {item.inode.device for item in items if item.alive}:
+        there = [item for item in items if item.alive and item.inode.device == device]
         for error in [failed for failed in [_sync_by(there)] if failed is not None]:
             for item in there:
                 item.error = error
@@ -264,7 +272,7 @@ def _sync_by(items: Sequence[_Item]) -> VerityError | None:
     for item in items:
         try:
             with closing(item.target.open()) as fd:
-                if os.fstat(fd).st_dev == item.device:
+                if _inode(fd).device == item.inode.device:
                     kernel.syncfs(fd, label=item.target.label)
                     return None
         except VerityError as found:
@@ -279,7 +287,9 @@ def _sync_by(items: Sequence[_Item]) -> VerityError | None:
 
 def _confirm(items: Sequence[_Item], how: How) -> None:
     alive = [item for item in items if item.alive]
-    digests = measure_at_once([item.target for item in alive], evict=True)
+    digests = measure_at_once(
+        [item.target for item in alive], evicted=[item.inode for item in alive]
+    )
     for item, found in zip(alive, digests, strict=True):
         if item.target.expected in (None, found):
             item.digest = found
@@ -300,13 +310,12 @@ def _ask(item: _Item) -> Digest:
     """Evict, open anew, see that nothing stayed, and ask the kernel."""
     target = item.target
     with closing(target.open()) as fd:
-        before = os.fstat(fd)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     with closing(target.open()) as fd:
-        after = os.fstat(fd)
+        same = _inode(fd) == item.inode
         item.cached = kernel.cached_pages(fd, label=target.label)
         found = kernel.measure(fd, label=target.label)
-    if found is None or (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
+    if found is None or not same:
         raise HostError(
             "replaced",
             f"{target.label}: another file took its place while this ran",

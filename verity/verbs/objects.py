@@ -164,7 +164,7 @@ def _measure(
     parts = [objects[at : at + _BATCH] for at in range(0, len(objects), _BATCH)]
 
     def several(part: Sequence[_Object]) -> list[Digest | VerityError | None]:
-        found = many.measure_at_once([item.target for item in part], evict=False)
+        found = many.measure_at_once([item.target for item in part])
         return [
             _measure_one(item.target) if digest is None else digest
             for item, digest in zip(part, found, strict=True)

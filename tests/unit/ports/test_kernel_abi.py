@@ -143,11 +143,15 @@ def file(name, data):
     return digest_bytes(data).value
 def places(*names):
     return [m.Place(dir_fd=dir_fd, name=name) for name in names]
+def which(*names):
+    found = [os.lstat(where / name) if (where / name).exists() else None for name in names]
+    return [m.Inode(one.st_dev, one.st_ino) if one else m.Inode(0, 0) for one in found]
 stop = m.Stop()
 def enabled(names, expected):
     found = m.enable_files(places(*names), expected, stop=stop)
     device = os.fstat(dir_fd).st_dev
-    print([one and (one.new, one.device == device) == (True, True) for one in found])
+    print([one and (one.new, one.inode.device == device) == (True, True) for one in found])
+    assert all(one is None or one.inode in which(*names) for one in found)
 """
 ENABLED = "enable 1 1 4096 0 0   0"
 
@@ -175,7 +179,8 @@ def test_among_many_files_only_regular_ones_are_touched(shim: Path) -> None:
         'os.mkfifo(where / "fifo")\n'
         'names = ["link", "folder", "fifo", "missing", "good"]\n'
         "enabled(names, [None, None, None, None, due])\n"
-        "print([digest is not None for digest in m.measure_files(places(*names), evict=True)])\n"
+        "found = m.measure_files(places(*names), evicted=which(*names))\n"
+        "print([digest is not None for digest in found])\n"
     )
     assert ask(shim, FILES + code) == [
         ENABLED,
@@ -189,7 +194,7 @@ def test_a_refusal_among_many_files_is_left_to_a_closer_look(shim: Path) -> None
     code = (
         'due = file("good", b"x")\n'
         'enabled(["good"], [due])\n'
-        'print(m.measure_files(places("good"), evict=False))\n'
+        'print(m.measure_files(places("good")))\n'
     )
     assert ask(shim, FILES + code, errno.EACCES) == ["[None]", "[None]"]
 
@@ -204,8 +209,8 @@ def test_many_large_files_are_left_to_the_way_that_can_be_interrupted(shim: Path
 def test_the_digest_of_many_files_is_the_kernels(shim: Path) -> None:
     code = (
         'file("good", b"x")\n'
-        'print(*m.measure_files(places("good"), evict=True))\n'
-        'print(*m.measure_files(places("good"), evict=False))\n'
+        'print(*m.measure_files(places("good"), evicted=which("good")))\n'
+        'print(*m.measure_files(places("good")))\n'
     )
     digest = "sha256:" + bytes(range(32)).hex()
     assert ask(shim, FILES + code) == ["measure 32", digest, "measure 32", digest]
@@ -222,11 +227,19 @@ def test_many_files_end_early_between_two_of_them(shim: Path) -> None:
 def test_what_stays_cached_is_left_to_a_closer_look(shim: Path) -> None:
     code = (
         'file("good", b"x")\n'
-        'print(m.measure_files(places("good"), evict=True))\n'
+        'print(m.measure_files(places("good"), evicted=which("good")))\n'
         'fd = os.open(where / "good", os.O_RDONLY)\n'
         'print(k.cached_pages(fd, label="f"))\n'
     )
     assert ask(shim, FILES + code, cached="3") == ["[None]", "3"]
+
+
+def test_another_file_of_that_name_is_left_to_a_closer_look(shim: Path) -> None:
+    code = (
+        'file("good", b"x")\nfile("other", b"x")\n'
+        'print(m.measure_files(places("good"), evicted=which("other")))\n'
+    )
+    assert ask(shim, FILES + code) == ["[None]"]
 
 
 def test_without_cachestat_mincore_counts(shim: Path) -> None:
@@ -275,4 +288,4 @@ def test_many_files_with_arguments_that_do_not_fit() -> None:
         with pytest.raises(ValueError, match="32 bytes"):
             many.enable_files([place], expected, stop=many.Stop())
     with pytest.raises(ValueError, match="NUL"):
-        many.measure_files([many.Place(dir_fd=0, name="a\0b")], evict=False)
+        many.measure_files([many.Place(dir_fd=0, name="a\0b")])
