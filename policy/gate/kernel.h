@@ -20,7 +20,7 @@
 #define VERITY_RELOCATED __attribute__((preserve_access_index))
 
 /* linux/fs.h, linux/dcache.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h,
- * uapi/linux/personality.h, linux/key.h */
+ * uapi/linux/personality.h, linux/key.h, uapi/linux/sched.h */
 #define FMODE_WRITE 2u
 #define PROC_SUPER_MAGIC 0x9fa0
 #define VM_WRITE 2ul
@@ -39,6 +39,8 @@
 #define MS_SHARED (1ul << 20)
 #define READ_IMPLIES_EXEC 0x400000u
 #define PERSONALITY_QUERY 0xffffffffu
+#define CLONE_VM 0x100ul
+#define CLONE_NEWUSER 0x10000000ul
 #define KEY_NEED_VIEW 1
 #define KEY_NEED_READ 2
 #define KEY_NEED_SEARCH 4
@@ -73,8 +75,18 @@ struct cred {
 	struct group_info *group_info;
 } VERITY_RELOCATED;
 
+typedef struct {
+	int counter;
+} VERITY_RELOCATED atomic_t;
+
+struct mm_struct {
+	atomic_t mm_users;
+} VERITY_RELOCATED;
+
 struct task_struct {
 	const struct cred *cred;
+	struct mm_struct *mm;
+	__u64 self_exec_id;
 	int tgid;
 	char comm[16];
 } VERITY_RELOCATED;
