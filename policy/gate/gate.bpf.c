@@ -294,7 +294,7 @@ int BPF_PROG(verity_bpf_prog, struct bpf_prog *prog)
 SEC("lsm.s/bpf_prog_load")
 int BPF_PROG(verity_bpf_prog_load, struct bpf_prog *prog)
 {
-	if (is_foreign(prog))
+	if (is_foreign(prog, 0))
 		return answer_act(VERITY_ACT_PROGRAM);
 	return 0;
 }
@@ -395,7 +395,10 @@ int BPF_PROG(verity_key_permission, void *reference, const struct cred *cred, un
 	return answer_act(VERITY_ACT_KEY);
 }
 
-/* The second guard of ftrace_enabled: it is called without ftrace. */
+/*
+ * The second guard of ftrace_enabled: it is called without ftrace, and by a descriptor that was opened
+ * before. A program that runs behind it and sets another answer is foreign (report.h).
+ */
 SEC("cgroup/sysctl")
 int verity_sysctl(struct bpf_sysctl *ctx)
 {

@@ -13,7 +13,10 @@
  */
 #include <linux/types.h>
 #include <linux/bpf.h>
+/* libbpf has the helper by this name, and the gate asks for the kernel's own function. */
+#define bpf_set_retval bpf_set_retval_helper
 #include <bpf/bpf_helpers.h>
+#undef bpf_set_retval
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
@@ -174,7 +177,9 @@ struct bpf_prog_aux {
 struct bpf_prog {
 	enum bpf_prog_type type;
 	enum bpf_attach_type expected_attach_type;
+	__u32 len;
 	struct bpf_prog_aux *aux;
+	struct bpf_insn insnsi[];
 } VERITY_RELOCATED;
 
 struct key {
@@ -216,6 +221,10 @@ struct bpf_iter__bpf_map_elem {
 	void *key;
 	void *value;
 } VERITY_RELOCATED;
+
+/* Addresses; 0 where the loader may not see them (kernel.kptr_restrict). */
+extern const void bpf_set_retval __ksym __weak;
+extern const void __bpf_call_base __ksym __weak;
 
 /* kfuncs; all but the first two only from sleepable programs */
 extern int bpf_get_fsverity_digest(struct file *file, struct bpf_dynptr *digest) __ksym;

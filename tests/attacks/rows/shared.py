@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group 7, too: memory shared with a privileged task, made executable by one that isn't any more."""
+"""Group 7, too: memory shared with a privileged task, mapped by one that gave privilege up."""
 
 from ..attack import Attack
 from ..ground import SIGNED, TOOLS, UNSIGNED
@@ -8,7 +8,12 @@ _LIBRARY = f"{SIGNED}/library.so"
 
 
 def _shared(
-    who: str, gives: str, maps: str = "anonymous", *, file: str = _LIBRARY, reason: str = "anonymous"
+    who: str,
+    gives: str,
+    maps: str = "anonymous",
+    *,
+    file: str = _LIBRARY,
+    reason: str = "anonymous",
 ) -> Attack:
     return Attack(
         group=7,
