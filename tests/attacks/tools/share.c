@@ -142,23 +142,22 @@ static void prepare(void)
 
 static void give_up(void)
 {
-	if (is(gives, "uid")) {
+	int result = 0;
+
+	if (is(gives, "uid"))
 		become_user(0, USER);
-	} else if (is(gives, "group")) {
-		if (syscall(SYS_setresgid, USER, USER, USER) < 0)
-			trouble("setresgid");
-	} else if (is(gives, "groups")) {
-		if (syscall(SYS_setgroups, 0, NULL) < 0)
-			trouble("setgroups");
-	} else if (is(gives, "caps")) {
+	else if (is(gives, "group"))
+		result = syscall(SYS_setresgid, USER, USER, USER);
+	else if (is(gives, "groups"))
+		result = syscall(SYS_setgroups, 0, NULL);
+	else if (is(gives, "caps"))
 		set_caps(0);
-	} else if (is(gives, "unshare")) {
-		if (unshare(CLONE_NEWUSER))
-			trouble("unshare");
-	} else if (is(gives, "setns")) {
-		if (setns(namespace_fd, CLONE_NEWUSER))
-			trouble("setns");
-	}
+	else if (is(gives, "unshare"))
+		result = unshare(CLONE_NEWUSER);
+	else if (is(gives, "setns"))
+		result = setns(namespace_fd, CLONE_NEWUSER);
+	if (result < 0)
+		trouble(gives);
 }
 
 static void fail(const char *step)
