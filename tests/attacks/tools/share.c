@@ -90,8 +90,7 @@ static int other_namespace(void)
 		trouble("another user namespace");
 	snprintf(name, sizeof(name), "/proc/%d/ns/user", child);
 	fd = open(name, O_RDONLY | O_CLOEXEC);
-	kill(child, SIGKILL);
-	if (fd < 0 || waitpid(child, NULL, 0) < 0)
+	if (fd < 0 || kill(child, SIGKILL) || waitpid(child, NULL, 0) < 0)
 		trouble(name);
 	return fd;
 }
@@ -201,10 +200,9 @@ static void map(void)
 
 static int call(void)
 {
-	if (failed) {
-		errno = failed_errno;
+	errno = failed_errno;
+	if (failed)
 		return refused(failed);
-	}
 	if (!code)
 		return 1; /* whoever should have mapped it was killed */
 	if (code() != 42)
@@ -214,7 +212,6 @@ static int call(void)
 	return 0;
 }
 
-/* Ends with the status of a process that shares no memory, too. */
 static int made(int flags, int (*task)(void *))
 {
 	char *stack = malloc(STACK);
@@ -235,8 +232,7 @@ static int map_task(void *unused)
 
 static int map_and_call_task(void *unused)
 {
-	map_task(unused);
-	return call();
+	return map_task(unused), call();
 }
 
 static int give_up_and_map_task(void *unused)
