@@ -45,9 +45,11 @@ static long search_call(__u32 index, struct call_search *search)
 	struct bpf_insn insn;
 
 	if (bpf_probe_read_kernel(&insn, sizeof(insn), (void *)(at + index * sizeof(insn))) ||
-	    (insn.code == (BPF_JMP | BPF_CALL) && !insn.src_reg && insn.imm == search->wanted))
+	    (insn.code == (BPF_JMP | BPF_CALL) && !insn.src_reg && insn.imm == search->wanted)) {
 		search->found = 1;
-	return search->found;
+		return 1;
+	}
+	return 0;
 }
 
 /*
