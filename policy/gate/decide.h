@@ -47,8 +47,10 @@
 
 struct verity_facts {
 	__u32 act;
-	__u32 state;	  /* VERITY_STATE_* */
-	__u32 privileged; /* the subject; for ACT_ELEVATE with what it would have afterwards */
+	__u32 state; /* VERITY_STATE_* */
+	/* The subject; for ACT_ELEVATE with what it would have afterwards, and for ACT_MAP and
+	 * ACT_PROTECT also one that gave it up and may share the memory with who didn't. */
+	__u32 privileged;
 	__u32 digest;
 	__u32 granted; /* VERITY_CODE_* flags of the object */
 	__u32 prot;    /* wanted: VERITY_PROT_* */

@@ -16,6 +16,7 @@
  *   memory the answer is no.
  */
 #include "calls.h"
+#include "ids.h"
 #include "protect.h"
 #include "report.h"
 
@@ -98,41 +99,6 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 	return 0;
 }
 
-/* --- ids without execve ------------------------------------------------------------------- */
-
-/*
- * Whoever isn't privileged may map what it likes, so nobody becomes privileged but by execve, which
- * drops all that was mapped. Setting ids does it in a child user namespace with an id of the host's
- * in its map, and with capabilities that the policy doesn't name.
- */
-static __always_inline int check_ids(const struct cred *new, const struct cred *old)
-{
-	struct verity_facts facts = {.act = VERITY_ACT_ELEVATE, .raises = 1, .privileged = 1};
-
-	facts.state = gate_state();
-	if (facts.state == VERITY_STATE_OFF || is_privileged(old) || !is_privileged(new))
-		return 0;
-	return answer(&facts, verity_decide(&facts), NULL);
-}
-
-SEC("lsm/task_fix_setuid")
-int BPF_PROG(verity_fix_setuid, struct cred *new, const struct cred *old, int flags)
-{
-	return check_ids(new, old);
-}
-
-SEC("lsm/task_fix_setgid")
-int BPF_PROG(verity_fix_setgid, struct cred *new, const struct cred *old, int flags)
-{
-	return check_ids(new, old);
-}
-
-SEC("lsm/task_fix_setgroups")
-int BPF_PROG(verity_fix_setgroups, struct cred *new, const struct cred *old)
-{
-	return check_ids(new, old);
-}
-
 /* --- executable memory -------------------------------------------------------------------- */
 
 SEC("lsm.s/mmap_file")
@@ -152,7 +118,7 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY))
 		return 0;
 	facts.state = gate_state();
-	if (facts.state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
 	facts.privileged = 1;
 	if (!given || !file) {
@@ -180,7 +146,7 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 	if (!(facts.prot & VERITY_PROT_WRITE) && (vma->vm_flags & (VM_EXEC | VM_WRITE)) == VM_EXEC)
 		return 0;
 	facts.state = gate_state();
-	if (facts.state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
 	facts.privileged = 1;
 	file = vma->vm_file;
@@ -212,7 +178,7 @@ static __always_inline int check_personality(__u32 wanted)
 	if (!(wanted & READ_IMPLIES_EXEC) || wanted == PERSONALITY_QUERY)
 		return 0;
 	facts.state = gate_state();
-	if (facts.state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
 	reason = verity_decide(&facts);
 	if (reason && answer(&facts, reason, NULL))
@@ -328,7 +294,7 @@ int BPF_PROG(verity_bpf_prog, struct bpf_prog *prog)
 SEC("lsm.s/bpf_prog_load")
 int BPF_PROG(verity_bpf_prog_load, struct bpf_prog *prog)
 {
-	if (is_foreign(prog))
+	if (is_foreign(prog, 0))
 		return answer_act(VERITY_ACT_PROGRAM);
 	return 0;
 }
@@ -429,7 +395,10 @@ int BPF_PROG(verity_key_permission, void *reference, const struct cred *cred, un
 	return answer_act(VERITY_ACT_KEY);
 }
 
-/* The second guard of ftrace_enabled: it is called without ftrace. */
+/*
+ * The second guard of ftrace_enabled: it is called without ftrace, and by a descriptor that was opened
+ * before. A program that runs behind it and sets another answer is foreign (report.h).
+ */
 SEC("cgroup/sysctl")
 int verity_sysctl(struct bpf_sysctl *ctx)
 {

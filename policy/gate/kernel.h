@@ -13,14 +13,17 @@
  */
 #include <linux/types.h>
 #include <linux/bpf.h>
+/* libbpf has the helper by this name, and the gate asks for the kernel's own function. */
+#define bpf_set_retval bpf_set_retval_helper
 #include <bpf/bpf_helpers.h>
+#undef bpf_set_retval
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
 #define VERITY_RELOCATED __attribute__((preserve_access_index))
 
 /* linux/fs.h, linux/dcache.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h,
- * uapi/linux/personality.h, linux/key.h */
+ * uapi/linux/personality.h, linux/key.h, uapi/linux/sched.h */
 #define FMODE_WRITE 2u
 #define PROC_SUPER_MAGIC 0x9fa0
 #define VM_WRITE 2ul
@@ -39,6 +42,8 @@
 #define MS_SHARED (1ul << 20)
 #define READ_IMPLIES_EXEC 0x400000u
 #define PERSONALITY_QUERY 0xffffffffu
+#define CLONE_VM 0x100ul
+#define CLONE_NEWUSER 0x10000000ul
 #define KEY_NEED_VIEW 1
 #define KEY_NEED_READ 2
 #define KEY_NEED_SEARCH 4
@@ -73,8 +78,18 @@ struct cred {
 	struct group_info *group_info;
 } VERITY_RELOCATED;
 
+typedef struct {
+	int counter;
+} VERITY_RELOCATED atomic_t;
+
+struct mm_struct {
+	atomic_t mm_users;
+} VERITY_RELOCATED;
+
 struct task_struct {
 	const struct cred *cred;
+	struct mm_struct *mm;
+	__u64 self_exec_id;
 	int tgid;
 	char comm[16];
 } VERITY_RELOCATED;
@@ -162,7 +177,9 @@ struct bpf_prog_aux {
 struct bpf_prog {
 	enum bpf_prog_type type;
 	enum bpf_attach_type expected_attach_type;
+	__u32 len;
 	struct bpf_prog_aux *aux;
+	struct bpf_insn insnsi[];
 } VERITY_RELOCATED;
 
 struct key {
@@ -204,6 +221,10 @@ struct bpf_iter__bpf_map_elem {
 	void *key;
 	void *value;
 } VERITY_RELOCATED;
+
+/* Addresses; 0 where the loader may not see them (kernel.kptr_restrict). */
+extern const void bpf_set_retval __ksym __weak;
+extern const void __bpf_call_base __ksym __weak;
 
 /* kfuncs; all but the first two only from sleepable programs */
 extern int bpf_get_fsverity_digest(struct file *file, struct bpf_dynptr *digest) __ksym;

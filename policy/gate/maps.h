@@ -132,6 +132,9 @@ struct task_scratch {
 };
 VERITY_TASK_STORAGE(tasks, struct task_scratch);
 
+/* What the task maps counts as privileged, while its self_exec_id is this: see ids.h. */
+VERITY_TASK_STORAGE(marks, __u64);
+
 /* --- denials ------------------------------------------------------------------------------ */
 
 #define VERITY_PATH_SIZE 256

@@ -33,13 +33,56 @@ static __always_inline const char *reason_name(__u32 reason)
 
 /* --- the census --------------------------------------------------------------------------- */
 
-/*
- * Whether a program can change what a hook answers, or replace a part of another program. What a
- * program of a cgroup sets with bpf_set_retval isn't held to the range of its hook: 1 is the same
- * there as from a modify-return program, a permission to callers that test for less than 0.
- */
-static __always_inline int is_foreign(const struct bpf_prog *prog)
+struct call_search {
+	const struct bpf_prog *prog;
+	__s32 wanted;
+	__u32 found;
+};
+
+static long search_call(__u32 index, struct call_search *search)
 {
+	__u64 at = (__u64)search->prog + bpf_core_field_offset(struct bpf_prog, insnsi);
+	struct bpf_insn insn;
+
+	if (bpf_probe_read_kernel(&insn, sizeof(insn), (void *)(at + index * sizeof(insn))) ||
+	    (insn.code == (BPF_JMP | BPF_CALL) && !insn.src_reg && insn.imm == search->wanted)) {
+		search->found = 1;
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Whether a program calls bpf_set_retval. The verifier puts the distance from __bpf_call_base in the
+ * place of a helper's number; where addresses can't be had: yes.
+ */
+static __noinline int sets_answer(const struct bpf_prog *prog, int verified)
+{
+	struct call_search search = {.prog = prog, .wanted = BPF_FUNC_set_retval};
+	__u64 base = (__u64)&__bpf_call_base, helper = (__u64)&bpf_set_retval;
+	__u32 len = prog->len;
+
+	if (verified && (!base || !helper))
+		return 1;
+	if (verified)
+		search.wanted = helper - base;
+	/* More instructions than the kernel takes would not all be looked at. */
+	return bpf_loop(len, search_call, &search, 0) < 0 || search.found;
+}
+
+/*
+ * Whether a program can change what a hook answers, or replace a part of another program.
+ * - Modify-return programs and extensions.
+ * - LSM programs of a cgroup: what they set with bpf_set_retval isn't held to the range of their hook,
+ *   and 1 is the same there as from a modify-return program, a permission to callers that test for
+ *   less than 0.
+ * - Programs on sysctl that call bpf_set_retval: what runs last says whether a write is allowed. One
+ *   that only watches, such as systemd-networkd's, is nobody's business.
+ */
+static __always_inline int is_foreign(const struct bpf_prog *prog, int verified)
+{
+	if (prog->type == BPF_PROG_TYPE_CGROUP_SYSCTL)
+		return sets_answer(prog, verified);
 	return prog->type == BPF_PROG_TYPE_EXT ||
 	       prog->expected_attach_type == BPF_MODIFY_RETURN ||
 	       (prog->type == BPF_PROG_TYPE_LSM && prog->expected_attach_type == BPF_LSM_CGROUP);
@@ -65,7 +108,7 @@ int verity_census(struct bpf_iter__bpf_prog *ctx)
 	if ((all->census & ~CENSUS_MASK) != session)
 		return 0;
 	if (prog) {
-		if (is_foreign(prog))
+		if (is_foreign(prog, 1))
 			__sync_fetch_and_add(&all->census, 1);
 		return 0;
 	}

@@ -54,24 +54,40 @@ static __noinline int has_named_group(const struct group_info *info)
 	return search.found;
 }
 
-static __always_inline int is_privileged(const struct cred *cred)
+static __always_inline int has_root_id(const struct cred *cred)
 {
-	const struct gate_policy *named = THE(policy);
-	__u64 caps;
+	return !cred->uid.val || !cred->euid.val || !cred->suid.val || !cred->fsuid.val;
+}
 
-	if (!cred || !named)
-		return 1;
-	if (!cred->uid.val || !cred->euid.val || !cred->suid.val || !cred->fsuid.val)
-		return 1;
-	caps = cred->cap_permitted.val | cred->cap_inheritable.val | cred->cap_ambient.val;
-	if ((caps & named->privileged_caps) && !cred->user_ns->level)
-		return 1;
+static __always_inline int has_named_gid(const struct cred *cred, const struct gate_policy *named)
+{
 	if (!named->n_groups)
 		return 0;
 	if (is_named_group(named, cred->gid.val) || is_named_group(named, cred->egid.val) ||
 	    is_named_group(named, cred->sgid.val) || is_named_group(named, cred->fsgid.val))
 		return 1;
 	return has_named_group(cred->group_info);
+}
+
+/* In any user namespace. */
+static __always_inline int is_privileged_by_id(const struct cred *cred)
+{
+	const struct gate_policy *named = THE(policy);
+
+	return !cred || !named || has_root_id(cred) || has_named_gid(cred, named);
+}
+
+static __always_inline int is_privileged(const struct cred *cred)
+{
+	const struct gate_policy *named = THE(policy);
+	__u64 caps;
+
+	if (!cred || !named || has_root_id(cred))
+		return 1;
+	caps = cred->cap_permitted.val | cred->cap_inheritable.val | cred->cap_ambient.val;
+	if ((caps & named->privileged_caps) && !cred->user_ns->level)
+		return 1;
+	return has_named_gid(cred, named);
 }
 
 static __always_inline const struct cred *current_cred(void)

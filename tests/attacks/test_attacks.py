@@ -9,6 +9,7 @@ from tests.vm import Machine
 
 from .attack import USER, Attack, attempt
 from .rows import ROWS
+from .rows.shared import WORKING
 
 ORDINARY = [row for row in ROWS if row.ordinary and not row.by]
 CONTROLS = [row.control for row in ROWS if row.control]
@@ -38,5 +39,12 @@ def test_sealed_the_signed_file_does_the_same(sealed: Machine, row: Attack) -> N
 @pytest.mark.parametrize("row", ORDINARY, ids=str)
 def test_sealed_an_ordinary_user_can(sealed: Machine, row: Attack) -> None:
     outcome = attempt(sealed, row, user=USER)
+    assert outcome.succeeded, outcome
+    assert not outcome.logged, outcome
+
+
+@pytest.mark.parametrize("row", WORKING, ids=str)
+def test_sealed_what_must_keep_working_does(sealed: Machine, row: Attack) -> None:
+    outcome = attempt(sealed, row)
     assert outcome.succeeded, outcome
     assert not outcome.logged, outcome

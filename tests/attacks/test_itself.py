@@ -28,11 +28,13 @@ BETWEEN = (*FOREIGN, *FTRACE, LOCKDOWN)
 # On a machine without the gate these take /sys/fs/bpf or /sys away.
 RUINOUS = {row for row in PINS if "unmounted" in row.name}
 UNSIGNED_PROGRAM = f"{ground.UNSIGNED}/program"
-# A descriptor that was opened for writing before the gate was loaded, and what came of it.
+# A descriptor that was opened for writing before the gate was loaded, and what came of it: by
+# itself, and under a program that would allow it.
 _EARLY = (
-    "exec 3>/proc/sys/kernel/ftrace_enabled; until [ -e /run/now ]; do sleep 0.2; done;"
-    " echo 0 >&3; echo $? >/run/outcome"
+    "exec 3>/proc/sys/kernel/ftrace_enabled; until [ -e /run/{0}-now ]; do sleep 0.2; done;"
+    " echo 0 >&3; echo $? >/run/{0}-outcome"
 )
+_USED = "touch /run/{0}-now; until [ -s /run/{0}-outcome ]; do sleep 0.2; done"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,8 @@ def gate(bare_image: Image) -> Iterator[Sealed]:
     granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
     with ground_machine(bare_image) as machine:
         trust_world.install(machine, trust_world.trust_world(bare_image, granted))
-        machine.start(_EARLY)
+        for name in ("alone", "allowed"):
+            machine.start(_EARLY.format(name))
         before = objects(machine)
         trust_world.load(machine)
         aim = target(machine, pins=GATE_PINS, before=before)
@@ -116,16 +119,24 @@ def test_hiding_the_pins_unloads_nothing(gate: Sealed, how: str) -> None:
 
 
 def test_a_descriptor_of_before_the_gate_switches_nothing_off(gate: Sealed) -> None:
-    gate.machine.run("touch /run/now; until [ -s /run/outcome ]; do sleep 0.2; done")
-    assert gate.machine.run("cat /run/outcome").text != "0"
+    gate.machine.run(_USED.format("alone"))
+    assert gate.machine.run("cat /run/alone-outcome").text != "0"
     still_refuses(gate.machine)
 
 
-def test_other_bpf_programs_are_nobodys_business(gate: Sealed) -> None:
+def test_nor_under_a_program_that_would_allow_it(gate: Sealed) -> None:
+    used = _USED.format("allowed")
+    gate.machine.run(f'{ground.TOOLS}/interfere sysctl sh -c "{used}"; {used}')
+    assert gate.machine.run("cat /run/allowed-outcome").text != "0"
+    still_refuses(gate.machine)
+
+
+@pytest.mark.parametrize("act", ["link", "watch"])
+def test_other_bpf_programs_are_nobodys_business(gate: Sealed, act: str) -> None:
     row = Attack(
         group=21,
         name="bystander",
-        act=f"{ground.TOOLS}/interfere link /sys/fs/bpf/bystander && {ground.TOOLS}/object get"
+        act=f"{ground.TOOLS}/interfere {act} /sys/fs/bpf/bystander && {ground.TOOLS}/object get"
         " /sys/fs/bpf/bystander",
         cleanup="rm /sys/fs/bpf/bystander",
         shows="ok\nok\n",
@@ -150,9 +161,10 @@ def test_the_gate_stays_when_the_kernel_is_locked_down_further(gate: Sealed) -> 
     ("before", "says"),
     [
         (f"{ground.TOOLS}/interfere pinned /sys/fs/bpf/foreign", "modify-return"),
+        (f"{ground.TOOLS}/interfere pinned-sysctl /sys/fs/bpf/foreign", "sysctl"),
         ("sysctl -w kernel.ftrace_enabled=0", "ftrace"),
     ],
-    ids=["a modify-return program", "ftrace off"],
+    ids=["a modify-return program", "a program on sysctl that sets the answer", "ftrace off"],
 )
 def test_what_came_before_the_gate_keeps_it_from_sealing(
     clean: Machine, bare_image: Image, before: str, says: str
@@ -164,4 +176,13 @@ def test_what_came_before_the_gate_keeps_it_from_sealing(
     assert done.status != 0
     assert says in done.stderr.decode()
     assert status(clean)["state"] == "off"
+    clean.restore("clean")
+
+
+def test_a_program_that_watches_sysctl_does_not(clean: Machine, bare_image: Image) -> None:
+    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
+    trust_world.install(clean, trust_world.trust_world(bare_image, granted))
+    clean.run(f"{ground.TOOLS}/interfere watch /sys/fs/bpf/bystander")
+    trust_world.load(clean)
+    assert status(clean)["state"] == "sealed"
     clean.restore("clean")

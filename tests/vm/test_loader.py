@@ -147,6 +147,13 @@ HOSTS = {
         "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
         "mount -t cgroup2",
     ),
+    # the same kernel as it describes itself, without that one name
+    "a verifier that holds LSM programs to nothing": (
+        "chroot /sysroot /usr/bin/sed s/bpf_lsm_get_retval_range/bpf_lsm_get_nothing_else/"
+        " </sys/kernel/btf/vmlinux >/tmp/types && mount --bind /tmp/types /sys/kernel/btf/vmlinux",
+        "umount /sys/kernel/btf/vmlinux",
+        "the kernel has no function bpf_lsm_get_retval_range",
+    ),
     "its place is taken": (
         "mkdir -p /sys/fs/bpf/verity/links",
         "rmdir /sys/fs/bpf/verity/links /sys/fs/bpf/verity",

@@ -151,7 +151,8 @@ class Refusal(Enum):
     FOREIGN_PROGRAM = (
         3041,
         "a BPF program that can change what kernel functions return is loaded",
-        "`bpftool prog` lists them (modify-return, ext, lsm_cgroup): end who loaded it",
+        "`bpftool prog` lists them (modify-return, ext, lsm_cgroup, or a cgroup_sysctl that"
+        " sets the return value): end who loaded it",
     )
     MODE = (
         3042,

@@ -49,7 +49,9 @@ class Facts:
 
     act: int
     state: int = State.SEALED.number
-    privileged: int = 0  # the subject; for ELEVATE with what it would have afterwards
+    # The subject; for ELEVATE with what it would have afterwards, and for MAP and PROTECT also one
+    # that gave it up and may share the memory with who didn't.
+    privileged: int = 0
     digest: int = DigestState.NO_FILE
     granted: int = 0  # ``Code`` flags of the object
     prot: int = 0  # wanted: ``Prot``

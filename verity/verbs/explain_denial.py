@@ -65,6 +65,10 @@ _CODE_AGAIN = "start it from a file that is signed, and map it executable at onc
 _JIT = (
     "have it listed in the policy as jit, and the policy signed, if it must make code at run time"
 )
+_SHARED = (
+    "if its user is an ordinary one: it gave privileges up while others shared its memory; have it"
+    " execute a program after that, or give them up before it starts threads"
+)
 _NONE = "none: no signature allows it while the gate is loaded"
 
 REMEDIES: Mapping[Reason, tuple[str, ...]] = {
@@ -78,10 +82,10 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
         " or script, a shared object for a library",
         _SIGN,
     ),
-    Reason.ANONYMOUS: (_JIT,),
-    Reason.WRITABLE: ("map it writable or executable, never both",),
-    Reason.DIRTY: (_CODE_AGAIN,),
-    Reason.UNVERIFIED: (_CODE_AGAIN,),
+    Reason.ANONYMOUS: (_JIT, _SHARED),
+    Reason.WRITABLE: ("map it writable or executable, never both", _SHARED),
+    Reason.DIRTY: (_CODE_AGAIN, _SHARED),
+    Reason.UNVERIFIED: (_CODE_AGAIN, _SHARED),
     Reason.NOT_ELEVATED: (
         "have it signed as part of an OS commit with these set-id bits and capabilities, or start"
         " it as a user that has the privileges already",

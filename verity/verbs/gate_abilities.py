@@ -13,12 +13,14 @@ from verity.values.errors import HostError, VerityError
 from verity.verbs import gate_view
 from verity.verbs.ability import Ability, Answer
 
-# kfunc: since which kernel, for the hint
+# Function: since which kernel, for the hint. The last isn't called: it is how the kernel's verifier
+# holds LSM programs to what a hook may return.
 KFUNCS = {
     "bpf_get_fsverity_digest": "Linux 6.8 or later has it",
     "bpf_path_d_path": "Linux 6.12 or later has it",
     "bpf_lookup_user_key": "Linux 6.1 or later has it",
     "bpf_verify_pkcs7_signature": "Linux 6.1 or later has it",
+    "bpf_lsm_get_retval_range": "Linux 6.12 or later has it",
 }
 B0 = "B0: holds until reboot; what started before the load was not checked"
 _MOST_BTF = 64 << 20

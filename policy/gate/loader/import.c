@@ -57,7 +57,7 @@ static const struct refusal refusals[] = {
 	{ VERITY_REFUSED_NOT_READY, "not-ready: no keys, no policy or no grants",
 	  "put keys, policy and grants into the bundle" },
 	{ VERITY_REFUSED_FOREIGN_PROGRAM,
-	  "foreign-program: a modify-return, extension or LSM cgroup program is loaded",
+	  "foreign-program: a modify-return, extension, LSM cgroup or answering sysctl program is loaded",
 	  "see bpftool prog list; unload it, or load the gate before what loads it" },
 	{ VERITY_REFUSED_MODE, "mode: the signed policy does not say sealed",
 	  "give --observe, or sign the next policy serial with the mode sealed" },

@@ -103,7 +103,8 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 			      "nothing is granted: a sealed gate would let no program start");
 	if (status.foreign_programs)
 		return refuse(f, "see bpftool prog list; unload it, or load the gate first",
-			      "%llu modify-return, extension or LSM cgroup programs are loaded",
+			      "%llu modify-return, extension, LSM cgroup or answering sysctl "
+			      "programs are loaded",
 			      (unsigned long long)status.foreign_programs);
 	result = gate_freeze(&l->gate, f);
 	if (result)

@@ -39,7 +39,7 @@ __attribute__((format(printf, 4, 5))) int cannot(struct failure *f, int error,
 #define HINT_LOG "look at the kernel's log"
 #define HINT_INSTALL "install the package again: loader and object belong together"
 #define HINT_KERNEL \
-	"boot a kernel that has it: Linux 6.8 or newer with CONFIG_BPF_LSM and CONFIG_FS_VERITY, " \
+	"boot a kernel that has it: Linux 6.12 or newer with CONFIG_BPF_LSM and CONFIG_FS_VERITY, " \
 	"such as Debian 13's"
 
 /* --- options.c -------------------------------------------------------------------------- */

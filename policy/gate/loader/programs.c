@@ -60,10 +60,15 @@ static const struct needed_map needed_maps[] = {
 static const char *const needed_programs[] = { VERITY_PROGRAM_STATUS, VERITY_PROGRAM_DENIALS,
 					       VERITY_PROGRAM_SYSCTL };
 
-/* What the gate calls in the kernel; without one of them it would not load. */
+/*
+ * What the gate calls in the kernel; without one of them it would not load. The last it doesn't call:
+ * by it the verifier holds LSM programs to what their hook may return. A kernel without it takes one
+ * that returns 1, which callers of security_bpf_map take as a permission.
+ */
 static const char *const needed_functions[] = { "bpf_get_fsverity_digest",
 						"bpf_lookup_user_key", "bpf_key_put",
-						"bpf_verify_pkcs7_signature" };
+						"bpf_verify_pkcs7_signature",
+						"bpf_lsm_get_retval_range" };
 
 static int check_contract(const struct bpf_object *object, struct failure *f)
 {

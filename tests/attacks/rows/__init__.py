@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attacks as data, a module for each subject; ROWS is all of them."""
 
-from . import elevation, execution, filesystems, libraries, memory, nameless, subjects, tracing
+from . import (
+    elevation,
+    execution,
+    filesystems,
+    libraries,
+    memory,
+    nameless,
+    shared,
+    subjects,
+    tracing,
+)
 
 ROWS = (
     *execution.ROWS,
@@ -9,6 +19,7 @@ ROWS = (
     *libraries.ROWS,
     *nameless.ROWS,
     *memory.ROWS,
+    *shared.ROWS,
     *filesystems.ROWS,
     *subjects.ROWS,
     *tracing.ROWS,

@@ -228,6 +228,7 @@ FOREIGN = (
         for hook in ("bpf_map", "bpf_prog", "bpf", "key_permission")
     ),
     _foreign("extension program", f"extension {TOOLS}"),
+    _foreign("program on sysctl that sets the answer", "sysctl echo ok"),
 )
 
 _SWITCH = "sys/kernel/ftrace_enabled"

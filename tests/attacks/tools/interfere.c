@@ -6,11 +6,14 @@
  *                            for a negative value take as permission; gone when this ends
  *   cgroup HOOK [PROGRAM...] a program of the root cgroup on the LSM's hook, with the return value 1,
  *                            too, and PROGRAM run under it
+ *   sysctl PROGRAM...        a program of the root cgroup on sysctl, with bpf_set_retval(0), which
+ *                            allows what others refuse, and PROGRAM run under it
  *   pinned PATH              a program of the first kind, attached to nothing, pinned at PATH
+ *   pinned-sysctl PATH       likewise of the third
  *   extension DIRECTORY      DIRECTORY/target.bpf.o, and DIRECTORY/extension.bpf.o in place of its
  *                            function
  *   link PATH                a program of the root cgroup, its link pinned at PATH: what must stay
- *                            allowed
+ *   watch PATH               allowed; and one on sysctl that only watches
  */
 #include "tool.h"
 #include <bpf/bpf.h>
@@ -46,23 +49,46 @@ static int modify_return(const char *function, const char *pin)
 	return bpf_raw_tracepoint_open(NULL, fd) < 0 ? refused("attach") : succeeded();
 }
 
-/* r1 = 1; bpf_set_retval(r1); r0 = 1, which leaves the value as it was set; exit */
-static const struct bpf_insn set_one[] = {
-	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = 1 },
-	{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_set_retval },
-	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
-	{ .code = BPF_JMP | BPF_EXIT },
-};
+/* bpf_set_retval(value); r0 = 1, which leaves the value as it was set; exit */
+#define SET(value) \
+	{ \
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = value }, \
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_set_retval }, \
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 }, \
+		{ .code = BPF_JMP | BPF_EXIT }, \
+	}
+static const struct bpf_insn set_one[] = SET(1), set_zero[] = SET(0);
+
+static int root_cgroup(void)
+{
+	int cgroup = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (cgroup < 0)
+		trouble("the root cgroup");
+	return cgroup;
+}
+
+static int run(char **program)
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		execvp(*program, program);
+		_exit(127);
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		trouble("fork");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
 
 static int of_cgroup(const char *hook, char **program)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_LSM_CGROUP);
-	int cgroup = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, status;
-	int id = libbpf_find_vmlinux_btf_id(hook, BPF_LSM_CGROUP);
-	pid_t child;
+	int id = libbpf_find_vmlinux_btf_id(hook, BPF_LSM_CGROUP), fd;
 
-	if (id < 0 || cgroup < 0) {
-		errno = id < 0 ? -id : errno;
+	if (id < 0) {
+		errno = -id;
 		trouble(hook);
 	}
 	options.attach_btf_id = id;
@@ -70,18 +96,36 @@ static int of_cgroup(const char *hook, char **program)
 			   &options);
 	if (fd < 0)
 		return refused("BPF_PROG_LOAD");
-	if (bpf_link_create(fd, cgroup, BPF_LSM_CGROUP, NULL) < 0)
+	if (bpf_link_create(fd, root_cgroup(), BPF_LSM_CGROUP, NULL) < 0)
 		return refused("BPF_LINK_CREATE");
-	if (!*program)
-		return succeeded();
-	child = fork();
-	if (!child) {
-		execv(*program, program);
-		_exit(127);
-	}
-	if (child < 0 || waitpid(child, &status, 0) < 0)
-		trouble("fork");
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	return *program ? run(program) : succeeded();
+}
+
+static int on_sysctl(const struct bpf_insn *program, size_t len)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_CGROUP_SYSCTL);
+
+	return bpf_prog_load(BPF_PROG_TYPE_CGROUP_SYSCTL, "attack", "GPL", program, len, &options);
+}
+
+static int under_sysctl(char **program)
+{
+	int fd = on_sysctl(set_zero, ARRAY_SIZE(set_zero));
+
+	if (fd < 0)
+		return refused("BPF_PROG_LOAD");
+	if (bpf_link_create(fd, root_cgroup(), BPF_CGROUP_SYSCTL, NULL) < 0)
+		return refused("BPF_LINK_CREATE");
+	return run(program);
+}
+
+static int pinned_sysctl(const char *pin)
+{
+	int fd = on_sysctl(set_zero, ARRAY_SIZE(set_zero));
+
+	if (fd < 0)
+		return refused("BPF_PROG_LOAD");
+	return bpf_obj_pin(fd, pin) < 0 ? refused("BPF_OBJ_PIN") : succeeded();
 }
 
 static struct bpf_object *opened(const char *directory, const char *name)
@@ -111,18 +155,22 @@ static int extension(const char *directory)
 	return bpf_object__load(other) < 0 ? refused("BPF_PROG_LOAD") : succeeded();
 }
 
-static int link_of_ours(const char *pin)
+static int pinned_link(int program, enum bpf_attach_type type, const char *pin)
 {
-	int fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "bystander", "GPL", one, ARRAY_SIZE(one),
-			       NULL);
-	int cgroup = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC), link;
+	int link;
 
-	if (fd < 0)
+	if (program < 0)
 		return refused("BPF_PROG_LOAD");
-	link = bpf_link_create(fd, cgroup, BPF_CGROUP_INET_EGRESS, NULL);
+	link = bpf_link_create(program, root_cgroup(), type, NULL);
 	if (link < 0)
 		return refused("BPF_LINK_CREATE");
 	return bpf_obj_pin(link, pin) < 0 ? refused("BPF_OBJ_PIN") : succeeded();
+}
+
+static int on_packets(void)
+{
+	return bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "bystander", "GPL", one, ARRAY_SIZE(one),
+			     NULL);
 }
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -145,7 +193,13 @@ int main(int argc, char **argv)
 	if (!strcmp(act, "extension"))
 		return extension(argv[2]);
 	if (!strcmp(act, "link"))
-		return link_of_ours(argv[2]);
+		return pinned_link(on_packets(), BPF_CGROUP_INET_EGRESS, argv[2]);
+	if (!strcmp(act, "watch"))
+		return pinned_link(on_sysctl(one, ARRAY_SIZE(one)), BPF_CGROUP_SYSCTL, argv[2]);
+	if (!strcmp(act, "sysctl"))
+		return under_sysctl(argv + 2);
+	if (!strcmp(act, "pinned-sysctl"))
+		return pinned_sysctl(argv[2]);
 	errno = EINVAL;
 	trouble(act);
 }
