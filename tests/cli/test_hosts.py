@@ -179,11 +179,8 @@ def test_interrupted(tmp_path: Path, jobs: str) -> None:
     ) as program:
         time.sleep(0.7)
         program.send_signal(signal.SIGINT)
-        try:
-            out, err = program.communicate(timeout=4)
-        except subprocess.TimeoutExpired:
-            program.kill()
-            pytest.fail("still running four seconds after SIGINT")
+        out, err = program.communicate(timeout=TIMEOUT_S)
+    # Not that it was quick, but that it ended before the digest was there.
     assert (program.returncode, out) == (130, b"")
     assert err.decode().strip() == "verity: interrupted"
     assert os.listdir(tmp_path) == ["huge"]

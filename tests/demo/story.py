@@ -62,7 +62,7 @@ class Story:
     def command(self, argv: Sequence[str] | str, *, where: Where, beside: bool = False) -> None:
         """The command that is about to run, as a reader would type it; beside others or alone."""
         text = argv if isinstance(argv, str) else shlex.join(argv)
-        print(f"   {_PROMPTS[where]} {text}{' &' if beside else ''}")
+        self._print(f"   {_PROMPTS[where]} {text}{' &' if beside else ''}")
 
     def show(self, output: str, *, most: int = 12) -> None:
         """What a command printed, cut after ``most`` lines."""
