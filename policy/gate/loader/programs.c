@@ -136,6 +136,7 @@ static void leave_out(struct bpf_object *object)
 
 int gate_load(struct gate *gate, const char *path, struct failure *f)
 {
+	char said[128]; /* libbpf has error numbers of its own */
 	int result, fd;
 
 	libbpf_set_print(listen);
@@ -147,9 +148,11 @@ int gate_load(struct gate *gate, const char *path, struct failure *f)
 			      "the gate's object %s can't be opened", path);
 	close(fd);
 	gate->object = bpf_object__open_file(path, NULL);
-	if (!gate->object)
+	if (!gate->object) {
+		libbpf_strerror(errno, said, sizeof(said));
 		return with_libbpf(refuse(f, HINT_INSTALL, "the gate's object %s is damaged: %s",
-					  path, strerror(errno)), f);
+					  path, said), f);
+	}
 	/* 2. What it must have, and what the kernel must. */
 	result = check_contract(gate->object, f);
 	if (!result)
