@@ -191,7 +191,7 @@ def test_a_key_that_got_the_serial_of_another(machine: Machine) -> None:
 
 
 def broken_instructions(data: bytes) -> bytes:
-    """What the verifier can't take, and libbpf doesn't look at: one instruction is no longer one."""
+    """What the verifier can't take and libbpf doesn't look at: one instruction that is none."""
     at = data.index(b"\x79\x16")  # r6 = *(u64 *)(r1 + ...): how a hook fetches its arguments
     return data[:at] + b"\xff" * 8 + data[at + 8 :]
 
