@@ -29,8 +29,8 @@ int verity_open_below(int dir, const char *name);
  * for a file that has it with the usual parameters (or, where checked[i], with any: measure it and
  * compare). Where checked[i], the contents are hashed before, and unless that gives
  * expected + 32 * i and the file stayed as it was meanwhile, it is left alone. devices[i] and
- * inodes[i] say which file it is. Not durable before syncfs. At most about budget bytes are hashed; files beyond that are
- * not done, nor are those that come after another thread set *stop.
+ * inodes[i] say which file it is. Not durable before syncfs. At most about budget bytes are hashed;
+ * files beyond that are not done, nor are those that come after another thread set *stop.
  */
 int verity_enable_files(size_t count, const int *dirs, const char *names, const uint8_t *checked,
 			const uint8_t *expected, uint64_t budget, const uint8_t *stop,

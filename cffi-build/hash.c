@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* pread */
 #include "hash.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <linux/fsverity.h>
 
+#include "digest_parts.h"
 #include "hash_path.h"
 #include "tree.h"
 
@@ -122,21 +121,19 @@ static int hash_all(int fd, struct verity_tree *tree, uint64_t limit, uint8_t *r
 	uint64_t done = 0;
 
 	while (done <= limit) {
-		ssize_t count = pread(fd, room, PIECE, (off_t)done);
+		int64_t count = verity_read_at(fd, room, PIECE, done);
 		int result;
 
-		if (count < 0 && errno == EINTR)
-			continue;
 		if (count < 0)
-			return -errno;
-		if (!count)
-			break;
+			return (int)count;
 		result = plain ? verity_plain_add(plain, room, (size_t)count) : 0;
 		if (!result)
 			result = verity_tree_contents(tree, room, (size_t)count);
 		if (result)
 			return result;
 		done += (uint64_t)count;
+		if (count < PIECE)
+			break;
 	}
 	*size = done;
 	return 0;

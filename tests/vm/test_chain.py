@@ -234,7 +234,7 @@ def test_doctor_says_what_the_stock_kernel_can_do(vm: Machine) -> None:
     answers = {record["name"]: record["answer"] for record in records}
     assert answers["fs-verity in /data"] == "yes"
     assert answers["BPF LSM"] == "yes"
-    assert answers["kfunc bpf_get_fsverity_digest"] == "yes"
+    assert answers["kernel function bpf_get_fsverity_digest"] == "yes"
     assert answers["assurance level"] == "no"
     assert vm.run("ls -A /data | grep -c verity-", check=False).text.strip() == "0"
     status, records, _ = verity(vm, "doctor --try /run")

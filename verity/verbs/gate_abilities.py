@@ -69,7 +69,7 @@ def kfuncs(root: Path) -> list[Ability]:
     except HostError:
         return [
             Ability(
-                name=f"kfunc {name}",
+                name=f"kernel function {name}",
                 answer=Answer.NO,
                 detail="/sys/kernel/btf/vmlinux can't be read",
                 hint="the kernel needs CONFIG_DEBUG_INFO_BTF=y",
@@ -78,7 +78,7 @@ def kfuncs(root: Path) -> list[Ability]:
         ]
     return [
         Ability(
-            name=f"kfunc {name}",
+            name=f"kernel function {name}",
             answer=Answer.YES if there else Answer.NO,
             detail="in the kernel's BTF" if there else "not in the kernel's BTF",
             hint="" if there else since,

@@ -37,7 +37,7 @@ def put(root: Path, name: str, data: bytes) -> None:
         ),
         *(
             (
-                f"kfunc {name}",
+                f"kernel function {name}",
                 "sys/kernel/btf/vmlinux",
                 BTF,
                 BTF.replace(name.encode(), b"x" + name.encode()),
