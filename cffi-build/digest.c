@@ -12,7 +12,7 @@
 #include "digest_parts.h"
 
 int verity_task_start(struct verity_task *task, uint32_t hash_alg, const uint8_t *salt,
-			 size_t salt_len, size_t block_size, const int *stop)
+		      size_t salt_len, size_t block_size, const int *stop)
 {
 	memset(task, 0, sizeof(*task));
 	if (salt_len > VERITY_RAW_SALT || (salt_len && !salt) || !stop)

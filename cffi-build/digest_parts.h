@@ -27,7 +27,7 @@ struct verity_task {
 
 /* 0, -EINVAL, -ENOSYS. */
 int verity_task_start(struct verity_task *task, uint32_t hash_alg, const uint8_t *salt,
-			 size_t salt_len, size_t block_size, const int *stop);
+		      size_t salt_len, size_t block_size, const int *stop);
 
 /* The descriptor of a file; the hash of its 256 bytes, unsalted, is the digest. */
 void verity_descriptor(const struct verity_task *task, uint64_t size, const uint8_t *root,

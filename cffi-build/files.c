@@ -138,7 +138,7 @@ int verity_enable_files(size_t count, const int *dirs, const char *names, const 
 	return 0;
 }
 
-/* The name opened anew, if it is that inode, with no page cached that was there before; or -1. Closes fd. */
+/* The name opened anew, if it is that inode and no page of it stayed cached; or -1. Closes fd. */
 static int open_evicted(int fd, int dir, const char *name, uint64_t device, uint64_t inode)
 {
 	int failed = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -148,8 +148,7 @@ static int open_evicted(int fd, int dir, const char *name, uint64_t device, uint
 	fd = failed ? -1 : open_regular(dir, name, &st);
 	if (fd < 0)
 		return -1;
-	if (st.st_dev == device && st.st_ino == inode &&
-	    verity_cached(fd) == 0)
+	if (st.st_dev == device && st.st_ino == inode && verity_cached(fd) == 0)
 		return fd;
 	close(fd);
 	return -1;
