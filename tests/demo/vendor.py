@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,12 @@ def quiet(argv: Sequence[str], shop: Workshop, *, link: str) -> str:
 
 
 def open_workshop(top: Path) -> Workshop:
-    """An empty workshop; what an earlier demo left is removed."""
-    shutil.rmtree(top, ignore_errors=True)
+    """An empty workshop; what an earlier demo left is removed meanwhile."""
+    old = top.with_name(f"{top.name}.old")
+    shutil.rmtree(old, ignore_errors=True)  # of a demo that was killed while removing
+    if top.exists():
+        top.rename(old)
+        threading.Thread(target=shutil.rmtree, args=(old,)).start()
     # gpg's agent listens in its home: the path of a socket must be short.
     shop = Workshop(top, Path(tempfile.mkdtemp(prefix="verity-gpg-")))
     for folder in (shop.keys, shop.shipped):

@@ -23,6 +23,7 @@ def build_tree(partial: Path) -> None:
         [
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--format=directory"),
             f"--include={','.join(recipe.PACKAGES)}",
+            *(f"--dpkgopt={option}" for option in recipe.DPKG_OPTIONS),
             *hooks,
             recipe.SUITE,
             str(tree),
