@@ -12,6 +12,7 @@ Directories are reached by descriptor, from the top down, and no symlink is foll
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ from verity.values.errors import HostError
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+# Also when what is above it is no directory yet, but a file or a symlink to be replaced.
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 Fill = Callable[[Entry, int], object]
 """Writes the contents of a regular file to a descriptor."""
@@ -47,9 +50,9 @@ class ReplaceTree:
                 if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
                     return
                 fd = os.open(name, _LOOK, dir_fd=parent)
-        except FileNotFoundError:
-            return
         except OSError as error:
+            if error.errno in _NOT_THERE:
+                return
             raise translate_oserror(error, printable(path)) from error
         with closing(fd):
             try:

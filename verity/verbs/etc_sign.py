@@ -74,6 +74,8 @@ def sign(where: Place, host: Host, homes: Sequence[str], key: SigningKey) -> Sig
     3. Make, sign and verify the documents.
     4. Store the contents, then the documents, which are the intent from then on.
     """
+    with etc_read.open_top(host.root, etc_read.ETC):
+        pass  # what isn't there gets no state, either
     with host.state.writing(create=True):
         # 1. Refuse.
         _check_state(where, host)
