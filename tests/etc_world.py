@@ -79,6 +79,12 @@ def write(path: Path, data: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
+def relink(path: Path, target: str | Path) -> None:
+    """Put a symlink in the place of what is there."""
+    path.unlink()
+    path.symlink_to(target)
+
+
 def make_first(etc: Path) -> None:
     """What serial 1 is of."""
     write(etc / "motd", "welcome\n")
@@ -92,6 +98,7 @@ def make_first(etc: Path) -> None:
     write(etc / "resolv.conf", "nameserver 192.0.2.1\n")
     (etc / "link").symlink_to("motd")
     os.setxattr(etc / "hosts", "user.note", b"first")
+    os.setxattr(etc / "kind", "user.note", b"first")
     (etc / "app").chmod(0o755)
 
 
@@ -108,9 +115,9 @@ def make_second(etc: Path) -> None:
     write(etc / "kind/was-directory", "a file now\n")
     (etc / "kind/was-file").unlink()
     write(etc / "kind/was-file/inside", "a directory now\n")
-    (etc / "link").unlink()
-    (etc / "link").symlink_to("hosts")
+    relink(etc / "link", "hosts")
     os.setxattr(etc / "hosts", "user.note", b"second")
+    os.removexattr(etc / "kind", "user.note")
     os.setxattr(etc / "app", "user.note", b"a directory's")
     (etc / "app").chmod(0o750)
     if os.geteuid() == 0:

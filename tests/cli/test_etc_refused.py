@@ -45,6 +45,34 @@ def drop_in(text: str, name: str = "50-own.toml") -> Callable[[EtcWorld], object
     return lambda world: write(world.etc / "verity/policy.d" / name, text)
 
 
+def move_away(etc: Path) -> None:
+    """A symlink in the place of a directory."""
+    etc.rename(etc.parent.parent / "elsewhere")
+    etc.symlink_to("../elsewhere")
+
+
+def link_drop_in(world: EtcWorld, name: str, target: str) -> None:
+    """A drop-in that is a symlink."""
+    (world.etc / "verity/policy.d").mkdir(parents=True)
+    (world.etc / "verity/policy.d" / name).symlink_to(target)
+
+
+def lose_hosts(world: EtcWorld, data: bytes | None) -> None:
+    """Remove /etc/hosts, and damage or remove what is stored of it."""
+    (world.etc / "hosts").unlink()
+    kept = stored(world, b"127.0.0.1 localhost\n")
+    if data is None:
+        kept.unlink()
+    else:
+        rewrite(kept, data)
+
+
+def fill_with_mine(path: Path) -> None:
+    """A directory with a file in the place of a file."""
+    path.unlink()
+    write(path / "mine", "x\n")
+
+
 RULE = '[[etc]]\nclass = "mutable"\nreason = "r"\n'
 SIGN = ("sign", "--key", "etc.pem", "--stream", "etc-test", "--serial", "3")
 CHECK = ("--key", "etc.pem.pub")
@@ -82,10 +110,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["nothing/etc: does not exist"],
     ),
     "an /etc that is a link": (
-        lambda world: (
-            world.etc.rename(world.path / "elsewhere"),
-            world.etc.symlink_to("../elsewhere"),
-        ),
+        lambda world: move_away(world.etc),
         SIGN,
         3,
         ["root/etc"],
@@ -129,10 +154,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["what lies in /etc/verity is always signed"],
     ),
     "a drop-in that is a link": (
-        lambda world: (
-            drop_in("")(world),
-            (world.etc / "verity/policy.d/60.toml").symlink_to("/etc/motd"),
-        ),
+        lambda world: link_drop_in(world, "60.toml", "/etc/motd"),
         SIGN,
         3,
         ["60.toml: is a symbolic link"],
@@ -185,19 +207,13 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["the statement is of serial 2, expected 3"],
     ),
     "damaged contents": (
-        lambda world: (
-            rewrite(stored(world, b"127.0.0.1 localhost\n"), b"192.0.2.66 localhost\n"),
-            (world.etc / "hosts").unlink(),
-        ),
+        lambda world: lose_hosts(world, b"192.0.2.66 localhost\n"),
         ("apply", *CHECK),
         1,
         ["expected the contents of /etc/hosts"],
     ),
     "contents that are gone": (
-        lambda world: (
-            stored(world, b"127.0.0.1 localhost\n").unlink(),
-            (world.etc / "hosts").unlink(),
-        ),
+        lambda world: lose_hosts(world, None),
         ("apply", *CHECK),
         3,
         ["/etc/hosts: its contents"],
@@ -209,10 +225,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["no signed /etc comes before serial 2"],
     ),
     "a directory with strange files in the way": (
-        lambda world: (
-            (world.etc / "motd").unlink(),
-            write(world.etc / "motd/mine", "x\n"),
-        ),
+        lambda world: fill_with_mine(world.etc / "motd"),
         ("apply", *CHECK),
         3,
         ["/etc/motd: a directory is in the way", "holds what nobody signed"],
@@ -290,8 +303,7 @@ def test_what_is_signed_stays_so_whatever_the_vendor_says_later(world: EtcWorld)
 
 
 def test_a_mask_takes_a_drop_in_away(world: EtcWorld) -> None:
-    (world.etc / "verity/policy.d").mkdir(parents=True)
-    (world.etc / "verity/policy.d/10-etc.toml").symlink_to("/dev/null")
+    link_drop_in(world, "10-etc.toml", "/dev/null")
     world.must_sign(3)
     assert b"/etc/shadow " in (world.state / "3/manifest").read_bytes()
     (world.etc / "shadow").write_text("changed\n")

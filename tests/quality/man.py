@@ -60,6 +60,12 @@ Compare a checked-out tree with what was signed, and look at one file of it:
     verity audit --root tree --repo repo --commit debian/trixie --key vendor.pem.pub
     verity explain --root tree --repo repo --commit debian/trixie --key vendor.pem.pub /usr/bin/sudo
 
+Sign /etc, see what changed in it since, and bring that back:
+
+    verity etc sign --key etc.pem --stream etc-host1 --serial 1
+    verity etc diff --key etc.pem.pub --text
+    verity etc apply --key etc.pem.pub
+
 Load the gate as root, look at what it would refuse, and seal it until reboot:
 
     verity lockdown observe
@@ -84,7 +90,8 @@ A command for several files reports each of them, and then fails if one did.
 """
 
 FILES = """
-There is no configuration file, and nothing is stored outside of what the caller names.
+Rules for /etc are the only configuration; but for the signed /etc, nothing is stored outside of what
+the caller names.
 
 FILE, FILE.pub :: Written by `key generate`. Neither is overwritten. A private key that its group or
 others may use is refused.
@@ -95,6 +102,14 @@ REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a
 /etc/verity/pins/vendor.pin, user.pin :: The root keys that the owner accepted, read by the loader.
 
 /var/lib/verity/boot.bundle :: The signed keys, policy and grants that the loader hands to the gate.
+
+/etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: Which files of /etc change by
+themselves; read by `etc`. A file with a later name overrides.
+
+/var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents; the
+journal of an `etc apply`.
+
+/etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
@@ -123,7 +138,7 @@ gate. fs-verity keeps the contents of a file as they are, but not its mode, owne
 attributes, nor which file is at a path. There are no keyrings, revocations or serial floors yet.
 OpenPGP signatures are for stock `ostree` and never count here.
 
-`commit show` and `manifest make`, `show` and `diff` check no signature.
+`commit show` and `manifest make`, `show`, `verify` and `diff` check no signature.
 """
 
 SEE_ALSO = """
