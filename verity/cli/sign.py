@@ -3,6 +3,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -152,12 +153,16 @@ def attach(
     )
     if kind is BundleKind.COMMIT:
         with Repository(_needed(repo, "--repo", kind)) as repository:
-            sign_attach.check_commit(opened, repository, jobs=batch.default_jobs())
-            proven = sign_attach.commit(repository, opened, trusted, replace=replace)
+            reread = partial(sign_prepare.read_commit, repository, jobs=batch.default_jobs())
+            proven = sign_attach.commit(repository, opened, trusted, replace=replace, reread=reread)
     elif kind is BundleKind.EXTENSION:
-        out = _needed(target, "OUT", kind)
-        sign_attach.check_source(opened, sign_prepare.read_extension(_needed(tree, "--tree", kind)))
-        proven = sign_attach.extension(opened, trusted, out, state=state)
+        proven = sign_attach.extension(
+            opened,
+            trusted,
+            _needed(target, "OUT", kind),
+            state=state,
+            reread=partial(sign_prepare.read_extension, _needed(tree, "--tree", kind)),
+        )
     else:
         proven = sign_attach.document(opened, trusted, _needed(target, "OUT", kind))
     _attached(opened, proven, as_json=as_json)

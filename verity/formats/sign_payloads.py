@@ -137,6 +137,6 @@ def _read_tree(bundle: Bundle) -> TreeSaid:
 def _differ(what: str, field: str, found: object, expected: object) -> None:
     raise ContentError(
         "payloads-differ",
-        f"sign bundle: the {what}'s {field} is {found}, its statement says {expected}",
+        f"sign bundle: the {field} of the {what} is {found}, expected {expected}",
         hint="the bundle was altered, or made of parts of two: have it prepared anew",
     )

@@ -81,7 +81,7 @@ def sign(
             opened = sign_add.add_gpg(opened, gpg)
         # 4. Attach.
         trusted = sign_proof.trusted_set(opened, [key.public for key in keys], len(keys))
-        sign_attach.commit(repository, opened, trusted, replace=request.replace)
+        sign_attach.commit(repository, opened, trusted, replace=request.replace, reread=None)
     said = sign_serials.tree_of(opened)
     return Signed(
         checksum=said.statement.subjects["commit"].hex(),

@@ -61,7 +61,7 @@ def sign(
         opened = sign_add.add_all(opened, keys)
         # 4. Write.
         trusted = sign_proof.trusted_set(opened, [key.public for key in keys], len(keys))
-        sign_attach.extension(opened, trusted, target, state=state)
+        sign_attach.extension(opened, trusted, target, state=state, reread=None)
     said = sign_serials.tree_of(opened)
     return Signed(
         serial=said.statement.serial,

@@ -26,7 +26,6 @@ EXTENSION_STATEMENT = "statement.json"
 EXTENSION_MANIFEST = "manifest"
 EXTENSION_GRANTS = "grants"
 _MODE = 0o644
-More = Callable[[DetachedMetadata], DetachedMetadata]
 
 
 def check_source(opened: Opened, source: Source) -> None:
@@ -56,26 +55,24 @@ def check_source(opened: Opened, source: Source) -> None:
         )
 
 
-def check_commit(opened: Opened, repository: Repository, *, jobs: int) -> None:
-    """Refuse a bundle that isn't what its commit gives, every object read now."""
-    checksum = sign_serials.tree_of(opened).statement.subjects["commit"].hex()
-    check_source(opened, sign_prepare.read_commit(repository, checksum, jobs=jobs))
-
-
 def commit(
     repository: Repository,
     opened: Opened,
     trusted: TrustedSet,
     *,
     replace: bool,
-    more: More = lambda metadata: metadata,
+    reread: Callable[[str], Source] | None,
 ) -> Proven:
-    """Attach to the commit that the statement names; ``more`` adds what goes in with it.
+    """Attach to the commit that the statement names.
+
+    ``reread`` reads a commit by its checksum; None says that this very process has just made the
+    payloads from it.
 
     1. Verify what was signed.
     2. The commit has no statement yet, or it may be replaced.
-    3. Claim the serial.
-    4. Write it beside what is there, all at once; a failure gives the serial back.
+    3. The payloads are what the commit gives.
+    4. Claim the serial.
+    5. Write it beside what is there, all at once; a failure gives the serial back.
     """
     # 1. Verify.
     proven = sign_proof.prove(opened, trusted)
@@ -84,31 +81,45 @@ def commit(
     checksum = said.subjects["commit"].hex()
     before = repository.read_detached(checksum)
     sign_prepare.check_unsigned(before, checksum, replace=replace)
-    after = more(_attached(before, proven, opened.bundle))
-    # 3. Claim.
+    # 3. Read again.
+    if reread is not None:
+        check_source(opened, reread(checksum))
+    # 4. Claim.
     record = sign_serials.record_of_repository(repository, said.stream)
     is_new = sign_serials.claim(record, sign_serials.attached_to(repository, said.stream), opened)
-    # 4. Write.
+    # 5. Write.
+    after = _attached(before, proven, opened.bundle)
     with sign_serials.given_back(record if is_new else None, opened):
         repository.write_detached(checksum, after, expected=before)
     return proven
 
 
-def extension(opened: Opened, trusted: TrustedSet, target: Path, *, state: Path | None) -> Proven:
-    """Write a new directory with the documents of an extension.
+def extension(
+    opened: Opened,
+    trusted: TrustedSet,
+    target: Path,
+    *,
+    state: Path | None,
+    reread: Callable[[], Source] | None,
+) -> Proven:
+    """Write a new directory with the documents of an extension; ``reread`` as for a commit.
 
     1. Verify what was signed.
-    2. Claim the serial, if there is a file with a record of them.
-    3. Write them, all at once; a failure gives the serial back.
+    2. The payloads are what the tree gives.
+    3. Claim the serial, if there is a file with a record of them.
+    4. Write them, all at once; a failure gives the serial back.
     """
     # 1. Verify.
     proven = sign_proof.prove(opened, trusted)
-    # 2. Claim.
+    # 2. Read again.
+    if reread is not None:
+        check_source(opened, reread())
+    # 3. Claim.
     stream = sign_serials.tree_of(opened).statement.stream
     record = None if state is None else SerialRecord.of_file(state, stream)
     if record is not None and not sign_serials.claim(record, sign_serials.nothing_attached, opened):
         record = None  # it was reserved before: whoever reserved it gives it back
-    # 3. Write.
+    # 4. Write.
     files = {
         EXTENSION_STATEMENT: proven.envelope,
         EXTENSION_MANIFEST: opened.bundle.manifest or b"",
