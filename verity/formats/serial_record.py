@@ -63,8 +63,4 @@ def parse(data: bytes, *, stream: str) -> dict[int, bytes]:
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise ContentError(
-        "bad-document",
-        f"{_WHAT}: {reason}",
-        hint="restore it; without it, only serials of attached statements are known",
-    )
+    raise ContentError("bad-document", f"{_WHAT}: {reason}")

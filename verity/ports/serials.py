@@ -18,7 +18,7 @@ from pathlib import Path
 
 from verity.formats import serial_record
 from verity.ports.osfile import closing, translate_oserror
-from verity.values.errors import HostError
+from verity.values.errors import ContentError, HostError
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 _ATTEMPTS = 300
@@ -63,9 +63,7 @@ class SerialRecord:
                 with closing(os.open(f"{self._name}.lock", flags, 0o660, dir_fd=directory)) as fd:
                     self._lock(fd)
                     before = self._read(directory)
-                    given = {}
-                    if before is not None:
-                        given = serial_record.parse(before, stream=self._stream)
+                    given = {} if before is None else self._parse(before)
                     book = Book(given=given, is_new=before is None)
                     yield book
                     if book.given or before is not None:
@@ -106,6 +104,16 @@ class SerialRecord:
             f"{self.label}: held by another process for {_ATTEMPTS * _PAUSE:.0f} s",
             hint=f"another signer is at work; fuser -v {self.label}.lock names it",
         )
+
+    def _parse(self, data: bytes) -> dict[int, bytes]:
+        try:
+            return serial_record.parse(data, stream=self._stream)
+        except ContentError as error:
+            raise ContentError(
+                error.code,
+                f"{self.label}: {error.message}",
+                hint="restore it; without it, only serials of attached statements are known",
+            ) from error
 
     def _read(self, directory: int) -> bytes | None:
         try:
