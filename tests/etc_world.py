@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cli.program import Done, verity
-from verity.ports import places
+from verity.ports import keystore, places
+from verity.verbs import etc_sign
+from verity.verbs.etc_intent import Host
+from verity.verbs.sign_prepare import Spot
 
 KEY = ("--root", "root", "--key", "etc.pem.pub")
 STREAM = "etc-test"
@@ -140,12 +143,8 @@ def make_etc_world(path: Path, *changes: Callable[[Path], None]) -> EtcWorld:
 
 def sign_at(world: EtcWorld, serial: int, *, expired: bool) -> None:
     """Sign by the library, as of another time."""
-    from verity.ports import keystore
-    from verity.verbs import etc_sign
-    from verity.verbs.etc_intent import Host
-
     now = int(time.time())
     expires = now - 3600 if expired else now + 3600
-    where = etc_sign.place(stream=STREAM, serial=serial, issued=now - 7200, expires=expires)
+    spot = Spot(stream=STREAM, serial=serial, issued=now - 7200, expires=expires)
     key = keystore.load_signer(str(world.path / "etc.pem"))
-    etc_sign.sign(where, Host.at(world.path / "root", None), (), key)
+    etc_sign.sign(spot, Host.at(world.path / "root", None), (), [key])

@@ -79,7 +79,7 @@ def test_sign_says_what_it_did(world: EtcWorld) -> None:
         "as        stream etc-test serial 2, for 365 days",
         "left out  1 mutable, 1 produced",
     ]
-    assert lines[5].startswith("store     0 new contents")
+    assert lines[3].startswith("store     0 new contents")
     assert world.current() == "2"
 
 

@@ -210,7 +210,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         lambda world: lose_hosts(world, b"192.0.2.66 localhost\n"),
         ("apply", *CHECK),
         1,
-        ["expected the contents of /etc/hosts"],
+        ["not the contents of /etc/hosts any more"],
     ),
     "contents that are gone": (
         lambda world: lose_hosts(world, None),

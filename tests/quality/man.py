@@ -90,8 +90,8 @@ A command for several files reports each of them, and then fails if one did.
 """
 
 FILES = """
-Rules for /etc are the only configuration; but for the signed /etc, nothing is stored outside of what
-the caller names.
+Rules for /etc are the only configuration; but for the signed /etc, nothing is stored outside of
+what the caller names.
 
 FILE, FILE.pub :: Written by `key generate`. Neither is overwritten. A private key that its group or
 others may use is refused.
@@ -106,8 +106,8 @@ REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a
 /etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: Which files of /etc change by
 themselves; read by `etc`. A file with a later name overrides.
 
-/var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents; the
-journal of an `etc apply`.
+/var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents;
+the journal of an `etc apply`.
 
 /etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
 
