@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from tests.world import OTHER, THIRD, VENDOR
-from verity.formats import bundle, dump, grants, kernel_keys, kernel_policy, pkcs7, statement
+from verity.formats import (
+    bundle,
+    dump,
+    grants,
+    kernel_keys,
+    kernel_policy,
+    pkcs7,
+    serial_record,
+    sign_bundle,
+    sign_payloads,
+    statement,
+)
 from verity.formats.dump import Entry
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grant_rules import earned
@@ -140,6 +151,11 @@ def fragment() -> bytes:
     return bundle.encode([Fragment(kind=RecordKind.GRANTS, blob=blob(), signatures=signatures)])
 
 
+def serials() -> bytes:
+    """The serial of the statement."""
+    return serial_record.encode("debian-trixie", {7: hashlib.sha256(payload()).digest()})
+
+
 def hex_lines(data: bytes) -> str:
     """32 bytes a line, each with its offset."""
     return "".join(f"{at:04d}  {data[at : at + 32].hex()}\n" for at in range(0, len(data), 32))
@@ -174,12 +190,13 @@ def written() -> dict[str, str]:
         "pin": hex_lines(pin()),
         "policy": hex_lines(policy()),
         "bundle": hex_lines(fragment()),
+        "serials": serials().decode(),
     }
 
 
 def test_every_example_is_checked_here() -> None:
     names = [name for name, _ in blocks(DOCUMENT.read_text())]
-    assert sorted(names) == sorted({*written(), "pkcs7"})
+    assert sorted(names) == sorted({*written(), "pkcs7", "sign-bundle"})
 
 
 @pytest.mark.parametrize("name", written())
@@ -234,6 +251,18 @@ def test_the_bundle_is_the_grants_and_their_signature() -> None:
     (found,) = bundle.parse(bytes_of(EXAMPLES["bundle"]))
     assert found.blob == bytes_of(EXAMPLES["grants"])
     assert found.signatures == (bytes_of(EXAMPLES["pkcs7"]),)
+
+
+def test_the_sign_bundle_is_the_policy_and_a_signature() -> None:
+    data = EXAMPLES["sign-bundle"].encode()
+    found = sign_bundle.parse(data)
+    assert sign_bundle.encode(found) == data
+    assert found.blob == bytes_of(EXAMPLES["policy"])
+    assert sign_payloads.open_bundle(data).signer == (Party.USER, Role.POLICY)
+    (signed,) = found.signatures
+    assert (signed.public, signed.pae) == (OTHER.public.spki, None)
+    value = pkcs7.parse(signed.pkcs7).value
+    assert OTHER.public.verifies(signature=value, data=found.blob)
 
 
 def test_what_an_example_looks_like() -> None:
