@@ -126,7 +126,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         lambda world: None,
         (*SIGN, "--home", "/root"),
         3,
-        ["root/root: does not exist"],
+        ["/root: this home can't be opened (not-found)"],
     ),
     "a home in a home": (
         lambda world: None,
@@ -350,6 +350,7 @@ def test_a_pending_run_that_cannot_end_is_left_by_naming_another(world: EtcWorld
     world.run("apply", "1")
     (world.state / "journal").write_text(json.dumps({"before": [1], "after": 2}))
     (world.etc / "link").unlink()
+    write(world.etc / "new/dir/new.conf", "new = 1\n", 0o600)  # as far as it came
     lost = stored(world, b"welcome again\n" * 1000)
     kept = lost.read_bytes()
     lost.unlink()
@@ -360,6 +361,34 @@ def test_a_pending_run_that_cannot_end_is_left_by_naming_another(world: EtcWorld
     lost.write_bytes(kept)
     assert world.run("apply", "2").status == 0
     assert world.files() == old
+
+
+def test_what_an_interrupted_run_prepared_in_a_home_is_cleared(world: EtcWorld) -> None:
+    home = world.path / "root/home/u"
+    write(home / ".profile", "x\n")
+    world.must_sign(3, "--home", "/home/u")
+    (world.state / "current").write_text("2\n")
+    (world.state / "journal").write_text(json.dumps({"before": [2], "after": 3}))
+    write(home / ".verity-stage/0", "x\n")
+    assert world.run("apply", "2").status == 0
+    assert sorted(os.listdir(home)) == [".profile"]
+    assert world.run("status").status == 0
+
+
+def test_a_home_that_is_gone(world: EtcWorld) -> None:
+    home = world.path / "root/home/u"
+    write(home / ".profile", "x\n")
+    world.must_sign(3, "--home", "/home/u")
+    shutil.rmtree(home)
+    done = world.run("status")
+    assert done.status == 3
+    assert "NOT EVALUATED  unreadable  /home/u: this home can't be opened (not-found)" in done.out
+    assert "FINDING" not in done.out
+    assert world.run("apply").status == 3
+    (world.etc / "motd").unlink()
+    assert world.run("status").status == 1
+    assert world.run("apply", "2").status == 0
+    assert world.run("status").status == 0
 
 
 def test_two_at_a_time(world: EtcWorld) -> None:

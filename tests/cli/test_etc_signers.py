@@ -8,6 +8,9 @@ import pytest
 
 from tests.cli.program import Done, assert_clean_error, copy, verity
 from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, write
+from verity.formats.sign_bundle import BundleKind
+from verity.verbs import documents, sign_bundles, sign_serials
+from verity.verbs.sign_prepare import Spot
 
 BOTH = ("--key", "etc.pem.pub", "--key", "other.pem.pub", "--threshold", "2")
 
@@ -121,3 +124,19 @@ def test_prepare_leaves_the_intent_alone(world: EtcWorld) -> None:
     assert prepare(world, "1", "d").status == 2
     assert sorted(path.name for path in world.state.iterdir()) == before
     assert not (world.path / "d").exists()
+
+
+def test_grants_that_leave_out_what_the_manifest_has(world: EtcWorld) -> None:
+    opened = sign_bundles.load(world.path / "b").opened
+    said = sign_serials.tree_of(opened)
+    at = said.statement
+    spot = Spot(stream=at.stream, serial=at.serial, issued=at.issued, expires=at.expires)
+    place = spot.place(BundleKind.ETC, at.serial)
+    fewer = documents.prepare(place, said.entries, {}, subjects={}, config=said.grants.config[1:])
+    (world.path / "b").unlink()
+    sign_bundles.write(world.path / "b", fewer)
+    add(world, "etc")
+    done = attach(world, "--key", "etc.pem.pub")
+    assert done.status == 1
+    assert_clean_error(done, ["configuration is not what the manifest gives"], hint=True)
+    assert world.current() == "1"
