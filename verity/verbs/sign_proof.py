@@ -19,7 +19,6 @@ from verity.trust.keys import PublicKey
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.values.errors import CallerError, ContentError
-from verity.verbs import sign_add
 
 _RECORD_OF = {BundleKind.POLICY: RecordKind.POLICY, BundleKind.KEYS: RecordKind.KEYS}
 
@@ -44,7 +43,7 @@ def prove(opened: Opened, trusted: TrustedSet) -> Proven:
     """Verify a bundle's signatures as a host will.
 
     1. The keys are of the party and role that sign this.
-    2. Every signature is over these payloads; those of trusted keys are kept.
+    2. Signatures by keys that don't count are left out.
     3. Statement, manifest and grants verify in this order; any other blob by itself.
     """
     # 1. Party and role.
@@ -56,7 +55,6 @@ def prove(opened: Opened, trusted: TrustedSet) -> Proven:
         )
     # 2. Whose signatures.
     bundle = opened.bundle
-    sign_add.check_signatures(bundle)
     known = {one.key.key_id for one in trusted.keys}
     kept = [one for one in bundle.signatures if one.key_id in known]
     left_out = tuple(one.key_id for one in bundle.signatures if one.key_id not in known)
