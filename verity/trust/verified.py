@@ -192,8 +192,11 @@ def verify_grants(
             )
     # 4. Revocations.
     if source.revocations.digests:
-        for granted in (*parsed.code, *parsed.elevate, *parsed.config):
-            source.revocations.check_digest(granted.digest, "grants: an entry")
+        granted = {entry.digest for entry in parsed.code}
+        granted |= {entry.digest for entry in parsed.elevate}
+        granted |= {entry.digest for entry in parsed.config}
+        for digest in sorted(granted):
+            source.revocations.check_digest(digest, "grants: an entry")
     return VerifiedGrants(
         proof=_PROOF, source=source, grants=parsed, signers=signers, skipped=refused
     )

@@ -229,8 +229,8 @@ def test_none_is_made_by_hand() -> None:
     found = verify_chain([V1], PIN)
     with pytest.raises(TypeError, match="by verifying"):
         VerifiedKeyring(**{**vars(found), "proof": object()})
-    with pytest.raises((TypeError, ValueError)):
-        replace(found, keyring=second())
+    with pytest.raises(ValueError, match="proof"):
+        replace(found, keyring=second())  # type: ignore[call-arg]  # that is the point
 
 
 def test_a_key_of_both_parties() -> None:
@@ -287,7 +287,8 @@ def test_streams() -> None:
     one = verified(value).trusted(Role.OS, "debian-forky")
     with pytest.raises(ContentError, match="sign in debian-forky"):
         verify_statement([world.envelope], one)
-    assert verify_statement([world.envelope], verified(value).trusted(Role.OS, "debian-trixie"))
+    good = verify_statement([world.envelope], verified(value).trusted(Role.OS, "debian-trixie"))
+    assert good.statement.stream == "debian-trixie"
 
 
 def windows(*, valid_from: int | None = None, valid_until: int | None = None) -> Keyring:
@@ -383,7 +384,8 @@ def test_grants_by_a_key_out_of_its_time() -> None:
 def test_a_revoked_serial(floor: int, good: bool) -> None:
     value = replace(FIRST_KEYRING, revoked=Revoked(serials={"os": floor}))
     if good:
-        assert verify_statement([World().envelope], verified(value).trusted(Role.OS))
+        found = verify_statement([World().envelope], verified(value).trusted(Role.OS))
+        assert found.statement.serial == floor
         return
     message = statement_refused("revoked-serial", World(), value)
     assert "serial 5 of the stream os is revoked, the lowest that counts is 6" in message
@@ -395,7 +397,7 @@ def test_the_serials_of_another_stream_are_not_meant() -> None:
     rules[Role.OS] = replace(rules[Role.OS], streams=("*",))
     world = World(statement_changes={"stream": "os2"})
     trusted = verified(replace(value, roles=rules)).trusted(Role.OS)
-    assert verify_statement([world.envelope], trusted)
+    assert verify_statement([world.envelope], trusted).statement.serial == 5
 
 
 @pytest.mark.parametrize("subject", ["boot", "commit", "grants", "manifest"])
