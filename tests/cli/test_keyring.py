@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.keyring_world import BOTH, INIT, VENDOR, change, good, kernel_view, key_id, newest
 from tests.cli.program import assert_clean_error, copy, snapshot, verity
+from tests.cli.worlds import REF, World
 from verity.formats import bundle, kernel_keys
 from verity.formats.grants import Party, Role
 from verity.ports import keystore
@@ -367,3 +368,49 @@ def test_what_a_crash_leaves_is_no_version(here: Path, after: str) -> None:
     record = newest(here)
     assert (record["version"], record["revoked"]["serials"]) == (2, {"debian-y": 3})
     assert kernel_view(here, 2).version == 2
+
+
+# --- before publishing
+
+
+def test_check_says_which_statement_a_rotation_orphans(here: Path) -> None:
+    tree = here / "tree/bin"
+    tree.mkdir(parents=True)
+    copy(Path("/bin/true"), tree / "tool")
+    user = ("--party", "user")
+    roles = ("--role", "root=uroot.pem.pub", "--role", "extension=ext.pem.pub")
+    streams = ("--stream", "extension=tools")
+    good(here, "keyring", "init", *user, *roles, *streams, "--key", "uroot.pem", "u")
+    extension = ("extension", "sign", "--key", "ext.pem", "--stream", "tools", "--serial", "1")
+    good(here, *extension, "--tree", "tree", "out")
+    check = ("keyring", "check", *user, "--against", "out/statement.json", "--json", "u")
+    before = verity(*check, cwd=here)
+    assert [one["check"] for one in before.of_type("finding")] == ["root-threshold-of-one"]
+    rotate = ("keyring", "rotate", *user, "--replace", "ext.pem.pub=policy.pem.pub")
+    good(here, *rotate, "--key", "uroot.pem", "u")
+    after = verity(*check, cwd=here)
+    assert after.status == 1
+    assert [one["check"] for one in after.of_type("finding")] == [
+        "orphaned",
+        "root-threshold-of-one",
+    ]
+
+
+def test_check_looks_at_a_version_that_waits(here: Path) -> None:
+    assert good(here, "keyring", "check", *VENDOR, "k").err.count("one lost key") == 1
+    change(here, "revoke", "--lowest", "debian-x:2", "--days", "3", keys=("--key", "ann.pem"))
+    done = verity("keyring", "check", *VENDOR, "k", cwd=here)
+    assert (done.status, done.out.count("expires-soon")) == (1, 1)
+    assert "version 2" in done.out
+    good(here, "keyring", "check", *VENDOR, "--soon", "2", "k")
+
+
+def test_check_of_a_signed_commit(here: Path, bare: World) -> None:
+    copy(bare.path / "vendor.pem.pub", here / "build.pem.pub")
+    change(here, "rotate", "--replace", "os1.pem.pub=build.pem.pub")
+    commit = ("--repo", str(bare.repo), "--commit", REF)
+    done = verity("keyring", "check", *VENDOR, *commit, "--json", "k", cwd=here)
+    (finding,) = done.of_type("finding")
+    assert (finding["check"], finding["link"]) == ("does-not-count", "key")
+    change(here, "add-key", "--stream", "os=os")
+    good(here, "keyring", "check", *VENDOR, *commit, "k")

@@ -3,9 +3,9 @@
 
 The layout is pinned in docs/formats.md, "Revocations". It says of one party which keys, which
 fs-verity digests and which serials of its streams are dead; the newest serial of a party is the one
-that counts, and it never expires. The parser is strict: sorted tables without duplicates, zero reserved
-bytes, exact lengths. Who signed it is judged in the trust room, and in the gate, which takes this
-blob from issue 6 on.
+that counts, and it never expires. The parser is strict: sorted tables without duplicates, zero
+reserved bytes, exact lengths. Who signed it is judged in the trust room, and in the gate, which
+takes this blob from issue 6 on.
 """
 
 import struct

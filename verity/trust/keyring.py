@@ -201,9 +201,15 @@ def read(data: bytes) -> tuple[statement.Envelope, Keyring]:
     return envelope, keyring.parse(envelope.payload)
 
 
-def root_set(found: Keyring) -> TrustedSet:
-    """The root keys of a keyring, unverified as it is: for judging who signed a new version."""
-    return _trusted(found, Role.ROOT)
+def unverified_set(found: Keyring, role: Role) -> TrustedSet:
+    """The keys of a role in a keyring that nobody verified: for making and checking versions.
+
+    It says what a version would trust, and is no reason to trust anything.
+    """
+    rule = found.roles[role]
+    return _trusted(
+        found, role, streams=rule.streams or None, revocations=Revocations.of(found.revoked)
+    )
 
 
 def check_parties(keyrings: Iterable[Keyring]) -> None:
@@ -222,7 +228,7 @@ def check_parties(keyrings: Iterable[Keyring]) -> None:
 def _root_signers(
     envelope: statement.Envelope, found: Keyring, roots: Keyring, skipped: list[str]
 ) -> Mapping[str, PublicKey]:
-    trusted = root_set(roots)
+    trusted = unverified_set(roots, Role.ROOT)
     usable = []
     for number, signature in enumerate(envelope.signatures, 1):
         text = f"signature {number} of keyring version {found.version}: malformed base64"

@@ -19,7 +19,14 @@ from verity.formats.keyring import Keyring
 from verity.formats.records import MAX_SIGNATURES, Fragment, RecordKind
 from verity.ports import keyring_files
 from verity.ports.keystore import SigningKey
-from verity.trust.keyring import PinPrint, VerifiedKeyring, pin_of, read, root_set, verify_chain
+from verity.trust.keyring import (
+    PinPrint,
+    VerifiedKeyring,
+    pin_of,
+    read,
+    unverified_set,
+    verify_chain,
+)
 from verity.trust.keys import PublicKey
 from verity.values.errors import CallerError, ContentError
 from verity.verbs.keyring_project import blob_of
@@ -194,7 +201,7 @@ def waiting(source: Source) -> tuple[Draft, list[RootSignature]] | None:
         )
     signatures = []
     for one in [one for one in (source.newest, value) if one is not None]:
-        for trusted in root_set(one).keys:
+        for trusted in unverified_set(one, Role.ROOT).keys:
             halves = _halves(what, trusted.key, envelope, fragment.signatures)
             if halves is not None:
                 signatures.append(halves)
