@@ -17,10 +17,11 @@ It reads no file and no clock.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verity.formats import grants
 from verity.formats.statement import Statement
+from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import VerifiedStatement, verify_statement
 from verity.values.errors import ContentError
@@ -46,8 +47,10 @@ def of_statement(
     envelopes: Sequence[bytes], trusted: TrustedSet, *, stream: str, source: str
 ) -> Floor:
     """A floor from what was stored. Raises ContentError (``bad-floor``)."""
+    # A revoked key makes no floor. A revoked serial or digest still was accepted, so it is one.
+    keys_only = replace(trusted, revocations=Revocations(keys=trusted.revocations.keys))
     try:
-        said = verify_statement(envelopes, trusted).statement
+        said = verify_statement(envelopes, keys_only).statement
     except ContentError as error:
         raise ContentError("bad-floor", f"{source}: {error.message}") from error
     if said.stream != stream:
@@ -72,11 +75,6 @@ def of_grants(
         issued=parsed.issued,
         subjects={"grants": hashlib.sha256(blob).digest(), "manifest": parsed.manifest_sha256},
     )
-
-
-def highest(floors: Iterable[Floor]) -> Floor | None:
-    """The one that counts; of equal ones the first."""
-    return max(floors, key=lambda floor: floor.serial, default=None)
 
 
 def check(said: Statement, floor: Floor) -> None:

@@ -111,7 +111,7 @@ def verify(
     raw, _ = repository.read_commit(checksum)
     detached = repository.read_detached(checksum)
     # 2. OSTree's own signatures.
-    judged = native_signatures.judge(detached, raw, native)
+    judged = native_signatures.judge(detached, raw, native, trusted.revocations)
     found.findings += native_signatures.findings(judged, native, label)
     # 3. Signatures.
     statement: VerifiedStatement | None = None

@@ -16,18 +16,18 @@ from verity.ports.keystore import SigningKey
 from verity.trust import native
 from verity.trust.keys import PublicKey
 from verity.trust.native import Engine, NativeSignature, Verdict
+from verity.trust.revocations import Revocations
 from verity.values.errors import ContentError
 from verity.values.findings import Finding, Link
 
 
 @dataclass(frozen=True, kw_only=True)
 class NativeTrust:
-    """Whose signatures are looked at. ``revoked`` are ostree's, ``revoked_ids`` our own."""
+    """Whose signatures are looked at, and the keys that ostree's own lists revoke."""
 
     keys: tuple[PublicKey, ...] = ()
     gpg_keyring: Path | None = None
     revoked: tuple[PublicKey, ...] = ()
-    revoked_ids: frozenset[str] = frozenset()
 
 
 def add(
@@ -50,9 +50,12 @@ def add(
 
 
 def judge(
-    detached: DetachedMetadata, raw: bytes, trust: NativeTrust
+    detached: DetachedMetadata, raw: bytes, trust: NativeTrust, revocations: Revocations
 ) -> tuple[NativeSignature, ...]:
-    """Every signature of the engines that a key is given for, in order; none if none is."""
+    """Every signature of the engines that a key is given for, in order; none if none is.
+
+    A key is never good if ostree's lists revoke it, or our ``revocations`` do.
+    """
     found: list[NativeSignature] = []
     if trust.keys:
         for engine in (Engine.ED25519, Engine.SPKI):
@@ -62,7 +65,7 @@ def judge(
                 raw,
                 trust.keys,
                 revoked=trust.revoked,
-                revoked_ids=trust.revoked_ids,
+                revoked_ids=revocations.keys,
             )
     if trust.gpg_keyring is not None:
         try:
