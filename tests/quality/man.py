@@ -127,8 +127,9 @@ NOTES = """
 Without a gate, signatures and fs-verity tell and nothing refuses; `lockdown status` says what the
 state of this host is worth. `lockdown import`, `observe` and `seal` decide nothing: they ask the
 gate. fs-verity keeps the contents of a file as they are, but not its mode, owner or extended
-attributes, nor which file is at a path. There are no keyrings or revocations yet. Only `commit verify` looks
-at serial floors. OSTree's own signatures are for stock `ostree` and never count here.
+attributes, nor which file is at a path. There are no keyrings or revocations yet. Only
+`commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
+count here.
 
 `commit show` and `manifest make`, `show` and `diff` check no signature.
 """
