@@ -131,7 +131,10 @@ def verify_chain(versions: Sequence[bytes], pin: Pin | PinPrint) -> VerifiedKeyr
     pinned = PinPrint.of(pin) if isinstance(pin, Pin) else pin
     if not versions:
         raise ContentError(
-            "no-keyring", f"keyring of the {pinned.party.name.lower()}: there is no version of it"
+            "no-keyring",
+            f"keyring of the {pinned.party.name.lower()}: there is no version of it",
+            hint="its versions are PARTY/N.keyring.json in a directory of keyrings; where a pin is,"
+            " there must be a keyring",
         )
     anchor: int | None = None
     newest_issued = 0

@@ -38,9 +38,6 @@ LINK_OF = {
     "bad-document": Link.STATEMENT,
     "bad-signature": Link.SIGNATURE,
     "wrong-role": Link.KEY,
-    "wrong-stream": Link.KEY,
-    "revoked-serial": Link.STATEMENT,
-    "revoked-digest": Link.MANIFEST,
     "wrong-commit": Link.COMMIT,
     "wrong-manifest": Link.MANIFEST,
     "bad-manifest": Link.MANIFEST,
@@ -49,6 +46,7 @@ LINK_OF = {
     "bad-grants": Link.GRANTS,
     "wrong-stream": Link.KEY,
     "revoked-serial": Link.STATEMENT,
+    "revoked-digest": Link.MANIFEST,
 }
 """Which link of the chain an error about a signed document breaks, by its code."""
 
