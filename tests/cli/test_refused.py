@@ -258,7 +258,6 @@ REFUSED = {
 
 
 USAGE = {
-    "no-key": ("commit", "verify", *REPO, REF),
     "no-revision": VERIFY,
     "no-repository": ("commit", "verify", *KEY, REF),
     "unknown-verb": ("frobnicate",),
