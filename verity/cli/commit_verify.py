@@ -9,7 +9,7 @@ import click
 
 from verity.cli import native_options, output
 from verity.cli.params import PATH
-from verity.cli.trust_options import judged, key_options, repo_option, trusted_set
+from verity.cli.trust_options import by_keyring, judged, key_options, repo_option, trusted_set
 from verity.ports import floors
 from verity.ports.floors import FloorStore
 from verity.ports.gate_files import BUNDLE
@@ -74,7 +74,8 @@ def verify(
 ) -> int:
     """Verify a commit: signatures, serial, manifest, grants, and the contents of every object."""
     if reproduce:
-        if keys or ostree_key or ostree_revoked or gpg_keyring or accept or accept_without_floor:
+        named = keys or by_keyring() or ostree_key or ostree_revoked or gpg_keyring
+        if named or accept or accept_without_floor:
             raise CallerError("bad-arguments", "--reproduce takes no keys and accepts nothing")
         with Repository(repo) as repository:
             again = commit_reproduce.reproduce(repository, revision, jobs=batch.default_jobs())
