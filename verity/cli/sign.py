@@ -11,12 +11,14 @@ import click
 
 from verity.cli import output, signing_options
 from verity.cli.sign_prepare import prepare
-from verity.cli.trust_options import PATH, key_options
+from verity.cli.trust_options import PATH, key_options, trusted_set
+from verity.formats.grants import Role
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports import keystore
 from verity.ports.gpg import GpgSigner
 from verity.ports.ostree_repo import Repository
+from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import (
     batch,
@@ -146,9 +148,7 @@ def attach(
     kind = opened.bundle.kind
     given = {"--repo": repo, "--replace": replace or None, "--tree": tree, "--state": state}
     _refuse_unused(kind, {**given, "OUT": target})
-    trusted = sign_proof.trusted_set(
-        opened, [keystore.load_public(path) for path in keys], threshold
-    )
+    trusted = _trusted(opened, keys, threshold)
     if kind is BundleKind.COMMIT:
         with Repository(_needed(repo, "--repo", kind)) as repository:
             reread = partial(sign_prepare.read_commit, repository, jobs=batch.default_jobs())
@@ -180,6 +180,20 @@ def _refuse_unused(kind: BundleKind, given: Mapping[str, object]) -> None:
             raise CallerError("bad-arguments", f"{name} is not for a bundle of the kind {kind}")
 
 
+def _trusted(opened: Opened, keys: tuple[Path, ...], threshold: int) -> TrustedSet:
+    """The keys that count. Root keys are in no keyring before it is signed: they are named."""
+    _, role = opened.signer
+    if role is not Role.ROOT:
+        return trusted_set(keys, threshold, role=role)
+    if not keys:
+        raise CallerError(
+            "bad-arguments",
+            "a bundle of keys is signed by root keys, and no --key names them",
+            hint="--key ROOT.pub for each, and --threshold",
+        )
+    return sign_proof.trusted_set(opened, [keystore.load_public(path) for path in keys], threshold)
+
+
 def _needed(value: Value | None, name: str, kind: BundleKind) -> Value:
     if value is None:
         raise CallerError("bad-arguments", f"a bundle of the kind {kind} needs {name}")
@@ -196,7 +210,9 @@ def _show(opened: Opened, *, as_json: bool) -> None:
 
 def _attached(opened: Opened, proven: Proven, *, as_json: bool) -> None:
     for key_id in proven.left_out:
-        output.message(f"note: the signature by key {key_id} is left out: no --key names it")
+        output.message(f"note: the signature by key {key_id} is left out: it doesn't count")
+    for note in proven.notes:
+        output.message(f"note: {note}")
     if as_json:
         record = sign_summary.as_record(opened)
         output.record(
