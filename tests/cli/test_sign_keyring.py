@@ -2,15 +2,20 @@
 """Attaching by a keyring: its roles, streams, thresholds and revocations say who counts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli.keyring_world import change, key_id, make_keyrings
+from tests.cli.keyring_world import change, key_id, make_keyrings, newest
 from tests.cli.program import assert_clean_error, copy, snapshot, verity
 from tests.cli.test_sign import good
+from tests.cli.test_sign_tampered import edit
 from tests.cli.worlds import UNSIGNED_REF, World
 from verity.formats import bundle as fragments
+from verity.formats import kernel_keys, keyring
+from verity.formats.sign_bundle import Bundle
+from verity.verbs.keyring_project import blob_of
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +113,94 @@ def test_root_keys_are_named(signed_by: Callable[..., World]) -> None:
     made = fragments.parse_fragment((world.path / "out").read_bytes(), label="out")
     there = fragments.parse_fragment((world.path / "k/vendor/2.keys").read_bytes(), label="2.keys")
     assert (made.blob, len(made.signatures)) == (there.blob, 2)
+
+
+# --- a version of a keyring, signed by several root keys, each at home
+
+VERSION = ("sign", "prepare", "keyring", "--party", "vendor", "-o", "v.sign", "k")
+
+
+def waiting(world: World) -> None:
+    """Version 3 of the vendor's keyring, signed by one of two root keys."""
+    added = ("--role", "os=third=ext.pem.pub", "--stream", "os=debian-*")
+    change(world.path, "add-key", *added, keys=("--key", "ann.pem"))
+
+
+def test_a_keyring_is_signed_at_home(signed_by: Callable[..., World]) -> None:
+    world = signed_by()
+    waiting(world)
+    said = good(world, *VERSION).out
+    assert said.startswith("what      keyring of the vendor, version 3\n")
+    assert "role      root, threshold 2\n" in said
+    assert f"key       {key_id(world.path, 'ext')} os, owner third\n" in said
+    assert f"signed    by key {key_id(world.path, 'ann')}\n" in said
+    assert "signers   the vendor's role root\n" in said
+    good(world, "sign", "add", "--yes", "--key", "bob.pem", "v.sign")
+    assert not (world.path / "k/vendor/3.keyring.json").exists()
+    done = good(world, "sign", "attach", "v.sign", "k")
+    assert done.out.startswith("written   k/vendor/3.keyring.json\n")
+    assert newest(world.path)["version"] == 3
+    assert not list((world.path / "k/vendor").glob("*.part"))
+
+
+def test_a_keyring_still_waits_with_too_few(signed_by: Callable[..., World]) -> None:
+    world = signed_by()
+    waiting(world)
+    good(world, *VERSION)
+    done = good(world, "sign", "attach", "v.sign", "k")
+    assert "waits     for 1 more of the root owners of version 3 (bob)\n" in done.out
+    assert newest(world.path)["version"] == 2
+
+
+def spoil_keys(bundle: Bundle) -> Bundle:
+    found = kernel_keys.parse_keys(bundle.blob)
+    blob = kernel_keys.encode_keys(replace(found, expires=found.expires + 1))
+    return replace(bundle, blob=blob, signatures=())
+
+
+def spoil_version(bundle: Bundle) -> Bundle:
+    found = keyring.parse(bundle.payload or b"")
+    value = replace(found, version=5)
+    return replace(bundle, payload=keyring.encode(value), blob=blob_of(value), signatures=())
+
+
+@pytest.mark.parametrize(
+    ("change_bundle", "status", "words"),
+    [
+        (spoil_keys, 1, "its keys for the kernel are not those of its keyring"),
+        (spoil_version, 2, "is a version 3 other than the bundle's version 5"),
+    ],
+)
+def test_a_keyring_that_was_changed(
+    signed_by: Callable[..., World],
+    change_bundle: Callable[[Bundle], Bundle],
+    status: int,
+    words: str,
+) -> None:
+    world = signed_by()
+    waiting(world)
+    good(world, *VERSION)
+    edit(world.path / "v.sign", change_bundle)
+    before = snapshot(world.path / "k")
+    done = verity("sign", "attach", "v.sign", "k", cwd=world.path)
+    assert (done.status, done.out) == (status, "")
+    assert_clean_error(done, (words,), hint=True)
+    assert snapshot(world.path / "k") == before
+
+
+def test_a_stranger_signs_no_keyring(signed_by: Callable[..., World]) -> None:
+    world = signed_by()
+    waiting(world)
+    good(world, *VERSION)
+    good(world, "sign", "add", "--yes", "--key", "stranger.pem", "v.sign")
+    done = verity("sign", "attach", "v.sign", "k", cwd=world.path)
+    assert (done.status, done.out) == (2, "")
+    assert_clean_error(done, ("it is no root key of version 3",), hint=True)
+
+
+def test_no_keyring_waits(signed_by: Callable[..., World]) -> None:
+    world = signed_by()
+    done = verity(*VERSION, cwd=world.path)
+    assert (done.status, done.out) == (2, "")
+    assert_clean_error(done, ("k/vendor: no version waits for signatures",), hint=True)
+    assert not (world.path / "v.sign").exists()

@@ -63,6 +63,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity sign prepare commit",
         "verity sign prepare extension",
         "verity sign prepare file",
+        "verity sign prepare keyring",
         "verity sign show",
     }
 

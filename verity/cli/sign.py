@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import keyring_options, output, signing_options
 from verity.cli.sign_prepare import prepare
-from verity.cli.trust_options import PATH, key_options, trusted_set
+from verity.cli.trust_options import PATH, by_keyring, key_options, trusted_set
 from verity.formats.grants import Role
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
@@ -25,6 +25,7 @@ from verity.verbs import (
     sign_add,
     sign_attach,
     sign_bundles,
+    sign_keyring,
     sign_prepare,
     sign_proof,
     sign_summary,
@@ -141,13 +142,22 @@ def attach(
     """Verify a bundle by the keys that count, and write what it was made for.
 
     A commit gets its documents into its detached metadata, an extension becomes the new directory
-    OUT, keys and policy the new file OUT. The commit or the tree is read once more, and must give
-    what was signed. Signatures by other keys are left out.
+    OUT, keys and policy the new file OUT, a keyring a version in the directory OUT. The commit or
+    the tree is read once more, and must give what was signed. Signatures by other keys are left
+    out.
     """
     opened = sign_bundles.load(bundle).opened
     kind = opened.bundle.kind
     given = {"--repo": repo, "--replace": replace or None, "--tree": tree, "--state": state}
     _refuse_unused(kind, {**given, "OUT": target})
+    if kind is BundleKind.KEYRING:
+        if keys or by_keyring():
+            raise CallerError(
+                "bad-arguments",
+                "a keyring says itself, and the version before it, who signs: no --key, --keyring",
+            )
+        published = sign_keyring.attach(opened, _needed(target, "OUT", kind))
+        return keyring_options.print_published(published, as_json=as_json)
     trusted = _trusted(opened, keys, threshold)
     if kind is BundleKind.COMMIT:
         with Repository(_needed(repo, "--repo", kind)) as repository:

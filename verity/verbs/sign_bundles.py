@@ -10,7 +10,7 @@ from verity.ports.exchange import exchange
 from verity.ports.osfile import read_file, write_new_file
 from verity.ports.serials import SerialRecord
 from verity.values.errors import ContentError
-from verity.verbs import sign_add, sign_serials
+from verity.verbs import sign_add, sign_keyring, sign_serials
 
 _MODE = 0o644
 
@@ -37,6 +37,7 @@ def load(path: Path) -> BundleFile:
     data = read_file(path, max_size=sign_bundle.MAX_SIZE)
     try:
         opened = sign_payloads.open_bundle(data)
+        sign_keyring.check(opened)
         for signature in opened.bundle.signatures:
             sign_add.check_signature(opened.bundle, signature)
     except ContentError as error:
