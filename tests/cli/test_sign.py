@@ -326,7 +326,6 @@ USAGE = {
     "a commit without its repository": (*ATTACH, "b"),
     "a commit into a file": (*ATTACH, "--repo", "repo", "b", "out"),
     "a commit of a tree": (*ATTACH, "--repo", "repo", "--tree", "tree", "b"),
-    "attach without a key": ("sign", "attach", "--repo", "repo", "b"),
     "more owners than keys": ("sign", "attach", "--key", "other.pem.pub", "--threshold=2", "b"),
     "prepare without a bundle": (*PREPARE[:-2], UNSIGNED_REF),
     "prepare a token": ("sign", "prepare", "file", "-o", "x", "unlock", "b"),

@@ -174,6 +174,20 @@ def test_grants_that_only_the_files_disprove(world: World) -> None:
     assert snapshot(world.path) == before
 
 
+def test_a_statement_in_another_spelling(world: World) -> None:
+    """It says the same, and isn't what the commit gives: byte for byte is what is asked."""
+
+    def with_a_space(bundle: Bundle) -> Bundle:
+        return replace(bundle, payload=(bundle.payload or b"").replace(b":", b": ", 1))
+
+    prepare(world)
+    edit(world.path / "b", with_a_space)
+    assert add(world, "vendor").status == 0
+    done = attach(world)
+    assert (done.status, done.out) == (1, "")
+    assert_clean_error(done, ("its statement or commit is not what the tree gives",), hint=False)
+
+
 def test_a_commit_that_lost_an_object_since(world: World) -> None:
     prepare(world, "vendor")
     world.content("/usr/share/big").unlink()

@@ -126,6 +126,12 @@ the journal of an `etc apply`.
 
 /etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
 
+/var/lib/verity/floors/PARTY.ROLE.STREAM :: The highest statement of a stream that this host has
+accepted, as it was signed; written by `commit verify --accept`, old or new and never between.
+
+/etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
+`commit verify --ostree-key` never takes. One that can't be read is an error.
+
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
 OUT :: Written by `lockdown pin`, `lockdown bundle`, `keyring project` and `policy compile`, and as
@@ -143,15 +149,17 @@ No variable changes what is checked, which keys count or what is good.
 
 _VERITY_COMPLETE :: Used by shells for completion, as the click library describes it.
 
-GNUPGHOME :: Read by `gpg` for `commit sign --gpg-sign`, unless `--gpg-homedir` is given.
+GNUPGHOME :: Read by `gpg` for `commit sign --gpg-sign`, unless `--gpg-homedir` is given; not for
+`commit verify --gpg-keyring`.
 """
 
 NOTES = """
 Without a gate, signatures and fs-verity tell and nothing refuses; `lockdown status` says what the
 state of this host is worth. `lockdown import`, `observe` and `seal` decide nothing: they ask the
 gate. fs-verity keeps the contents of a file as they are, but not its mode, owner or extended
-attributes, nor which file is at a path. There are no keyrings, revocations or serial floors yet.
-OpenPGP signatures are for stock `ostree` and never count here.
+attributes, nor which file is at a path. There are no keyrings or revocations yet. Only
+`commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
+count here.
 
 `commit show` and `manifest make`, `show`, `verify` and `diff` check no signature.
 """

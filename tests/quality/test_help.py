@@ -40,7 +40,15 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity extension sign",
         "verity key generate",
         "verity key show",
+        "verity keyring add-key",
+        "verity keyring check",
+        "verity keyring init",
         "verity keyring project",
+        "verity keyring revoke",
+        "verity keyring rotate",
+        "verity keyring show",
+        "verity keyring sign",
+        "verity keyring verify",
         "verity lockdown bundle",
         "verity lockdown import",
         "verity lockdown log",
@@ -62,6 +70,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity sign prepare etc",
         "verity sign prepare extension",
         "verity sign prepare file",
+        "verity sign prepare keyring",
         "verity sign show",
     }
 
@@ -102,7 +111,7 @@ def test_json_everywhere(name: str) -> None:
     [
         "verity nonsense",
         "verity commit nonsense",
-        "verity commit verify --repo r REV",
+        "verity commit verify --key k REV",
         "verity commit sign --repo r --key k --stream s --serial 0 REV",
         "verity digest --nonsense FILE",
         "verity digest",

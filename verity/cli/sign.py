@@ -9,14 +9,16 @@ from typing import TypeVar
 
 import click
 
-from verity.cli import etc_options, output, signing_options
+from verity.cli import etc_options, keyring_options, output, signing_options
 from verity.cli.sign_prepare import prepare
-from verity.cli.trust_options import PATH, key_options
+from verity.cli.trust_options import PATH, by_keyring, key_options, trusted_set
+from verity.formats.grants import Role
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports import keystore
 from verity.ports.gpg import GpgSigner
 from verity.ports.ostree_repo import Repository
+from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import (
     batch,
@@ -24,6 +26,7 @@ from verity.verbs import (
     sign_add,
     sign_attach,
     sign_bundles,
+    sign_keyring,
     sign_prepare,
     sign_proof,
     sign_summary,
@@ -56,7 +59,6 @@ def show(as_json: bool, bundle: Path) -> int:
     that it brings along: whether that key counts is asked by `sign attach`.
     """
     opened = sign_bundles.load(bundle).opened
-    sign_add.check_signatures(opened.bundle)
     _show(opened, as_json=as_json)
     return 0
 
@@ -89,7 +91,6 @@ def add(
             hint="look at it with `verity sign show`, then sign it with --yes",
         )
     file = sign_bundles.load(bundle)
-    sign_add.check_signatures(file.opened.bundle)
     key = keystore.load_signer(key_uri)
     sign_add.check_addable(file.opened, key.public)
     if not as_json:
@@ -149,17 +150,23 @@ def attach(
     """Verify a bundle by the keys that count, and write what it was made for.
 
     A commit gets its documents into its detached metadata, an extension becomes the new directory
-    OUT, keys and policy the new file OUT; a prepared /etc becomes the intent. The commit or the
-    tree is read once more, and must give what was signed; /etc isn't. Signatures by other keys are
-    left out.
+    OUT, keys and policy the new file OUT, a keyring a version in the directory OUT; a prepared
+    /etc becomes the intent. The commit or the tree is read once more, and must give what was
+    signed; /etc isn't. Signatures by other keys are left out.
     """
     opened = sign_bundles.load(bundle).opened
     kind = opened.bundle.kind
     given = {"--repo": repo, "--replace": replace or None, "--tree": tree, "--state": state}
     _refuse_unused(kind, {**given, "--root": root, "--store": store, "OUT": target})
-    trusted = sign_proof.trusted_set(
-        opened, [keystore.load_public(path) for path in keys], threshold
-    )
+    if kind is BundleKind.KEYRING:
+        if keys or by_keyring():
+            raise CallerError(
+                "bad-arguments",
+                "a keyring says itself, and the version before it, who signs: no --key, --keyring",
+            )
+        published = sign_keyring.attach(opened, _needed(target, "OUT", kind))
+        return keyring_options.print_published(published, as_json=as_json)
+    trusted = _trusted(opened, keys, threshold)
     if kind is BundleKind.COMMIT:
         with Repository(_needed(repo, "--repo", kind)) as repository:
             reread = partial(sign_prepare.read_commit, repository, jobs=batch.default_jobs())
@@ -194,6 +201,20 @@ def _refuse_unused(kind: BundleKind, given: Mapping[str, object]) -> None:
             raise CallerError("bad-arguments", f"{name} is not for a bundle of the kind {kind}")
 
 
+def _trusted(opened: Opened, keys: tuple[Path, ...], threshold: int) -> TrustedSet:
+    """The keys that count. Root keys are in no keyring before it is signed: they are named."""
+    _, role = opened.signer
+    if role is not Role.ROOT:
+        return trusted_set(keys, threshold, role=role)
+    if not keys:
+        raise CallerError(
+            "bad-arguments",
+            "a bundle of keys is signed by root keys, and no --key names them",
+            hint="--key ROOT.pub for each, and --threshold",
+        )
+    return sign_proof.trusted_set(opened, [keystore.load_public(path) for path in keys], threshold)
+
+
 def _needed(value: Value | None, name: str, kind: BundleKind) -> Value:
     if value is None:
         raise CallerError("bad-arguments", f"a bundle of the kind {kind} needs {name}")
@@ -210,7 +231,9 @@ def _show(opened: Opened, *, as_json: bool) -> None:
 
 def _attached(opened: Opened, proven: Proven, *, as_json: bool) -> None:
     for key_id in proven.left_out:
-        output.message(f"note: the signature by key {key_id} is left out: no --key names it")
+        output.message(f"note: the signature by key {key_id} is left out: it doesn't count")
+    for note in proven.notes:
+        output.message(f"note: {note}")
     if as_json:
         record = sign_summary.as_record(opened)
         output.record(

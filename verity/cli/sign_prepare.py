@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity sign prepare: commit, extension, etc, file."""
+"""verity sign prepare: commit, extension, etc, keyring, file."""
 
 import time
 from pathlib import Path
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import keyring_options, output, signing_options
 from verity.cli.etc_prepare import etc
 from verity.cli.trust_options import PATH, repo_option
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports.ostree_repo import Repository
-from verity.verbs import batch, sign_bundles, sign_prepare, sign_summary
+from verity.verbs import batch, sign_bundles, sign_keyring, sign_prepare, sign_summary
 from verity.verbs.sign_prepare import FILE_KINDS, Spot
 
 _output_option = click.option(
@@ -116,6 +116,24 @@ def file(bundle: Path, as_json: bool, kind: str, document: Path) -> int:
     because they don't say by which key: their signers add theirs once more.
     """
     opened = sign_prepare.read_document(BundleKind(kind), document)
+    sign_bundles.write(bundle, opened)
+    _prepared(opened, as_json=as_json)
+    return 0
+
+
+@prepare.command(
+    epilog="Example: verity sign prepare keyring --party vendor --output v2.sign keyrings"
+)
+@signing_options.party_option
+@_output_option
+@output.json_option
+@keyring_options.directory_argument
+def keyring(party_name: str, bundle: Path, as_json: bool, directory: Path) -> int:
+    """Prepare the version of a keyring that waits in DIR for more root keys to sign it.
+
+    Signatures that it has come along. `sign attach BUNDLE DIR` puts what was collected back.
+    """
+    opened = sign_keyring.prepare(directory, signing_options.party_of(party_name))
     sign_bundles.write(bundle, opened)
     _prepared(opened, as_json=as_json)
     return 0

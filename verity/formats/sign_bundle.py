@@ -21,7 +21,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NoReturn
 
-from verity.formats import grants, kernel_keys, kernel_policy, packed, statement, strictjson
+from verity.formats import (
+    grants,
+    kernel_keys,
+    kernel_policy,
+    keyring,
+    packed,
+    statement,
+    strictjson,
+)
 from verity.formats.records import MAX_SIGNATURES
 from verity.formats.strictjson import Fields
 from verity.values.errors import ContentError
@@ -40,6 +48,7 @@ class BundleKind(StrEnum):
     COMMIT = "commit"
     EXTENSION = "extension"
     ETC = "etc"
+    KEYRING = "keyring"
     KEYS = "keys"
     POLICY = "policy"
 
@@ -59,6 +68,7 @@ SHAPES: Mapping[BundleKind, Shape] = {
     BundleKind.COMMIT: replace(_TREE, has_commit=True),
     BundleKind.EXTENSION: _TREE,
     BundleKind.ETC: _TREE,
+    BundleKind.KEYRING: Shape(blob_kind=kernel_keys.KEYS_KIND, payload_type=keyring.PAYLOAD_TYPE),
     BundleKind.KEYS: Shape(blob_kind=kernel_keys.KEYS_KIND),
     BundleKind.POLICY: Shape(blob_kind=kernel_policy.KIND),
 }

@@ -15,6 +15,7 @@ from verity.formats import (
     grants,
     kernel_keys,
     kernel_policy,
+    keyring,
     sign_bundle,
     statement,
 )
@@ -24,6 +25,7 @@ from verity.formats.grant_rules import check_role
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.keyring import Keyring
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.statement import Kind, Statement
 from verity.values.errors import ContentError
@@ -46,7 +48,7 @@ class TreeSaid:
     commit: Commit | None
 
 
-Said = TreeSaid | KernelPolicy | KernelKeys
+Said = TreeSaid | KernelPolicy | KernelKeys | Keyring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class Opened:
         """Whose keys sign this, and of which role."""
         if isinstance(self.said, KernelPolicy):
             return Party.USER, Role.POLICY
-        if isinstance(self.said, KernelKeys):
+        if isinstance(self.said, KernelKeys | Keyring):
             return self.said.party, Role.ROOT
         _, party, role = SIGNER_OF[self.bundle.kind]
         return party, role
@@ -74,11 +76,18 @@ def open_bundle(data: bytes) -> Opened:
 
 
 def read(bundle: Bundle) -> Said:
-    """Read the payloads. Raises ContentError, also if two of them contradict each other."""
+    """Read the payloads. Raises ContentError, also if two of them contradict each other.
+
+    Whether the blob beside a keyring is its projection is asked by ``verbs.sign_keyring``, where
+    projections are made.
+    """
     if bundle.kind is BundleKind.POLICY:
         return kernel_policy.parse(bundle.blob)
     if bundle.kind is BundleKind.KEYS:
         return kernel_keys.parse_keys(bundle.blob)
+    if bundle.kind is BundleKind.KEYRING:
+        kernel_keys.parse_keys(bundle.blob)
+        return keyring.parse(bundle.payload or b"")
     return _read_tree(bundle)
 
 

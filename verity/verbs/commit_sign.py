@@ -8,11 +8,21 @@ halves of the signing keys, and written in one atomic step: a failure leaves the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from verity.formats.commit import DetachedMetadata
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
-from verity.verbs import sign_add, sign_attach, sign_prepare, sign_proof, sign_serials
+from verity.trust.native import engine_for
+from verity.verbs import (
+    native_signatures,
+    sign_add,
+    sign_attach,
+    sign_prepare,
+    sign_proof,
+    sign_serials,
+)
 from verity.verbs.sign_prepare import Spot
 
 
@@ -43,6 +53,7 @@ class Signed:
     key_id: str
     key_ids: tuple[str, ...]
     gpg: bool
+    native: tuple[str, ...]
 
 
 def sign(
@@ -51,6 +62,7 @@ def sign(
     keys: Sequence[SigningKey],
     *,
     gpg: GpgSigner | None = None,
+    native: Sequence[SigningKey] = (),
     threshold: int = 1,
     jobs: int,
 ) -> Signed:
@@ -58,7 +70,7 @@ def sign(
 
     1. Refuse too few keys before the work.
     2. Prepare: read the commit and everything in it, make its documents.
-    3. Add a signature by each key, and one for stock ostree.
+    3. Add a signature by each key, and those for stock ostree.
     4. Verify and attach. A serial that was reserved is given back if 3 or 4 fails.
     """
     # 1. Refuse.
@@ -81,7 +93,14 @@ def sign(
             opened = sign_add.add_gpg(opened, gpg)
         # 4. Attach.
         trusted = sign_proof.trusted_set(opened, [key.public for key in keys], len(keys))
-        sign_attach.commit(repository, opened, trusted, replace=request.replace, reread=None)
+        sign_attach.commit(
+            repository,
+            opened,
+            trusted,
+            replace=request.replace,
+            reread=None,
+            more=partial(_sign_for_ostree, opened.bundle.commit or b"", native),
+        )
     said = sign_serials.tree_of(opened)
     return Signed(
         checksum=said.statement.subjects["commit"].hex(),
@@ -95,4 +114,11 @@ def sign(
         key_id=keys[0].public.key_id,
         key_ids=tuple(key.public.key_id for key in keys),
         gpg=gpg is not None,
+        native=tuple(engine_for(key.public).value for key in native),
     )
+
+
+def _sign_for_ostree(
+    raw: bytes, keys: Sequence[SigningKey], metadata: DetachedMetadata
+) -> DetachedMetadata:
+    return native_signatures.add(metadata, raw, keys)[0]

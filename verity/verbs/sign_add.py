@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """sign add: one more signature on a bundle, by the key that is here.
 
-It asks nobody whom to trust: a signer knows what they sign and with which key. What it refuses is
-what would make a signature worthless or false: payloads that contradict each other, payloads that
-are not those which the keys before signed, a key that signed already.
+It asks nobody whom to trust: a signer knows what they sign and with which key. A key that signed
+already is refused. A bundle from a file comes here only by ``sign_bundles.load``, which refuses one
+that was changed after somebody signed it.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,18 @@ from verity.trust.keys import PublicKey, parse_spki
 from verity.values.errors import CallerError, ContentError
 
 
-def check_signatures(bundle: Bundle) -> tuple[PublicKey, ...]:
-    """The keys that signed, each signature verified over the payloads as they are now.
-
-    Raises ContentError (``bad-signature``): then the payloads were changed after it was made.
-    """
-    return tuple(_check(bundle, signature) for signature in bundle.signatures)
+def check_signature(bundle: Bundle, signature: Signature) -> None:
+    """Refuse one (``bad-signature``) that isn't over the payloads as they are now."""
+    key = parse_spki(signature.public, label=f"key {signature.key_id}")
+    good = key.verifies(signature=pkcs7.parse(signature.pkcs7).value, data=bundle.blob)
+    if bundle.pae is not None and signature.pae is not None:
+        good = good and key.verifies(signature=signature.pae, data=bundle.pae)
+    if not good:
+        raise ContentError(
+            "bad-signature",
+            f"sign bundle: the signature by key {signature.key_id} is not over these payloads",
+            hint="the payloads were changed after that key signed: ask the signer, don't sign",
+        )
 
 
 def check_keys(keys: Sequence[SigningKey], *, threshold: int) -> None:
@@ -60,13 +66,12 @@ def check_addable(opened: Opened, key: PublicKey) -> None:
 def add(opened: Opened, key: SigningKey) -> Opened:
     """Sign what is in the bundle: the DSSE payload, and the blob for the kernel.
 
-    1. Those before signed the same payloads, and this key is not among them.
+    1. The key is not among those that signed.
     2. Sign.
     3. Verify with the public half.
     """
-    # 1. Those before.
+    # 1. Once.
     bundle = opened.bundle
-    check_signatures(bundle)
     check_addable(opened, key.public)
     # 2. Sign.
     signature = Signature(
@@ -75,7 +80,7 @@ def add(opened: Opened, key: SigningKey) -> Opened:
         pkcs7=key.sign_blob(bundle.blob),
     )
     # 3. Verify.
-    _check(bundle, signature)
+    check_signature(bundle, signature)
     return replace(opened, bundle=bundle.with_signature(signature))
 
 
@@ -95,17 +100,3 @@ def add_gpg(opened: Opened, signer: GpgSigner) -> Opened:
             f"sign bundle: of the kind {bundle.kind}; only a commit has OpenPGP signatures",
         )
     return replace(opened, bundle=replace(bundle, gpg=(*bundle.gpg, signer.sign(bundle.commit))))
-
-
-def _check(bundle: Bundle, signature: Signature) -> PublicKey:
-    key = parse_spki(signature.public, label=f"key {signature.key_id}")
-    good = key.verifies(signature=pkcs7.parse(signature.pkcs7).value, data=bundle.blob)
-    if bundle.pae is not None and signature.pae is not None:
-        good = good and key.verifies(signature=signature.pae, data=bundle.pae)
-    if not good:
-        raise ContentError(
-            "bad-signature",
-            f"sign bundle: the signature by key {signature.key_id} is not over these payloads",
-            hint="the payloads were changed after that key signed: ask the signer, don't sign",
-        )
-    return key

@@ -62,11 +62,12 @@ def commit(
     *,
     replace: bool,
     reread: Callable[[str], Source] | None,
+    more: Callable[[DetachedMetadata], DetachedMetadata] = lambda metadata: metadata,
 ) -> Proven:
     """Attach to the commit that the statement names.
 
     ``reread`` reads a commit by its checksum; None says that this very process has just made the
-    payloads from it.
+    payloads from it. ``more`` puts beside them what is written in the same step.
 
     1. Verify what was signed.
     2. The commit has no statement yet, or it may be replaced.
@@ -84,11 +85,11 @@ def commit(
     # 3. Read again.
     if reread is not None:
         check_source(opened, reread(checksum))
+    after = more(_attached(before, proven, opened.bundle))
     # 4. Claim.
     record = sign_serials.record_of_repository(repository, said.stream)
     is_new = sign_serials.claim(record, sign_serials.attached_to(repository, said.stream), opened)
     # 5. Write.
-    after = _attached(before, proven, opened.bundle)
     with sign_serials.given_back(record if is_new else None, opened):
         repository.write_detached(checksum, after, expected=before)
     return proven

@@ -10,7 +10,7 @@ from verity.ports.exchange import exchange
 from verity.ports.osfile import read_file, write_new_file
 from verity.ports.serials import SerialRecord
 from verity.values.errors import ContentError
-from verity.verbs import sign_serials
+from verity.verbs import sign_add, sign_keyring, sign_serials
 
 _MODE = 0o644
 
@@ -29,10 +29,17 @@ class BundleFile:
 
 
 def load(path: Path) -> BundleFile:
-    """Read a bundle and what it says; ContentError if its parts contradict each other."""
+    """Read a bundle and what it says.
+
+    Raises ContentError if its parts contradict each other, or if a signature in it is not over
+    the payloads as they are now.
+    """
     data = read_file(path, max_size=sign_bundle.MAX_SIZE)
     try:
         opened = sign_payloads.open_bundle(data)
+        sign_keyring.check(opened)
+        for signature in opened.bundle.signatures:
+            sign_add.check_signature(opened.bundle, signature)
     except ContentError as error:
         raise ContentError(error.code, f"{path}: {error.message}", hint=error.hint) from error
     return BundleFile(path=path, data=data, opened=opened)

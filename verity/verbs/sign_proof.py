@@ -14,24 +14,27 @@ from verity.formats import bundle as fragments
 from verity.formats.grants import Party, Role
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.sign_bundle import SHAPES, Bundle, BundleKind, Signature
-from verity.formats.sign_payloads import Opened
+from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.trust.keys import PublicKey
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.values.errors import CallerError, ContentError
-from verity.verbs import sign_add
 
 _RECORD_OF = {BundleKind.POLICY: RecordKind.POLICY, BundleKind.KEYS: RecordKind.KEYS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proven:
-    """Documents as they are stored, who signed them, and whose signatures stay behind."""
+    """Documents as they are stored, who signed them, and whose signatures stay behind.
+
+    ``notes`` say which signatures went along and don't count, as out of a key's time.
+    """
 
     envelope: bytes
     fragment: Fragment
     key_ids: tuple[str, ...]
     left_out: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def trusted_set(opened: Opened, keys: Sequence[PublicKey], threshold: int) -> TrustedSet:
@@ -44,7 +47,7 @@ def prove(opened: Opened, trusted: TrustedSet) -> Proven:
     """Verify a bundle's signatures as a host will.
 
     1. The keys are of the party and role that sign this.
-    2. Every signature is over these payloads; those of trusted keys are kept.
+    2. Signatures by keys that don't count are left out.
     3. Statement, manifest and grants verify in this order; any other blob by itself.
     """
     # 1. Party and role.
@@ -56,8 +59,7 @@ def prove(opened: Opened, trusted: TrustedSet) -> Proven:
         )
     # 2. Whose signatures.
     bundle = opened.bundle
-    sign_add.check_signatures(bundle)
-    known = {one.key.key_id for one in trusted.keys}
+    known = {one.key.key_id for one in trusted.keys} - trusted.revocations.keys
     kept = [one for one in bundle.signatures if one.key_id in known]
     left_out = tuple(one.key_id for one in bundle.signatures if one.key_id not in known)
     pkcs7s = tuple(one.pkcs7 for one in kept)
@@ -71,23 +73,34 @@ def prove(opened: Opened, trusted: TrustedSet) -> Proven:
     if bundle.payload is not None and bundle.manifest is not None:
         kind = RecordKind.GRANTS
         envelope = _envelope(bundle, kept)
-        proven = verify_manifest(bundle.manifest, verify_statement([envelope], trusted))
-        verify_grants(bundle.blob, pkcs7s, proven, trusted)
+        statement = verify_statement([envelope], trusted)
+        granted = verify_grants(
+            bundle.blob, pkcs7s, verify_manifest(bundle.manifest, statement), trusted
+        )
+        notes = statement.skipped + granted.skipped
     else:
         kind, envelope = _RECORD_OF[bundle.kind], b""
-        trusted.blob_signers(pkcs7s, bundle.blob, what=bundle.kind.value)
+        _, notes = trusted.blob_signers(
+            pkcs7s, bundle.blob, what=bundle.kind.value, issued=_issued(opened)
+        )
     fragment = Fragment(kind=kind, blob=bundle.blob, signatures=pkcs7s)
     return Proven(
         envelope=envelope,
         fragment=fragment,
         key_ids=tuple(one.key_id for one in kept),
         left_out=left_out,
+        notes=notes,
     )
 
 
 def fragment_bytes(proven: Proven) -> bytes:
     """The blob and its signatures as `lockdown bundle` takes them."""
     return fragments.encode([proven.fragment])
+
+
+def _issued(opened: Opened) -> int:
+    said = opened.said
+    return said.statement.issued if isinstance(said, TreeSaid) else said.issued
 
 
 def _envelope(bundle: Bundle, signatures: Sequence[Signature]) -> bytes:

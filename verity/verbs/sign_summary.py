@@ -17,6 +17,7 @@ from verity.formats.dump import Entry, printable
 from verity.formats.grants import Code, ElevateEntry
 from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.keyring import Keyring
 from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.formats.statement import format_time
 
@@ -38,6 +39,8 @@ def lines(opened: Opened) -> list[Line]:
         return [*_tree(opened, said), *_signatures(opened)]
     if isinstance(said, KernelPolicy):
         return [*_policy(opened, said), *_signatures(opened)]
+    if isinstance(said, Keyring):
+        return [*_keyring(said), *_signatures(opened)]
     return [*_keys(opened, said), *_signatures(opened)]
 
 
@@ -124,6 +127,24 @@ def _keys(opened: Opened, said: KernelKeys) -> Iterator[Line]:
         yield "role", f"{role.name.lower()}, threshold {number}"
     for entry in said.keys:
         yield "key", f"{entry.key_id.hex()} {entry.role.name.lower()}, owner {entry.owner}"
+
+
+def _keyring(said: Keyring) -> Iterator[Line]:
+    yield "what", f"keyring of the {said.party.name.lower()}, version {said.version}"
+    yield "valid", f"from {format_time(said.issued)} until {format_time(said.expires)}"
+    for role, rule in sorted(said.roles.items()):
+        streams = f", streams {' '.join(rule.streams)}" if rule.streams else ""
+        yield "role", f"{role.name.lower()}, threshold {rule.threshold}{streams}"
+        for key in said.of_role(role):
+            begin = f", from {format_time(key.valid_from)}" if key.valid_from is not None else ""
+            end = f", until {format_time(key.valid_until)}" if key.valid_until is not None else ""
+            yield "key", f"{key.key_id} {role.name.lower()}, owner {key.owner}{begin}{end}"
+    for key_id in said.revoked.keys:
+        yield "revoked", f"key {key_id}"
+    for digest in said.revoked.digests:
+        yield "revoked", f"digest {digest.hex()}"
+    for stream, lowest in sorted(said.revoked.serials.items()):
+        yield "revoked", f"stream {stream} below serial {lowest}"
 
 
 def _signatures(opened: Opened) -> Iterator[Line]:

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import OTHER, THIRD, VENDOR
+from tests.world import OTHER, ROOT, THIRD, VENDOR, keyring_of
 from verity.formats import (
     bundle,
     dump,
     grants,
     kernel_keys,
     kernel_policy,
+    keyring,
     pkcs7,
+    revoke,
     serial_record,
     sign_bundle,
     sign_payloads,
@@ -31,8 +33,11 @@ from verity.formats.grant_rules import earned
 from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
 from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.keyring import Revoked
 from verity.formats.records import Fragment, RecordKind
+from verity.formats.revoke import Revoke, StreamFloor
 from verity.formats.statement import Kind, Statement
+from verity.verbs import keyring_project
 
 DOCUMENT = Path("docs/formats.md")
 COMMIT = bytes(range(32))
@@ -156,6 +161,43 @@ def serials() -> bytes:
     return serial_record.encode("debian-trixie", {7: hashlib.sha256(payload()).digest()})
 
 
+REVOKED = Revoked(
+    keys=(THIRD.public.key_id,),
+    digests=(digest_bytes(PING).value,),
+    serials={"debian-trixie": 7},
+)
+
+
+def keyring_document() -> bytes:
+    """Version 3 of the vendor's, whose key for the role os is VENDOR."""
+    return keyring.encode(
+        keyring_of(
+            (Role.ROOT, "root", ROOT),
+            (Role.OS, "vendor", VENDOR),
+            streams=("debian-*",),
+            version=3,
+            issued=ISSUED,
+            expires=EXPIRES,
+            revoked=REVOKED,
+        )
+    )
+
+
+def revocations() -> bytes:
+    """The same revocations for the kernel."""
+    return revoke.encode(
+        Revoke(
+            party=Party.VENDOR,
+            role=Role.ROOT,
+            serial=3,
+            issued=ISSUED,
+            keys=tuple(map(bytes.fromhex, REVOKED.keys)),
+            digests=REVOKED.digests,
+            streams=tuple(StreamFloor(stream=s, lowest=n) for s, n in REVOKED.serials.items()),
+        )
+    )
+
+
 def hex_lines(data: bytes) -> str:
     """32 bytes a line, each with its offset."""
     return "".join(f"{at:04d}  {data[at : at + 32].hex()}\n" for at in range(0, len(data), 32))
@@ -191,6 +233,8 @@ def written() -> dict[str, str]:
         "policy": hex_lines(policy()),
         "bundle": hex_lines(fragment()),
         "serials": serials().decode(),
+        "keyring": keyring_document().decode() + "\n",
+        "revoke": hex_lines(revocations()),
     }
 
 
@@ -263,6 +307,18 @@ def test_the_sign_bundle_is_the_policy_and_a_signature() -> None:
     assert (signed.public, signed.pae) == (OTHER.public.spki, None)
     value = pkcs7.parse(signed.pkcs7).value
     assert OTHER.public.verifies(signature=value, data=found.blob)
+
+
+def test_the_keyring_makes_the_keys_of_the_example() -> None:
+    found = keyring.parse(EXAMPLES["keyring"].removesuffix("\n").encode())
+    assert keyring_project.blob_of(found) == bytes_of(EXAMPLES["keys"])
+
+
+def test_the_revocations_are_those_of_the_keyring() -> None:
+    found = revoke.parse(bytes_of(EXAMPLES["revoke"]))
+    said = keyring.parse(EXAMPLES["keyring"].removesuffix("\n").encode())
+    assert (found.party, found.serial) == (said.party, said.version)
+    assert {one.stream: one.lowest for one in found.streams} == said.revoked.serials
 
 
 def test_what_an_example_looks_like() -> None:

@@ -240,6 +240,13 @@ def test_more_granted_than_the_manifest_earns_is_seen_in_the_bundle() -> None:
     assert caught.value.code == "grants-differ"
 
 
+def test_grants_beyond_the_role_are_seen_in_the_bundle() -> None:
+    item = ConfigEntry(path=b"/tool", kind=ConfigKind.FILE, digest=b"\x01" * 32)
+    with pytest.raises(ContentError) as caught:
+        read(BundleWorld(grants_changes={"config": (item,)}).bundle())
+    assert caught.value.code == "beyond-role"
+
+
 def test_blobs_say_who_signs_them() -> None:
     policy = KernelPolicy(
         mode=Mode.SEALED,
