@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from verity.formats import dump, grants, statement
 from verity.formats.commit import Commit
 from verity.formats.dump import Entry
-from verity.formats.grant_rules import check_role, earned
-from verity.formats.grants import Grants, Party, Role, is_stream_name
+from verity.formats.grant_rules import Earned, check_role, earned
+from verity.formats.grants import ConfigEntry, Grants, Party, Role, is_stream_name
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.formats.statement import Kind, Statement
@@ -56,14 +56,16 @@ def prepare(
     *,
     subjects: Mapping[str, bytes],
     commit: bytes | None = None,
+    config: tuple[ConfigEntry, ...] = (),
 ) -> Opened:
     """Make the documents of a tree, with no signature yet.
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
-    statement names beside manifest and grants; ``commit`` the raw commit object.
+    statement names beside manifest and grants; ``commit`` the raw commit object; ``config`` what
+    the role etc grants, which is nothing else.
     """
     manifest = dump.serialise(entries)
-    tables = earned(entries, heads)
+    tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads)
     granted = Grants(
         party=place.party,
         role=place.role,
@@ -74,6 +76,7 @@ def prepare(
         manifest_sha256=hashlib.sha256(manifest).digest(),
         code=tables.code,
         elevate=tables.elevate,
+        config=config,
     )
     check_role(granted)
     blob = grants.encode(granted)
