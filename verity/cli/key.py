@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import key_options, output
+from verity.cli import key_opening, output
 from verity.cli.trust_options import PATH
 from verity.ports import key_files, keystore
 from verity.trust import example_keys, key_forms
@@ -40,7 +40,7 @@ def key() -> None:
     is_flag=True,
     help="Encrypt the private key: by --passphrase-file, or asking twice on the terminal.",
 )
-@key_options.passphrase_option
+@key_opening.passphrase_option
 @output.json_option
 def generate(file: Path, algorithm: str, encrypt: bool, as_json: bool) -> int:
     """Make a key: FILE (private, PKCS#8 PEM of mode 0600) and FILE.pub.
@@ -48,7 +48,7 @@ def generate(file: Path, algorithm: str, encrypt: bool, as_json: bool) -> int:
     Statements and everything that the kernel verifies want ECDSA P-256. Nothing is overwritten.
     """
     public = key_files.generate(
-        file, _ALGORITHMS[algorithm], passphrase=key_options.new_passphrase(encrypt)
+        file, _ALGORITHMS[algorithm], passphrase=key_opening.new_passphrase(encrypt)
     )
     _print(public, path=key_files.public_path(file), private=file, as_json=as_json)
     return 0
@@ -67,7 +67,7 @@ def generate(file: Path, algorithm: str, encrypt: bool, as_json: bool) -> int:
     metavar="OUT",
     help="Write the X.509, in DER, by which the kernel's keyrings know this key.",
 )
-@key_options.passphrase_option
+@key_opening.passphrase_option
 @output.json_option
 def show(uri: str, ostree: bool, out_certificate: Path | None, as_json: bool) -> int:
     """Show algorithm, key id and fingerprints of a key: a private or public file, or a URI.
@@ -77,7 +77,7 @@ def show(uri: str, ostree: bool, out_certificate: Path | None, as_json: bool) ->
     """
     if ostree and as_json:
         raise CallerError("bad-arguments", "only one of --ostree and --json")
-    public = keystore.read_public_of(uri, key_options.access())
+    public = keystore.read_public_of(uri, key_opening.access())
     if ostree:
         output.line(key_forms.ostree(public, label=uri))
         return 0
@@ -97,7 +97,7 @@ def show(uri: str, ostree: bool, out_certificate: Path | None, as_json: bool) ->
 @key.command(name="import", epilog="Example: verity key import build.crt build.pub")
 @click.argument("source", metavar="SOURCE", type=PATH)
 @click.argument("target", metavar="FILE", type=PATH)
-@key_options.signing_options
+@key_opening.signing_options
 @output.json_option
 def import_key(source: Path, target: Path, as_json: bool) -> int:
     """Bring a key of another program into files of ours.
@@ -107,7 +107,7 @@ def import_key(source: Path, target: Path, as_json: bool) -> int:
     certificate only the key is taken: compare the fingerprint that is printed. Nothing is
     overwritten.
     """
-    access = key_options.access()
+    access = key_opening.access()
     private = key_files.is_private(source)
     bring = key_files.import_private if private else key_files.import_public
     public = bring(source, target, access)

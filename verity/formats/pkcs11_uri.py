@@ -44,9 +44,14 @@ class Pkcs11Uri:
         return SCHEME + ";".join(words)
 
 
+def is_one(uri: str) -> bool:
+    """Whether it has this scheme, which is so in any case."""
+    return uri[: len(SCHEME)].lower() == SCHEME
+
+
 def parse(uri: str) -> Pkcs11Uri:
-    """Read a URI. Raises CallerError (``bad-uri``, ``secret-in-argument``)."""
-    path, _, query = uri.removeprefix(SCHEME).partition("?")
+    """Read a URI of this scheme. Raises CallerError (``bad-uri``, ``secret-in-argument``)."""
+    path, _, query = uri[len(SCHEME) :].partition("?")
     # First of all, and whatever else is wrong: it must not be used.
     if "pin-value" in uri.lower():
         raise CallerError(

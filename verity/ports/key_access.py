@@ -48,7 +48,7 @@ class KeyAccess:
     def admit(self, key: PublicKey, *, label: str) -> PublicKey:
         """The key, unless it is one of keys-example/ (ContentError, ``example-key``)."""
         if not self.allow_example_keys:
-            example_keys.refuse([key], label=label)
+            example_keys.refuse([key.key_id], label=label)
         return key
 
 

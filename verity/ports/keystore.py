@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verity.formats import pkcs7
-from verity.formats import pkcs11_uri as uris
+from verity.formats import pkcs7, pkcs11_uri
 from verity.ports import key_files
 from verity.ports.key_access import STRICT, KeyAccess
 from verity.ports.key_files import generate as generate
@@ -95,10 +94,10 @@ def load_signer(
     if path is not None:
         public, signer = _of_file(path, access, algorithms)
         label = str(path)
-    elif uri.startswith(uris.SCHEME):
+    elif pkcs11_uri.is_one(uri):
         from verity.ports import signers_pkcs11
 
-        parsed = uris.parse(uri)
+        parsed = pkcs11_uri.parse(uri)
         public, signer = signers_pkcs11.open_signer(parsed, access)
         label = str(parsed)
     else:
@@ -115,10 +114,10 @@ def read_public_of(uri: str, access: KeyAccess = STRICT) -> PublicKey:
     """The public key of anything that names a key, to be looked at: also of an example."""
     path = key_file(uri)
     if path is None:
-        if uri.startswith(uris.SCHEME):
+        if pkcs11_uri.is_one(uri):
             from verity.ports import signers_pkcs11
 
-            return signers_pkcs11.read_public(uris.parse(uri), access)
+            return signers_pkcs11.read_public(pkcs11_uri.parse(uri), access)
         return _named_public(uri)[1]
     if key_files.is_private(path):
         return of_public_key(key_files.load_private(path, access).public_key(), label=uri)

@@ -34,8 +34,8 @@ except ImportError as error:  # the extra `hsm` isn't installed
         hint="pip install 'fsverity-chain[hsm]'",
     ) from error
 
-# What the loader of the C library finds: it lists the modules of all tokens that p11-kit knows.
-DEFAULT_MODULE = "p11-kit-proxy.so"
+# p11-kit's library is a module by itself, which has the tokens of all modules that are registered.
+DEFAULT_MODULE = "libp11-kit.so.0"
 _HALF = 32  # bytes of r and of s
 
 # What the token said, what an operator can do about it. Everything else: the condition's name.
@@ -152,7 +152,7 @@ def _token(uri: Pkcs11Uri) -> pkcs11.Token:
         raise HostError(
             "no-module",
             f"{path}: can't be used as a PKCS#11 module",
-            hint="?module-path=/path/of/module.so names another; p11-kit-modules has the default",
+            hint="?module-path=/path/of/module.so names another; p11-kit has the default",
         ) from error
     found = [token for slot in slots if _matches(token := slot.get_token(), uri)]
     if len(found) != 1:

@@ -6,7 +6,6 @@ A test holds this list to the script that makes the keys.
 
 from collections.abc import Iterable
 
-from verity.trust.keys import PublicKey
 from verity.values.errors import ContentError
 
 KEY_IDS = frozenset(
@@ -25,14 +24,13 @@ KEY_IDS = frozenset(
 )
 
 
-def refuse(keys: Iterable[PublicKey], *, label: str) -> None:
+def refuse(key_ids: Iterable[str], *, label: str) -> None:
     """Raise ContentError (``example-key``) if one of them is an example."""
-    for key in keys:
-        if key.key_id in KEY_IDS:
+    for key_id in key_ids:
+        if key_id in KEY_IDS:
             raise ContentError(
                 "example-key",
-                f"{label}: key {key.key_id} is one of keys-example/, whose private half everybody"
-                " has",
+                f"{label}: key {key_id} is one of keys-example/, whose private half everybody has",
                 hint="`verity key generate FILE` makes one of your own; for a test,"
                 " --allow-example-keys",
             )

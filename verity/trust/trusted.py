@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from verity.formats import pkcs7
 from verity.formats.grants import Party, Role
+from verity.trust import example_keys
 from verity.trust.keys import KeyAlgorithm, PublicKey
 from verity.values.errors import CallerError, ContentError
 
@@ -25,12 +26,16 @@ class TrustedKey:
 
 @dataclass(frozen=True, kw_only=True)
 class TrustedSet:
-    """The keys of one party and role, and the number of distinct owners that must sign."""
+    """The keys of one party and role, and the number of distinct owners that must sign.
+
+    The keys of keys-example/ are refused unless ``allow_example_keys`` says that they count.
+    """
 
     party: Party
     role: Role
     keys: tuple[TrustedKey, ...]
     threshold: int
+    allow_example_keys: bool = False
 
     def __post_init__(self) -> None:
         owners = {trusted.owner for trusted in self.keys}
@@ -40,6 +45,9 @@ class TrustedSet:
                 f"a threshold of {self.threshold} with {len(owners)} owners can't be met",
                 hint="name at least one key, and as many owners as the threshold",
             )
+        if not self.allow_example_keys:
+            role = f"{self.party.name} {self.role.name}".lower()
+            example_keys.refuse((trusted.key.key_id for trusted in self.keys), label=role)
         for trusted in self.keys:
             if trusted.key.algorithm is not KeyAlgorithm.P256:
                 raise ContentError(
@@ -51,7 +59,13 @@ class TrustedSet:
 
     @classmethod
     def of_keys(
-        cls, keys: Iterable[PublicKey], *, party: Party, role: Role, threshold: int = 1
+        cls,
+        keys: Iterable[PublicKey],
+        *,
+        party: Party,
+        role: Role,
+        threshold: int = 1,
+        allow_example_keys: bool = False,
     ) -> "TrustedSet":
         """A set in which every key is its own owner."""
         unique = {key.key_id: key for key in keys}
@@ -60,6 +74,7 @@ class TrustedSet:
             role=role,
             keys=tuple(TrustedKey(key=key, owner=key_id) for key_id, key in unique.items()),
             threshold=threshold,
+            allow_example_keys=allow_example_keys,
         )
 
     def signers(self, signatures: Iterable[bytes], data: bytes) -> Mapping[str, PublicKey]:

@@ -93,7 +93,7 @@ def test_uris(tmp_path: Path) -> None:
     colon = key_file(tmp_path / "a:b")
     assert keystore.load_signer(str(colon)).public == VENDOR.public
     with pytest.raises(CallerError) as caught:
-        keystore.load_signer("pkcs11:token=x")
+        keystore.load_signer("card:token=x")
     assert caught.value.code == "unknown-signer"
 
 

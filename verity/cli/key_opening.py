@@ -55,6 +55,17 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return passphrase_option(example_option(command))
 
 
+def signer_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--key for one signer, and how it is opened."""
+    return click.option(
+        "--key",
+        "key_uri",
+        required=True,
+        metavar="KEY",
+        help="Who signs: a path, file:PATH, pkcs11:... or a KMS.",
+    )(signing_options(command))
+
+
 def access() -> "KeyAccess":
     """How this invocation opens keys: by the options above, if the verb has them."""
     from verity.ports.key_access import KeyAccess
