@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 TOKEN = "build hsm"  # with a space, which a URI has to escape
 PIN = "73914826"
-# Label, id, kind. "twin" is there twice; "bare" loses its public key, "certified" has only an X.509.
+# Label, id, kind. "twin" is there twice; "bare" has no public key, "certified" an X.509 only.
 KEYS = (
     ("release", "01", "EC:prime256v1"),
     ("second", "02", "EC:prime256v1"),

@@ -71,10 +71,14 @@ def access() -> "KeyAccess":
     from verity.ports.key_access import KeyAccess
 
     meta = click.get_current_context().meta
+    allowed = bool(meta.get(f"{_META}allow_example_keys"))
+    if allowed and not meta.setdefault(f"{_META}warned", False):
+        meta[f"{_META}warned"] = True
+        output.message("warning: --allow-example-keys: what such a key signs, everybody can sign")
     return KeyAccess(
         ask=ask if sys.stdin.isatty() else None,
         passphrase_file=meta.get(f"{_META}passphrase_file"),
-        allow_example_keys=bool(meta.get(f"{_META}allow_example_keys")),
+        allow_example_keys=allowed,
     )
 
 
@@ -83,18 +87,14 @@ def signer(uri: str, *, algorithms: "Container[KeyAlgorithm] | None" = None) -> 
     from verity.ports import keystore
 
     more = {} if algorithms is None else {"algorithms": algorithms}
-    opened = keystore.load_signer(uri, access(), **more)
-    _warn(opened.public)
-    return opened
+    return keystore.load_signer(uri, access(), **more)
 
 
 def public_key(path: Path) -> "PublicKey":
     """Read a public key whose signatures are going to count."""
     from verity.ports import keystore
 
-    key = keystore.load_public(path, access())
-    _warn(key)
-    return key
+    return keystore.load_public(path, access())
 
 
 def new_passphrase(encrypt: bool) -> bytes | None:
@@ -126,10 +126,3 @@ def ask(what: str) -> str:
         return getpass.getpass(f"{output.one_line(what)}: ")
     except EOFError as error:
         raise CallerError("bad-secret", "no secret was typed") from error
-
-
-def _warn(key: "PublicKey") -> None:
-    from verity.trust import example_keys
-
-    if key.key_id in example_keys.KEY_IDS:
-        output.message(f"warning: key {key.key_id} is an example, everybody has its private half")
