@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 TOKEN = "build hsm"  # with a space, which a URI has to escape
 PIN = "73914826"
-# Label, id, kind. "twin" is there twice; "bare" has no public key, "certified" an X.509 only.
+# Label, id, kind. "twin" is there twice; "bare" has no public key, "certified" an X.509 only;
+# "careful" wants the PIN again for each signature.
 KEYS = (
     ("release", "01", "EC:prime256v1"),
     ("second", "02", "EC:prime256v1"),
@@ -25,6 +26,7 @@ KEYS = (
     ("twin", "06", "EC:prime256v1"),
     ("bare", "07", "EC:prime256v1"),
     ("certified", "08", "EC:prime256v1"),
+    ("careful", "09", "EC:prime256v1"),
 )
 _CONFIG = """\
 directories.tokendir = {path}/tokens
@@ -81,7 +83,8 @@ def make(path: Path) -> Hsm:
     pins = ("--so-pin", "55555555", "--pin", PIN)
     hsm.run("softhsm2-util", "--init-token", "--free", "--label", TOKEN, *pins)
     for label, identity, kind in KEYS:
-        hsm.tool("--keypairgen", "--key-type", kind, "--label", label, "--id", identity)
+        more = ["--always-auth"] if label == "careful" else []
+        hsm.tool("--keypairgen", "--key-type", kind, "--label", label, "--id", identity, *more)
     (path / "certificate").write_bytes(_certificate(hsm, "08"))
     written = ("--write-object", path / "certificate", "--type", "cert")
     hsm.tool(*written, "--id", "08", "--label", "certified")

@@ -69,6 +69,21 @@ def test_the_pin_is_asked_for_where_somebody_can_be_asked(hsm: Hsm) -> None:
     assert asked == [f"PIN of {TOKEN}"]  # once for all that it signs
 
 
+def test_a_key_that_wants_its_pin_for_each_signature(hsm: Hsm) -> None:
+    asked: list[str] = []
+
+    def ask(what: str) -> str:
+        asked.append(what)
+        return PIN
+
+    signer = keystore.load_signer(hsm.uri_to_ask("object=careful"), KeyAccess(ask=ask))
+    for data in (b"data", b"more"):
+        assert signer.public.verifies(signature=signer.sign(data), data=data)
+    assert len(asked) == 1  # told the token again, not asked for again
+    for text in (repr(signer), repr(signer.signer)):
+        assert PIN not in text
+
+
 def test_to_show_a_key_needs_no_pin(hsm: Hsm) -> None:
     public = keystore.read_public_of(hsm.uri_to_ask())
     assert public == parse_spki(public_der(hsm, "01"), label="pkcs11-tool")
