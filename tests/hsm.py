@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A token of SoftHSM with keys of several kinds, made by pkcs11-tool as an operator would."""
+"""A token of SoftHSM with keys of several kinds, made by pkcs11-tool as an operator would.
+
+Beside it is an empty one, so that a URI has to say which.
+"""
 
 import datetime
 import os
@@ -81,7 +84,8 @@ def make(path: Path) -> Hsm:
     hsm.pin_file.touch(0o600)
     hsm.pin_file.write_text(f"{PIN}\n")
     pins = ("--so-pin", "55555555", "--pin", PIN)
-    hsm.run("softhsm2-util", "--init-token", "--free", "--label", TOKEN, *pins)
+    for label in (TOKEN, "spare"):
+        hsm.run("softhsm2-util", "--init-token", "--free", "--label", label, *pins)
     for label, identity, kind in KEYS:
         more = ["--always-auth"] if label == "careful" else []
         hsm.tool("--keypairgen", "--key-type", kind, "--label", label, "--id", identity, *more)

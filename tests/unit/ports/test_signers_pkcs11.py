@@ -99,7 +99,7 @@ def test_to_show_a_key_needs_no_pin(hsm: Hsm) -> None:
         ("object=p384", "bad-key", "neither ECDSA P-256"),
         ("object=rsa", "bad-key", "expected P-256"),
         ("object=release;token=other", "bad-uri", "token is there twice"),
-        ("object=release;serial=0", "no-token", "0 tokens match"),
+        ("object=release;serial=0", "no-token", "0 tokens match, expected one"),
         ("object=release;manufacturer=x", "no-token", "0 tokens match"),
         ("object=release;model=x", "no-token", "0 tokens match"),
     ],
@@ -110,6 +110,21 @@ def test_what_is_not_there(hsm: Hsm, key: str, code: str, words: str) -> None:
     assert caught.value.code == code
     assert words in caught.value.message
     assert PIN not in repr(caught.value)
+
+
+def test_a_token_has_to_be_named_if_there_are_two(hsm: Hsm) -> None:
+    uri = hsm.uri().replace(f"token={TOKEN.replace(' ', '%20')};", "")
+    assert "token=" not in uri
+    with pytest.raises(VerityError, match="2 tokens match, expected one") as caught:
+        keystore.load_signer(uri)
+    assert caught.value.code == "no-token"
+    (serial,) = {
+        slot.get_token().serial.decode()
+        for slot in pkcs11.lib(MODULE).get_slots(token_present=True)
+        if slot.get_token().label == TOKEN
+    }
+    by_serial = uri.replace("object=", f"serial={serial};model=SoftHSM%20v2;object=")
+    assert keystore.load_signer(by_serial).public == keystore.load_signer(hsm.uri()).public
 
 
 def test_a_wrong_pin(hsm: Hsm, tmp_path: Path) -> None:
