@@ -17,8 +17,10 @@ from verity.values.errors import ContentError
 
 MAX_SIZE = 256 * 2**20
 MAX_LINE = 64 * 2**10
-MAX_PATH = 4095
+MAX_PATH = 4095  # of Linux: PATH_MAX without the NUL; a symlink's target, too
+MAX_XATTR_NAME = 255
 _MAX_ID = 2**32 - 1
+_MAX_MODE = 0o177777
 
 _MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
 _MUST_ESCAPE_NAME = re.compile(rb"[^\x21-\x3c\x3e-\x5b\x5d-\x7e]")
@@ -242,6 +244,8 @@ def _entry(text: bytes) -> Entry:
     kind = stat.S_IFMT(mode)
     if kind not in _KNOWN_TYPES:
         raise _RefusedError("MODE has no known file type")
+    if mode > _MAX_MODE:  # S_IFMT looks at four bits and lets all above them through
+        raise _RefusedError("MODE has bits that no file has")
     for index, name, fixed in ((3, "NLINK", b"1"), (7, "MTIME", b"0.0"), (9, "CONTENT", b"-")):
         if fields[index] != fixed:
             raise _RefusedError(f"{name} must be {fixed.decode()}")
@@ -254,6 +258,8 @@ def _entry(text: bytes) -> Entry:
         target = _unescape(fields[8])
         if fields[8] == b"-" or not target or b"\0" in target:
             raise _RefusedError("a symlink needs its target as PAYLOAD")
+        if len(target) > MAX_PATH:
+            raise _RefusedError(f"a target of {len(target)} bytes, at most {MAX_PATH} are allowed")
         if size != len(target):
             raise _RefusedError("SIZE of a symlink is the length of its target")
     elif fields[8] != b"-":
@@ -297,7 +303,13 @@ def _xattrs(fields: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
     for field in fields:
         name, separator, value = field.partition(b"=")
         name = _unescape(name)
-        if not separator or not counts_for_security(name) or b"\0" in name:
+        if (
+            not separator
+            or not counts_for_security(name)
+            or name == b"user."
+            or b"\0" in name
+            or len(name) > MAX_XATTR_NAME
+        ):
             raise _RefusedError("an xattr that no manifest may hold")
         if result and name <= result[-1][0]:
             raise _RefusedError("xattrs are not sorted, or one stands there twice")
