@@ -14,18 +14,22 @@ from typing import Any
 VECTORS = Path(__file__).parent / "vectors"
 _SOURCES = {"text", "hex", "repeat", "from"}
 _CHANGES = ("swap", "put", "cut", "add")
-_KEYS = {"name", "code", "reason", "kind", *_SOURCES, *_CHANGES}
+_KEYS = {"name", "code", "reason", "kind", "canonical", *_SOURCES, *_CHANGES}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One vector. A good one has no ``code``; ``kind`` says which parser, where there are many."""
+    """One vector. A good one has no ``code``; ``kind`` says which parser, where there are many.
+
+    ``canonical`` is the one spelling of what a good document says, where that has several.
+    """
 
     name: str
     data: bytes
     kind: str = ""
     code: str = ""
     reason: str = ""
+    canonical: bytes | None = None
 
 
 def load(name: str) -> tuple[Mapping[str, Document], Mapping[str, Document]]:
@@ -47,7 +51,12 @@ def _add(rows: dict[str, Document], row: Mapping[str, Any], data: bytes, *, code
     if name in rows or set(row) - _KEYS or bool(code) != bool(row.get("reason")):
         raise ValueError(f"{name}: twice, with an unknown key, or bad without a reason")
     rows[name] = Document(
-        name=name, data=data, kind=row.get("kind", ""), code=code, reason=row.get("reason", "")
+        name=name,
+        data=data,
+        kind=row.get("kind", ""),
+        code=code,
+        reason=row.get("reason", ""),
+        canonical=row["canonical"].encode("utf-8") if "canonical" in row else None,
     )
 
 

@@ -85,6 +85,12 @@ def counts_for_security(name: bytes) -> bool:
     ) and name != b"user.ostreemeta"
 
 
+def is_mode(mode: int) -> bool:
+    """Whether this is a whole st_mode: a known file type, and no bits above it."""
+    # S_IFMT looks at four bits and lets all above them through.
+    return mode <= _MAX_MODE and stat.S_IFMT(mode) in _KNOWN_TYPES
+
+
 def escape(field: bytes) -> bytes:
     """Write a path, a target or a value in the one escaped form."""
     if field == b"-":
@@ -97,8 +103,12 @@ def printable(field: bytes) -> str:
     return escape(field).decode("ascii")
 
 
-def line(entry: Entry) -> bytes:
-    """One entry as its line, LF included. The entry is expected to be valid."""
+def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
+    """One entry as its line, LF included. The entry is expected to be valid.
+
+    ``payload`` is for composefs: where the contents of a regular file lie. No manifest has it.
+    """
+    place = entry.target if payload is None else payload
     xattrs = b"".join(
         b" "
         + _MUST_ESCAPE_NAME.sub(lambda match: b"\\x%02x" % match[0][0], name)
@@ -113,7 +123,7 @@ def line(entry: Entry) -> bytes:
         entry.uid,
         entry.gid,
         entry.rdev,
-        b"-" if entry.target is None else escape(entry.target),
+        b"-" if place is None else escape(place),
         b"-" if entry.digest is None else entry.digest.hex().encode(),
         xattrs,
     )
@@ -242,10 +252,8 @@ def _entry(text: bytes) -> Entry:
         raise _RefusedError("MODE is not an octal number")
     mode = int(fields[2], 8)
     kind = stat.S_IFMT(mode)
-    if kind not in _KNOWN_TYPES:
-        raise _RefusedError("MODE has no known file type")
-    if mode > _MAX_MODE:  # S_IFMT looks at four bits and lets all above them through
-        raise _RefusedError("MODE has bits that no file has")
+    if not is_mode(mode):
+        raise _RefusedError("MODE has no known file type, or bits that no file has")
     for index, name, fixed in ((3, "NLINK", b"1"), (7, "MTIME", b"0.0"), (9, "CONTENT", b"-")):
         if fields[index] != fixed:
             raise _RefusedError(f"{name} must be {fixed.decode()}")
