@@ -100,7 +100,7 @@ def test_json_everywhere(name: str) -> None:
     [
         "verity nonsense",
         "verity commit nonsense",
-        "verity commit verify --repo r REV",
+        "verity commit verify --key k REV",
         "verity commit sign --repo r --key k --stream s --serial 0 REV",
         "verity digest --nonsense FILE",
         "verity digest",

@@ -9,6 +9,7 @@ the file; today the one scheme is ``file:``.
 
 import contextlib
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,8 +97,12 @@ def load_public(path: Path) -> PublicKey:
     return parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
 
 
-def load_signer(uri: str) -> SigningKey:
+def load_signer(
+    uri: str, *, algorithms: Collection[KeyAlgorithm] = (KeyAlgorithm.P256,)
+) -> SigningKey:
     """Open a signer: ``file:PATH`` or a plain path to a PKCS#8 PEM file.
+
+    All that we sign ourselves is P-256; OSTree's own signatures know more ``algorithms``.
 
     Raises CallerError (``unknown-signer``), HostError (``key-exposed``, ``key-encrypted``, or
     the file can't be read), ContentError (``bad-key``).
@@ -130,15 +135,16 @@ def load_signer(uri: str) -> SigningKey:
             hint="`verity key generate FILE` makes one; sign with FILE, not with FILE.pub",
         ) from error
     public = of_public_key(key.public_key(), label=str(path))
-    if public.algorithm is not KeyAlgorithm.P256:
+    if public.algorithm not in algorithms:
         raise ContentError(
             "bad-key",
             f"{path}: {public.algorithm}, expected ecdsa-p256, which the kernel verifies",
             hint="`verity key generate FILE` makes one",
         )
-    return SigningKey(
-        public, CryptoSigner(key, SSlibKey.from_crypto(key.public_key(), public.key_id))
-    )
+    # Of RSA, the padding that OpenSSL takes when nobody says another, as ostree does.
+    padding = {"scheme": "rsa-pkcs1v15-sha256"} if public.algorithm is KeyAlgorithm.RSA else {}
+    named = SSlibKey.from_crypto(key.public_key(), public.key_id, **padding)
+    return SigningKey(public, CryptoSigner(key, named))
 
 
 def is_private(path: Path) -> bool:
