@@ -66,6 +66,11 @@ class Entry:
         return stat.S_ISREG(self.mode)
 
     @property
+    def is_directory(self) -> bool:
+        """A directory."""
+        return stat.S_ISDIR(self.mode)
+
+    @property
     def is_symlink(self) -> bool:
         """A symbolic link."""
         return stat.S_ISLNK(self.mode)
