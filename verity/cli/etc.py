@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import key_opening, output, signing_options
 from verity.cli.etc_output import print_applied, print_difference, print_others
 from verity.cli.trust_options import PATH, key_options
 from verity.formats.grants import Party, Role
-from verity.ports import keystore
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
@@ -56,15 +55,16 @@ _dry_option = click.option(
 def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
     """The keys of the owner's role etc, each its own owner."""
     return TrustedSet.of_keys(
-        [keystore.load_public(path) for path in keys],
+        [key_opening.public_key(path) for path in keys],
         party=Party.USER,
         role=Role.ETC,
         threshold=threshold,
+        allow_example_keys=key_opening.access().allow_example_keys,
     )
 
 
 @etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial 1")
-@click.option("--key", "key_uri", required=True, metavar="KEY", help="file:PATH or a path.")
+@key_opening.signer_option
 @click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
 @click.option(
     "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows with each signing."
@@ -98,7 +98,7 @@ def sign(
     place = etc_sign.place(
         stream=stream, serial=serial, issued=now, expires=now + days * signing_options.DAY
     )
-    done = etc_sign.sign(place, Host.at(root, store), homes, keystore.load_signer(key_uri))
+    done = etc_sign.sign(place, Host.at(root, store), homes, key_opening.signer(key_uri))
     if as_json:
         fields = {name: getattr(done, name) for name in done.__dataclass_fields__}
         for path in fields.pop("ungranted"):
