@@ -10,9 +10,10 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from verity.formats import dump, grants, pkcs7, statement
+from verity.formats import dump, grants, keyring, pkcs7, statement
 from verity.formats.dump import Entry
 from verity.formats.grants import Code, CodeEntry, Grants, Party, Role
+from verity.formats.keyring import Keyring, KeyringKey, RoleRule
 from verity.formats.statement import Kind, Statement
 from verity.trust.keys import PublicKey, of_public_key
 from verity.trust.trusted import TrustedKey, TrustedSet
@@ -140,3 +141,48 @@ class World:
     @property
     def envelope(self) -> bytes:
         return envelope(self.statement, *self.signers)
+
+
+ROOT, ROOT2, ROOT3 = Signer(21), Signer(22), Signer(23)
+
+
+def keyring_of(
+    *holders: tuple[Role, str, Signer],
+    thresholds: dict[Role, int] | None = None,
+    streams: tuple[str, ...] = ("os",),
+    **changes: Any,
+) -> Keyring:
+    """A keyring of these (role, owner, key); any field can be given as another value."""
+    keys = {s.public.key_id: KeyringKey(spki=s.public.spki, owner=o) for _, o, s in holders}
+    roles = {
+        role: RoleRule(
+            threshold=(thresholds or {}).get(role, 1),
+            keys=tuple(sorted({s.public.key_id for r, _, s in holders if r is role})),
+            streams=streams if role in keyring.STREAM_ROLES else (),
+        )
+        for role in {role for role, _, _ in holders}
+    }
+    base = Keyring(
+        party=Party.VENDOR,
+        version=1,
+        issued=ISSUED,
+        expires=EXPIRES,
+        keys=tuple(keys[key_id] for key_id in sorted(keys)),
+        roles=roles,
+    )
+    return replace(base, **changes)
+
+
+def keyring_fields(value: Keyring) -> Any:
+    """Its JSON as Python values, to change one."""
+    return json.loads(keyring.encode(value))
+
+
+def keyring_envelope(payload: bytes | Keyring, *signers: Signer) -> bytes:
+    """A version: the keyring, signed by these root keys."""
+    data = payload if isinstance(payload, bytes) else keyring.encode(payload)
+    return envelope(data, *signers, payload_type=keyring.PAYLOAD_TYPE)
+
+
+FIRST_KEYRING = keyring_of((Role.ROOT, "root", ROOT), (Role.OS, "vendor", VENDOR))
+"""A vendor's version 1: one root key, and one key that signs the stream ``os``."""

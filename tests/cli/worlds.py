@@ -96,7 +96,7 @@ class World:
     def attach(self, metadata: DetachedMetadata, ref: str = REF) -> None:
         self.commitmeta(ref).write_bytes(metadata.encode())
 
-    def sign_at(self, *, issued: int, expires: int, ref: str = REF) -> None:
+    def sign_at(self, *, issued: int, expires: int, ref: str = REF, serial: int = 7) -> None:
         """Sign by the library, as of another time."""
         with Repository(self.repo) as repository:
             commit_sign.sign(
@@ -104,7 +104,7 @@ class World:
                 commit_sign.Request(
                     revision=ref,
                     stream="os",
-                    serial=7,
+                    serial=serial,
                     issued=issued,
                     expires=expires,
                     replace=True,

@@ -152,6 +152,11 @@ def sorted_keys(owners: Mapping[Role, Mapping[str, Sequence[bytes]]]) -> tuple[K
     return tuple(sorted(entries, key=lambda entry: entry.key_id))
 
 
+def is_p256(spki: bytes) -> bool:
+    """Whether it has the form that a blob takes; the point may still be off the curve."""
+    return len(spki) == len(_P256) + 64 and spki.startswith(_P256)
+
+
 def _key_id(spki: bytes) -> bytes:
     return hashlib.sha256(spki).digest()
 

@@ -1,33 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which keys may sign what, and how many owners have to.
 
-A ``TrustedSet`` is what every verification asks. Today it is made from public keys that the
-caller names, one owner each; keyrings will make it from a root pin. An empty set and a threshold
-below one are refused: nothing is never everything.
+A ``TrustedSet`` is what every verification asks. It is made by a verified keyring, or from public
+keys that the caller names, one owner each. An empty set and a threshold below one are refused:
+nothing is never everything. A signature by a revoked key, or from outside of the time for which
+its key is valid, doesn't count and is told.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from verity.formats import pkcs7
+from verity.formats import keyring, pkcs7
 from verity.formats.grants import Party, Role
+from verity.formats.statement import format_time
 from verity.trust import example_keys
 from verity.trust.keys import KeyAlgorithm, PublicKey
+from verity.trust.revocations import NOTHING, Revocations
 from verity.values.errors import CallerError, ContentError
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrustedKey:
-    """A key and whose it is. Two keys of one owner count once."""
+    """A key and whose it is. Two keys of one owner count once.
+
+    What it signs must have been issued in ``valid_from <= issued < valid_until`` (None: no bound).
+    """
 
     key: PublicKey
     owner: str
+    valid_from: int | None = None
+    valid_until: int | None = None
+
+    def why_not(self, issued: int) -> str | None:
+        """Why it can't have signed what was issued then, if so."""
+        if self.valid_from is not None and issued < self.valid_from:
+            return f"valid from {format_time(self.valid_from)}, it was issued {format_time(issued)}"
+        if self.valid_until is not None and issued >= self.valid_until:
+            return (
+                f"valid until {format_time(self.valid_until)}, it was issued {format_time(issued)}"
+            )
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The owners whose signature counts, with their key; and the signatures that don't, with why.
+
+    A signature by no key of the set is in neither.
+    """
+
+    signers: Mapping[str, PublicKey]
+    refused: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrustedSet:
     """The keys of one party and role, and the number of distinct owners that must sign.
 
+    ``streams`` are patterns of the streams in which they may; None is any, for keys that the
+    caller names. ``revocations`` hold for everything that these keys sign.
     The keys of keys-example/ are refused unless ``allow_example_keys`` says that they count.
     """
 
@@ -35,6 +66,8 @@ class TrustedSet:
     role: Role
     keys: tuple[TrustedKey, ...]
     threshold: int
+    streams: tuple[str, ...] | None = None
+    revocations: Revocations = NOTHING
     allow_example_keys: bool = False
 
     def __post_init__(self) -> None:
@@ -77,24 +110,52 @@ class TrustedSet:
             allow_example_keys=allow_example_keys,
         )
 
-    def signers(self, signatures: Iterable[bytes], data: bytes) -> Mapping[str, PublicKey]:
-        """The owners whose signature over ``data`` is among ``signatures``, with their key."""
+    @property
+    def has_windows(self) -> bool:
+        """Whether any key is valid for a time only."""
+        return any(
+            trusted.valid_from is not None or trusted.valid_until is not None
+            for trusted in self.keys
+        )
+
+    def signs_in(self, stream: str) -> bool:
+        """Whether these keys may sign in a stream."""
+        return self.streams is None or any(
+            keyring.matches(pattern, stream) for pattern in self.streams
+        )
+
+    def judge(
+        self, signatures: Iterable[bytes], data: bytes, *, issued: int | None = None
+    ) -> Judged:
+        """Who signed ``data``; ``issued`` is what it says of itself, None if not known yet."""
         found: dict[str, PublicKey] = {}
+        refused: list[str] = []
         for signature in signatures:
             for trusted in self.keys:
-                if trusted.owner not in found and trusted.key.verifies(
+                if trusted.owner in found or not trusted.key.verifies(
                     signature=signature, data=data
                 ):
+                    continue
+                why = "revoked" if trusted.key.key_id in self.revocations.keys else None
+                if why is None and issued is not None:
+                    why = trusted.why_not(issued)
+                if why is None:
                     found[trusted.owner] = trusted.key
-        return found
+                else:
+                    refused.append(f"signature by key {trusted.key.key_id}: {why}")
+        return Judged(signers=found, refused=tuple(refused))
+
+    def signers(self, signatures: Iterable[bytes], data: bytes) -> Mapping[str, PublicKey]:
+        """The owners whose signature over ``data`` is among ``signatures``, with their key."""
+        return self.judge(signatures, data).signers
 
     def blob_signers(
-        self, signatures: Iterable[bytes], blob: bytes, *, what: str
+        self, signatures: Iterable[bytes], blob: bytes, *, what: str, issued: int | None = None
     ) -> tuple[Mapping[str, PublicKey], tuple[str, ...]]:
         """The owners who signed a blob for the kernel, and why further signatures don't count.
 
         Only the one PKCS#7 template counts. Raises ContentError (``bad-signature``) if there are
-        fewer owners than the threshold; ``what`` names the blob.
+        fewer owners than the threshold; ``what`` names the blob, ``issued`` is when it says it was.
         """
         usable: list[bytes] = []
         refused: list[str] = []
@@ -103,7 +164,9 @@ class TrustedSet:
                 usable.append(pkcs7.parse(signature).value)
             except ContentError as error:
                 refused.append(f"signature {number} of the {what}: {error.message}")
-        signers = self.signers(usable, blob)
+        judged = self.judge(usable, blob, issued=issued)
+        signers = judged.signers
+        refused += [f"{text} (over the {what})" for text in judged.refused]
         if len(signers) < self.threshold:
             raise ContentError(
                 "bad-signature",

@@ -20,7 +20,8 @@ from verity.formats import dump, grants, statement
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.statement import Kind, Statement
 from verity.trust.keys import PublicKey
-from verity.trust.trusted import TrustedSet
+from verity.trust.revocations import Revocations
+from verity.trust.trusted import Judged, TrustedSet
 from verity.values.errors import ContentError
 
 _ROLE_OF = {Kind.OS: Role.OS, Kind.ETC: Role.ETC, Kind.EXTENSION: Role.EXTENSION}
@@ -38,13 +39,17 @@ class _Proven:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedStatement(_Proven):
-    """A statement that enough trusted owners signed, with who they are."""
+    """A statement that enough trusted owners signed, with who they are.
+
+    ``revocations`` are those it was verified under: what it names is held to them, too.
+    """
 
     statement: Statement
     payload: bytes
     party: Party
     signers: Mapping[str, PublicKey]
     skipped: tuple[str, ...]
+    revocations: Revocations
 
     def expired(self, now: int) -> bool:
         """Whether it had expired at ``now`` (seconds since 1970)."""
@@ -74,10 +79,13 @@ def verify_statement(envelopes: Sequence[bytes], trusted: TrustedSet) -> Verifie
     """Verify the one statement among these envelopes.
 
     1. Exactly one envelope holds a statement of ours; malformed ones are skipped and reported.
-    2. At least the threshold of distinct owners signed it.
-    3. Its kind belongs to the role of these keys.
+    2. At least the threshold of distinct owners signed it, by keys that are not revoked.
+    3. Its kind belongs to the role of these keys, and its stream is one of theirs.
+    4. At least the threshold signed it by keys that were valid when it was issued.
+    5. Neither its serial nor a subject of it is revoked.
 
-    Raises ContentError: ``no-statement``, ``bad-document``, ``bad-signature``, ``wrong-role``.
+    Raises ContentError: ``no-statement``, ``bad-document``, ``bad-signature``, ``wrong-role``,
+    ``wrong-stream``, ``revoked-serial``, ``revoked-digest``.
     """
     # 1. Exactly one statement; provenance of other types may ride along.
     envelope, skipped = _the_statement(envelopes)
@@ -88,15 +96,8 @@ def verify_statement(envelopes: Sequence[bytes], trusted: TrustedSet) -> Verifie
             skipped.append(f"signature {number} of the statement: malformed base64")
         else:
             usable.append(signature.value)
-    signers = trusted.signers(usable, envelope.pae())
-    if len(signers) < trusted.threshold:
-        raise ContentError(
-            "bad-signature",
-            f"statement: signed by {len(signers)} of the trusted owners, {trusted.threshold}"
-            f" needed; it names {_hints(envelope)}",
-            hint="either it was altered, or the key given is not the one that signed it",
-        )
-    # 3. The kind belongs to the role.
+    judged = _enough(trusted, trusted.judge(usable, envelope.pae()), envelope)
+    # 3. The kind and the stream belong to the role.
     parsed = statement.parse(envelope.payload)
     if _ROLE_OF[parsed.kind] is not trusted.role:
         raise ContentError(
@@ -104,23 +105,54 @@ def verify_statement(envelopes: Sequence[bytes], trusted: TrustedSet) -> Verifie
             f"statement: of the kind {parsed.kind}, which keys of the role"
             f" {trusted.role.name.lower()} may not sign",
         )
+    if not trusted.signs_in(parsed.stream):
+        raise ContentError(
+            "wrong-stream",
+            f"statement: of the stream {parsed.stream}, these keys sign in"
+            f" {', '.join(trusted.streams or ())[:200]}",
+            hint="the keyring says in which streams a role may sign: `verity keyring show`",
+        )
+    # 4. Keys that were valid then; only now is it known when.
+    if trusted.has_windows:
+        again = trusted.judge(usable, envelope.pae(), issued=parsed.issued)
+        judged = _enough(trusted, again, envelope)
+    # 5. Revocations.
+    revocations = trusted.revocations
+    revocations.check_serial(parsed.stream, parsed.serial)
+    for name, sha256 in sorted(parsed.subjects.items()):
+        revocations.check_digest(sha256, f"statement: its subject {name}")
     return VerifiedStatement(
         proof=_PROOF,
         statement=parsed,
         payload=envelope.payload,
         party=trusted.party,
-        signers=signers,
-        skipped=tuple(skipped),
+        signers=judged.signers,
+        skipped=(*skipped, *judged.refused),
+        revocations=revocations,
     )
 
 
 def verify_manifest(data: bytes, source: VerifiedStatement) -> VerifiedManifest:
     """Verify manifest bytes against the statement, then read them.
 
-    Raises ContentError: ``wrong-manifest``, ``bad-manifest``.
+    1. The statement names exactly these bytes.
+    2. They are a canonical manifest.
+    3. No file in it has a revoked digest.
+
+    Raises ContentError: ``wrong-manifest``, ``bad-manifest``, ``revoked-digest``.
     """
+    # 1. The statement names these bytes.
     sha256 = _named("manifest", data, source)
-    return VerifiedManifest(proof=_PROOF, source=source, entries=dump.parse(data), sha256=sha256)
+    # 2. A canonical manifest.
+    entries = dump.parse(data)
+    # 3. Revocations.
+    if source.revocations.digests:
+        for entry in entries:
+            if entry.digest is not None:
+                source.revocations.check_digest(
+                    entry.digest, f"manifest: the file {dump.printable(entry.path)}"
+                )
+    return VerifiedManifest(proof=_PROOF, source=source, entries=entries, sha256=sha256)
 
 
 def verify_grants(
@@ -131,14 +163,17 @@ def verify_grants(
     1. The statement names exactly these bytes.
     2. Each PKCS#7 is the template, and enough distinct owners signed the blob.
     3. Party, role, stream, serial, times and manifest are the statement's.
+    4. Nothing granted has a revoked digest.
 
-    Raises ContentError: ``wrong-grants``, ``bad-signature``, ``bad-grants``.
+    Raises ContentError: ``wrong-grants``, ``bad-signature``, ``bad-grants``, ``revoked-digest``.
     """
     source = manifest.source
     # 1. The statement names these bytes.
     _named("grants", data, source)
     # 2. Signatures, in the only form that the kernel is given.
-    signers, refused = trusted.blob_signers(signatures, data, what="grants")
+    signers, refused = trusted.blob_signers(
+        signatures, data, what="grants", issued=source.statement.issued
+    )
     # 3. The header agrees with the statement.
     parsed = grants.parse(data)
     said = source.statement
@@ -155,8 +190,30 @@ def verify_grants(
             raise ContentError(
                 "wrong-grants", f"grants: {name} is {found}, the statement says {expected}"
             )
+    # 4. Revocations.
+    if source.revocations.digests:
+        granted = {entry.digest for entry in parsed.code}
+        granted |= {entry.digest for entry in parsed.elevate}
+        granted |= {entry.digest for entry in parsed.config}
+        for digest in sorted(granted):
+            source.revocations.check_digest(digest, "grants: an entry")
     return VerifiedGrants(
         proof=_PROOF, source=source, grants=parsed, signers=signers, skipped=refused
+    )
+
+
+def _enough(trusted: TrustedSet, judged: Judged, envelope: statement.Envelope) -> Judged:
+    """The same, or ContentError ``bad-signature`` with why signatures don't count."""
+    if len(judged.signers) >= trusted.threshold:
+        return judged
+    refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
+    raise ContentError(
+        "bad-signature",
+        f"statement: signed by {len(judged.signers)} of the trusted owners, {trusted.threshold}"
+        f" needed; it names {_hints(envelope)}{refused}",
+        hint="have it signed anew by keys that count"
+        if judged.refused
+        else "either it was altered, or the key given is not the one that signed it",
     )
 
 

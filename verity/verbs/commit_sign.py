@@ -7,6 +7,7 @@ signing key, and written in one atomic step: a failure leaves the commit as it w
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from verity.formats import dump
@@ -17,7 +18,7 @@ from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
-from verity.verbs import contents, documents, signed
+from verity.verbs import contents, documents, native_signatures, signed
 from verity.verbs.documents import Documents, Place
 
 
@@ -46,6 +47,7 @@ class Signed:
     grants_sha256: str
     key_id: str
     gpg: bool
+    native: tuple[str, ...]
 
 
 def sign(
@@ -54,6 +56,7 @@ def sign(
     key: SigningKey,
     *,
     gpg: GpgSigner | None = None,
+    native: Sequence[SigningKey] = (),
     jobs: int,
 ) -> Signed:
     """Sign a commit.
@@ -104,8 +107,8 @@ def sign(
     )
     # 3. Sign for stock ostree.
     gpg_signature = gpg.sign(raw) if gpg is not None else None
+    after, engines = native_signatures.add(_attached(before, made), raw, native)
     # 4. Write.
-    after = _attached(before, made)
     if gpg_signature is not None:
         others = before.get_byte_arrays(signed.GPG_SIGNATURES)
         after = after.with_byte_arrays(signed.GPG_SIGNATURES, (*others, gpg_signature))
@@ -120,6 +123,7 @@ def sign(
         grants_sha256=made.grants_sha256,
         key_id=made.key_id,
         gpg=gpg_signature is not None,
+        native=tuple(engine.value for engine in engines),
     )
 
 

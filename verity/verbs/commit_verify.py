@@ -2,17 +2,20 @@
 """commit verify: every link from the key to the last object, and every failure of each.
 
 It checks more than stock ostree: the contents of every object, also after a local pull; the
-manifest against the commit's own tree; the grants against both. OpenPGP signatures are shown by
-``commit show`` and never counted. Revocation and serial floors arrive with keyrings.
+manifest against the commit's own tree; the grants against both; that no key is revoked, and that
+nothing is older than what this host has accepted. OSTree's own signatures are judged for those who
+name keys for them, and never counted towards our thresholds. Nothing is written: raising a floor is
+``serial_floors.accept``.
 """
 
-from collections.abc import Set
 from dataclasses import dataclass, field
 
-from verity.formats import dump
-from verity.formats.dump import Entry, printable
-from verity.formats.grant_rules import Earned, earned
+from verity.formats.commit import DetachedMetadata
+from verity.formats.dump import printable
+from verity.formats.grant_rules import earned
 from verity.ports.ostree_repo import Repository
+from verity.trust import floors
+from verity.trust.native import NativeSignature
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
     VerifiedGrants,
@@ -24,7 +27,22 @@ from verity.trust.verified import (
 )
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import contents, signed
+from verity.verbs import commit_differences, contents, native_signatures, serial_floors, signed
+from verity.verbs.contents import CommitTree
+from verity.verbs.native_signatures import NativeTrust
+from verity.verbs.serial_floors import HostState
+
+_NOBODY = NativeTrust()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was found, OSTree's own signatures, and what may become a floor if all is good."""
+
+    report: Report
+    native: tuple[NativeSignature, ...]
+    statement: VerifiedStatement | None
+    envelopes: tuple[bytes, ...]
 
 
 @dataclass
@@ -32,6 +50,8 @@ class _Collector:
     findings: list[Finding] = field(default_factory=list)
     not_evaluated: list[NotEvaluated] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    floors: int = 0
 
     def add(self, error: VerityError, link: Link, label: str, path: bytes | None = None) -> None:
         if isinstance(error, HostError):
@@ -58,18 +78,28 @@ class _Collector:
 
 
 def verify(
-    repository: Repository, revision: str, trusted: TrustedSet, *, now: int, jobs: int
-) -> Report:
+    repository: Repository,
+    revision: str,
+    trusted: TrustedSet,
+    *,
+    now: int,
+    jobs: int,
+    host: HostState | None = None,
+    native: NativeTrust = _NOBODY,
+) -> Outcome:
     """Verify a signed commit.
 
     1. The commit object is what its name says.
-    2. The statement is signed by enough trusted owners, and names this commit.
-    3. It has not expired at ``now`` (seconds since 1970).
-    4. The manifest is the one it names, canonical, and so is the boot list.
-    5. The grants are the ones it names, signed in the kernel's form.
-    6. Every object of the commit is what its name says, contents included.
-    7. The manifest describes exactly the commit's tree.
-    8. The grants are exactly what manifest and contents earn.
+    2. Of OSTree's own signatures that the caller asks for, one is good; each is judged.
+    3. The statement is signed by enough trusted owners, none of whose keys is revoked, and names
+       this commit.
+    4. Its serial is not below the host's floor, and not the floor's with other subjects.
+    5. It has not expired at the reference time: ``now`` (seconds since 1970) or later.
+    6. The manifest is the one it names, canonical, and so is the boot list.
+    7. The grants are the ones it names, signed in the kernel's form.
+    8. Every object of the commit is what its name says, contents included.
+    9. The manifest describes exactly the commit's tree, field by field.
+    10. The grants are exactly what manifest and contents earn.
 
     A failure hides no later one that can still be judged. Raises only for what leaves nothing to
     verify: no repository, no such revision, an unreadable commit object.
@@ -78,14 +108,19 @@ def verify(
     # 1. The commit object.
     checksum = repository.resolve(revision)
     label = f"commit {checksum[:12]}"
-    repository.read_commit(checksum)
+    raw, _ = repository.read_commit(checksum)
     detached = repository.read_detached(checksum)
+    # 2. OSTree's own signatures.
+    judged = native_signatures.judge(detached, raw, native, trusted.revocations)
+    found.findings += native_signatures.findings(judged, native, label)
+    # 3. Signatures.
     statement: VerifiedStatement | None = None
     manifest: VerifiedManifest | None = None
     grants: VerifiedGrants | None = None
-    # 2. Signatures.
+    envelopes: tuple[bytes, ...] = ()
     try:
-        statement = verify_statement(signed.envelopes(detached, checksum), trusted)
+        envelopes = signed.envelopes(detached, checksum)
+        statement = verify_statement(envelopes, trusted)
     except VerityError as error:
         found.add(error, Link.STATEMENT, label)
     if statement is not None:
@@ -94,98 +129,107 @@ def verify(
             signed.check_commit(statement, checksum)
         except ContentError as error:
             found.add(error, Link.COMMIT, label)
-        # 3. Expiry.
-        found.findings += signed.expiry(statement, now, label)
-        # 4. Manifest and boot list.
+        # 4. Serial.
+        time = _serial(found, statement, trusted, host, now, label)
+        # 5. Expiry.
+        found.findings += signed.expiry(statement, time, label)
+        # 6. Manifest and boot list.
         try:
             manifest = verify_manifest(signed.manifest_bytes(detached, checksum), statement)
             signed.check_boot_list(manifest)
         except ContentError as error:
             found.add(error, Link.MANIFEST, label)
-    # 5. Grants.
+    # 7. Grants.
     if manifest is not None:
-        try:
-            grants = verify_grants(
-                signed.grants_bytes(detached, checksum),
-                signed.grants_signatures(detached),
-                manifest,
-                trusted,
-            )
-            found.notes += grants.skipped
-        except ContentError as error:
-            found.add(error, Link.GRANTS, label)
-    # 6. Objects.
+        grants = _grants(found, detached, checksum, manifest, trusted, label)
+    # 8. Objects.
     try:
         tree = contents.read(repository, checksum, jobs=jobs)
     except VerityError as error:
         found.add(error, Link.OBJECT, label)
-        return _report(found, {})
-    for path, problem in tree.damaged:
-        found.add(problem, Link.OBJECT, printable(path), path)
-    # 7. Manifest against the tree.
-    if manifest is not None:
-        found.findings += _differences(manifest.entries, tree.entries, tree.missing)
-    # 8. Grants against manifest and contents.
-    if grants is not None and not tree.damaged:
-        found.findings += _grant_differences(grants, earned(tree.entries, tree.heads), label)
-    return _report(found, {"files": len(tree.entries), "objects": tree.objects})
-
-
-def _report(found: _Collector, counts: dict[str, int]) -> Report:
-    return Report(
-        counts=counts,
+    else:
+        found.counts |= {"files": len(tree.entries), "objects": tree.objects}
+        for path, problem in tree.damaged:
+            found.add(problem, Link.OBJECT, printable(path), path)
+        # 9. Manifest against the tree.
+        if manifest is not None:
+            found.findings += commit_differences.of_manifest(
+                manifest.entries, tree.entries, tree.missing
+            )
+        # 10. Grants against manifest and contents.
+        if manifest is not None and grants is not None:
+            _due(found, grants, manifest, tree, label)
+    report = Report(
+        counts=found.counts | {"floors": found.floors},
         findings=tuple(found.findings),
         not_evaluated=tuple(found.not_evaluated),
         notes=tuple(found.notes),
     )
+    return Outcome(report=report, native=judged, statement=statement, envelopes=envelopes)
 
 
-def _differences(
-    signed_entries: tuple[Entry, ...], tree: tuple[Entry, ...], skip: Set[bytes]
-) -> list[Finding]:
-    """Each path whose signed line differs from the commit's own."""
-    if signed_entries == tree:
-        return []
-    expected = {entry.path: dump.line(entry) for entry in signed_entries}
-    there = {entry.path: dump.line(entry) for entry in tree}
-    return [
-        Finding(
-            check="manifest-differs",
-            link=Link.MANIFEST,
-            object=printable(path),
-            path=path,
-            problem="the signed manifest and the commit's tree disagree",
-            expected=_line_text(expected.get(path)),
-            found=_line_text(there.get(path)),
-            remedy="the commit was not signed as it is: have it signed anew",
+def _serial(
+    found: _Collector,
+    statement: VerifiedStatement,
+    trusted: TrustedSet,
+    host: HostState | None,
+    now: int,
+    label: str,
+) -> int:
+    """Hold the serial against the host's floors; the reference time that they give."""
+    if host is None:
+        return now
+    try:
+        looked = serial_floors.look(host, statement, trusted)
+    except HostError as error:
+        found.add(error, Link.STATEMENT, label)
+        return now
+    found.findings += looked.findings
+    found.notes += looked.notes
+    found.floors = len(looked.floors)
+    for floor in looked.floors:
+        try:
+            floors.check(statement.statement, floor)
+        except ContentError as error:
+            found.add(error, Link.STATEMENT, label)
+    return floors.reference_time(now, looked.floors)
+
+
+def _grants(
+    found: _Collector,
+    detached: DetachedMetadata,
+    checksum: str,
+    manifest: VerifiedManifest,
+    trusted: TrustedSet,
+    label: str,
+) -> VerifiedGrants | None:
+    try:
+        grants = verify_grants(
+            signed.grants_bytes(detached, checksum),
+            signed.grants_signatures(detached),
+            manifest,
+            trusted,
         )
-        for path in sorted(expected.keys() | there.keys())
-        if expected.get(path) != there.get(path) and path not in skip
-    ]
+    except ContentError as error:
+        found.add(error, Link.GRANTS, label)
+        return None
+    found.notes += grants.skipped
+    return grants
 
 
-def _line_text(line: bytes | None) -> str:
-    return "no such file" if line is None else line.decode("ascii").rstrip("\n")
-
-
-def _grant_differences(grants: VerifiedGrants, recomputed: Earned, label: str) -> list[Finding]:
-    findings = []
-    for table, given, due in (
-        ("code", set(grants.grants.code), set(recomputed.code)),
-        ("elevate", set(grants.grants.elevate), set(recomputed.elevate)),
-        ("config", set(grants.grants.config), set[object]()),
-    ):
-        if given != due:
-            findings.append(
-                Finding(
-                    check="grants-differ",
-                    link=Link.GRANTS,
-                    object=label,
-                    problem=f"the {table} table is not what manifest and contents earn",
-                    expected=f"{len(due)} entries",
-                    found=f"{len(given)} entries, {len(given - due)} of them not earned and"
-                    f" {len(due - given)} missing",
-                    remedy="have the commit signed anew with `verity commit sign`",
-                )
-            )
-    return findings
+def _due(
+    found: _Collector,
+    given: VerifiedGrants,
+    manifest: VerifiedManifest,
+    tree: CommitTree,
+    label: str,
+) -> None:
+    """Hold the grants against what the commit's own tree earns, as far as it could be read."""
+    try:
+        due = earned(tree.entries, tree.heads)
+    except ContentError as error:
+        found.add(error, Link.GRANTS, label)
+        return
+    found.findings += commit_differences.of_grants(
+        given.grants, due, manifest.entries, tree.missing
+    )

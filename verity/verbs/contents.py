@@ -94,6 +94,15 @@ def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
     )
 
 
+def first_damage(tree: CommitTree) -> VerityError:
+    """The error of the first damaged object, which names its path and how many more there are."""
+    path, error = tree.damaged[0]
+    more = f" (and {len(tree.damaged) - 1} more objects)" if len(tree.damaged) > 1 else ""
+    return type(error)(
+        error.code, f"{dump.printable(path)}: {error.message}{more}", hint=error.hint
+    )
+
+
 def _directory(path: bytes, meta: DirMeta) -> dump.Entry:
     return dump.Entry(
         path=path, mode=meta.mode, uid=meta.uid, gid=meta.gid, xattrs=security_xattrs(meta.xattrs)

@@ -44,6 +44,8 @@ LINK_OF = {
     "wrong-boot": Link.MANIFEST,
     "wrong-grants": Link.GRANTS,
     "bad-grants": Link.GRANTS,
+    "wrong-stream": Link.KEY,
+    "revoked-serial": Link.STATEMENT,
 }
 """Which link of the chain an error about a signed document breaks, by its code."""
 

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serial floors by the program: what a host has accepted is not undone."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Done, assert_clean_error, snapshot, stock, verity
+from tests.cli.spoil import KEY, REPO, change_detached, flip_grants
+from tests.cli.worlds import REF, World, sign
+from verity.formats import bundle, gvariant
+from verity.formats.commit import DetachedMetadata
+from verity.formats.records import Fragment, RecordKind
+from verity.verbs import signed
+
+NAME = "vendor.os.os"
+ACCEPT, FIRST = "--accept", "--accept-without-floor"
+
+
+class Host:
+    """A repository with two versions of a stream, the older one signed with serial 1."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.root = world.path / "host"
+        self.state = self.root / "var/lib/verity"
+        self.state.mkdir(parents=True)
+        self.floor = self.state / "floors" / NAME
+        self.old = world.checksum()
+        stock("ostree", "--repo=repo", "commit", "-b", REF, "tree", "--subject=2", cwd=world.path)
+        self.new = world.checksum()
+        sign(world.path, "--serial", "5", self.new)
+
+    def verify(self, revision: str, *options: str, key: tuple[str, ...] = KEY) -> Done:
+        return verity(
+            *("commit", "verify", *REPO, *key, "--root", "host", "--json", *options, revision),
+            cwd=self.world.path,
+        )
+
+    def accepted(self, revision: str, how: str = ACCEPT) -> None:
+        done = self.verify(revision, how)
+        assert done.status == 0, done
+
+    def bundle(self, revision: str) -> None:
+        """A boot bundle with the grants of a commit."""
+        metadata = World(self.world.path).detached(REF) if revision == self.new else self._old()
+        fragment = Fragment(
+            kind=RecordKind.GRANTS,
+            blob=metadata.get_bytes(signed.GRANTS) or b"",
+            signatures=metadata.get_byte_arrays(signed.GRANTS_SIGNATURES),
+        )
+        (self.state / "boot.bundle").write_bytes(bundle.encode([fragment]))
+
+    def _old(self) -> DetachedMetadata:
+        path = self.world.object(self.old, "commitmeta")
+        return DetachedMetadata.parse(path.read_bytes(), label="test")
+
+
+@pytest.fixture
+def host(copied: Callable[[str], World]) -> Host:
+    return Host(copied("archive"))
+
+
+def checks(done: Done) -> list[str]:
+    assert done.status == (1 if done.of_type("finding") else 0)
+    return [record["check"] for record in done.of_type("finding")]
+
+
+def test_a_downgrade_to_an_older_signed_commit(host: Host) -> None:
+    """Stock ostree takes it: both are signed by the same key."""
+    host.accepted(host.new, FIRST)
+    done = host.verify(host.old)
+    assert checks(done) == ["below-floor"]
+    (finding,) = done.of_type("finding")
+    assert finding["link"] == "statement"
+    assert "serial 1 of the stream os, this host has accepted 5 (host/var" in finding["problem"]
+    assert done.records[-1]["counts"]["floors"] == 1
+    assert checks(host.verify(host.new)) == []
+
+
+def test_verifying_alone_raises_no_floor(host: Host) -> None:
+    host.accepted(host.old, FIRST)
+    before = snapshot(host.root)
+    assert checks(host.verify(host.new)) == []
+    assert snapshot(host.root) == before
+    host.accepted(host.new)
+    assert snapshot(host.root) != before
+    assert checks(host.verify(host.old)) == ["below-floor"]
+
+
+def test_what_is_accepted_is_what_was_signed(host: Host) -> None:
+    done = host.verify(host.new, FIRST)
+    assert done.of_type("floor") == [
+        {"v": 1, "type": "floor", "path": f"host/var/lib/verity/floors/{NAME}"}
+    ]
+    envelopes = host.world.detached().get_byte_arrays(signed.STATEMENT)
+    assert gvariant.decode("aay", host.floor.read_bytes(), label="floor") == envelopes
+    assert host.verify(host.new, ACCEPT).of_type("floor") == []  # it is there already
+
+
+def test_nothing_is_accepted_that_is_not_good(host: Host) -> None:
+    host.accepted(host.old, FIRST)
+    before = snapshot(host.root)
+    change_detached(flip_grants)(host.world)
+    assert "wrong-grants" in checks(host.verify(host.new, ACCEPT))
+    assert snapshot(host.root) == before
+
+
+def test_a_missing_floor_is_a_finding(host: Host) -> None:
+    done = host.verify(host.new)
+    assert checks(done) == ["no-floor"]
+    assert "--accept-without-floor" in done.of_type("finding")[0]["remedy"]
+    assert checks(host.verify(host.new, ACCEPT)) == ["no-floor"]
+    assert not host.floor.exists()
+    said = host.verify(host.new, FIRST)
+    assert checks(said) == []
+    assert "no floor for the stream os" in said.of_type("note")[0]["text"]
+    assert checks(host.verify(host.new)) == []
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"), [(Path.unlink, "no-floor"), (damage, "bad-floor")], ids=["gone", "damaged"]
+)
+def test_the_boot_bundle_stands_in(host: Host, spoil: Callable[[Path], object], check: str) -> None:
+    host.accepted(host.new, FIRST)
+    host.bundle(host.new)
+    spoil(host.floor)
+    assert checks(host.verify(host.new)) == [check]
+    assert checks(host.verify(host.old)) == [check, "below-floor"]
+    # Even who says that there is no floor yet does not get below the boot bundle's.
+    assert checks(host.verify(host.old, FIRST)) == ["below-floor"]
+    host.accepted(host.new, FIRST)
+
+
+def test_an_older_floor_put_in_its_place(host: Host) -> None:
+    """It verifies; what the boot bundle grants says that a newer one was accepted."""
+    host.accepted(host.old, FIRST)
+    host.bundle(host.new)
+    assert checks(host.verify(host.old)) == ["below-floor"]
+
+
+def test_a_damaged_boot_bundle_is_told(host: Host) -> None:
+    host.accepted(host.new, FIRST)
+    (host.state / "boot.bundle").write_bytes(b"\4\0\0\0")
+    done = host.verify(host.new)
+    assert checks(done) == []
+    assert "boot.bundle is no floor for os: " in done.of_type("note")[0]["text"]
+
+
+def test_equivocation(host: Host) -> None:
+    host.accepted(host.new, FIRST)
+    before = snapshot(host.root)
+    sign(host.world.path, "--serial", "5", "--replace", host.old)
+    done = host.verify(host.old, ACCEPT)
+    assert checks(done) == ["equivocation"]
+    problem = done.of_type("finding")[0]["problem"]
+    assert f"with the commit {host.old}; this host has accepted {host.new}" in problem
+    assert snapshot(host.root) == before
+
+
+def test_a_floor_by_a_key_that_counts_no_more(host: Host) -> None:
+    host.accepted(host.new, FIRST)
+    sign(host.world.path, "--serial", "6", "--replace", host.new, key="other.pem")
+    key = ("--key", "other.pem.pub")
+    assert checks(host.verify(host.new, ACCEPT, key=key)) == ["bad-floor"]
+    assert host.verify(host.new, FIRST, key=key).status == 0
+    assert checks(host.verify(host.new, key=key)) == []
+
+
+def test_a_floor_of_another_stream_does_not_help(host: Host) -> None:
+    host.accepted(host.new, FIRST)
+    other = host.floor.with_name("vendor.os.sid")
+    other.write_bytes(host.floor.read_bytes())
+    args = ("commit", "sign", *REPO, "--key=vendor.pem", "--stream=sid", "--serial=9", "--replace")
+    assert verity(*args, host.old, cwd=host.world.path).status == 0
+    done = host.verify(host.old)
+    assert checks(done) == ["bad-floor"]
+    assert "of the stream os, not sid" in done.of_type("finding")[0]["problem"]
+
+
+def test_where_no_host_is_none_is_compared(host: Host) -> None:
+    args = ("commit", "verify", *REPO, *KEY, "--root", "tree")
+    done = verity(*args, host.old, cwd=host.world.path)
+    assert done.status == 0
+    assert done.out.rstrip().endswith(", 0 floors)")
+    refused = verity(*args, ACCEPT, host.old, cwd=host.world.path)
+    assert refused.status == 2
+    assert_clean_error(refused, ("tree/var/lib/verity: not there",), hint=True)
+    other = ("--floors", "elsewhere", FIRST)
+    text = verity(*args, *other, host.old, cwd=host.world.path)
+    assert text.status == 0, text
+    assert text.out.splitlines()[0] == f"accepted  elsewhere/{NAME}"
+
+
+def test_a_floor_that_cannot_be_read_is_not_missing(host: Host) -> None:
+    host.floor.mkdir(parents=True)
+    done = host.verify(host.new)
+    assert done.status == 3
+    assert [record["check"] for record in done.of_type("not-evaluated")] == ["is-directory"]
+    assert host.verify(host.new, FIRST).status == 3
+    assert host.floor.is_dir()
+
+
+def test_a_clock_that_was_set_back_makes_nothing_valid_again(host: Host) -> None:
+    """What was accepted was issued after this one expired."""
+    now = int(time.time())
+    world = host.world
+    world.sign_at(serial=7, issued=now + 3600, expires=now + 7200)
+    host.accepted(host.new, FIRST)
+    world.sign_at(serial=8, issued=now, expires=now + 1800)
+    assert checks(host.verify(host.new)) == ["expired"]
+    world.sign_at(serial=9, issued=now, expires=now + 7200)
+    assert checks(host.verify(host.new)) == []

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accepting: what another process accepted meanwhile is not undone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.world import JUST_VENDOR, OTHER, World, envelope
+from verity.ports.floors import FloorStore
+from verity.trust.verified import verify_statement
+from verity.values.errors import ContentError
+from verity.verbs.serial_floors import HostState, accept
+
+
+def state(path: Path) -> HostState:
+    store = FloorStore(path / "floors")
+    return HostState(store=store, bundle=path / "boot.bundle", without_floor=True)
+
+
+def take(path: Path, world: World, *others: bytes) -> Path | None:
+    envelopes = [*others, world.envelope]
+    return accept(state(path), envelopes, verify_statement(envelopes, JUST_VENDOR), JUST_VENDOR)
+
+
+def of_serial(serial: int, **more: Any) -> World:
+    return World(statement_changes={"serial": serial}, **more)
+
+
+def test_a_lower_one_that_was_verified_before_a_higher_one_was_accepted(tmp_path: Path) -> None:
+    assert take(tmp_path, of_serial(6)) == tmp_path / "floors/vendor.os.os"
+    before = (tmp_path / "floors/vendor.os.os").read_bytes()
+    for world, code in (
+        (of_serial(5), "below-floor"),
+        (of_serial(6, commit=b"\7" * 32), "equivocation"),
+    ):
+        with pytest.raises(ContentError) as caught:
+            take(tmp_path, world)
+        assert caught.value.code == code
+        assert (tmp_path / "floors/vendor.os.os").read_bytes() == before
+    assert take(tmp_path, of_serial(6)) is None
+    assert take(tmp_path, of_serial(7)) is not None
+
+
+def test_what_rides_along_is_not_kept(tmp_path: Path) -> None:
+    provenance = envelope(b'{"predicateType":"other"}', OTHER)
+    take(tmp_path, World(), b"{", provenance)
+    kept = state(tmp_path).store.read("vendor.os.os")
+    assert kept is not None
+    assert len(kept) == 1
+    assert verify_statement(kept, JUST_VENDOR).statement.serial == 5

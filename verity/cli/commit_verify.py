@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity commit verify."""
+
+import time
+from pathlib import Path
+
+import click
+
+from verity.cli import native_options, output
+from verity.cli.params import PATH
+from verity.cli.trust_options import optional_key_options, repo_option, trusted_set
+from verity.ports import floors
+from verity.ports.floors import FloorStore
+from verity.ports.gate_files import BUNDLE
+from verity.ports.ostree_repo import Repository
+from verity.trust.trusted import TrustedSet
+from verity.values.errors import CallerError
+from verity.verbs import batch, commit_reproduce, commit_verify, serial_floors
+from verity.verbs.commit_verify import Outcome
+from verity.verbs.serial_floors import HostState
+
+
+@click.command(
+    epilog="Example: verity commit verify --repo repo --key vendor.pem.pub debian/trixie"
+)
+@repo_option
+@optional_key_options
+@native_options.native_options
+@click.option(
+    "--root",
+    type=PATH,
+    default=Path("/"),
+    metavar="DIR",
+    help="The host whose serial floors and lists of revoked keys count.  [default: /]",
+)
+@click.option(
+    "--floors",
+    "floor_directory",
+    type=PATH,
+    metavar="DIR",
+    help="The serial floors.  [default: var/lib/verity/floors, where the host has var/lib/verity]",
+)
+@click.option(
+    "--accept", is_flag=True, help="If all is good, let nothing older of this stream be good again."
+)
+@click.option(
+    "--accept-without-floor",
+    is_flag=True,
+    help="The same where no floor of the stream can be verified: for the first one, or new keys.",
+)
+@click.option(
+    "--reproduce",
+    is_flag=True,
+    help="Only make manifest and grants anew from the commit, and compare: no key is needed.",
+)
+@output.json_option
+@click.argument("revision", metavar="REV")
+def verify(
+    repo: Path,
+    keys: tuple[Path, ...],
+    threshold: int,
+    ostree_key: tuple[Path, ...],
+    ostree_revoked: tuple[Path, ...],
+    gpg_keyring: Path | None,
+    root: Path,
+    floor_directory: Path | None,
+    accept: bool,
+    accept_without_floor: bool,
+    reproduce: bool,
+    as_json: bool,
+    revision: str,
+) -> int:
+    """Verify a commit: signatures, serial, manifest, grants, and the contents of every object."""
+    if reproduce:
+        if keys or ostree_key or ostree_revoked or gpg_keyring or accept or accept_without_floor:
+            raise CallerError("bad-arguments", "--reproduce takes no keys and accepts nothing")
+        with Repository(repo) as repository:
+            again = commit_reproduce.reproduce(repository, revision, jobs=batch.default_jobs())
+        return output.report(
+            again,
+            as_json=as_json,
+            good=lambda: f"good: {output.one_line(revision)} gives the same manifest and grants",
+        )
+    if not keys:
+        raise click.UsageError("Missing option '--key'.", click.get_current_context())
+    trusted = trusted_set(keys, threshold)
+    native = native_options.native_trust(ostree_key, ostree_revoked, gpg_keyring, root)
+    host = _host(root, floor_directory, without_floor=accept_without_floor)
+    if host is None and (accept or accept_without_floor):
+        raise CallerError(
+            "bad-arguments",
+            f"{root / floors.STATE}: not there, so this host keeps no floors",
+            hint="--floors DIR names another place",
+        )
+    with Repository(repo) as repository:
+        outcome = commit_verify.verify(
+            repository,
+            revision,
+            trusted,
+            now=int(time.time()),
+            jobs=batch.default_jobs(),
+            host=host,
+            native=native,
+        )
+    native_options.show(outcome.native, as_json=as_json)
+    raised = None
+    if host is not None and (accept or accept_without_floor):
+        raised = _accept(host, outcome, trusted)
+    if raised and as_json:
+        output.record("floor", {"path": raised})
+    elif raised:
+        output.line(f"accepted  {output.one_line(raised)}")
+    return output.report(
+        outcome.report,
+        as_json=as_json,
+        good=lambda: f"good: {output.one_line(revision)} is as signed",
+    )
+
+
+def _host(root: Path, directory: Path | None, *, without_floor: bool) -> HostState | None:
+    """The host's floors; None where no host is: the summary says that none was compared."""
+    if directory is None:
+        if not (root / floors.STATE).is_dir():
+            return None
+        directory = root / floors.FLOORS
+    return HostState(store=FloorStore(directory), bundle=root / BUNDLE, without_floor=without_floor)
+
+
+def _accept(host: HostState, outcome: Outcome, trusted: TrustedSet) -> str | None:
+    """Raise the floor if everything was good; the file if it was raised."""
+    if outcome.report.exit_status or outcome.statement is None:
+        return None
+    raised = serial_floors.accept(host, outcome.envelopes, outcome.statement, trusted)
+    return None if raised is None else str(raised)

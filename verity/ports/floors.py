@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serial floors on disk: a file for each stream, in STATE/floors (docs/formats.md section 13).
+
+A file holds envelopes exactly as they were signed. Nothing here verifies them: whoever reads them
+does that again, each time. A file is replaced as a whole and durable before ``write`` returns.
+Who compares and then writes takes the lock first.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+from verity.formats import gvariant
+from verity.ports.osfile import closing, read_file, replace_file, sync_directory, translate_oserror
+from verity.values.errors import ContentError, HostError
+
+STATE = Path("var/lib/verity")
+FLOORS = STATE / "floors"
+"""Below the root of a host."""
+
+_TYPE = "aay"
+_MAX_SIZE = 1 << 20
+_MODE = 0o644
+
+
+class FloorStore:
+    """The floors in one directory, which is made when the first is written."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def path(self, name: str) -> Path:
+        """The file of a floor, also for messages."""
+        return self.directory / name
+
+    def read(self, name: str) -> tuple[bytes, ...] | None:
+        """The envelopes of a floor, None if it is not there; ContentError ``bad-floor``."""
+        path = self.path(name)
+        try:
+            data = read_file(path, max_size=_MAX_SIZE)
+        except HostError as error:
+            if error.code == "not-found":
+                return None
+            raise
+        try:
+            return cast("tuple[bytes, ...]", gvariant.decode(_TYPE, data, label=str(path)))
+        except ContentError as error:
+            raise ContentError("bad-floor", f"{path}: {error.message}") from error
+
+    def write(self, name: str, envelopes: Sequence[bytes]) -> None:
+        """Put these envelopes in place of what is there: the old floor or the new, never between.
+
+        Within ``locked``, which makes the directory.
+        """
+        replace_file(self.path(name), gvariant.encode(_TYPE, tuple(envelopes)), mode=_MODE)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One writer at a time: of two that accept at once, none may overwrite the higher one."""
+        try:
+            if not self.directory.is_dir():
+                self.directory.mkdir(mode=0o755, exist_ok=True)
+                sync_directory(self.directory.parent)
+            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise translate_oserror(error, str(self.directory)) from error
+        with closing(fd):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
