@@ -42,8 +42,8 @@ JSON Lines, each an object with `"v": 1` and a `type`. In text, bytes of file na
 disturb a terminal are written `\\xHH`.
 
 `KEY`, where it signs, is the path of a private key, `file:PATH`, the RFC 7512 URI of a key in a
-token (`pkcs11:token=T;object=O?module-path=/M.so&pin-source=file:/PIN`), or the URI of a service and
-its public key's file (`awskms:ID#FILE.pub`). Passphrases and PINs are asked for on a terminal.
+token (`pkcs11:token=T;object=O?module-path=/M.so&pin-source=file:/PIN`), or a service's URI and its
+public key's file (`awskms:ID#FILE.pub`). Passphrases and PINs are asked for on a terminal.
 
 `REV` is a ref, `REMOTE:REF`, the checksum of a commit or its unique start.
 """

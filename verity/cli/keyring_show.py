@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import keyring_options, output
+from verity.cli import key_opening, keyring_options, output
 from verity.cli.params import PATH
 from verity.values.errors import CallerError
 from verity.values.findings import Report
@@ -45,6 +45,7 @@ def show(as_json: bool, versions: tuple[Path, ...]) -> int:
     metavar="PARTY=sha256:HEX|FILE",
     help="The fingerprint of the root keys that you accept, or a pin's file.",
 )
+@key_opening.example_option
 @output.json_option
 @_versions_argument
 def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> int:

@@ -8,12 +8,13 @@ expired is how a chain looks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 
 from verity.formats import kernel_keys, keyring, statement
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import Pin
 from verity.formats.keyring import Keyring
+from verity.trust import example_keys
 from verity.trust.keys import PublicKey, parse_spki
 from verity.trust.revocations import NOTHING, Revocations
 from verity.trust.trusted import TrustedKey, TrustedSet
@@ -24,16 +25,22 @@ _PROOF = object()  # only this module can name it, so only it can build what fol
 
 @dataclass(frozen=True, kw_only=True)
 class PinPrint:
-    """A pin by its fingerprint (SHA-256 of its file, 64 hex digits): as good as the pin."""
+    """A pin by its fingerprint (SHA-256 of its file, 64 hex digits): as good as the pin.
+
+    Whoever accepts it says with it whether keys of keys-example/ may count, too.
+    """
 
     party: Party
     fingerprint: str
+    allow_example_keys: bool = field(default=False, compare=False)
 
     @classmethod
-    def of(cls, pin: Pin) -> "PinPrint":
+    def of(cls, pin: Pin, *, allow_example_keys: bool = False) -> "PinPrint":
         """The fingerprint of a pin."""
         return cls(
-            party=pin.party, fingerprint=kernel_keys.fingerprint(kernel_keys.encode_pin(pin))
+            party=pin.party,
+            fingerprint=kernel_keys.fingerprint(kernel_keys.encode_pin(pin)),
+            allow_example_keys=allow_example_keys,
         )
 
 
@@ -123,10 +130,10 @@ def verify_chain(versions: Sequence[bytes], pin: Pin | PinPrint) -> VerifiedKeyr
     3. The chain starts at the first version whose root keys are the pin's, and their threshold
        signed it. Those before it count for nothing, and are not needed.
     4. Each later version is signed by the root threshold of the one before and by its own.
-    5. Every key of the newest is a point on its curve.
+    5. Every key of the newest is a point on its curve, and none is an example.
 
     Raises ContentError: ``no-keyring``, ``bad-document``, ``wrong-party``, ``bad-chain``,
-    ``wrong-pin``, ``bad-signature``, ``bad-key``.
+    ``wrong-pin``, ``bad-signature``, ``bad-key``, ``example-key``.
     """
     pinned = PinPrint.of(pin) if isinstance(pin, Pin) else pin
     if not versions:
@@ -178,6 +185,11 @@ def verify_chain(versions: Sequence[bytes], pin: Pin | PinPrint) -> VerifiedKeyr
     # 5. Real keys.
     for key in before.keys:
         parse_spki(key.spki, label=f"key {key.key_id}")
+    if not pinned.allow_example_keys:
+        example_keys.refuse(
+            (key.key_id for key in before.keys),
+            label=f"keyring of the {pinned.party.name.lower()}, version {before.version}",
+        )
     return VerifiedKeyring(
         proof=_PROOF,
         keyring=before,
@@ -263,4 +275,5 @@ def _trusted(
         threshold=found.roles[role].threshold,
         streams=streams,
         revocations=revocations,
+        allow_example_keys=True,  # verify_chain looks
     )
