@@ -11,7 +11,7 @@ from tests.hsm import MODULE, PIN, TOKEN, Hsm, public_der
 from verity.formats import pkcs7
 from verity.ports import keystore
 from verity.ports.key_access import KeyAccess
-from verity.trust.keys import parse_spki
+from verity.trust.keys import KeyAlgorithm, parse_spki
 from verity.values.errors import ContentError, VerityError
 
 
@@ -82,6 +82,11 @@ def test_a_key_that_wants_its_pin_for_each_signature(hsm: Hsm) -> None:
     assert len(asked) == 1  # told the token again, not asked for again
     for text in (repr(signer), repr(signer.signer)):
         assert PIN not in text
+
+
+def test_a_token_has_no_key_of_another_kind(hsm: Hsm) -> None:
+    with pytest.raises(ContentError, match="ecdsa-p256, expected ed25519"):
+        keystore.load_signer(hsm.uri(), algorithms=(KeyAlgorithm.ED25519,))
 
 
 def test_to_show_a_key_needs_no_pin(hsm: Hsm) -> None:
