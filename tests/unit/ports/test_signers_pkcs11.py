@@ -12,7 +12,7 @@ from verity.formats import pkcs7
 from verity.ports import keystore
 from verity.ports.key_access import KeyAccess
 from verity.trust.keys import KeyAlgorithm, parse_spki
-from verity.values.errors import ContentError, VerityError
+from verity.values.errors import ContentError, HostError, VerityError
 
 
 def pin_file(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -197,6 +197,52 @@ def test_a_library_that_is_no_module(hsm: Hsm, tmp_path: Path) -> None:
     with pytest.raises(VerityError) as caught:
         keystore.load_signer(hsm.uri(by=str(shutil.copy(found, tmp_path / "libc.so"))))
     assert caught.value.code == "no-module"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "words"),
+    [
+        (pkcs11.PinIncorrect, "pin-wrong", "refuses the PIN"),
+        (pkcs11.PinLenRange, "pin-wrong", "too short or too long"),
+        (pkcs11.PinInvalid, "pin-wrong", "refuses the PIN's characters"),
+        (pkcs11.PinLocked, "pin-locked", "the PIN is locked"),
+        (pkcs11.PinExpired, "pin-locked", "the PIN has expired"),
+        (pkcs11.UserPinNotInitialized, "pin-locked", "has no PIN yet"),
+        (pkcs11.UserNotLoggedIn, "pin-needed", "wants a PIN first"),
+        (pkcs11.DeviceRemoved, "no-token", "the token was removed"),
+        (pkcs11.TokenNotPresent, "no-token", "the token was removed"),
+        (pkcs11.KeyTypeInconsistent, "bad-key", "the key is of another kind"),
+        (pkcs11.DeviceError, "signer-failed", "the token says DeviceError"),
+    ],
+)
+def test_what_a_token_says_while_it_signs(
+    hsm: Hsm, monkeypatch: pytest.MonkeyPatch, said: type[Exception], code: str, words: str
+) -> None:
+    # SoftHSM neither locks nor can be pulled out: something is put in the place of its key.
+    signer = keystore.load_signer(hsm.uri())
+
+    class Gone:
+        def sign(self, data: bytes, **how: object) -> bytes:
+            raise said
+
+    monkeypatch.setattr(signer.signer, "_key", Gone())
+    with pytest.raises(HostError) as caught:
+        signer.sign(b"data")
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert caught.value.message.startswith("pkcs11:token=")
+
+
+def test_a_signature_of_another_size(hsm: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = keystore.load_signer(hsm.uri())
+
+    class Other:
+        def sign(self, data: bytes, **how: object) -> bytes:
+            return bytes(96)
+
+    monkeypatch.setattr(signer.signer, "_key", Other())
+    with pytest.raises(HostError, match="a signature of 96 bytes, expected 64"):
+        signer.sign(b"data")
 
 
 def test_a_signer_does_not_show_its_pin(hsm: Hsm) -> None:
