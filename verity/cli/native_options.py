@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from verity.cli import output
+from verity.cli import key_opening, output
 from verity.cli.params import PATH
-from verity.ports import keystore, ostree_revoked
+from verity.ports import ostree_revoked
 from verity.ports.keystore import SigningKey
 from verity.trust.keys import KeyAlgorithm
 from verity.trust.native import NativeSignature
@@ -25,7 +25,7 @@ ostree_sign_option = click.option(
 
 def native_signers(uris: Sequence[str]) -> list[SigningKey]:
     """Open the signers of --ostree-sign."""
-    return [keystore.load_signer(uri, algorithms=tuple(KeyAlgorithm)) for uri in uris]
+    return [key_opening.signer(uri, algorithms=tuple(KeyAlgorithm)) for uri in uris]
 
 
 def native_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -211,3 +211,16 @@ def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     with closing(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
         os.fsync(fd)
+
+
+def make_directories(path: Path, *, mode: int) -> None:
+    """Make a directory of this mode and what is missing above it, durably."""
+    if path.is_dir():
+        return
+    make_directories(path.parent, mode=0o755)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, mode)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
