@@ -147,6 +147,19 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
         False,
     ),
     "verify-nothing": (("keyring", "verify", "--pin", PIN, "nowhere"), 3, ("nowhere",), True),
+    "check-a-commit-of-nowhere": (
+        ("keyring", "check", *VENDOR, "--commit", "x", "k"),
+        2,
+        ("--repo and --commit belong together",),
+        False,
+    ),
+    "check-a-file-that-is-not-there": (
+        ("keyring", "check", *VENDOR, "--against", "nowhere", "k"),
+        3,
+        ("nowhere: does not exist",),
+        True,
+    ),
+    "check-where-nothing-is": (("keyring", "check", *VENDOR, "n"), 2, ("there is no",), True),
     "show-a-key": (("keyring", "show", "ann.pem.pub"), 1, ("ann.pem.pub: DSSE",), False),
 }
 

@@ -172,13 +172,10 @@ def pins_of(texts: Sequence[str]) -> dict[Party, PinPrint]:
             raise CallerError(
                 "bad-arguments", f"--pin {text}: sha256: wants 64 lower-case hex digits"
             )
-        allowed = key_opening.access().allow_example_keys
         pins[party] = (
-            PinPrint(party=party, fingerprint=match[1], allow_example_keys=allowed)
+            PinPrint(party=party, fingerprint=match[1])
             if match is not None
-            else PinPrint.of(
-                lockdown_bundle.load_pin(Path(said), party), allow_example_keys=allowed
-            )
+            else PinPrint.of(lockdown_bundle.load_pin(Path(said), party))
         )
     return pins
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serial floors on disk: a file for each stream, in STATE/floors (docs/formats.md section 13).
+"""Serial floors on disk: a file for each stream, in STATE/floors (docs/formats.md section 8).
 
 A file holds envelopes exactly as they were signed. Nothing here verifies them: whoever reads them
 does that again, each time. A file is replaced as a whole and durable before ``write`` returns.

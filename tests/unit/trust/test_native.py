@@ -2,6 +2,7 @@
 """OSTree's own signatures by their byte layouts: what each element is worth, one by one."""
 
 import base64
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -78,6 +79,12 @@ def test_the_bytes_of_one_ed25519_signature() -> None:
     assert data[20:24] == bytes(4)
     assert data[24:88] == by(ED)
     assert data[88:] == b"\x40\0aay\x14\x5e"
+
+
+def test_the_example_in_the_document() -> None:
+    text = Path("docs/formats.md").read_text().partition("```ed25519\n")[2].partition("```")[0]
+    data = bytes.fromhex("".join(line.split("  ")[1] for line in text.splitlines()))
+    assert data == detached(Engine.ED25519, by(ED)).encode()
 
 
 @pytest.mark.parametrize(
