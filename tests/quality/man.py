@@ -56,6 +56,13 @@ Make a key, sign a commit with it, and verify the commit with the public half:
     verity commit sign --repo repo --key vendor.pem --stream debian-trixie --serial 1 debian/trixie
     verity commit verify --repo repo --key vendor.pem.pub debian/trixie
 
+Let two people sign it, each with their own key, on their own machine:
+
+    verity sign prepare commit --repo repo --stream os --serial auto --output os.sign debian/trixie
+    verity sign add --key ann.pem os.sign
+    verity sign add --key bob.pem os.sign
+    verity sign attach --key ann.pem.pub --key bob.pem.pub --threshold 2 --repo repo os.sign
+
 Turn on fs-verity for every object, as root and in a repository of the mode bare:
 
     verity objects enable --repo repo --key vendor.pem.pub debian/trixie
@@ -95,7 +102,15 @@ FILE, FILE.pub :: Written by `key generate` and `key import`. Neither is overwri
 a passphrase or a PIN in a file that its group or others may use is refused.
 
 REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a whole by
-`commit sign`, under the repository's own lock `REPO/.lock` and by way of a file in `REPO/tmp`.
+`commit sign` and `sign attach`, under the repository's own lock `REPO/.lock` and by way of a file
+in `REPO/tmp`.
+
+REPO/extensions/verity/serials/STREAM.json :: Which serials of a stream were given out, and to what
+(docs/formats.md): `--serial auto` takes the next one. Another signer waits for `*.lock` beside it.
+Losing it is made good from what is attached to the commits that refs reach.
+
+BUNDLE :: Written by `sign prepare`, which overwrites nothing, and replaced as a whole by `sign add`
+if it still is what was read.
 
 /etc/verity/pins/vendor.pin, user.pin :: The root keys that the owner accepted, read by the loader.
 

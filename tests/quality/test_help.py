@@ -60,6 +60,13 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity objects check",
         "verity objects enable",
         "verity policy compile",
+        "verity sign add",
+        "verity sign attach",
+        "verity sign prepare commit",
+        "verity sign prepare extension",
+        "verity sign prepare file",
+        "verity sign prepare keyring",
+        "verity sign show",
     }
 
 
