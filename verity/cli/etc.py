@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from verity.cli import etc_options, output, signing_options
+from verity.cli import etc_options, key_opening, output, signing_options
 from verity.cli.etc_output import print_applied, print_difference, print_others, print_signed
 from verity.cli.trust_options import PATH, key_options
 from verity.formats.grants import Party, Role
-from verity.ports import keystore
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
@@ -37,10 +36,11 @@ _dry_option = click.option(
 def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
     """The keys of the owner's role etc, each its own owner."""
     return TrustedSet.of_keys(
-        [keystore.load_public(path) for path in keys],
+        [key_opening.public_key(path) for path in keys],
         party=Party.USER,
         role=Role.ETC,
         threshold=threshold,
+        allow_example_keys=key_opening.access().allow_example_keys,
     )
 
 
