@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.keyring_world import BOTH, INIT, VENDOR, change, good, kernel_view, key_id, newest
+from tests.cli.keyring_world import (
+    BOTH,
+    INIT,
+    ROOTS,
+    VENDOR,
+    change,
+    good,
+    kernel_view,
+    key_id,
+    newest,
+)
 from tests.cli.program import assert_clean_error, copy, snapshot, verity
 from tests.cli.worlds import REF, World
 from verity.formats import bundle, kernel_keys
@@ -316,7 +326,7 @@ def test_solo_overwrites_nothing(here: Path) -> None:
 
 def test_solo_of_a_vendor(here: Path) -> None:
     done = good(here, "keyring", "init", "--party", "vendor", "--solo", "--json", "mine")
-    assert set(done.of_type("solo")[0]["private"]) == {"root", "os"}
+    assert set(done.of_type("solo")[0]["private"]) == {"root", "os", "evidence"}
 
 
 # --- what else may be there
@@ -414,3 +424,19 @@ def test_check_of_a_signed_commit(here: Path, bare: World) -> None:
     assert (finding["check"], finding["link"]) == ("does-not-count", "key")
     change(here, "add-key", "--stream", "os=os")
     good(here, "keyring", "check", *VENDOR, *commit, "k")
+
+
+def test_example_keys_count_only_where_they_are_allowed(here: Path) -> None:
+    os_key = Path("keys-example/vendor-os.pem.pub").resolve()
+    init = (*("keyring", "init", *VENDOR, *ROOTS), "--role", f"os={os_key}", "--stream", "os=*")
+    done = verity(*init, *BOTH, "e", cwd=here)
+    assert done.status == 1
+    assert_clean_error(done, ("is one of keys-example/",), hint=True)
+    assert not (here / "e").exists()
+    good(here, *init, *BOTH, "--allow-example-keys", "e")
+    (shown,) = good(here, "keyring", "show", "--json", "e/vendor/1.keyring.json").records
+    check = ("keyring", "verify", "--pin", f"vendor={shown['pin']}", "e")
+    done = verity(*check, cwd=here)
+    assert done.status == 1
+    assert_clean_error(done, ("vendor os: key", "is one of keys-example/"), hint=True)
+    good(here, *check, "--allow-example-keys")

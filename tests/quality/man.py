@@ -35,11 +35,16 @@ was signed, with the kernel's fs-verity digest of each file.
 A signed commit carries a manifest (a line for each file), a statement that names the manifest and
 the commit, and grants (what a kernel gate will be told). They are in the commit's detached
 metadata, so that a pull by stock `ostree` brings them along. Which keys count is said by the
-caller, with `--key`.
+caller, with `--key`, or by keyrings and the pins that they are verified from: those of `--keyring`
+and `--pin`, else those of the host.
 
 Results go to the standard output, progress and messages to the standard error. `--json` gives
 JSON Lines, each an object with `"v": 1` and a `type`. In text, bytes of file names that could
 disturb a terminal are written `\\xHH`.
+
+`KEY`, where it signs, is the path of a private key, `file:PATH`, the RFC 7512 URI of a key in a
+token (`pkcs11:token=T;object=O?module-path=/M.so&pin-source=file:/PIN`), or a service's URI and its
+public key's file (`awskms:ID#FILE.pub`). Passphrases and PINs are asked for on a terminal.
 
 `REV` is a ref, `REMOTE:REF`, the checksum of a commit or its unique start.
 """
@@ -100,8 +105,8 @@ FILES = """
 Rules for /etc are the only configuration; but for the signed /etc, nothing is stored outside of
 what the caller names.
 
-FILE, FILE.pub :: Written by `key generate`. Neither is overwritten. A private key that its group or
-others may use is refused.
+FILE, FILE.pub :: Written by `key generate` and `key import`. Neither is overwritten. A private key,
+a passphrase or a PIN in a file that its group or others may use is refused.
 
 REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a whole by
 `commit sign` and `sign attach`, under the repository's own lock `REPO/.lock` and by way of a file
@@ -116,7 +121,19 @@ if it still is what was read.
 
 /etc/verity/pins/vendor.pin, user.pin :: The root keys that the owner accepted, read by the loader.
 
+/usr/lib/verity/keyrings, /etc/verity/keyrings :: The keyrings that say whose signatures count:
+PARTY/N.keyring.json for each version, with what the kernel is told of it in N.keys.
+
+DIR/PARTY/N.keyring.json.part :: A version that waits for `keyring sign`. Versions are written whole
+or not at all, and never overwritten.
+
 /var/lib/verity/boot.bundle :: The signed keys, policy and grants that the loader hands to the gate.
+
+/var/lib/verity/floors/PARTY.ROLE.STREAM :: The highest statement of a stream that this host has
+accepted, as it was signed; written by `commit verify --accept`, old or new and never between.
+
+/etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
+`commit verify --ostree-key` never takes. One that can't be read is an error.
 
 /etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: Which files of /etc change by
 themselves; read by `etc`. A file with a later name overrides.
@@ -125,12 +142,6 @@ themselves; read by `etc`. A file with a later name overrides.
 the journal of an `etc apply`.
 
 /etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
-
-/var/lib/verity/floors/PARTY.ROLE.STREAM :: The highest statement of a stream that this host has
-accepted, as it was signed; written by `commit verify --accept`, old or new and never between.
-
-/etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
-`commit verify --ostree-key` never takes. One that can't be read is an error.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
@@ -149,6 +160,9 @@ No variable changes what is checked, which keys count or what is good.
 
 _VERITY_COMPLETE :: Used by shells for completion, as the click library describes it.
 
+PYKCS11LIB, and what a KMS wants :: Read by the libraries of securesystemslib's signers, for a KEY
+of such a scheme. No passphrase and no PIN is ever read from the environment by `verity`.
+
 GNUPGHOME :: Read by `gpg` for `commit sign --gpg-sign`, unless `--gpg-homedir` is given; not for
 `commit verify --gpg-keyring`.
 """
@@ -157,7 +171,7 @@ NOTES = """
 Without a gate, signatures and fs-verity tell and nothing refuses; `lockdown status` says what the
 state of this host is worth. `lockdown import`, `observe` and `seal` decide nothing: they ask the
 gate. fs-verity keeps the contents of a file as they are, but not its mode, owner or extended
-attributes, nor which file is at a path. There are no keyrings or revocations yet. Only
+attributes, nor which file is at a path. The gate takes no revocations yet. Only
 `commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
 count here.
 

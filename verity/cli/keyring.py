@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import (
+    key_opening,
     keyring_change,
     keyring_make,
     keyring_options,
@@ -62,7 +63,9 @@ def project(
             for role, held in keys.items()
         },
     )
-    made = keyring_project.project(request, signing_options.signers(key_uris), target)
+    made = keyring_project.project(
+        request, signing_options.signers(key_uris), target, key_opening.access()
+    )
     if as_json:
         output.record(
             "keys",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import keyring_options, output, signing_options
+from verity.cli import key_opening, keyring_options, output, signing_options
 from verity.formats.keyring import Keyring
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import CallerError, ContentError
@@ -222,7 +222,7 @@ def _replacement(before: Keyring, text: str) -> tuple[str, NewKey]:
     owner = named.owner or keyring_change.find(before, key_id).owner
     return key_id, NewKey(
         role=keyring_change.role_of(before, key_id),
-        key=keyring_project.load_key(named.path),
+        key=keyring_project.load_key(named.path, key_opening.access()),
         owner=owner,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import key_opening, output, signing_options
 from verity.formats.grants import Party, Role
 from verity.formats.keyring import Keyring, KeyringKey
 from verity.formats.statement import format_time, parse_time
@@ -116,7 +116,7 @@ def new_keys(
     return [
         NewKey(
             role=role,
-            key=keyring_project.load_key(named.path),
+            key=keyring_project.load_key(named.path, key_opening.access()),
             owner=named.owner,
             valid_from=valid_from,
             valid_until=valid_until,
@@ -144,7 +144,7 @@ def time_of(option: str, text: str | None) -> int | None:
 def key_id_of(value: Keyring, text: str) -> str:
     """A key of the keyring, by (the beginning of) its id or by its file."""
     if Path(text).suffix == ".pub" or "/" in text:
-        key_id = keyring_project.load_key(Path(text)).key_id
+        key_id = keyring_project.load_key(Path(text), key_opening.access()).key_id
         if all(key.key_id != key_id for key in value.keys):
             raise CallerError(
                 "bad-arguments", f"{text}: key {key_id} is not in version {value.version}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import keyring_options, output, signing_options
+from verity.cli import key_opening, keyring_options, output, signing_options
 from verity.cli.params import PATH
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
@@ -46,6 +46,7 @@ def show(as_json: bool, versions: tuple[Path, ...]) -> int:
     metavar="PARTY=sha256:HEX|FILE",
     help="The fingerprint of the root keys that you accept, or a pin's file.",
 )
+@key_opening.example_option
 @output.json_option
 @_versions_argument
 def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> int:
@@ -57,7 +58,9 @@ def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> 
     if len(accepted) != 1:
         raise CallerError("bad-arguments", "expected the pin of one party")
     (pin,) = accepted.values()
-    found = keyring_verify.verify(versions, pin)
+    found = keyring_verify.verify(
+        versions, pin, allow_example_keys=key_opening.access().allow_example_keys
+    )
     value = found.keyring
     if as_json:
         fields = {**keyring_options.fields(value), "first": found.first, "verified": True}

@@ -9,13 +9,12 @@ from typing import TypeVar
 
 import click
 
-from verity.cli import etc_options, keyring_options, output, signing_options
+from verity.cli import etc_options, key_opening, keyring_options, output, signing_options
 from verity.cli.sign_prepare import prepare
 from verity.cli.trust_options import PATH, by_keyring, key_options, trusted_set
 from verity.formats.grants import Role
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
-from verity.ports import keystore
 from verity.ports.gpg import GpgSigner
 from verity.ports.ostree_repo import Repository
 from verity.trust.trusted import TrustedSet
@@ -64,7 +63,7 @@ def show(as_json: bool, bundle: Path) -> int:
 
 
 @sign.command(epilog="Example: verity sign add --key ann.pem os.sign")
-@click.option("--key", "key_uri", required=True, metavar="KEY", help="Who signs.")
+@key_opening.signer_option
 @click.option("--gpg-sign", metavar="KEY-ID", help="Add an OpenPGP signature for stock ostree.")
 @click.option("--gpg-homedir", type=PATH, help="gpg's home for --gpg-sign.")
 @click.option("--yes", is_flag=True, help="Sign what is shown without being asked.")
@@ -91,7 +90,7 @@ def add(
             hint="look at it with `verity sign show`, then sign it with --yes",
         )
     file = sign_bundles.load(bundle)
-    key = keystore.load_signer(key_uri)
+    key = key_opening.signer(key_uri)
     sign_add.check_addable(file.opened, key.public)
     if not as_json:
         _show(file.opened, as_json=False)
@@ -150,9 +149,9 @@ def attach(
     """Verify a bundle by the keys that count, and write what it was made for.
 
     A commit gets its documents into its detached metadata, an extension becomes the new directory
-    OUT, keys and policy the new file OUT, a keyring a version in the directory OUT; a prepared
-    /etc becomes the intent. The commit or the tree is read once more, and must give what was
-    signed; /etc isn't. Signatures by other keys are left out.
+    OUT, keys and policy the new file OUT, a keyring a version in the directory OUT; a prepared /etc
+    becomes the intent. The commit or the tree is read once more, and must give what was signed;
+    /etc isn't. Signatures by other keys are left out.
     """
     opened = sign_bundles.load(bundle).opened
     kind = opened.bundle.kind
@@ -212,7 +211,9 @@ def _trusted(opened: Opened, keys: tuple[Path, ...], threshold: int) -> TrustedS
             "a bundle of keys is signed by root keys, and no --key names them",
             hint="--key ROOT.pub for each, and --threshold",
         )
-    return sign_proof.trusted_set(opened, [keystore.load_public(path) for path in keys], threshold)
+    return sign_proof.trusted_set(
+        opened, [key_opening.public_key(path) for path in keys], threshold
+    )
 
 
 def _needed(value: Value | None, name: str, kind: BundleKind) -> Value:

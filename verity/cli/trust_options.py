@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from verity.cli import key_opening
 from verity.cli.params import PATH as PATH
 from verity.formats.grants import Party, Role
-from verity.ports import keystore
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.values.findings import Report
@@ -79,6 +79,7 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FILE.pub",
             help="A public key that may sign; repeat it for more. Then no keyring counts.",
         ),
+        key_opening.example_option,
     ):
         command = option(command)
     return command
@@ -116,10 +117,11 @@ def trusted_set(
                 "bad-arguments", "--key says whose signatures count: no --keyring and --pin"
             )
         return TrustedSet.of_keys(
-            [keystore.load_public(path) for path in keys],
+            [key_opening.public_key(path) for path in keys],
             party=Party.VENDOR if role is Role.OS else Party.USER,
             role=role,
             threshold=threshold,
+            allow_example_keys=True,  # public_key has decided
         )
     if context.get_parameter_source("threshold") is ParameterSource.COMMANDLINE:
         raise CallerError(
@@ -131,6 +133,7 @@ def trusted_set(
     found = keyring_trust.load(
         [keyring] if keyring is not None else keyring_trust.host_directories(host),
         pins_of(pins) if pins else keyring_trust.host_pins(host),
+        allow_example_keys=key_opening.access().allow_example_keys,
     )
     context.meta[f"{_META}keyrings"] = found
     return found.trusted(role)

@@ -28,7 +28,7 @@ MAX_VERSION = strictjson.MAX_INTEGER
 P256 = "ecdsa-p256"
 
 RIGHTS: Mapping[Party, frozenset[Role]] = {
-    Party.VENDOR: kernel_keys.RIGHTS[Party.VENDOR],
+    Party.VENDOR: kernel_keys.RIGHTS[Party.VENDOR] | {Role.EVIDENCE},
     Party.USER: kernel_keys.RIGHTS[Party.USER] | {Role.EVIDENCE},
 }
 """The roles of a party beside root; ``evidence`` is none of the kernel's business."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from verity.formats import kernel_keys, keyring
 from verity.formats.grants import Party, Role
-from verity.ports import keystore
+from verity.ports import key_files, keystore
 from verity.ports.keyring_files import PINS
 from verity.ports.osfile import new_directory, write_new_file
 from verity.trust.keyring import pin_of
@@ -44,7 +44,7 @@ def make(directory: Path, party: Party, times: Times) -> Solo:
         (there / PRIVATE).mkdir(mode=0o700)
         files = {role: Path(PRIVATE, f"{name}-{role.name.lower()}.pem") for role in roles}
         for file in files.values():
-            keystore.generate(there / file)
+            key_files.generate(there / file)
         signers = {role: keystore.load_signer(str(there / files[role])) for role in roles}
         value = keyring_change.first(
             party,

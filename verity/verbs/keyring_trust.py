@@ -60,12 +60,20 @@ class Keyrings:
         return tuple(text for found in self.of_party.values() for text in found.skipped)
 
 
-def load(directories: Sequence[Path], pins: Mapping[Party, PinPrint]) -> Keyrings:
+def load(
+    directories: Sequence[Path],
+    pins: Mapping[Party, PinPrint],
+    *,
+    allow_example_keys: bool = False,
+) -> Keyrings:
     """Verify the keyring of each party that has a pin.
 
     Raises ContentError, with ``no-keyring`` for a pin without one.
     """
-    found = {party: keyring_verify.of_party(directories, pin) for party, pin in pins.items()}
+    found = {
+        party: keyring_verify.of_party(directories, pin, allow_example_keys=allow_example_keys)
+        for party, pin in pins.items()
+    }
     check_parties(one.keyring for one in found.values())
     return Keyrings(of_party=found)
 
