@@ -72,6 +72,12 @@ Compare a checked-out tree with what was signed, and look at one file of it:
     verity audit --root tree --repo repo --commit debian/trixie --key vendor.pem.pub
     verity explain --root tree --repo repo --commit debian/trixie --key vendor.pem.pub /usr/bin/sudo
 
+Sign /etc, see what changed in it since, and bring that back:
+
+    verity etc sign --key etc.pem --stream etc-host1 --serial 1
+    verity etc diff --key etc.pem.pub --text
+    verity etc apply --key etc.pem.pub
+
 Load the gate as root, look at what it would refuse, and seal it until reboot:
 
     verity lockdown observe
@@ -96,7 +102,8 @@ A command for several files reports each of them, and then fails if one did.
 """
 
 FILES = """
-There is no configuration file, and nothing is stored outside of what the caller names.
+Rules for /etc are the only configuration; but for the signed /etc, nothing is stored outside of
+what the caller names.
 
 FILE, FILE.pub :: Written by `key generate` and `key import`. Neither is overwritten. A private key,
 a passphrase or a PIN in a file that its group or others may use is refused.
@@ -127,6 +134,14 @@ accepted, as it was signed; written by `commit verify --accept`, old or new and 
 
 /etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
 `commit verify --ostree-key` never takes. One that can't be read is an error.
+
+/etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: Which files of /etc change by
+themselves; read by `etc`. A file with a later name overrides.
+
+/var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents;
+the journal of an `etc apply`.
+
+/etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
@@ -160,7 +175,7 @@ attributes, nor which file is at a path. The gate takes no revocations yet. Only
 `commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
 count here.
 
-`commit show` and `manifest make`, `show` and `diff` check no signature.
+`commit show` and `manifest make`, `show`, `verify` and `diff` check no signature.
 """
 
 SEE_ALSO = """

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from verity.cli import key_opening, keyring_options, output, signing_options
+from verity.cli import etc_options, key_opening, keyring_options, output, signing_options
 from verity.cli.sign_prepare import prepare
 from verity.cli.trust_options import PATH, by_keyring, key_options, trusted_set
 from verity.formats.grants import Role
@@ -21,6 +21,7 @@ from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import (
     batch,
+    etc_sign,
     sign_add,
     sign_attach,
     sign_bundles,
@@ -29,6 +30,7 @@ from verity.verbs import (
     sign_proof,
     sign_summary,
 )
+from verity.verbs.etc_intent import Host
 from verity.verbs.sign_proof import Proven
 
 _bundle_argument = click.argument("bundle", metavar="BUNDLE", type=PATH)
@@ -121,6 +123,10 @@ def add(
 @click.option("--repo", type=PATH, metavar="REPO", help="For a commit: where it is.")
 @click.option("--replace", is_flag=True, help="Replace a statement that a commit has.")
 @click.option("--tree", type=PATH, metavar="DIR", help="For an extension: what was prepared.")
+@click.option(
+    "--root", type=PATH, metavar="DIR", help="For /etc: the root of the host.  [default: /]"
+)
+@etc_options.store_option
 @signing_options.state_option
 @output.json_option
 @_bundle_argument
@@ -133,6 +139,8 @@ def attach(
     repo: Path | None,
     replace: bool,
     tree: Path | None,
+    root: Path | None,
+    store: Path | None,
     state: Path | None,
     as_json: bool,
     bundle: Path,
@@ -141,14 +149,14 @@ def attach(
     """Verify a bundle by the keys that count, and write what it was made for.
 
     A commit gets its documents into its detached metadata, an extension becomes the new directory
-    OUT, keys and policy the new file OUT, a keyring a version in the directory OUT. The commit or
-    the tree is read once more, and must give what was signed. Signatures by other keys are left
-    out.
+    OUT, keys and policy the new file OUT, a keyring a version in the directory OUT; a prepared /etc
+    becomes the intent. The commit or the tree is read once more, and must give what was signed;
+    /etc isn't. Signatures by other keys are left out.
     """
     opened = sign_bundles.load(bundle).opened
     kind = opened.bundle.kind
     given = {"--repo": repo, "--replace": replace or None, "--tree": tree, "--state": state}
-    _refuse_unused(kind, {**given, "OUT": target})
+    _refuse_unused(kind, {**given, "--root": root, "--store": store, "OUT": target})
     if kind is BundleKind.KEYRING:
         if keys or by_keyring():
             raise CallerError(
@@ -170,6 +178,8 @@ def attach(
             state=state,
             reread=partial(sign_prepare.read_extension, _needed(tree, "--tree", kind)),
         )
+    elif kind is BundleKind.ETC:
+        proven = etc_sign.attach(opened, trusted, Host.at(root or Path("/"), store))
     else:
         proven = sign_attach.document(opened, trusted, _needed(target, "OUT", kind))
     _attached(opened, proven, as_json=as_json)
@@ -179,6 +189,7 @@ def attach(
 _TAKES = {
     BundleKind.COMMIT: {"--repo", "--replace"},
     BundleKind.EXTENSION: {"--tree", "--state", "OUT"},
+    BundleKind.ETC: {"--root", "--store"},
 }
 Value = TypeVar("Value")
 
@@ -200,7 +211,9 @@ def _trusted(opened: Opened, keys: tuple[Path, ...], threshold: int) -> TrustedS
             "a bundle of keys is signed by root keys, and no --key names them",
             hint="--key ROOT.pub for each, and --threshold",
         )
-    return sign_proof.trusted_set(opened, [key_opening.public_key(path) for path in keys], threshold)
+    return sign_proof.trusted_set(
+        opened, [key_opening.public_key(path) for path in keys], threshold
+    )
 
 
 def _needed(value: Value | None, name: str, kind: BundleKind) -> Value:

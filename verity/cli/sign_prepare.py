@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity sign prepare: commit, extension, keyring, file."""
+"""verity sign prepare: commit, extension, etc, keyring, file."""
 
 import time
 from pathlib import Path
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import keyring_options, output, signing_options
+from verity.cli.etc_prepare import etc
 from verity.cli.trust_options import PATH, repo_option
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
@@ -136,6 +137,9 @@ def keyring(party_name: str, bundle: Path, as_json: bool, directory: Path) -> in
     sign_bundles.write(bundle, opened)
     _prepared(opened, as_json=as_json)
     return 0
+
+
+prepare.add_command(etc)
 
 
 def _prepared(opened: Opened, *, as_json: bool) -> None:
