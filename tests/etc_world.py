@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cli.program import Done, verity
-from verity.ports import places
+from verity.ports import keystore, places
+from verity.verbs import etc_sign
+from verity.verbs.etc_intent import Host
+from verity.verbs.sign_prepare import Spot
 
 KEY = ("--root", "root", "--key", "etc.pem.pub")
 STREAM = "etc-test"
@@ -79,6 +82,12 @@ def write(path: Path, data: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
+def relink(path: Path, target: str | Path) -> None:
+    """Put a symlink in the place of what is there."""
+    path.unlink()
+    path.symlink_to(target)
+
+
 def make_first(etc: Path) -> None:
     """What serial 1 is of."""
     write(etc / "motd", "welcome\n")
@@ -92,6 +101,7 @@ def make_first(etc: Path) -> None:
     write(etc / "resolv.conf", "nameserver 192.0.2.1\n")
     (etc / "link").symlink_to("motd")
     os.setxattr(etc / "hosts", "user.note", b"first")
+    os.setxattr(etc / "kind", "user.note", b"first")
     (etc / "app").chmod(0o755)
 
 
@@ -108,9 +118,9 @@ def make_second(etc: Path) -> None:
     write(etc / "kind/was-directory", "a file now\n")
     (etc / "kind/was-file").unlink()
     write(etc / "kind/was-file/inside", "a directory now\n")
-    (etc / "link").unlink()
-    (etc / "link").symlink_to("hosts")
+    relink(etc / "link", "hosts")
     os.setxattr(etc / "hosts", "user.note", b"second")
+    os.removexattr(etc / "kind", "user.note")
     os.setxattr(etc / "app", "user.note", b"a directory's")
     (etc / "app").chmod(0o750)
     if os.geteuid() == 0:
@@ -133,12 +143,8 @@ def make_etc_world(path: Path, *changes: Callable[[Path], None]) -> EtcWorld:
 
 def sign_at(world: EtcWorld, serial: int, *, expired: bool) -> None:
     """Sign by the library, as of another time."""
-    from verity.ports import keystore
-    from verity.verbs import etc_sign
-    from verity.verbs.etc_intent import Host
-
     now = int(time.time())
     expires = now - 3600 if expired else now + 3600
-    where = etc_sign.place(stream=STREAM, serial=serial, issued=now - 7200, expires=expires)
+    spot = Spot(stream=STREAM, serial=serial, issued=now - 7200, expires=expires)
     key = keystore.load_signer(str(world.path / "etc.pem"))
-    etc_sign.sign(where, Host.at(world.path / "root", None), (), key)
+    etc_sign.sign(spot, Host.at(world.path / "root", None), (), [key])

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A token of SoftHSM with keys of several kinds, made by pkcs11-tool as an operator would."""
+"""A token of SoftHSM with keys of several kinds, made by pkcs11-tool as an operator would.
+
+Beside it is an empty one, so that a URI has to say which.
+"""
 
 import datetime
 import os
@@ -15,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 TOKEN = "build hsm"  # with a space, which a URI has to escape
 PIN = "73914826"
-# Label, id, kind. "twin" is there twice; "bare" has no public key, "certified" an X.509 only.
+# Label, id, kind. "twin" is there twice; "bare" has no public key, "certified" an X.509 only;
+# "careful" wants the PIN again for each signature.
 KEYS = (
     ("release", "01", "EC:prime256v1"),
     ("second", "02", "EC:prime256v1"),
@@ -25,6 +29,7 @@ KEYS = (
     ("twin", "06", "EC:prime256v1"),
     ("bare", "07", "EC:prime256v1"),
     ("certified", "08", "EC:prime256v1"),
+    ("careful", "09", "EC:prime256v1"),
 )
 CONFIG = """\
 directories.tokendir = {path}/tokens
@@ -79,9 +84,11 @@ def make(path: Path) -> Hsm:
     hsm.pin_file.touch(0o600)
     hsm.pin_file.write_text(f"{PIN}\n")
     pins = ("--so-pin", "55555555", "--pin", PIN)
-    hsm.run("softhsm2-util", "--init-token", "--free", "--label", TOKEN, *pins)
+    for label in (TOKEN, "spare"):
+        hsm.run("softhsm2-util", "--init-token", "--free", "--label", label, *pins)
     for label, identity, kind in KEYS:
-        hsm.tool("--keypairgen", "--key-type", kind, "--label", label, "--id", identity)
+        more = ["--always-auth"] if label == "careful" else []
+        hsm.tool("--keypairgen", "--key-type", kind, "--label", label, "--id", identity, *more)
     (path / "certificate").write_bytes(_certificate(hsm, "08"))
     written = ("--write-object", path / "certificate", "--type", "cert")
     hsm.tool(*written, "--id", "08", "--label", "certified")

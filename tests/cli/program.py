@@ -27,8 +27,8 @@ needs_root = pytest.mark.skipif(
 )
 
 
-def _lesser() -> list[str]:
-    """How to start a program without a capability, as a user that can still read it.
+def lesser_user() -> int:
+    """A user without any privilege that can still read the program.
 
     That is nobody, unless the checkout or the interpreter is below a directory that is closed to
     others: then the owner of that, be it root, to whom files of a stranger are as closed.
@@ -38,6 +38,12 @@ def _lesser() -> list[str]:
         status = folder.stat()
         if not status.st_mode & 0o001:
             user = status.st_uid
+    return user
+
+
+def _lesser() -> list[str]:
+    """How to start a program as that user, without a capability."""
+    user = lesser_user()
     return [
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"),
         *("--bounding-set=-all", "--inh-caps=-all", "--"),

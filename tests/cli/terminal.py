@@ -60,10 +60,10 @@ def _talk(fd: int, answers: Sequence[str]) -> str:
         try:
             part = os.read(fd, 4096)
         except OSError:  # EIO: nobody has the other end any more
-            return seen.decode()
+            return seen.decode("utf-8", "replace")
         if not part:
-            return seen.decode()
+            return seen.decode("utf-8", "replace")
         seen += part
         if seen[asked:].endswith(b": ") and left:
             asked = len(seen)
-            os.write(fd, f"{left.pop(0)}\n".encode())
+            os.write(fd, os.fsencode(f"{left.pop(0)}\n"))

@@ -156,7 +156,15 @@ def test_a_damaged_boot_bundle_is_told(host: Host) -> None:
 def test_equivocation(host: Host) -> None:
     host.accepted(host.new, FIRST)
     before = snapshot(host.root)
-    sign(host.world.path, "--serial", "5", "--replace", host.old)
+    # Our own signer refuses that. Somebody with the key does it in a repository of their own.
+    elsewhere = host.world.path / "elsewhere"
+    elsewhere.mkdir()
+    stock("ostree", "--repo=theirs", "init", "--mode=archive", cwd=elsewhere)
+    stock("ostree", "--repo=theirs", "pull-local", host.world.repo, host.old, cwd=elsewhere)
+    theirs = ("--serial", "5", "--replace", host.old)
+    sign(elsewhere, *theirs, repo="theirs", key=str(host.world.path / "vendor.pem"))
+    place = host.world.object(host.old, "commitmeta")
+    place.write_bytes((elsewhere / "theirs" / place.relative_to(host.world.repo)).read_bytes())
     done = host.verify(host.old, ACCEPT)
     assert checks(done) == ["equivocation"]
     problem = done.of_type("finding")[0]["problem"]

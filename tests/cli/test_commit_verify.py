@@ -45,7 +45,7 @@ def checks(report: Report) -> list[str]:
 
 def test_a_revoked_key_counts_nowhere(world: World) -> None:
     """Not for the statement, and not for ostree's own signatures either."""
-    sign = ("commit", "sign", "--repo=repo", "--key=vendor.pem", "--stream=os", "--serial=2")
+    sign = ("commit", "sign", "--repo=repo", "--key=vendor.pem", "--stream=os", "--serial=3")
     done = verity(*sign, "--replace", "--ostree-sign=vendor.pem", REF, cwd=world.path)
     assert done.status == 0
     key = keystore.load_public(world.path / "vendor.pem.pub")

@@ -15,6 +15,7 @@ from tests.etc_world import (
     make_etc_world,
     make_first,
     make_second,
+    relink,
     sign_at,
     state_of,
     write,
@@ -78,7 +79,7 @@ def test_sign_says_what_it_did(world: EtcWorld) -> None:
         "as        stream etc-test serial 2, for 365 days",
         "left out  1 mutable, 1 produced",
     ]
-    assert lines[5].startswith("store     0 new contents")
+    assert lines[3].startswith("store     0 new contents")
     assert world.current() == "2"
 
 
@@ -124,12 +125,12 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "xattr": (lambda etc: os.setxattr(etc / "hosts", "user.note", b"x"), "changed", ["xattrs"]),
     "xattr gone": (lambda etc: os.removexattr(etc / "hosts", "user.note"), "changed", ["xattrs"]),
     "target": (
-        lambda etc: ((etc / "link").unlink(), (etc / "link").symlink_to("hosts")),
+        lambda etc: relink(etc / "link", "hosts"),
         "changed",
         ["target"],
     ),
     "type": (
-        lambda etc: ((etc / "motd").unlink(), (etc / "motd").symlink_to("hosts")),
+        lambda etc: relink(etc / "motd", "hosts"),
         "changed",
         ["type"],
     ),

@@ -45,6 +45,34 @@ def drop_in(text: str, name: str = "50-own.toml") -> Callable[[EtcWorld], object
     return lambda world: write(world.etc / "verity/policy.d" / name, text)
 
 
+def move_away(etc: Path) -> None:
+    """A symlink in the place of a directory."""
+    etc.rename(etc.parent.parent / "elsewhere")
+    etc.symlink_to("../elsewhere")
+
+
+def link_drop_in(world: EtcWorld, name: str, target: str) -> None:
+    """A drop-in that is a symlink."""
+    (world.etc / "verity/policy.d").mkdir(parents=True)
+    (world.etc / "verity/policy.d" / name).symlink_to(target)
+
+
+def lose_hosts(world: EtcWorld, data: bytes | None) -> None:
+    """Remove /etc/hosts, and damage or remove what is stored of it."""
+    (world.etc / "hosts").unlink()
+    kept = stored(world, b"127.0.0.1 localhost\n")
+    if data is None:
+        kept.unlink()
+    else:
+        rewrite(kept, data)
+
+
+def fill_with_mine(path: Path) -> None:
+    """A directory with a file in the place of a file."""
+    path.unlink()
+    write(path / "mine", "x\n")
+
+
 RULE = '[[etc]]\nclass = "mutable"\nreason = "r"\n'
 SIGN = ("sign", "--key", "etc.pem", "--stream", "etc-test", "--serial", "3")
 CHECK = ("--key", "etc.pem.pub")
@@ -82,10 +110,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["nothing/etc: does not exist"],
     ),
     "an /etc that is a link": (
-        lambda world: (
-            world.etc.rename(world.path / "elsewhere"),
-            world.etc.symlink_to("../elsewhere"),
-        ),
+        lambda world: move_away(world.etc),
         SIGN,
         3,
         ["root/etc"],
@@ -101,7 +126,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         lambda world: None,
         (*SIGN, "--home", "/root"),
         3,
-        ["root/root: does not exist"],
+        ["/root: this home can't be opened (not-found)"],
     ),
     "a home in a home": (
         lambda world: None,
@@ -129,10 +154,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["what lies in /etc/verity is always signed"],
     ),
     "a drop-in that is a link": (
-        lambda world: (
-            drop_in("")(world),
-            (world.etc / "verity/policy.d/60.toml").symlink_to("/etc/motd"),
-        ),
+        lambda world: link_drop_in(world, "60.toml", "/etc/motd"),
         SIGN,
         3,
         ["60.toml: is a symbolic link"],
@@ -185,19 +207,13 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["the statement is of serial 2, expected 3"],
     ),
     "damaged contents": (
-        lambda world: (
-            rewrite(stored(world, b"127.0.0.1 localhost\n"), b"192.0.2.66 localhost\n"),
-            (world.etc / "hosts").unlink(),
-        ),
+        lambda world: lose_hosts(world, b"192.0.2.66 localhost\n"),
         ("apply", *CHECK),
         1,
-        ["expected the contents of /etc/hosts"],
+        ["not the contents of /etc/hosts any more"],
     ),
     "contents that are gone": (
-        lambda world: (
-            stored(world, b"127.0.0.1 localhost\n").unlink(),
-            (world.etc / "hosts").unlink(),
-        ),
+        lambda world: lose_hosts(world, None),
         ("apply", *CHECK),
         3,
         ["/etc/hosts: its contents"],
@@ -209,10 +225,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ["no signed /etc comes before serial 2"],
     ),
     "a directory with strange files in the way": (
-        lambda world: (
-            (world.etc / "motd").unlink(),
-            write(world.etc / "motd/mine", "x\n"),
-        ),
+        lambda world: fill_with_mine(world.etc / "motd"),
         ("apply", *CHECK),
         3,
         ["/etc/motd: a directory is in the way", "holds what nobody signed"],
@@ -290,8 +303,7 @@ def test_what_is_signed_stays_so_whatever_the_vendor_says_later(world: EtcWorld)
 
 
 def test_a_mask_takes_a_drop_in_away(world: EtcWorld) -> None:
-    (world.etc / "verity/policy.d").mkdir(parents=True)
-    (world.etc / "verity/policy.d/10-etc.toml").symlink_to("/dev/null")
+    link_drop_in(world, "10-etc.toml", "/dev/null")
     world.must_sign(3)
     assert b"/etc/shadow " in (world.state / "3/manifest").read_bytes()
     (world.etc / "shadow").write_text("changed\n")
@@ -338,6 +350,7 @@ def test_a_pending_run_that_cannot_end_is_left_by_naming_another(world: EtcWorld
     world.run("apply", "1")
     (world.state / "journal").write_text(json.dumps({"before": [1], "after": 2}))
     (world.etc / "link").unlink()
+    write(world.etc / "new/dir/new.conf", "new = 1\n", 0o600)  # as far as it came
     lost = stored(world, b"welcome again\n" * 1000)
     kept = lost.read_bytes()
     lost.unlink()
@@ -348,6 +361,34 @@ def test_a_pending_run_that_cannot_end_is_left_by_naming_another(world: EtcWorld
     lost.write_bytes(kept)
     assert world.run("apply", "2").status == 0
     assert world.files() == old
+
+
+def test_what_an_interrupted_run_prepared_in_a_home_is_cleared(world: EtcWorld) -> None:
+    home = world.path / "root/home/u"
+    write(home / ".profile", "x\n")
+    world.must_sign(3, "--home", "/home/u")
+    (world.state / "current").write_text("2\n")
+    (world.state / "journal").write_text(json.dumps({"before": [2], "after": 3}))
+    write(home / ".verity-stage/0", "x\n")
+    assert world.run("apply", "2").status == 0
+    assert sorted(os.listdir(home)) == [".profile"]
+    assert world.run("status").status == 0
+
+
+def test_a_home_that_is_gone(world: EtcWorld) -> None:
+    home = world.path / "root/home/u"
+    write(home / ".profile", "x\n")
+    world.must_sign(3, "--home", "/home/u")
+    shutil.rmtree(home)
+    done = world.run("status")
+    assert done.status == 3
+    assert "NOT EVALUATED  unreadable  /home/u: this home can't be opened (not-found)" in done.out
+    assert "FINDING" not in done.out
+    assert world.run("apply").status == 3
+    (world.etc / "motd").unlink()
+    assert world.run("status").status == 1
+    assert world.run("apply", "2").status == 0
+    assert world.run("status").status == 0
 
 
 def test_two_at_a_time(world: EtcWorld) -> None:

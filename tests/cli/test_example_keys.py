@@ -54,12 +54,28 @@ VERBS: dict[str, tuple[str, ...]] = {
         *("lockdown", "bundle", "--pin=vendor=vendor.pin", "--pin=user=user.pin"),
         *(*FRAGMENTS, "boot.bundle"),
     ),
+    "keyring init": (
+        *("keyring", "init", "--party=user", "--role=root=user-root.pem.pub"),
+        *("--role=policy=user-policy.pem.pub", "--key=user-root.pem", "keyrings"),
+    ),
+    "keyring add-key": (
+        *("keyring", "add-key", "--party=user", "--role=unlock=user-unlock.pem.pub"),
+        *("--key=user-root.pem", "keyrings"),
+    ),
+    "keyring verify": ("keyring", "verify", "--pin=user=user.pin", "keyrings"),
+    "etc sign": (
+        *("etc", "sign", "--root=host", "--key=user-etc.pem", "--stream=etc-host", "--serial=1"),
+    ),
+    "etc status": ("etc", "status", "--root=host", "--key=user-etc.pem.pub"),
     "key import": ("key", "import", "user-etc.pem.pub", "imported.pub"),
     "key import, private": ("key", "import", "user-etc.pem", "imported.pem"),
 }
 
 # These verify the signature, and then find no fs-verity on files; by the file system, 1 or 3.
 WITHOUT_VERITY = {"audit", "explain", "objects check"}
+
+# These write what they name last, and overwrite nothing.
+MAKERS = ("extension sign", "lockdown", "keyring project", "keyring init", "policy compile")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +84,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ground")
     subprocess.run([sys.executable, SCRIPT, path], check=True, timeout=60)
     make_tools(path / "tree")
+    (path / "host/etc").mkdir(parents=True)
+    (path / "host/etc/motd").write_text("welcome\n")
     stock("ostree", "--repo=repo", "init", "--mode=bare-user", cwd=path)
     commit(path / "repo", path / "tree", REF)
     return path
@@ -91,9 +109,9 @@ def chain(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", VERBS)
 def test_refused(name: str, chain: Path, tmp_path: Path) -> None:
     path = copy(chain, tmp_path / "w")
-    for made in ("tools", "p7s", "v.keys", "u.keys", "host.policy", "vendor.pin", "user.pin"):
-        if made == VERBS[name][-1]:
-            stock("rm", "-r", made, cwd=path)
+    made = VERBS[name][-1]
+    if name.startswith(MAKERS):
+        stock("rm", "-r", made, cwd=path)
     before = snapshot(path)
     done = verity(*VERBS[name], cwd=path)
     assert (done.status, done.out) == (1, "")
@@ -118,3 +136,28 @@ def test_one_example_among_others_is_enough(ground: Path, tmp_path: Path) -> Non
     done = verity(*args, cwd=path)
     assert (done.status, done.out) == (1, "")
     assert "vendor-os.pem.pub: key " in done.err
+
+
+def test_the_key_for_ostrees_own_signature(chain: Path, tmp_path: Path) -> None:
+    path = copy(chain, tmp_path / "w")
+    assert verity("key", "generate", "mine.pem", cwd=path).status == 0
+    common = ("--replace", "--key=mine.pem", "--stream=os", "--serial=2", REF)
+    sign = ("commit", "sign", *REPO, "--ostree-sign=vendor-ostree.pem", *common)
+    verify = ("commit", "verify", *REPO, "--key=mine.pem.pub", "--ostree-key=vendor-ostree.pem.pub")
+    refused = verity(*sign, cwd=path)
+    assert (refused.status, refused.out) == (1, "")
+    assert "vendor-ostree.pem: key " in refused.err
+    assert verity(*sign, ALLOW, cwd=path).status == 0
+    refused = verity(*verify, REF, cwd=path)
+    assert (refused.status, refused.out) == (1, "")
+    assert "vendor-ostree.pem.pub: key " in refused.err
+    assert verity(*verify, REF, ALLOW, cwd=path).status == 0
+
+
+def test_an_example_can_be_put_out_of_a_keyring(chain: Path, tmp_path: Path) -> None:
+    path = copy(chain, tmp_path / "w")
+    assert verity("key", "generate", "policy.pem", cwd=path).status == 0
+    common = ("--party=user", "--key=user-root.pem", ALLOW, "keyrings")
+    replaced = ("--revoke", "--replace", "user-policy.pem.pub=policy.pem.pub")
+    done = verity("keyring", "rotate", *replaced, *common, cwd=path)
+    assert done.status == 0, done.err

@@ -101,6 +101,15 @@ def test_an_end_of_input_at_the_prompt(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_typed_is_no_text(tmp_path: Path) -> None:
+    typed = os.fsdecode(b"caf\xe9 and more, long enough")
+    done = on_terminal("key", "generate", "--encrypt", "k", cwd=tmp_path, answers=[typed])
+    assert (done.status, done.out) == (2, "")
+    assert "no text in the terminal's encoding" in done.screen
+    assert "0xe9" not in done.screen
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_wrong_passphrase_typed(bare: World) -> None:
     before = snapshot(bare.path)
     done = on_terminal(
@@ -168,6 +177,9 @@ def test_import_of_a_certificate(world: World) -> None:
         *("openssl", "req", "-x509", "-key", "vendor.pem", "-subj", "/CN=x", "-out", "crt"),
         cwd=world.path,
     )
+    shown = verity("key", "show", "crt", cwd=world.path)
+    expected = verity("key", "show", "vendor.pem.pub", cwd=world.path).out.splitlines()[:3]
+    assert shown.out.splitlines()[:3] == expected
     done = verity("key", "import", "crt", "new.pub", cwd=world.path)
     assert (done.status, done.err) == (0, "")
     assert (world.path / "new.pub").read_bytes() == (world.path / "vendor.pem.pub").read_bytes()

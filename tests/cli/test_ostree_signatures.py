@@ -22,7 +22,7 @@ from verity.ports import keystore
 
 ED, SPKI = "ostree.sign.ed25519", "ostree.sign.spki"
 SIGN = (
-    *("commit", "sign", *REPO, "--key", "vendor.pem", "--stream", "os", "--serial", "3"),
+    *("commit", "sign", *REPO, "--key", "vendor.pem", "--stream", "os", "--serial", "auto"),
     *("--replace", "--json"),
 )
 NO_HOST = ("--root", "tree")

@@ -109,7 +109,7 @@ class World:
                     expires=expires,
                     replace=True,
                 ),
-                keystore.load_signer(str(self.path / "vendor.pem")),
+                [keystore.load_signer(str(self.path / "vendor.pem"))],
                 jobs=1,
             )
 

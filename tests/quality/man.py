@@ -42,6 +42,10 @@ Results go to the standard output, progress and messages to the standard error. 
 JSON Lines, each an object with `"v": 1` and a `type`. In text, bytes of file names that could
 disturb a terminal are written `\\xHH`.
 
+`KEY`, where it signs, is the path of a private key, `file:PATH`, the RFC 7512 URI of a key in a
+token (`pkcs11:token=T;object=O?module-path=/M.so&pin-source=file:/PIN`), or a service's URI and its
+public key's file (`awskms:ID#FILE.pub`). Passphrases and PINs are asked for on a terminal.
+
 `REV` is a ref, `REMOTE:REF`, the checksum of a commit or its unique start.
 """
 
@@ -52,6 +56,13 @@ Make a key, sign a commit with it, and verify the commit with the public half:
     verity commit sign --repo repo --key vendor.pem --stream debian-trixie --serial 1 debian/trixie
     verity commit verify --repo repo --key vendor.pem.pub debian/trixie
 
+Let two people sign it, each with their own key, on their own machine:
+
+    verity sign prepare commit --repo repo --stream os --serial auto --output os.sign debian/trixie
+    verity sign add --key ann.pem os.sign
+    verity sign add --key bob.pem os.sign
+    verity sign attach --key ann.pem.pub --key bob.pem.pub --threshold 2 --repo repo os.sign
+
 Turn on fs-verity for every object, as root and in a repository of the mode bare:
 
     verity objects enable --repo repo --key vendor.pem.pub debian/trixie
@@ -60,6 +71,12 @@ Compare a checked-out tree with what was signed, and look at one file of it:
 
     verity audit --root tree --repo repo --commit debian/trixie --key vendor.pem.pub
     verity explain --root tree --repo repo --commit debian/trixie --key vendor.pem.pub /usr/bin/sudo
+
+Sign /etc, see what changed in it since, and bring that back:
+
+    verity etc sign --key etc.pem --stream etc-host1 --serial 1
+    verity etc diff --key etc.pem.pub --text
+    verity etc apply --key etc.pem.pub
 
 Load the gate as root, look at what it would refuse, and seal it until reboot:
 
@@ -85,13 +102,22 @@ A command for several files reports each of them, and then fails if one did.
 """
 
 FILES = """
-There is no configuration file, and nothing is stored outside of what the caller names.
+Rules for /etc are the only configuration; but for the signed /etc, nothing is stored outside of
+what the caller names.
 
-FILE, FILE.pub :: Written by `key generate`. Neither is overwritten. A private key that its group or
-others may use is refused.
+FILE, FILE.pub :: Written by `key generate` and `key import`. Neither is overwritten. A private key,
+a passphrase or a PIN in a file that its group or others may use is refused.
 
 REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a whole by
-`commit sign`, under the repository's own lock `REPO/.lock` and by way of a file in `REPO/tmp`.
+`commit sign` and `sign attach`, under the repository's own lock `REPO/.lock` and by way of a file
+in `REPO/tmp`.
+
+REPO/extensions/verity/serials/STREAM.json :: Which serials of a stream were given out, and to what
+(docs/formats.md): `--serial auto` takes the next one. Another signer waits for `*.lock` beside it.
+Losing it is made good from what is attached to the commits that refs reach.
+
+BUNDLE :: Written by `sign prepare`, which overwrites nothing, and replaced as a whole by `sign add`
+if it still is what was read.
 
 /etc/verity/pins/vendor.pin, user.pin :: The root keys that the owner accepted, read by the loader.
 
@@ -108,6 +134,14 @@ accepted, as it was signed; written by `commit verify --accept`, old or new and 
 
 /etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
 `commit verify --ostree-key` never takes. One that can't be read is an error.
+
+/etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: Which files of /etc change by
+themselves; read by `etc`. A file with a later name overrides.
+
+/var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents;
+the journal of an `etc apply`.
+
+/etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
@@ -126,6 +160,9 @@ No variable changes what is checked, which keys count or what is good.
 
 _VERITY_COMPLETE :: Used by shells for completion, as the click library describes it.
 
+PYKCS11LIB, and what a KMS wants :: Read by the libraries of securesystemslib's signers, for a KEY
+of such a scheme. No passphrase and no PIN is ever read from the environment by `verity`.
+
 GNUPGHOME :: Read by `gpg` for `commit sign --gpg-sign`, unless `--gpg-homedir` is given; not for
 `commit verify --gpg-keyring`.
 """
@@ -138,7 +175,7 @@ attributes, nor which file is at a path. The gate takes no revocations yet. Only
 `commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
 count here.
 
-`commit show` and `manifest make`, `show` and `diff` check no signature.
+`commit show` and `manifest make`, `show`, `verify` and `diff` check no signature.
 """
 
 SEE_ALSO = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import key_opening, output
+from verity.cli import output, signing_options
 from verity.cli.commit_verify import verify
 from verity.cli.native_options import native_signers, ostree_sign_option
 from verity.cli.trust_options import PATH, repo_option
@@ -16,7 +16,6 @@ from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
 from verity.verbs import batch, commit_show, commit_sign
 
-_DAY = 86400
 _revision_argument = click.argument("revision", metavar="REV")
 
 
@@ -33,18 +32,13 @@ commit.add_command(verify)
     " --serial 1 debian/trixie"
 )
 @repo_option
-@key_opening.signer_option
-@click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
-@click.option(
-    "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows within the stream."
-)
-@click.option(
-    "--days",
-    type=click.IntRange(1, 36500),
-    default=365,
-    show_default=True,
-    help="Valid for so long.",
-)
+@signing_options.signing_option
+@signing_options.threshold_option
+@signing_options.stream_option
+@signing_options.serial_option
+@signing_options.days_option
+@signing_options.issued_option
+@signing_options.expires_option
 @click.option("--gpg-sign", metavar="KEY-ID", help="Add an OpenPGP signature for stock ostree.")
 @click.option("--gpg-homedir", type=PATH, help="gpg's home for --gpg-sign.")
 @ostree_sign_option
@@ -53,10 +47,13 @@ commit.add_command(verify)
 @_revision_argument
 def sign(
     repo: Path,
-    key_uri: str,
+    key_uris: tuple[str, ...],
+    threshold: int,
     stream: str,
-    serial: int,
+    serial: int | None,
     days: int,
+    issued: int | None,
+    expires: int | None,
     gpg_sign: str | None,
     gpg_homedir: Path | None,
     ostree_sign: tuple[str, ...],
@@ -64,37 +61,45 @@ def sign(
     as_json: bool,
     revision: str,
 ) -> int:
-    """Sign a commit: manifest, statement and grants, into its detached metadata."""
+    """Sign a commit: manifest, statement and grants, into its detached metadata.
+
+    All keys sign. Signers who are not at one machine use `sign prepare`, `add` and `attach`.
+    """
     if gpg_homedir is not None and gpg_sign is None:
         raise CallerError("bad-arguments", "--gpg-homedir without --gpg-sign signs nothing")
-    now = int(time.time())
+    begin, end = signing_options.validity(
+        int(time.time()), issued=issued, expires=expires, days=days
+    )
     request = commit_sign.Request(
         revision=revision,
         stream=stream,
         serial=serial,
-        issued=now,
-        expires=now + days * _DAY,
+        issued=begin,
+        expires=end,
         replace=replace,
     )
-    key = key_opening.signer(key_uri)
+    keys = signing_options.signers(key_uris)
     gpg = GpgSigner(gpg_sign, gpg_homedir) if gpg_sign is not None else None
     with Repository(repo) as repository:
         done = commit_sign.sign(
             repository,
             request,
-            key,
+            keys,
             gpg=gpg,
             native=native_signers(ostree_sign),
+            threshold=threshold,
             jobs=batch.default_jobs(),
         )
     if as_json:
         output.record("signed", {name: getattr(done, name) for name in done.__dataclass_fields__})
         return 0
+    by = signing_options.by_keys(done.key_ids)
+    lasts = signing_options.lasts(expires, days)
     output.line(f"signed    commit {done.checksum}")
-    output.line(f"by        key {done.key_id}" + (f" and OpenPGP {gpg_sign}" if gpg_sign else ""))
+    output.line(f"by        {by}" + (f" and OpenPGP {gpg_sign}" if gpg_sign else ""))
     for engine in done.native:
         output.line(f"for ostree  {engine}")
-    output.line(f"as        stream {stream} serial {serial}, for {days} days")
+    output.line(f"as        stream {stream} serial {done.serial}, {lasts}")
     output.line(f"manifest  sha256:{done.manifest_sha256} ({done.files} files)")
     output.line(f"grants    sha256:{done.grants_sha256} ({done.code} code, {done.elevate} elevate)")
     return 0

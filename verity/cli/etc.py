@@ -2,43 +2,24 @@
 """verity etc: sign, status, diff, apply, revert."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from verity.cli import key_opening, output, signing_options
-from verity.cli.etc_output import print_applied, print_difference, print_others
+from verity.cli import etc_options, output, signing_options
+from verity.cli.etc_output import print_applied, print_difference, print_others, print_signed
 from verity.cli.trust_options import PATH, judged, key_options, trusted_set
 from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
 from verity.verbs.etc_intent import Host
+from verity.verbs.sign_prepare import Spot
 
 
 @click.group()
 def etc() -> None:
     """The signed /etc: what it should be, what it is, and the way back."""
-
-
-def _place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--root and --store."""
-    command = click.option(
-        "--store",
-        type=PATH,
-        metavar="DIR",
-        help="Another content store.  [default: var/lib/verity/store below the root]",
-    )(command)
-    return click.option(
-        "--root",
-        type=PATH,
-        default=Path("/"),
-        show_default=True,
-        metavar="DIR",
-        help="The root of the host that /etc is of.",
-    )(command)
 
 
 _vendor_option = click.option(
@@ -53,32 +34,30 @@ _dry_option = click.option(
 
 
 def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
-    """The keys of the owner's role etc: of --key, or of the keyrings of the host that runs this."""
+    """The keys of the owner's role etc: those that are named, or those of the keyring."""
     return trusted_set(keys, threshold, role=Role.ETC)
 
 
-@etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial 1")
-@key_opening.signer_option
-@click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
-@click.option(
-    "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows with each signing."
-)
-@click.option(
-    "--home",
-    "homes",
-    multiple=True,
-    metavar="DIR",
-    help="Make the dotfiles of this home part of it, such as /root.",
-)
+@etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial auto")
+@signing_options.signing_option
+@signing_options.threshold_option
+@signing_options.stream_option
+@signing_options.serial_option
+@etc_options.home_option
 @signing_options.days_option
-@_place_options
+@signing_options.issued_option
+@signing_options.expires_option
+@etc_options.place_options
 @output.json_option
 def sign(
-    key_uri: str,
+    key_uris: tuple[str, ...],
+    threshold: int,
     stream: str,
-    serial: int,
+    serial: int | None,
     homes: tuple[str, ...],
     days: int,
+    issued: int | None,
+    expires: int | None,
     root: Path,
     store: Path | None,
     as_json: bool,
@@ -86,40 +65,27 @@ def sign(
     """Sign /etc as it is: from now on that is the intent.
 
     Files that change by themselves are left out by class (docs/guides/etc.md); the contents of all
-    others go to the content store, from which `etc apply` and `etc revert` bring them back.
+    others go to the content store, from which `etc apply` and `etc revert` bring them back. All
+    keys sign; `sign prepare etc` is for several people.
     """
-    now = int(time.time())
-    place = etc_sign.place(
-        stream=stream, serial=serial, issued=now, expires=now + days * signing_options.DAY
+    begin, end = signing_options.validity(
+        int(time.time()), issued=issued, expires=expires, days=days
     )
-    done = etc_sign.sign(place, Host.at(root, store), homes, key_opening.signer(key_uri))
-    if as_json:
-        fields = {name: getattr(done, name) for name in done.__dataclass_fields__}
-        for path in fields.pop("ungranted"):
-            output.record("ungranted", output.path_fields(path))
-        output.record("signed", {**fields, "ungranted": len(done.ungranted)})
-        return 0
-    classes = ", ".join(f"{number} {name}" for name, number in sorted(done.classes.items()))
-    output.line(f"signed    {done.files} files by key {done.key_id}")
-    output.line(f"as        stream {stream} serial {serial}, for {days} days")
-    output.line(f"left out  {classes or 'nothing'}")
-    output.line(f"manifest  sha256:{done.manifest_sha256}")
-    output.line(f"grants    sha256:{done.grants_sha256} ({done.config} config)")
-    output.line(
-        f"store     {done.new_contents} new contents, {done.protected} of them with fs-verity"
+    spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
+    prepared, proven = etc_sign.sign(
+        spot,
+        Host.at(root, store),
+        homes,
+        signing_options.signers(key_uris),
+        threshold=threshold,
     )
-    if done.ungranted:
-        output.message(
-            f"note: {len(done.ungranted)} files are signed and not granted, because the gate's"
-            " table has no room for their path or link target; the first is"
-            f" {output.shown(done.ungranted[0])}"
-        )
+    print_signed(prepared, proven, lasts=signing_options.lasts(expires, days), as_json=as_json)
     return 0
 
 
 @etc.command(epilog="Example: verity etc status --key etc.pem.pub")
 @key_options
-@_place_options
+@etc_options.place_options
 @_vendor_option
 @click.option(
     "--classes", is_flag=True, help="List every file that isn't signed, with the rule and why."
@@ -147,7 +113,7 @@ def status(
 
 @etc.command(epilog="Example: verity etc diff --key etc.pem.pub --text")
 @key_options
-@_place_options
+@etc_options.place_options
 @_vendor_option
 @click.option("--text", "with_text", is_flag=True, help="Show what changed inside of text files.")
 @click.option(
@@ -186,7 +152,7 @@ def diff(
 
 @etc.command(epilog="Example: verity etc apply --key etc.pem.pub 3")
 @key_options
-@_place_options
+@etc_options.place_options
 @_dry_option
 @click.option("--resume", is_flag=True, help="End what was interrupted, and no more.")
 @output.json_option
@@ -221,7 +187,7 @@ def apply(
 
 @etc.command(epilog="Example: verity etc revert --key etc.pem.pub")
 @key_options
-@_place_options
+@etc_options.place_options
 @_dry_option
 @output.json_option
 def revert(

@@ -4,12 +4,66 @@
 from typing import Any
 
 from verity.cli import output
+from verity.cli.signing_options import by_keys
 from verity.formats.dump import Entry
+from verity.verbs import sign_serials
 from verity.verbs.etc_apply import Applied
 from verity.verbs.etc_compare import Difference
 from verity.verbs.etc_diff import Text
 from verity.verbs.etc_intent import Intent
+from verity.verbs.etc_sign import Prepared
 from verity.verbs.etc_status import Seen, described
+from verity.verbs.sign_proof import Proven
+
+
+def print_signed(prepared: Prepared, proven: Proven, *, lasts: str, as_json: bool) -> None:
+    """What was signed, and what was left out."""
+    said = sign_serials.tree_of(prepared.opened)
+    at = said.statement
+    files = sum(not entry.is_directory for entry in said.entries)
+    manifest, grants = (at.subjects[name].hex() for name in ("manifest", "grants"))
+    if as_json:
+        for path in prepared.ungranted:
+            output.record("ungranted", output.path_fields(path))
+        output.record(
+            "signed",
+            {
+                "stream": at.stream,
+                "serial": at.serial,
+                "files": files,
+                "classes": dict(prepared.classes),
+                "manifest_sha256": manifest,
+                "grants_sha256": grants,
+                "config": len(said.grants.config),
+                "ungranted": len(prepared.ungranted),
+                "new_contents": prepared.new_contents,
+                "protected": prepared.protected,
+                "key_ids": list(proven.key_ids),
+            },
+        )
+        return
+    output.line(f"signed    {files} files by {by_keys(proven.key_ids)}")
+    output.line(f"as        stream {at.stream} serial {at.serial}, {lasts}")
+    print_left_out(prepared)
+    output.line(f"manifest  sha256:{manifest}")
+    output.line(f"grants    sha256:{grants} ({len(said.grants.config)} config)")
+
+
+def print_left_out(prepared: Prepared) -> None:
+    """What isn't signed, by class; what isn't granted; what was stored."""
+    classes = sorted(prepared.classes.items())
+    counted = ", ".join(f"{number} {name}" for name, number in classes)
+    output.line(f"left out  {counted or 'nothing'}")
+    output.line(
+        f"store     {prepared.new_contents} new contents, {prepared.protected} of them with"
+        " fs-verity"
+    )
+    if prepared.ungranted:
+        output.message(
+            f"note: {len(prepared.ungranted)} files are signed and not granted, because the gate's"
+            " table has no room for their path or link target; the first is"
+            f" {output.shown(prepared.ungranted[0])}"
+        )
 
 
 def print_others(seen: Seen, *, as_json: bool) -> None:

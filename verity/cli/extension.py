@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from verity.cli import key_opening, output, signing_options
+from verity.cli import output, signing_options
 from verity.cli.trust_options import PATH
 from verity.verbs import extension_sign
+from verity.verbs.sign_prepare import Spot
 
 
 @click.group()
@@ -20,21 +21,27 @@ def extension() -> None:
     epilog="Example: verity extension sign --key ext.pem --stream tools --serial 1 --tree tools"
     " tools.signed"
 )
-@key_opening.signer_option
-@click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
-@click.option(
-    "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows within the stream."
-)
+@signing_options.signing_option
+@signing_options.threshold_option
+@signing_options.stream_option
+@signing_options.serial_option
+@signing_options.state_option
 @click.option("--tree", type=PATH, required=True, metavar="DIR", help="What to sign.")
 @signing_options.days_option
+@signing_options.issued_option
+@signing_options.expires_option
 @output.json_option
 @signing_options.target_argument
 def sign(
-    key_uri: str,
+    key_uris: tuple[str, ...],
+    threshold: int,
     stream: str,
-    serial: int,
+    serial: int | None,
+    state: Path | None,
     tree: Path,
     days: int,
+    issued: int | None,
+    expires: int | None,
     as_json: bool,
     target: Path,
 ) -> int:
@@ -42,18 +49,26 @@ def sign(
 
     Its programs, libraries and scripts are granted. A kernel module, or a program that is set-uid,
     set-gid or has file capabilities, refuses the whole: only the vendor's role os grants such.
-    OUT is a new directory; OUT/grants is what `lockdown bundle` takes.
+    OUT is a new directory; OUT/grants is what `lockdown bundle` takes. All keys sign.
     """
-    now = int(time.time())
-    place = extension_sign.place(
-        stream=stream, serial=serial, issued=now, expires=now + days * signing_options.DAY
+    begin, end = signing_options.validity(
+        int(time.time()), issued=issued, expires=expires, days=days
     )
-    done = extension_sign.sign(place, tree, key_opening.signer(key_uri), target)
+    spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
+    done = extension_sign.sign(
+        spot,
+        tree,
+        signing_options.signers(key_uris),
+        target,
+        state=state,
+        threshold=threshold,
+    )
     if as_json:
         output.record("signed", {name: getattr(done, name) for name in done.__dataclass_fields__})
         return 0
-    output.line(f"signed    {done.files} files by key {done.key_id}")
-    output.line(f"as        stream {stream} serial {serial}, for {days} days")
+    output.line(f"signed    {done.files} files by {signing_options.by_keys(done.key_ids)}")
+    lasts = signing_options.lasts(expires, days)
+    output.line(f"as        stream {stream} serial {done.serial}, {lasts}")
     output.line(f"manifest  sha256:{done.manifest_sha256}")
     output.line(f"grants    sha256:{done.grants_sha256} ({done.code} code)")
     return 0

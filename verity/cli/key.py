@@ -72,6 +72,8 @@ def generate(file: Path, algorithm: str, encrypt: bool, as_json: bool) -> int:
 def show(uri: str, ostree: bool, out_certificate: Path | None, as_json: bool) -> int:
     """Show algorithm, key id and fingerprints of a key: a private or public file, or a URI.
 
+    A public one may have any form that `key import` reads.
+
     The key id is the SHA-256 of the SubjectPublicKeyInfo. In base64 it is what curl calls
     a pinned public key.
     """

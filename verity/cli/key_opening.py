@@ -126,3 +126,7 @@ def ask(what: str) -> str:
         return getpass.getpass(f"{output.one_line(what)}: ")
     except EOFError as error:
         raise CallerError("bad-secret", "no secret was typed") from error
+    except UnicodeDecodeError:  # whose text quotes what was typed
+        raise CallerError(
+            "bad-secret", "what was typed is no text in the terminal's encoding"
+        ) from None

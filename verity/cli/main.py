@@ -35,6 +35,7 @@ VERBS = {
     "manifest": ("manifest", "Make, show and compare manifests."),
     "measure": ("files", "Ask the kernel for the fs-verity digest of files."),
     "objects": ("objects", "fs-verity on the objects of a signed commit."),
+    "sign": ("sign", "Collect the signatures of several people in a bundle."),
     "policy": ("policy", "Say what the gate enforces, and whose grants it takes."),
 }
 

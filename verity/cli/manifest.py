@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity manifest: make, convert, show, diff."""
+"""verity manifest: make, convert, show, verify, diff."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from verity.ports.osfile import write_new_file
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
 from verity.values.findings import Report
-from verity.verbs import batch, manifest_convert
+from verity.verbs import batch, manifest_convert, state_checksum
 from verity.verbs import manifest as verb
 
 
@@ -98,20 +98,61 @@ def convert(target: str, file: str) -> int:
 
 
 @manifest.command(epilog="Example: verity manifest show usr.manifest")
-@click.argument("file", metavar="FILE", type=PATH)
+@click.option(
+    "--checksum",
+    is_flag=True,
+    help="Print one line for the state of all that is named: KIND:NAME=FILE or KIND:NAME=DIR.",
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @output.json_option
-def show(file: Path, as_json: bool) -> int:
-    """Check that a manifest is canonical and say what it holds."""
-    found = verb.summarise(verb.load(file))
-    if as_json:
-        output.record("manifest", {n: getattr(found, n) for n in found.__dataclass_fields__})
-        return 0
-    output.line(f"sha256:{found.sha256}")
-    output.line(
-        f"{found.files} files ({found.size} bytes), {found.directories} directories,"
-        f" {found.symlinks} symlinks, {found.others} others"
-    )
+def show(files: tuple[str, ...], checksum: bool, as_json: bool) -> int:
+    """Check that a manifest is canonical and say what it holds.
+
+    With --checksum each FILE is a manifest or a directory that is measured now, named as
+    KIND:NAME=FILE (KIND: etc, extension, os, tree); etc:NAME=DIR is the root of a host. Two hosts
+    in the same state print the same line.
+    """
+    if checksum:
+        return _print_state(files, as_json=as_json)
+    for file in files:
+        found = verb.summarise(verb.load(Path(file)))
+        if as_json:
+            output.record("manifest", {n: getattr(found, n) for n in found.__dataclass_fields__})
+            continue
+        output.line(f"sha256:{found.sha256}")
+        output.line(
+            f"{found.files} files ({found.size} bytes), {found.directories} directories,"
+            f" {found.symlinks} symlinks, {found.others} others"
+        )
     return 0
+
+
+def _print_state(texts: tuple[str, ...], *, as_json: bool) -> int:
+    parts = [state_checksum.measure(state_checksum.parse_part(text)) for text in texts]
+    value = state_checksum.checksum(parts)
+    if as_json:
+        for one in parts:
+            fields = {"kind": one.part.kind, "name": one.part.name, "sha256": one.sha256}
+            output.record("part", fields)
+        output.record("state", {"sha256": value})
+    else:
+        output.line(f"state: sha256:{value}")
+    return 0
+
+
+@manifest.command(epilog="Example: verity manifest verify usr.manifest /usr")
+@click.argument("file", metavar="MANIFEST", type=PATH)
+@click.argument("tree", metavar="DIR", type=PATH)
+@output.json_option
+def verify(file: Path, tree: Path, as_json: bool) -> int:
+    """Compare a directory with a manifest; exit status 1 if they differ.
+
+    Every file is read. Whether anyone signed the manifest isn't asked.
+    """
+    findings = verb.diff(verb.load(file), verb.of_directory(tree))
+    return output.report(
+        Report(findings=tuple(findings)), as_json=as_json, good=lambda: "good: as the manifest says"
+    )
 
 
 @manifest.command(epilog="Example: verity manifest diff old.manifest new.manifest")

@@ -66,9 +66,14 @@ def native_trust(
     """What those options say. Without a key to look for, no list of revoked ones is read."""
     if not keys:
         return NativeTrust(gpg_keyring=gpg_keyring)
+    access = key_opening.access()
     never = [key for path in revoked for key in ostree_revoked.load_keys(path)]
     return NativeTrust(
-        keys=tuple(key for path in keys for key in ostree_revoked.load_keys(path)),
+        keys=tuple(
+            access.admit(key, label=str(path))
+            for path in keys
+            for key in ostree_revoked.load_keys(path)
+        ),
         gpg_keyring=gpg_keyring,
         revoked=(*never, *ostree_revoked.of_host(root)),
     )

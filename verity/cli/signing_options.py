@@ -2,7 +2,7 @@
 """What the verbs share that make signed blobs: who signs, for how long, and named keys."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import click
 
 from verity.cli import key_opening, output
 from verity.formats.grants import Party, Role
+from verity.formats.statement import format_time, parse_time
 from verity.ports.keystore import SigningKey
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, ContentError
 from verity.verbs.keyring_project import Made, NamedKey
 
 DAY = 86400
@@ -31,6 +32,56 @@ days_option = click.option(
     show_default=True,
     help="Valid for so long.",
 )
+stream_option = click.option(
+    "--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -"
+)
+
+
+def _serial(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """A number, or None for `auto`."""
+    if value == "auto":
+        return None
+    return int(click.IntRange(1, 2**53 - 1)(value, param, ctx))
+
+
+def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A time as documents have it, in seconds since 1970."""
+    try:
+        return None if value is None else parse_time(value)
+    except ContentError as error:
+        raise click.BadParameter(error.message, ctx, param) from error
+
+
+serial_option = click.option(
+    "--serial",
+    required=True,
+    callback=_serial,
+    metavar="N|auto",
+    help="Grows within the stream; auto: the last one that was signed, plus 1.",
+)
+issued_option = click.option(
+    "--issued",
+    callback=_time,
+    metavar="TIME",
+    help="Issued at, such as 2026-01-31T12:00:00Z, in place of now: the same tree, serial and"
+    " times give the same bytes.",
+)
+expires_option = click.option(
+    "--expires", callback=_time, metavar="TIME", help="Valid until, in place of --days."
+)
+state_option = click.option(
+    "--state",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="The record of this stream's serials, for --serial auto; made if it isn't there.",
+)
+threshold_option = click.option(
+    "--threshold",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Refuse to sign with fewer keys.",
+)
 target_argument = click.argument(
     "target", metavar="OUT", type=click.Path(path_type=Path, readable=False)
 )
@@ -46,6 +97,32 @@ def signing_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY",
         help="Who signs: a path, file:PATH, pkcs11:... or a KMS; repeat it for more.",
     )(key_opening.signing_options(command))
+
+
+def validity(now: int, *, issued: int | None, expires: int | None, days: int) -> tuple[int, int]:
+    """When it is issued and expires, by --issued, --expires and --days."""
+    given = click.get_current_context().get_parameter_source("days")
+    if expires is not None and given is click.core.ParameterSource.COMMANDLINE:
+        raise CallerError("bad-arguments", "--days and --expires both say how long it is valid")
+    begin = now if issued is None else issued
+    end = begin + days * DAY if expires is None else expires
+    if end <= begin:
+        raise CallerError(
+            "bad-arguments",
+            f"it would expire at {format_time(end)}, which is not after {format_time(begin)},"
+            " when it is issued",
+        )
+    return begin, end
+
+
+def lasts(expires: int | None, days: int) -> str:
+    """How long it is valid, for people."""
+    return f"for {days} days" if expires is None else f"until {format_time(expires)}"
+
+
+def by_keys(key_ids: Sequence[str]) -> str:
+    """Who signed, for people."""
+    return " and ".join(f"key {key_id}" for key_id in key_ids)
 
 
 def signers(key_uris: tuple[str, ...]) -> list[SigningKey]:

@@ -24,7 +24,7 @@ from verity.formats.grants import (
 )
 from verity.values.errors import ContentError
 
-_MODULE_SUFFIXES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
+MODULE_SUFFIXES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
 NOTHING = Code(0)
 RUNS = Code.EXEC | Code.SCRIPT
 _MAY_GRANT = {
@@ -113,7 +113,7 @@ def code_flags(entry: Entry, head: bytes) -> Code:
         flags |= Code.SCRIPT
     if found.is_dynamic:
         flags |= Code.LIBRARY
-    if entry.path.endswith(_MODULE_SUFFIXES):
+    if entry.path.endswith(MODULE_SUFFIXES):
         flags |= Code.MODULE
     return flags
 

@@ -169,7 +169,7 @@ def parse_envelope(data: bytes) -> Envelope:
     what = "DSSE envelope"
     top = Fields(strictjson.parse(data, what=what, max_size=MAX_ENVELOPE), what=what)
     payload_type = top.text("payloadType")
-    payload = _base64(top.text("payload"))
+    payload = parse_base64(top.text("payload"))
     items = top.array("signatures")
     top.end()
     if payload is None:
@@ -193,12 +193,13 @@ def is_ours(envelope: Envelope) -> bool:
 def _signature(item: Any) -> EnvelopeSignature:
     fields = Fields(item, what="DSSE signature")
     hint = fields.text("keyid") if "keyid" in fields.names() else ""
-    value = _base64(fields.text("sig"))
+    value = parse_base64(fields.text("sig"))
     fields.end()
     return EnvelopeSignature(hint, value)
 
 
-def _base64(text: str) -> bytes | None:
+def parse_base64(text: str) -> bytes | None:
+    """Standard base64 with padding, in its one spelling; None for anything else."""
     try:
         value = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):

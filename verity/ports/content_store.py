@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import fsverity
-from verity.ports import content, kernel
+from verity.ports import content, kernel, tree
 from verity.ports.osfile import closing, make_directories, translate_oserror
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm
 from verity.values.errors import ContentError, HostError, VerityError
@@ -99,11 +99,14 @@ class ContentStore:
         with closing(source):
             found = _copy(source, target, label=str(self.place(digest)))
         if found != Digest(HashAlgorithm.SHA256, digest):
-            raise ContentError(
-                "damaged-content",
-                f"{self.place(digest)}: holds {found}, expected the contents of {label}",
-                hint="sign again where the contents are good, or copy this file from there",
-            )
+            raise self._damaged(digest, label)
+
+    def check(self, digest: bytes, *, label: str) -> None:
+        """Raise what ``copy`` would: by the kernel's digest, else by reading."""
+        with closing(self._open(digest, label)) as fd:
+            found = tree.measured(fd, os.fsencode(label)).digest
+        if found != digest:
+            raise self._damaged(digest, label)
 
     def read(self, digest: bytes, *, label: str, max_size: int) -> bytes:
         """The contents in memory, checked; HostError (``too-large``) beyond ``max_size``."""
@@ -113,10 +116,15 @@ class ContentStore:
             with open(fd, "rb", closefd=False) as file:
                 data = file.read(max_size + 1)
         if fsverity.digest_bytes(data).value != digest:
-            raise ContentError(
-                "damaged-content", f"{self.place(digest)}: not the contents of {label} any more"
-            )
+            raise self._damaged(digest, label)
         return data
+
+    def _damaged(self, digest: bytes, label: str) -> ContentError:
+        return ContentError(
+            "damaged-content",
+            f"{self.place(digest)}: not the contents of {label} any more",
+            hint="sign again where the contents are good, or copy this file from there",
+        )
 
     def _open(self, digest: bytes, label: str) -> int:
         path = self.place(digest)

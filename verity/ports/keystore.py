@@ -18,6 +18,7 @@ from verity.ports.key_access import STRICT, KeyAccess
 from verity.ports.key_files import generate as generate
 from verity.ports.key_files import public_path as public_path
 from verity.ports.osfile import read_file, write_new_file
+from verity.trust import key_forms
 from verity.trust.keys import (
     MAX_KEY_FILE,
     KeyAlgorithm,
@@ -92,7 +93,7 @@ def load_signer(
     """
     path = key_file(uri)
     if path is not None:
-        public, signer = _of_file(path, access, algorithms)
+        public, signer = _of_file(path, access)
         label = str(path)
     elif pkcs11_uri.is_one(uri):
         from verity.ports import signers_pkcs11
@@ -105,13 +106,16 @@ def load_signer(
 
         service, public = _named_public(uri)
         label = service.partition(":")[0]
-        _check_algorithm(public, algorithms, label=label)
         signer = signers_delegated.open_signer(service, public, access)
+    _check_algorithm(public, algorithms, label=label)
     return SigningKey(access.admit(public, label=label), signer)
 
 
 def read_public_of(uri: str, access: KeyAccess = STRICT) -> PublicKey:
-    """The public key of anything that names a key, to be looked at: also of an example."""
+    """The public key of anything that names a key, to be looked at and not to count.
+
+    So it may be an example, and in any form that another program gives it.
+    """
     path = key_file(uri)
     if path is None:
         if pkcs11_uri.is_one(uri):
@@ -121,7 +125,7 @@ def read_public_of(uri: str, access: KeyAccess = STRICT) -> PublicKey:
         return _named_public(uri)[1]
     if key_files.is_private(path):
         return of_public_key(key_files.load_private(path, access).public_key(), label=uri)
-    return parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
+    return key_forms.parse_any(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
 
 
 def key_file(uri: str) -> Path | None:
@@ -132,14 +136,11 @@ def key_file(uri: str) -> Path | None:
     return Path(rest) if scheme + ":" == _FILE else None
 
 
-def _of_file(
-    path: Path, access: KeyAccess, algorithms: Container[KeyAlgorithm]
-) -> "tuple[PublicKey, Signer]":
+def _of_file(path: Path, access: KeyAccess) -> "tuple[PublicKey, Signer]":
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
     key = key_files.load_private(path, access)
     public = of_public_key(key.public_key(), label=str(path))
-    _check_algorithm(public, algorithms, label=str(path))
     scheme = "rsa-pkcs1v15-sha256" if public.algorithm is KeyAlgorithm.RSA else None
     return public, CryptoSigner(key, SSlibKey.from_crypto(key.public_key(), public.key_id, scheme))
 
@@ -159,12 +160,12 @@ def _check_algorithm(public: PublicKey, algorithms: Container[KeyAlgorithm], *, 
 
 def _named_public(uri: str) -> tuple[str, PublicKey]:
     """Split SERVICE#FILE.pub and read the public key."""
+    from verity.ports import signers_delegated
+
     service, separator, name = uri.partition("#")
     scheme = service.partition(":")[0]
+    signers_delegated.check_scheme(scheme)
     if not separator or not name:
-        from verity.ports import signers_delegated
-
-        signers_delegated.check_scheme(scheme)
         raise CallerError(
             "bad-uri",
             f"{scheme}: the public key of this signer is not named",

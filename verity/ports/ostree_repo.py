@@ -92,6 +92,10 @@ class Repository:
                 raise
             return found
 
+    def refs(self) -> Iterator[str]:
+        """The names of all refs, as ``resolve`` takes them, in no particular order."""
+        return ostree_refs.names(self._fd, self.label)
+
     def _abbreviated(self, start: str) -> str | None:
         if len(start) < _MIN_ABBREVIATION or not is_checksum(start.ljust(64, "0")):
             return None

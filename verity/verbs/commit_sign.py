@@ -1,34 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """commit sign: manifest, statement, grants and their signatures into a commit's metadata.
 
-Prepare, sign and attach in one process (docs/formats.md describes each document). It needs
-neither root nor a checkout. What is written is first verified with the public half of the
-signing key, and written in one atomic step: a failure leaves the commit as it was.
+`sign prepare`, `sign add` and `sign attach` in one process (docs/formats.md describes each
+document). It needs neither root nor a checkout. What is written is first verified with the public
+halves of the signing keys, and written in one atomic step: a failure leaves the commit as it was.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from verity.formats import dump
 from verity.formats.commit import DetachedMetadata
-from verity.formats.grants import Party, Role
-from verity.formats.statement import Kind
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
-from verity.values.errors import CallerError
-from verity.verbs import contents, documents, native_signatures, signed
-from verity.verbs.documents import Documents, Place
+from verity.trust.native import engine_for
+from verity.verbs import (
+    native_signatures,
+    sign_add,
+    sign_attach,
+    sign_prepare,
+    sign_proof,
+    sign_serials,
+)
+from verity.verbs.sign_prepare import Spot
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to sign as what. Times are seconds since 1970."""
+    """What to sign as what. Times are seconds since 1970; ``serial`` None is the next one."""
 
     revision: str
     stream: str
-    serial: int
+    serial: int | None
     issued: int
     expires: int
     replace: bool = False
@@ -36,9 +40,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """What was written."""
+    """What was written. ``key_id`` is the first key's."""
 
     checksum: str
+    serial: int
     files: int
     objects: int
     code: int
@@ -46,6 +51,7 @@ class Signed:
     manifest_sha256: str
     grants_sha256: str
     key_id: str
+    key_ids: tuple[str, ...]
     gpg: bool
     native: tuple[str, ...]
 
@@ -53,84 +59,66 @@ class Signed:
 def sign(
     repository: Repository,
     request: Request,
-    key: SigningKey,
+    keys: Sequence[SigningKey],
     *,
     gpg: GpgSigner | None = None,
     native: Sequence[SigningKey] = (),
+    threshold: int = 1,
     jobs: int,
 ) -> Signed:
-    """Sign a commit.
+    """Sign a commit by all of these keys, of which ``threshold`` must be there.
 
-    1. Read the commit and everything in it, each object checked against its name.
-    2. Make manifest and grants from what was read, sign and verify them (``documents.make``).
-    3. Sign the commit for stock ostree.
-    4. Write it beside what is there, all at once.
+    1. Refuse too few keys before the work.
+    2. Prepare: read the commit and everything in it, make its documents.
+    3. Add a signature by each key, and those for stock ostree.
+    4. Verify and attach. A serial that was reserved is given back if 3 or 4 fails.
     """
-    place = Place(
-        party=Party.VENDOR,
-        role=Role.OS,
-        kind=Kind.OS,
+    # 1. Refuse.
+    sign_add.check_keys(keys, threshold=threshold)
+    # 2. Prepare.
+    spot = Spot(
         stream=request.stream,
         serial=request.serial,
         issued=request.issued,
         expires=request.expires,
     )
-    # 1. Read.
-    checksum = repository.resolve(request.revision)
-    raw, _ = repository.read_commit(checksum)
-    before = repository.read_detached(checksum)
-    if signed.STATEMENT in before.keys() and not request.replace:
-        raise CallerError(
-            "already-signed",
-            f"commit {checksum}: has a verity statement already",
-            hint="`verity commit show` shows it; --replace puts a new one in its place",
-        )
-    tree = contents.read(repository, checksum, jobs=jobs)
-    if tree.damaged:
-        path, error = tree.damaged[0]
-        raise type(error)(
-            error.code,
-            f"{dump.printable(path)}: {error.message}"
-            + (f" (and {len(tree.damaged) - 1} more objects)" if len(tree.damaged) > 1 else ""),
-            hint=error.hint,
-        )
-    # 2. Make, sign, verify.
-    made = documents.make(
-        place,
-        tree.entries,
-        tree.heads,
-        key,
-        subjects={
-            "commit": bytes.fromhex(checksum),
-            "boot": hashlib.sha256(dump.boot_list(tree.entries)).digest(),
-        },
+    source, opened = sign_prepare.commit(
+        repository, request.revision, spot, replace=request.replace, jobs=jobs
     )
-    # 3. Sign for stock ostree.
-    gpg_signature = gpg.sign(raw) if gpg is not None else None
-    after, engines = native_signatures.add(_attached(before, made), raw, native)
-    # 4. Write.
-    if gpg_signature is not None:
-        others = before.get_byte_arrays(signed.GPG_SIGNATURES)
-        after = after.with_byte_arrays(signed.GPG_SIGNATURES, (*others, gpg_signature))
-    repository.write_detached(checksum, after, expected=before)
+    record = sign_serials.record_of_repository(repository, request.stream)
+    with sign_serials.given_back(record if request.serial is None else None, opened):
+        # 3. Add.
+        opened = sign_add.add_all(opened, keys)
+        if gpg is not None:
+            opened = sign_add.add_gpg(opened, gpg)
+        # 4. Attach.
+        trusted = sign_proof.trusted_set(opened, [key.public for key in keys], len(keys))
+        sign_attach.commit(
+            repository,
+            opened,
+            trusted,
+            replace=request.replace,
+            reread=None,
+            more=partial(_sign_for_ostree, opened.bundle.commit or b"", native),
+        )
+    said = sign_serials.tree_of(opened)
     return Signed(
-        checksum=checksum,
-        files=len(tree.entries),
-        objects=tree.objects,
-        code=made.code,
-        elevate=made.elevate,
-        manifest_sha256=made.manifest_sha256,
-        grants_sha256=made.grants_sha256,
-        key_id=made.key_id,
-        gpg=gpg_signature is not None,
-        native=tuple(engine.value for engine in engines),
+        checksum=said.statement.subjects["commit"].hex(),
+        serial=said.statement.serial,
+        files=len(said.entries),
+        objects=source.objects,
+        code=len(said.grants.code),
+        elevate=len(said.grants.elevate),
+        manifest_sha256=said.statement.subjects["manifest"].hex(),
+        grants_sha256=said.statement.subjects["grants"].hex(),
+        key_id=keys[0].public.key_id,
+        key_ids=tuple(key.public.key_id for key in keys),
+        gpg=gpg is not None,
+        native=tuple(engine_for(key.public).value for key in native),
     )
 
 
-def _attached(before: DetachedMetadata, made: Documents) -> DetachedMetadata:
-    return (
-        before.with_byte_arrays(signed.STATEMENT, [made.envelope])
-        .with_bytes(signed.MANIFEST, signed.pack_manifest(made.manifest))
-        .with_bytes(signed.GRANTS, made.grants)
-        .with_byte_arrays(signed.GRANTS_SIGNATURES, [made.grants_signature])
-    )
+def _sign_for_ostree(
+    raw: bytes, keys: Sequence[SigningKey], metadata: DetachedMetadata
+) -> DetachedMetadata:
+    return native_signatures.add(metadata, raw, keys)[0]

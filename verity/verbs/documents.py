@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documents about one tree: manifest, grants and statement, signed, and verified at once.
+"""The documents about one tree: manifest, grants and statement, as they will be signed.
 
-What `commit sign` attaches to a commit and `extension sign` puts into a directory. The same key
-signs the statement and the grants. Nothing is returned that a host would not accept from that
-key. It reads no tree and writes nothing.
+What `commit sign` attaches to a commit and `extension sign` puts into a directory. The same tree,
+rules, place and times give the same bytes, wherever they are made. It reads no tree, signs nothing
+and writes nothing.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from verity.formats import dump, grants, statement
+from verity.formats.commit import Commit
 from verity.formats.dump import Entry
 from verity.formats.grant_rules import Earned, check_role, earned
 from verity.formats.grants import ConfigEntry, Grants, Party, Role, is_stream_name
+from verity.formats.sign_bundle import Bundle, BundleKind
+from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.formats.statement import Kind, Statement
-from verity.ports.keystore import SigningKey
-from verity.trust.trusted import TrustedSet
-from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.values.errors import CallerError
+
+_BUNDLE_OF = {
+    Kind.OS: BundleKind.COMMIT,
+    Kind.ETC: BundleKind.ETC,
+    Kind.EXTENSION: BundleKind.EXTENSION,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,55 +40,30 @@ class Place:
     expires: int
 
     def __post_init__(self) -> None:
-        if not is_stream_name(self.stream):
-            raise CallerError(
-                "bad-stream", f"the stream {self.stream!r} is not 1 to 63 of a-z 0-9 . _ -"
-            )
+        check_stream(self.stream)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Documents:
-    """Bytes as they are stored, and how many entries the grants have."""
-
-    manifest: bytes
-    envelope: bytes
-    grants: bytes
-    grants_signature: bytes
-    code: int
-    elevate: int
-    key_id: str
-
-    @property
-    def manifest_sha256(self) -> str:
-        """In hex."""
-        return hashlib.sha256(self.manifest).hexdigest()
-
-    @property
-    def grants_sha256(self) -> str:
-        """In hex."""
-        return hashlib.sha256(self.grants).hexdigest()
+def check_stream(name: str) -> None:
+    """Refuse what is no name of a stream (``bad-stream``)."""
+    if not is_stream_name(name):
+        raise CallerError("bad-stream", f"the stream {name!r} is not 1 to 63 of a-z 0-9 . _ -")
 
 
-def make(
+def prepare(
     place: Place,
     entries: Sequence[Entry],
     heads: Mapping[bytes, bytes],
-    key: SigningKey,
     *,
     subjects: Mapping[str, bytes],
+    commit: bytes | None = None,
     config: tuple[ConfigEntry, ...] = (),
-) -> Documents:
-    """Make, sign and verify the documents of a tree.
+) -> Opened:
+    """Make the documents of a tree, with no signature yet.
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
-    statement names beside manifest and grants; ``config`` what the role etc grants, which is
-    nothing else.
-
-    1. Make manifest and grants from the tree.
-    2. Sign: the statement that names them, and the grants for the kernel.
-    3. Verify what was made, as a host will.
+    statement names beside manifest and grants; ``commit`` the raw commit object; ``config`` what
+    the role etc grants, which is nothing else.
     """
-    # 1. Make.
     manifest = dump.serialise(entries)
     tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads)
     granted = Grants(
@@ -100,42 +80,30 @@ def make(
     )
     check_role(granted)
     blob = grants.encode(granted)
-    payload = statement.encode(
-        Statement(
-            kind=place.kind,
-            stream=place.stream,
-            serial=place.serial,
-            issued=place.issued,
-            expires=place.expires,
-            subjects={
-                "manifest": hashlib.sha256(manifest).digest(),
-                "grants": hashlib.sha256(blob).digest(),
-                **subjects,
-            },
-        )
+    said = Statement(
+        kind=place.kind,
+        stream=place.stream,
+        serial=place.serial,
+        issued=place.issued,
+        expires=place.expires,
+        subjects={
+            "manifest": granted.manifest_sha256,
+            "grants": hashlib.sha256(blob).digest(),
+            **subjects,
+        },
     )
-    # 2. Sign.
-    from securesystemslib.dsse import Envelope  # here, because importing it takes long
-
-    envelope = Envelope(payload, statement.PAYLOAD_TYPE, {})
-    envelope.sign(key.signer)
-    envelope_bytes = json.dumps(envelope.to_dict(), sort_keys=True).encode()
-    signature = key.sign_blob(blob)
-    # 3. Verify.
-    trusted = TrustedSet.of_keys(
-        [key.public],
-        party=place.party,
-        role=place.role,
-        allow_example_keys=True,  # whoever opened the key has decided
-    )
-    proven = verify_manifest(manifest, verify_statement([envelope_bytes], trusted))
-    verify_grants(blob, [signature], proven, trusted)
-    return Documents(
-        manifest=manifest,
-        envelope=envelope_bytes,
-        grants=blob,
-        grants_signature=signature,
-        code=len(tables.code),
-        elevate=len(tables.elevate),
-        key_id=key.public.key_id,
+    return Opened(
+        bundle=Bundle(
+            kind=_BUNDLE_OF[place.kind],
+            payload=statement.encode(said),
+            blob=blob,
+            manifest=manifest,
+            commit=commit,
+        ),
+        said=TreeSaid(
+            statement=said,
+            grants=granted,
+            entries=tuple(entries),
+            commit=None if commit is None else Commit.parse(commit, label="commit"),
+        ),
     )

@@ -115,7 +115,8 @@ def _bring(
     if dry_run:
         return done
     # The homes of an interrupted run, too: what it prepared there is cleared.
-    tops = {top for one in (intent, *earlier) for top in one.scope.tops}
+    before = {top for one in earlier for top in one.scope.tops}
+    tops = {*intent.scope.tops, *(top for top in before if etc_read.is_there(host.root, top))}
     tree = ReplaceTree(host.root, sorted(tops), places.STAGE)
     # 3. Prepare.
     tree.clear()

@@ -103,16 +103,31 @@ def frames_of(homes: Iterable[bytes]) -> dict[bytes, Entry]:
 
 
 def read(scope: Scope, digester: Digester = tree.measured) -> Found:
-    """Read everything in scope. Raises HostError if /etc or a home can't be opened."""
+    """Read everything in scope. Raises HostError if /etc can't be opened; a home is a gap then."""
     found = Found(entries=frames_of(scope.homes))
-    for top in scope.tops:
-        _read_top(scope, top, digester, found)
+    _read_top(scope, ETC, digester, found)
+    for home in scope.homes:
+        try:
+            _read_top(scope, home, digester, found)
+        except HostError as error:
+            why = f"this home can't be opened ({error.code})"
+            hint = "`verity etc sign` without that --home leaves it out"
+            found.gaps.append(Gap(path=home, why=why, hint=hint))
     return found
 
 
 def open_top(root: Path, top: bytes) -> Tree:
     """Open /etc or a home below the root, which must be no symlinks."""
     return Tree(root / os.fsdecode(top[1:]), follow=False)
+
+
+def is_there(root: Path, top: bytes) -> bool:
+    """Whether there is such a directory."""
+    try:
+        with open_top(root, top):
+            return True
+    except HostError:
+        return False
 
 
 def _read_top(scope: Scope, top: bytes, digester: Digester, found: Found) -> None:

@@ -1,120 +1,156 @@
 # SPDX-License-Identifier: Apache-2.0
 """etc sign: /etc as it is becomes the signed intent.
 
-Manifest, configuration grants and statement are verified before anything is written; the
-contents go to the store, and only then the documents, all at once. What is signed is what was
-read: a file that changes meanwhile refuses the whole.
+`sign prepare etc`, `sign add` and `sign attach` in one process. The contents go to the store; then
+manifest, configuration grants and statement are verified and written, all at once. What is signed
+is what was read: a file that changes meanwhile refuses the whole.
 
 Hard links are signed as files of their own, and come back as such. Fifos, sockets and devices are
 refused: no manifest says what one would do.
 """
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-from verity.formats import bundle
 from verity.formats.dump import Entry, printable
-from verity.formats.grants import (
-    MAX_CONFIG_PATH,
-    MAX_CONFIG_TARGET,
-    ConfigEntry,
-    ConfigKind,
-    Party,
-    Role,
-)
-from verity.formats.records import Fragment, RecordKind
-from verity.formats.statement import Kind
+from verity.formats.grants import MAX_CONFIG_PATH, MAX_CONFIG_TARGET, ConfigEntry, ConfigKind
+from verity.formats.sign_bundle import BundleKind
+from verity.formats.sign_payloads import Opened
 from verity.ports import tree
 from verity.ports.content_store import Source
 from verity.ports.etc_state import Stored
 from verity.ports.keystore import SigningKey
+from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, ContentError, HostError
-from verity.verbs import documents, etc_read
-from verity.verbs.documents import Place
+from verity.verbs import documents, etc_read, sign_add, sign_proof, sign_serials
 from verity.verbs.etc_intent import Host
 from verity.verbs.etc_read import Found, Scope
+from verity.verbs.sign_prepare import Spot
+from verity.verbs.sign_proof import Proven
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signed:
-    """What was written. ``ungranted`` are paths that the grants have no room for."""
+class Prepared:
+    """What will be signed, and what was found. ``ungranted`` are paths that the grants have no room
+    for; ``new_contents`` were not in the store before, ``protected`` of these have fs-verity."""
 
-    files: int
+    opened: Opened
     classes: Mapping[str, int]
+    ungranted: tuple[bytes, ...]
     new_contents: int
     protected: int
-    config: int
-    ungranted: tuple[bytes, ...]
-    manifest_sha256: str
-    grants_sha256: str
-    key_id: str
 
 
-def place(*, stream: str, serial: int, issued: int, expires: int) -> Place:
-    """The place of an /etc in its stream. Times are seconds since 1970."""
-    return Place(
-        party=Party.USER,
-        role=Role.ETC,
-        kind=Kind.ETC,
-        stream=stream,
-        serial=serial,
-        issued=issued,
-        expires=expires,
-    )
+def prepare(spot: Spot, host: Host, homes: Sequence[str]) -> Prepared:
+    """What would be signed, without a signature; the contents go to the store already."""
+    with _writing(host):
+        return _prepare(spot, host, homes)
 
 
-def sign(where: Place, host: Host, homes: Sequence[str], key: SigningKey) -> Signed:
-    """Sign what is there.
+def attach(opened: Opened, trusted: TrustedSet, host: Host) -> Proven:
+    """Make what was signed the intent, if enough of these keys signed it.
 
-    1. Refuse a serial that doesn't grow, and to sign while an apply is half done.
-    2. Read everything; what can't be read or signed refuses the whole.
-    3. Make, sign and verify the documents.
-    4. Store the contents, then the documents, which are the intent from then on.
+    What is there by now isn't asked: what differs is what `etc status` says.
     """
+    with _writing(host):
+        return _attach(opened, trusted, host)
+
+
+def sign(
+    spot: Spot,
+    host: Host,
+    homes: Sequence[str],
+    keys: Sequence[SigningKey],
+    *,
+    threshold: int = 1,
+) -> tuple[Prepared, Proven]:
+    """Sign what is there, by all of these keys: prepare, add and attach in one process."""
+    sign_add.check_keys(keys, threshold=threshold)
+    with _writing(host):
+        prepared = _prepare(spot, host, homes)
+        opened = sign_add.add_all(prepared.opened, keys)
+        trusted = sign_proof.trusted_set(opened, [key.public for key in keys], len(keys))
+        return replace(prepared, opened=opened), _attach(opened, trusted, host)
+
+
+@contextlib.contextmanager
+def _writing(host: Host) -> Iterator[None]:
     with etc_read.open_top(host.root, etc_read.ETC):
-        pass  # what isn't there gets no state, either
+        pass  # what is not there gets no state, either
     with host.state.writing(create=True):
-        # 1. Refuse.
-        _check_state(where, host)
-        # 2. Read.
-        scope = Scope(
-            root=host.root,
-            homes=_homes(homes),
-            rules=etc_read.rules_for_signing(host.root),
-        )
-        found = etc_read.read(scope, tree.hashed)
-        _check(found)
-        entries = list(found.entries.values())
-        # 3. Make.
-        config, ungranted = configuration(entries)
-        made = documents.make(where, entries, {}, key, subjects={}, config=config)
-        # 4. Store.
-        stored = host.store.add(_sources(host, entries))
-        fragment = Fragment(
-            kind=RecordKind.GRANTS, blob=made.grants, signatures=(made.grants_signature,)
-        )
-        host.state.add(
-            where.serial,
-            Stored(
-                statement=made.envelope,
-                manifest=made.manifest,
-                grants=bundle.encode([fragment]),
-            ),
-        )
-    return Signed(
-        files=sum(entry.is_regular or entry.is_symlink for entry in entries),
+        yield
+
+
+def _prepare(spot: Spot, host: Host, homes: Sequence[str]) -> Prepared:
+    """Read /etc and make its documents.
+
+    1. Refuse a serial that doesn't grow, and an /etc that is half applied.
+    2. Read everything; what can't be read or signed refuses the whole.
+    3. Make the documents.
+    4. Store the contents.
+    """
+    # 1. Refuse.
+    highest = max(host.state.serials(), default=0)
+    serial = highest + 1 if spot.serial is None else spot.serial
+    _check_state(serial, highest, host)
+    # 2. Read.
+    rules = etc_read.rules_for_signing(host.root)
+    scope = Scope(root=host.root, homes=_homes(homes), rules=rules)
+    found = etc_read.read(scope, tree.hashed)
+    _check(found)
+    # 3. Make.
+    entries = sorted(found.entries.values(), key=lambda entry: entry.path)
+    config, ungranted = configuration(entries)
+    place = spot.place(BundleKind.ETC, serial)
+    opened = documents.prepare(place, entries, {}, subjects={}, config=config)
+    # 4. Store.
+    stored = host.store.add(_sources(host, entries))
+    return Prepared(
+        opened=opened,
         classes=Counter(other.rule.file_class.value for other in found.others.values()),
+        ungranted=ungranted,
         new_contents=stored.new,
         protected=stored.protected,
-        config=len(config),
-        ungranted=ungranted,
-        manifest_sha256=made.manifest_sha256,
-        grants_sha256=made.grants_sha256,
-        key_id=made.key_id,
     )
+
+
+def _attach(opened: Opened, trusted: TrustedSet, host: Host) -> Proven:
+    """Verify what was signed and keep it.
+
+    1. Refuse what is no /etc, a serial that doesn't grow, and an /etc that is half applied.
+    2. Verify the signatures, and that the grants are what the manifest gives.
+    3. All contents are in the store.
+    4. Write the documents, which are the intent from then on.
+    """
+    # 1. Refuse.
+    if opened.bundle.kind is not BundleKind.ETC:
+        raise CallerError("bad-arguments", f"a bundle of the kind {opened.bundle.kind} is no /etc")
+    said = sign_serials.tree_of(opened)
+    _check_state(said.statement.serial, max(host.state.serials(), default=0), host)
+    # 2. Verify.
+    proven = sign_proof.prove(opened, trusted)
+    if configuration(said.entries)[0] != said.grants.config:
+        raise ContentError(
+            "grants-differ",
+            "grants: their configuration is not what the manifest gives",
+            hint="have it prepared anew",
+        )
+    # 3. Contents.
+    for entry in said.entries:
+        if entry.digest is not None:
+            host.store.check(entry.digest, label=printable(entry.path))
+    # 4. Write.
+    stored = Stored(
+        statement=proven.envelope,
+        manifest=opened.bundle.manifest or b"",
+        grants=sign_proof.fragment_bytes(proven),
+    )
+    host.state.add(said.statement.serial, stored)
+    return proven
 
 
 def configuration(entries: Iterable[Entry]) -> tuple[tuple[ConfigEntry, ...], tuple[bytes, ...]]:
@@ -137,19 +173,18 @@ def configuration(entries: Iterable[Entry]) -> tuple[tuple[ConfigEntry, ...], tu
     return tuple(config), tuple(ungranted)
 
 
-def _check_state(where: Place, host: Host) -> None:
+def _check_state(serial: int, highest: int, host: Host) -> None:
     if host.state.journal() is not None:
         raise HostError(
             "pending",
             f"{host.root}: an apply has begun and not ended, so /etc is in between",
             hint="`verity etc apply --resume` ends it",
         )
-    highest = max(host.state.serials(), default=0)
-    if where.serial <= highest:
+    if serial <= highest:
         raise CallerError(
             "stale-serial",
-            f"the serial {where.serial} does not grow: {highest} is signed here already",
-            hint=f"--serial {highest + 1}, or `verity etc apply {highest}` to go back to that one",
+            f"the serial {serial} does not grow: {highest} is signed here already",
+            hint=f"--serial auto, or `verity etc apply {highest}` to go back to that one",
         )
 
 

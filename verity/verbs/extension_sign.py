@@ -1,91 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
 """extension sign: manifest, statement and grants of a directory tree that its owner adds.
 
-The tree's code is granted as the user's role extension may: exec, library and script. A kernel
-module, or a program that raises privileges, refuses the whole. The documents are verified with
-the public half of the key and written as one new directory: all or nothing.
+`sign prepare`, `sign add` and `sign attach` in one process. The tree's code is granted as the
+user's role extension may: exec, library and script. A kernel module, or a program that raises
+privileges, refuses the whole. The documents are verified with the public halves of the keys and
+written as one new directory: all or nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import bundle
-from verity.formats.grant_rules import check_extension
-from verity.formats.grants import Party, Role
-from verity.formats.records import Fragment, RecordKind
-from verity.formats.statement import Kind
 from verity.ports.keystore import SigningKey
-from verity.ports.osfile import write_new_directory
-from verity.values.errors import CallerError
-from verity.verbs import documents
-from verity.verbs.documents import Place
-from verity.verbs.manifest import read_directory
-
-STATEMENT = "statement.json"
-MANIFEST = "manifest"
-GRANTS = "grants"
+from verity.ports.serials import SerialRecord
+from verity.verbs import sign_add, sign_attach, sign_prepare, sign_proof, sign_serials
+from verity.verbs.sign_prepare import Spot
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """What was written."""
+    """What was written. ``key_id`` is the first key's."""
 
+    serial: int
     files: int
     code: int
     manifest_sha256: str
     grants_sha256: str
     key_id: str
+    key_ids: tuple[str, ...]
 
 
-def place(*, stream: str, serial: int, issued: int, expires: int) -> Place:
-    """An extension's place in its stream. Times are seconds since 1970."""
-    return Place(
-        party=Party.USER,
-        role=Role.EXTENSION,
-        kind=Kind.EXTENSION,
-        stream=stream,
-        serial=serial,
-        issued=issued,
-        expires=expires,
-    )
+def sign(
+    spot: Spot,
+    tree: Path,
+    keys: Sequence[SigningKey],
+    target: Path,
+    *,
+    state: Path | None = None,
+    threshold: int = 1,
+) -> Signed:
+    """Sign the directory ``tree`` into the new directory ``target``, by all of these keys.
 
-
-def sign(where: Place, tree: Path, key: SigningKey, target: Path) -> Signed:
-    """Sign the directory ``tree`` into the new directory ``target``.
-
-    1. Read every file; one that can't be read refuses the whole.
-    2. Refuse what an extension may not bring, and a tree without code.
-    3. Make, sign and verify the documents.
-    4. Write them, all at once.
+    1. Refuse too few keys before the work.
+    2. Read every file, refuse what an extension may not bring, make its documents.
+    3. Add a signature by each key.
+    4. Verify and write them, all at once. A reserved serial is given back if 3 or 4 fails.
     """
-    # 1. Read.
-    nodes = read_directory(tree)
-    entries = [node.entry for node in nodes]
-    heads = {node.contents.digest: node.contents.head for node in nodes if node.contents}
-    # 2. Refuse.
-    check_extension(entries, heads)
-    # 3. Make.
-    made = documents.make(where, entries, heads, key, subjects={})
-    if not made.code:
-        raise CallerError(
-            "no-code",
-            f"{tree}: {len(entries)} files and no code among them, nothing to grant",
-            hint="programs and scripts need an execute bit, libraries are ELF files",
-        )
-    # 4. Write.
-    fragment = Fragment(
-        kind=RecordKind.GRANTS, blob=made.grants, signatures=(made.grants_signature,)
+    # 1. Refuse.
+    sign_add.check_keys(keys, threshold=threshold)
+    # 2. Prepare.
+    record = None if state is None else SerialRecord.of_file(state, spot.stream)
+    opened = sign_prepare.settle(
+        sign_prepare.read_extension(tree),
+        spot,
+        record=record,
+        attached=sign_serials.nothing_attached,
     )
-    files = {
-        STATEMENT: made.envelope,
-        MANIFEST: made.manifest,
-        GRANTS: bundle.encode([fragment]),
-    }
-    write_new_directory(target, files, mode=0o644)
+    with sign_serials.given_back(record if spot.serial is None else None, opened):
+        # 3. Add.
+        opened = sign_add.add_all(opened, keys)
+        # 4. Write.
+        trusted = sign_proof.trusted_set(opened, [key.public for key in keys], len(keys))
+        sign_attach.extension(opened, trusted, target, state=state, reread=None)
+    said = sign_serials.tree_of(opened)
     return Signed(
-        files=len(entries),
-        code=made.code,
-        manifest_sha256=made.manifest_sha256,
-        grants_sha256=made.grants_sha256,
-        key_id=made.key_id,
+        serial=said.statement.serial,
+        files=len(said.entries),
+        code=len(said.grants.code),
+        manifest_sha256=said.statement.subjects["manifest"].hex(),
+        grants_sha256=said.statement.subjects["grants"].hex(),
+        key_id=keys[0].public.key_id,
+        key_ids=tuple(key.public.key_id for key in keys),
     )

@@ -6,10 +6,9 @@ everything, while ``load`` stops at the first. No contents are read here.
 """
 
 import hashlib
-import zlib
 from dataclasses import dataclass
 
-from verity.formats import dump
+from verity.formats import dump, packed
 from verity.formats.commit import DetachedMetadata
 from verity.formats.statement import format_time
 from verity.ports.ostree_repo import Repository
@@ -139,28 +138,12 @@ def envelopes(detached: DetachedMetadata, checksum: str) -> tuple[bytes, ...]:
 
 
 def manifest_bytes(detached: DetachedMetadata, checksum: str) -> bytes:
-    """The inflated manifest: its size is stated first and is a bound."""
-    packed = _present(MANIFEST, detached, checksum)
-    size = int.from_bytes(packed[:8], "little")
-    if len(packed) < 8 or size > dump.MAX_SIZE:
-        raise ContentError(
-            "bad-manifest", f"manifest: {size} bytes stated, at most {dump.MAX_SIZE} are allowed"
-        )
-    inflater = zlib.decompressobj()
-    try:
-        data = inflater.decompress(packed[8:], size + 1)
-    except zlib.error as error:
-        raise ContentError("bad-manifest", "manifest: its zlib stream is damaged") from error
-    if len(data) != size or not inflater.eof or inflater.unused_data:
-        raise ContentError(
-            "bad-manifest", f"manifest: {size} bytes stated, the zlib stream holds another number"
-        )
-    return data
+    """The inflated manifest."""
+    return packed.unpack(_present(MANIFEST, detached, checksum))
 
 
-def pack_manifest(data: bytes) -> bytes:
-    """The inverse of ``manifest_bytes``."""
-    return len(data).to_bytes(8, "little") + zlib.compress(data, 6)
+pack_manifest = packed.pack
+"""The inverse of ``manifest_bytes``."""
 
 
 def grants_bytes(detached: DetachedMetadata, checksum: str) -> bytes:

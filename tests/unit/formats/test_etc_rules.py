@@ -106,7 +106,7 @@ def test_the_trust_files_are_always_signed(path: bytes) -> None:
     assert rules.of(path).file_class is FileClass.SIGNED
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[str | bytes, str]] = {
     "not TOML": ("[[etc]", "not TOML"),
     "not UTF-8": (b"x = '\xff'", "not UTF-8 at byte 5"),
     "too large": (b"#" * (MAX_SIZE + 1), "262145 bytes, at most 262144"),

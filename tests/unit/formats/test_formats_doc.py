@@ -23,6 +23,9 @@ from verity.formats import (
     keyring,
     pkcs7,
     revoke,
+    serial_record,
+    sign_bundle,
+    sign_payloads,
     statement,
     strictjson,
 )
@@ -161,6 +164,11 @@ def fragment() -> bytes:
     """The grants and the signature of the examples, as a fragment of a bundle."""
     signatures = (bytes_of(EXAMPLES["pkcs7"]),)
     return bundle.encode([Fragment(kind=RecordKind.GRANTS, blob=blob(), signatures=signatures)])
+
+
+def serials() -> bytes:
+    """The serial of the statement."""
+    return serial_record.encode("debian-trixie", {7: hashlib.sha256(payload()).digest()})
 
 
 REVOKED = Revoked(
@@ -305,6 +313,7 @@ def written() -> dict[str, str]:
         "symlink": hex_lines(LINK_HEADER.framed()),
         "filez": hex_lines(filez_header()),
         "commitmeta": hex_lines(commitmeta()),
+        "serials": serials().decode(),
         "keyring": keyring_document().decode() + "\n",
         "revoke": hex_lines(revocations()),
     }
@@ -312,7 +321,7 @@ def written() -> dict[str, str]:
 
 def test_every_example_is_checked_here() -> None:
     names = [name for name, _ in blocks(DOCUMENT.read_text())]
-    assert sorted(names) == sorted({*written(), "pkcs7", "envelope"})
+    assert sorted(names) == sorted({*written(), "pkcs7", "envelope", "sign-bundle"})
 
 
 @pytest.mark.parametrize("name", written())
@@ -396,6 +405,18 @@ def test_the_bundle_is_the_grants_and_their_signature() -> None:
     (found,) = bundle.parse(bytes_of(EXAMPLES["bundle"]))
     assert found.blob == bytes_of(EXAMPLES["grants"])
     assert found.signatures == (bytes_of(EXAMPLES["pkcs7"]),)
+
+
+def test_the_sign_bundle_is_the_policy_and_a_signature() -> None:
+    data = EXAMPLES["sign-bundle"].encode()
+    found = sign_bundle.parse(data)
+    assert sign_bundle.encode(found) == data
+    assert found.blob == bytes_of(EXAMPLES["policy"])
+    assert sign_payloads.open_bundle(data).signer == (Party.USER, Role.POLICY)
+    (signed,) = found.signatures
+    assert (signed.public, signed.pae) == (OTHER.public.spki, None)
+    value = pkcs7.parse(signed.pkcs7).value
+    assert OTHER.public.verifies(signature=value, data=found.blob)
 
 
 def test_the_keyring_makes_the_keys_of_the_example() -> None:

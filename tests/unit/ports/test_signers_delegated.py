@@ -96,7 +96,9 @@ def test_the_public_key_has_to_be_named(name: str) -> None:
     assert "#FILE.pub" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("uri", ["card:1", "card:1#k.pub", "file2:k", "gnupg:#k.pub", ":", "a:b"])
+@pytest.mark.parametrize(
+    "uri", ["card:1", "card:1#k.pub", "card:1#none.pub", "file2:k", "gnupg:#k.pub", ":", "a:b"]
+)
 def test_schemes_that_are_not_taken(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

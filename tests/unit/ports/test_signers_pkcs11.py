@@ -11,8 +11,8 @@ from tests.hsm import MODULE, PIN, TOKEN, Hsm, public_der
 from verity.formats import pkcs7
 from verity.ports import keystore
 from verity.ports.key_access import KeyAccess
-from verity.trust.keys import parse_spki
-from verity.values.errors import ContentError, VerityError
+from verity.trust.keys import KeyAlgorithm, parse_spki
+from verity.values.errors import ContentError, HostError, VerityError
 
 
 def pin_file(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -69,6 +69,26 @@ def test_the_pin_is_asked_for_where_somebody_can_be_asked(hsm: Hsm) -> None:
     assert asked == [f"PIN of {TOKEN}"]  # once for all that it signs
 
 
+def test_a_key_that_wants_its_pin_for_each_signature(hsm: Hsm) -> None:
+    asked: list[str] = []
+
+    def ask(what: str) -> str:
+        asked.append(what)
+        return PIN
+
+    signer = keystore.load_signer(hsm.uri_to_ask("object=careful"), KeyAccess(ask=ask))
+    for data in (b"data", b"more"):
+        assert signer.public.verifies(signature=signer.sign(data), data=data)
+    assert len(asked) == 1  # told the token again, not asked for again
+    for text in (repr(signer), repr(signer.signer)):
+        assert PIN not in text
+
+
+def test_a_token_has_no_key_of_another_kind(hsm: Hsm) -> None:
+    with pytest.raises(ContentError, match="ecdsa-p256, expected ed25519"):
+        keystore.load_signer(hsm.uri(), algorithms=(KeyAlgorithm.ED25519,))
+
+
 def test_to_show_a_key_needs_no_pin(hsm: Hsm) -> None:
     public = keystore.read_public_of(hsm.uri_to_ask())
     assert public == parse_spki(public_der(hsm, "01"), label="pkcs11-tool")
@@ -84,7 +104,7 @@ def test_to_show_a_key_needs_no_pin(hsm: Hsm) -> None:
         ("object=p384", "bad-key", "neither ECDSA P-256"),
         ("object=rsa", "bad-key", "expected P-256"),
         ("object=release;token=other", "bad-uri", "token is there twice"),
-        ("object=release;serial=0", "no-token", "0 tokens match"),
+        ("object=release;serial=0", "no-token", "0 tokens match, expected one"),
         ("object=release;manufacturer=x", "no-token", "0 tokens match"),
         ("object=release;model=x", "no-token", "0 tokens match"),
     ],
@@ -95,6 +115,21 @@ def test_what_is_not_there(hsm: Hsm, key: str, code: str, words: str) -> None:
     assert caught.value.code == code
     assert words in caught.value.message
     assert PIN not in repr(caught.value)
+
+
+def test_a_token_has_to_be_named_if_there_are_two(hsm: Hsm) -> None:
+    uri = hsm.uri().replace(f"token={TOKEN.replace(' ', '%20')};", "")
+    assert "token=" not in uri
+    with pytest.raises(VerityError, match="2 tokens match, expected one") as caught:
+        keystore.load_signer(uri)
+    assert caught.value.code == "no-token"
+    (serial,) = {
+        slot.get_token().serial.decode()
+        for slot in pkcs11.lib(MODULE).get_slots(token_present=True)
+        if slot.get_token().label == TOKEN
+    }
+    by_serial = uri.replace("object=", f"serial={serial};model=SoftHSM%20v2;object=")
+    assert keystore.load_signer(by_serial).public == keystore.load_signer(hsm.uri()).public
 
 
 def test_a_wrong_pin(hsm: Hsm, tmp_path: Path) -> None:
@@ -162,6 +197,52 @@ def test_a_library_that_is_no_module(hsm: Hsm, tmp_path: Path) -> None:
     with pytest.raises(VerityError) as caught:
         keystore.load_signer(hsm.uri(by=str(shutil.copy(found, tmp_path / "libc.so"))))
     assert caught.value.code == "no-module"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "words"),
+    [
+        (pkcs11.PinIncorrect, "pin-wrong", "refuses the PIN"),
+        (pkcs11.PinLenRange, "pin-wrong", "too short or too long"),
+        (pkcs11.PinInvalid, "pin-wrong", "refuses the PIN's characters"),
+        (pkcs11.PinLocked, "pin-locked", "the PIN is locked"),
+        (pkcs11.PinExpired, "pin-locked", "the PIN has expired"),
+        (pkcs11.UserPinNotInitialized, "pin-locked", "has no PIN yet"),
+        (pkcs11.UserNotLoggedIn, "pin-needed", "wants a PIN first"),
+        (pkcs11.DeviceRemoved, "no-token", "the token was removed"),
+        (pkcs11.TokenNotPresent, "no-token", "the token was removed"),
+        (pkcs11.KeyTypeInconsistent, "bad-key", "the key is of another kind"),
+        (pkcs11.DeviceError, "signer-failed", "the token says DeviceError"),
+    ],
+)
+def test_what_a_token_says_while_it_signs(
+    hsm: Hsm, monkeypatch: pytest.MonkeyPatch, said: type[Exception], code: str, words: str
+) -> None:
+    # SoftHSM neither locks nor can be pulled out: something is put in the place of its key.
+    signer = keystore.load_signer(hsm.uri())
+
+    class Gone:
+        def sign(self, data: bytes, **how: object) -> bytes:
+            raise said
+
+    monkeypatch.setattr(signer.signer, "_key", Gone())
+    with pytest.raises(HostError) as caught:
+        signer.sign(b"data")
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert caught.value.message.startswith("pkcs11:token=")
+
+
+def test_a_signature_of_another_size(hsm: Hsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = keystore.load_signer(hsm.uri())
+
+    class Other:
+        def sign(self, data: bytes, **how: object) -> bytes:
+            return bytes(96)
+
+    monkeypatch.setattr(signer.signer, "_key", Other())
+    with pytest.raises(HostError, match="a signature of 96 bytes, expected 64"):
+        signer.sign(b"data")
 
 
 def test_a_signer_does_not_show_its_pin(hsm: Hsm) -> None:

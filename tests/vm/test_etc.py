@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signed /etc of a plain Debian, with a content store on a file system that has fs-verity."""
+
+import json
+from typing import Any
+
+from tests.vm import Machine
+
+STORE = "/data/host/var/lib/verity/store/sha256"
+HOST = "--root /data/host --key /data/etc.pem"
+
+
+def etc(machine: Machine, command: str, *, status: int = 0) -> list[dict[str, Any]]:
+    """What `verity etc COMMAND --json` says."""
+    done = machine.run(f"verity etc {command} --json", check=False, timeout_s=120)
+    assert done.status == status, done.stderr.decode()
+    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+def test_sign_find_and_bring_back(system_vm: Machine) -> None:
+    system_vm.run(
+        "truncate -s 64M /data.img && mke2fs -q -t ext4 -b 4096 -O verity /data.img"
+        " && mkdir -p /data && mount -o loop /data.img /data"
+        " && mkdir /data/host && cp -a /etc /data/host/ && verity key generate /data/etc.pem",
+        timeout_s=120,
+    )
+    signed = etc(system_vm, f"sign {HOST} --stream etc-vm --serial auto")[-1]
+    assert signed["protected"] == signed["new_contents"] > 0
+    assert {"mutable", "produced"} <= signed["classes"].keys()
+    # The name of a stored file is the kernel's digest of it.
+    names = system_vm.run(f"find {STORE} -type f").text.split()
+    measured = system_vm.run(f"find {STORE} -type f -exec fsverity measure {{}} +").text
+    digests = {line.split()[1]: line.split()[0] for line in measured.splitlines()}
+    assert digests == {name: f"sha256:{name.rpartition('/')[2]}" for name in names}
+    public = f"{HOST}.pub"
+    assert etc(system_vm, f"status {public}")[-1]["exit_status"] == 0
+    system_vm.run("echo evil >>/data/host/etc/profile; chmod 666 /data/host/etc/debian_version")
+    found = [one for one in etc(system_vm, f"status {public}", status=1) if "check" in one]
+    assert [one["path"] for one in found] == ["/etc/debian_version", "/etc/profile"]
+    assert etc(system_vm, f"apply {public}")[-1]["changes"] == 2
+    assert etc(system_vm, f"status {public}")[-1]["findings"] == 0

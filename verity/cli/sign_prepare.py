@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity sign prepare: commit, extension, etc, keyring, file."""
+
+import time
+from pathlib import Path
+
+import click
+
+from verity.cli import keyring_options, output, signing_options
+from verity.cli.etc_prepare import etc
+from verity.cli.trust_options import PATH, repo_option
+from verity.formats.sign_bundle import BundleKind
+from verity.formats.sign_payloads import Opened
+from verity.ports.ostree_repo import Repository
+from verity.verbs import batch, sign_bundles, sign_keyring, sign_prepare, sign_summary
+from verity.verbs.sign_prepare import FILE_KINDS, Spot
+
+_output_option = click.option(
+    "-o",
+    "--output",
+    "bundle",
+    type=PATH,
+    required=True,
+    metavar="BUNDLE",
+    help="Where to; nothing is overwritten.",
+)
+
+
+@click.group()
+def prepare() -> None:
+    """Write a bundle: what exactly will be signed. It needs no key, no root and no checkout."""
+
+
+@prepare.command(
+    epilog="Example: verity sign prepare commit --repo repo --stream debian-trixie --serial auto"
+    " --output os.sign debian/trixie"
+)
+@repo_option
+@signing_options.stream_option
+@signing_options.serial_option
+@signing_options.days_option
+@signing_options.issued_option
+@signing_options.expires_option
+@click.option("--replace", is_flag=True, help="Prepare a commit that has a statement already.")
+@_output_option
+@output.json_option
+@click.argument("revision", metavar="REV")
+def commit(
+    repo: Path,
+    stream: str,
+    serial: int | None,
+    days: int,
+    issued: int | None,
+    expires: int | None,
+    replace: bool,
+    bundle: Path,
+    as_json: bool,
+    revision: str,
+) -> int:
+    """Prepare a commit. With --serial auto its serial is reserved in the repository at once."""
+    begin, end = signing_options.validity(
+        int(time.time()), issued=issued, expires=expires, days=days
+    )
+    spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
+    with Repository(repo) as repository:
+        opened = sign_prepare.commit_bundle(
+            repository, revision, spot, bundle, replace=replace, jobs=batch.default_jobs()
+        )
+    _prepared(opened, as_json=as_json)
+    return 0
+
+
+@prepare.command(
+    epilog="Example: verity sign prepare extension --tree tools --stream tools --serial 1"
+    " --output tools.sign"
+)
+@click.option("--tree", type=PATH, required=True, metavar="DIR", help="What to sign.")
+@signing_options.stream_option
+@signing_options.serial_option
+@signing_options.state_option
+@signing_options.days_option
+@signing_options.issued_option
+@signing_options.expires_option
+@_output_option
+@output.json_option
+def extension(
+    tree: Path,
+    stream: str,
+    serial: int | None,
+    state: Path | None,
+    days: int,
+    issued: int | None,
+    expires: int | None,
+    bundle: Path,
+    as_json: bool,
+) -> int:
+    """Prepare a directory tree as an extension; see `extension sign` for what it may bring."""
+    begin, end = signing_options.validity(
+        int(time.time()), issued=issued, expires=expires, days=days
+    )
+    spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
+    opened = sign_prepare.extension_bundle(tree, spot, bundle, state=state)
+    _prepared(opened, as_json=as_json)
+    return 0
+
+
+@prepare.command(epilog="Example: verity sign prepare file policy host.policy --output policy.sign")
+@_output_option
+@output.json_option
+@click.argument("kind", type=click.Choice([kind.value for kind in FILE_KINDS]))
+@click.argument("document", metavar="DOC", type=PATH)
+def file(bundle: Path, as_json: bool, kind: str, document: Path) -> int:
+    """Prepare a document that exists: the blob that is in DOC, by itself or with signatures.
+
+    DOC is what `policy compile` or `keyring project` wrote. Signatures that it has are left out,
+    because they don't say by which key: their signers add theirs once more.
+    """
+    opened = sign_prepare.read_document(BundleKind(kind), document)
+    sign_bundles.write(bundle, opened)
+    _prepared(opened, as_json=as_json)
+    return 0
+
+
+@prepare.command(
+    epilog="Example: verity sign prepare keyring --party vendor --output v2.sign keyrings"
+)
+@signing_options.party_option
+@_output_option
+@output.json_option
+@keyring_options.directory_argument
+def keyring(party_name: str, bundle: Path, as_json: bool, directory: Path) -> int:
+    """Prepare the version of a keyring that waits in DIR for more root keys to sign it.
+
+    Signatures that it has come along. `sign attach BUNDLE DIR` puts what was collected back.
+    """
+    opened = sign_keyring.prepare(directory, signing_options.party_of(party_name))
+    sign_bundles.write(bundle, opened)
+    _prepared(opened, as_json=as_json)
+    return 0
+
+
+prepare.add_command(etc)
+
+
+def _prepared(opened: Opened, *, as_json: bool) -> None:
+    if as_json:
+        output.record("bundle", sign_summary.as_record(opened))
+        return
+    for word, text in sign_summary.lines(opened):
+        output.line(f"{word:9} {output.one_line(text)}")

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The summary of a bundle in plain words, for the person who is about to sign it.
+
+Computed from the payloads on the machine that shows it, and from nothing else: no bundle carries
+one. What gives power is listed whole (each file that raises privileges, each role's keys, each
+stream), what is many is counted. The values are as they are signed; escaping them for a terminal
+is the command line's work.
+"""
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+from verity.formats import dump, grant_limits
+from verity.formats.dump import Entry, printable
+from verity.formats.grants import Code, ElevateEntry
+from verity.formats.kernel_keys import KernelKeys
+from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.keyring import Keyring
+from verity.formats.sign_payloads import Opened, TreeSaid
+from verity.formats.statement import format_time
+
+Line = tuple[str, str]
+_FLAGS = {
+    Code.EXEC: "programs",
+    Code.SCRIPT: "scripts",
+    Code.LIBRARY: "libraries",
+    Code.MODULE: "kernel modules",
+    Code.INTERPRETER: "interpreters",
+    Code.JIT: "JIT programs",
+}
+
+
+def lines(opened: Opened) -> list[Line]:
+    """The summary as (word, text), one line each."""
+    said = opened.said
+    if isinstance(said, TreeSaid):
+        return [*_tree(opened, said), *_signatures(opened)]
+    if isinstance(said, KernelPolicy):
+        return [*_policy(opened, said), *_signatures(opened)]
+    if isinstance(said, Keyring):
+        return [*_keyring(said), *_signatures(opened)]
+    return [*_keys(opened, said), *_signatures(opened)]
+
+
+def as_record(opened: Opened) -> dict[str, Any]:
+    """The same for JSON: the lines, and what programs ask for."""
+    party, role = opened.signer
+    bundle = opened.bundle
+    return {
+        "kind": bundle.kind.value,
+        "party": party.name.lower(),
+        "role": role.name.lower(),
+        "payload_sha256": None if bundle.payload is None else _sha256(bundle.payload),
+        "blob_sha256": _sha256(bundle.blob),
+        "summary": [{"what": word, "text": text} for word, text in lines(opened)],
+        "signers": [signature.key_id for signature in bundle.signatures],
+        "openpgp_signatures": len(bundle.gpg),
+    }
+
+
+def _tree(opened: Opened, said: TreeSaid) -> Iterator[Line]:
+    at = said.statement
+    if said.commit is not None:
+        yield "commit", at.subjects["commit"].hex()
+        yield "subject", said.commit.subject
+        yield "date", format_time(said.commit.timestamp)
+    else:
+        yield "what", str(opened.bundle.kind)
+    yield "as", f"stream {at.stream} serial {at.serial}"
+    yield "valid", f"from {format_time(at.issued)} until {format_time(at.expires)}"
+    regular = [entry for entry in said.entries if entry.is_regular]
+    directories = sum(stat.S_ISDIR(entry.mode) for entry in said.entries)
+    others = len(said.entries) - len(regular) - directories
+    yield (
+        "manifest",
+        f"sha256:{at.subjects['manifest'].hex()} ({len(regular)} files of"
+        f" {sum(entry.size for entry in regular)} bytes, {directories} directories,"
+        f" {others} others)",
+    )
+    boot = dump.boot_list(said.entries).count(b"\n")
+    if boot:
+        yield "boot", f"{boot} files go to /boot"
+    counted = ", ".join(
+        f"{number} {word}"
+        for flag, word in _FLAGS.items()
+        if (number := sum(bool(entry.flags & flag) for entry in said.grants.code))
+    )
+    yield "grants", f"sha256:{at.subjects['grants'].hex()} ({counted or 'no code'})"
+    if said.grants.config:
+        yield "config", f"{len(said.grants.config)} paths"
+    flags = {entry.digest: entry.flags for entry in said.grants.code}
+    for entry in said.entries:
+        raised = grant_limits.elevation(flags, entry)
+        if raised is not None:
+            yield "raises", f"{printable(entry.path)}: {_raises(entry, raised)}"
+
+
+def _raises(entry: Entry, raised: ElevateEntry) -> str:
+    words = []
+    if raised.set_bits & stat.S_ISUID:
+        words.append(f"runs as user {entry.uid}")
+    if raised.set_bits & stat.S_ISGID:
+        words.append(f"runs as group {entry.gid}")
+    if raised.capabilities:
+        words.append(f"has capabilities {raised.capabilities:016x}")
+    return ", ".join(words)
+
+
+def _policy(opened: Opened, said: KernelPolicy) -> Iterator[Line]:
+    yield "what", f"policy sha256:{_sha256(opened.bundle.blob)}"
+    yield "mode", said.mode.name.lower()
+    yield "serial", str(said.serial)
+    yield "valid", f"from {format_time(said.issued)} until {format_time(said.expires)}"
+    yield "groups", ", ".join(map(str, said.groups)) or "none"
+    yield "caps", f"privileged by any of {said.privileged_caps:016x}"
+    for stream in said.streams:
+        yield "stream", f"{stream.name}={stream.party.name.lower()}:{stream.role.name.lower()}"
+
+
+def _keys(opened: Opened, said: KernelKeys) -> Iterator[Line]:
+    yield "what", f"keys sha256:{_sha256(opened.bundle.blob)}"
+    yield "party", f"{said.party.name.lower()}, version {said.version}"
+    yield "valid", f"from {format_time(said.issued)} until {format_time(said.expires)}"
+    for role, number in sorted(said.thresholds.items()):
+        yield "role", f"{role.name.lower()}, threshold {number}"
+    for entry in said.keys:
+        yield "key", f"{entry.key_id.hex()} {entry.role.name.lower()}, owner {entry.owner}"
+
+
+def _keyring(said: Keyring) -> Iterator[Line]:
+    yield "what", f"keyring of the {said.party.name.lower()}, version {said.version}"
+    yield "valid", f"from {format_time(said.issued)} until {format_time(said.expires)}"
+    for role, rule in sorted(said.roles.items()):
+        streams = f", streams {' '.join(rule.streams)}" if rule.streams else ""
+        yield "role", f"{role.name.lower()}, threshold {rule.threshold}{streams}"
+        for key in said.of_role(role):
+            begin = f", from {format_time(key.valid_from)}" if key.valid_from is not None else ""
+            end = f", until {format_time(key.valid_until)}" if key.valid_until is not None else ""
+            yield "key", f"{key.key_id} {role.name.lower()}, owner {key.owner}{begin}{end}"
+    for key_id in said.revoked.keys:
+        yield "revoked", f"key {key_id}"
+    for digest in said.revoked.digests:
+        yield "revoked", f"digest {digest.hex()}"
+    for stream, lowest in sorted(said.revoked.serials.items()):
+        yield "revoked", f"stream {stream} below serial {lowest}"
+
+
+def _signatures(opened: Opened) -> Iterator[Line]:
+    party, role = opened.signer
+    yield "signers", f"the {party.name.lower()}'s role {role.name.lower()}"
+    for signature in opened.bundle.signatures:
+        yield "signed", f"by key {signature.key_id}"
+    if opened.bundle.gpg:
+        yield "openpgp", f"{len(opened.bundle.gpg)} signatures for stock ostree"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
