@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose signature counts, said by keyrings: commit verify, objects, audit and explain."""
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Done, assert_clean_error, copy, stock, verity
+from tests.cli.program import (
+    STRANGER,
+    Done,
+    assert_clean_error,
+    copy,
+    needs_root,
+    stock,
+    verity,
+)
 from tests.cli.worlds import REF, World
 from verity.formats.grants import Party, Role
 from verity.ports import keystore
@@ -283,3 +292,43 @@ def test_refused(name: str, host: World) -> None:
     done = verity(*args, cwd=host.path)
     assert (done.status, done.out) == (status, ""), done.err
     assert_clean_error(done, words, hint=hint)
+
+
+def test_the_signed_etc_by_the_users_keyring(host: World) -> None:
+    here = host.path
+    (here / "r/etc").mkdir(parents=True)
+    (here / "r/etc/motd").write_text("hello\n")
+    etc = ("--stream", "etc-h", "--serial", "1", "--root", "r")
+    run(here, "etc", "sign", "--key", "build.pem", *etc)
+    roles = ("--role", "root=uroot.pem.pub", "--role", "etc=build.pem.pub")
+    user = ("--party", "user")
+    init = ("keyring", "init", *user, *roles, "--stream", "etc=etc-*", "--key", "uroot.pem", "u")
+    run(here, *init)
+    (shown,) = run(here, "keyring", "show", "--json", "u/user/1.keyring.json").records
+    trust = ("--keyring", "u", "--pin", f"user={shown['pin']}")
+    status = ("etc", "status", "--root", "r", *trust)
+    run(here, *status)
+    rotate = ("--replace", "build.pem.pub=other.pem.pub", "--key", "uroot.pem", "u")
+    run(here, "keyring", "rotate", *user, *rotate)
+    done = verity(*status, cwd=here)
+    assert done.status == 1
+    assert "signed by 0 of the trusted owners" in done.err
+
+
+@needs_root
+def test_a_pin_that_can_not_be_read_is_not_passed_over(host: World) -> None:
+    user_keyring(host, "--lowest", "os:2")
+    pin = host.path / "host/etc/verity/pins/user.pin"
+    os.chown(pin, STRANGER, STRANGER)
+    pin.chmod(0o600)
+    stock("chmod", "-R", "a+rX", "repo", "host/usr", cwd=host.path)
+    done = verity(*VERIFY, REF, cwd=host.path, lesser=True)
+    assert done.status == 3
+    assert_clean_error(done, ("user.pin: permission denied",), hint=True)
+
+
+def test_a_pin_that_points_nowhere_is_not_passed_over(host: World) -> None:
+    (host.path / "host/etc/verity/pins/user.pin").symlink_to("nowhere")
+    done = verity(*VERIFY, REF, cwd=host.path)
+    assert done.status == 3
+    assert_clean_error(done, ("user.pin: does not exist",), hint=True)

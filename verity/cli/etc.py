@@ -8,7 +8,7 @@ import click
 
 from verity.cli import etc_options, output, signing_options
 from verity.cli.etc_output import print_applied, print_difference, print_others, print_signed
-from verity.cli.trust_options import PATH, key_options, trusted_set
+from verity.cli.trust_options import PATH, judged, key_options, trusted_set
 from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
@@ -104,7 +104,8 @@ def status(
     host = Host.at(root, store)
     intent = etc_intent.current(host, _trusted(keys, threshold))
     seen = etc_status.look(host, intent, vendor)
-    report = etc_status.status(host, intent, seen, now=int(time.time()))
+    now = int(time.time())
+    report = judged(etc_status.status(host, intent, seen, now=now), now)
     if classes:
         print_others(seen, as_json=as_json)
     return output.report(report, as_json=as_json, good=lambda: "good: /etc is as signed")

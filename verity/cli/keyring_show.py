@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity keyring show, verify, check."""
 
+import os
 import time
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def show(as_json: bool, versions: tuple[Path, ...]) -> int:
     for path in versions:
         value = keyring_verify.look(path)
         if as_json:
-            fields = {**keyring_options.fields(value), "file": str(path), "verified": False}
+            file = output.path_fields(os.fsencode(path), "file")
+            fields = {**keyring_options.fields(value), **file, "verified": False}
             output.record("keyring-version", fields)
         else:
             output.line(f"file      {output.one_line(str(path))} (unverified)")

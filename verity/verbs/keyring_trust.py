@@ -87,8 +87,12 @@ def host_pins(root: Path) -> dict[Party, PinPrint]:
     """The pins that a host's owner accepted; HostError ``no-pin`` if there is none."""
     pins = {}
     for party, place in keyring_files.PINS.items():
-        if (root / place).exists():
+        try:
             pins[party] = PinPrint.of(lockdown_bundle.load_pin(root / place, party))
+        except HostError as error:
+            # Only a pin that isn't there is none: one that can't be read may revoke.
+            if error.code != "not-found" or (root / place).is_symlink():
+                raise
     if not pins:
         raise HostError(
             "no-pin",

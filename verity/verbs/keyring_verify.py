@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyring verify: the versions of a party from the pin upwards, and whether the newest expired."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def verify(
     paths: Sequence[Path], pin: PinPrint, *, allow_example_keys: bool = False
 ) -> VerifiedKeyring:
     """Verify files in whatever order, or the versions in one directory of keyrings."""
-    if len(paths) == 1 and paths[0].is_dir():
+    if len(paths) == 1 and os.path.isdir(paths[0]):
         files = keyring_files.read_versions(paths, pin.party)
         return keyring_versions.verify_files(files, pin, allow_example_keys=allow_example_keys)
     versions = [read_file(path, max_size=MAX_ENVELOPE) for path in paths]
