@@ -114,7 +114,23 @@ REFUSED = {
         (*SIGN, "--key", "garbage.pem", UNSIGNED_REF), 1, ("garbage.pem: not a private key",)
     ),
     "signer-of-an-unknown-scheme": Refused(
-        (*SIGN, "--key", "pkcs11:token", UNSIGNED_REF), 2, ("'pkcs11'",)
+        (*SIGN, "--key", "card:token", UNSIGNED_REF), 2, ("no signer for the scheme 'card'",)
+    ),
+    "signer-that-names-no-key": Refused(
+        (*SIGN, "--key", "pkcs11:token=build", UNSIGNED_REF),
+        2,
+        ("pkcs11: neither object nor id names a key",),
+    ),
+    "signer-without-its-public-key": Refused(
+        (*SIGN, "--key", "awskms:alias/build", UNSIGNED_REF), 2, ("awskms: the public key",)
+    ),
+    "signer-whose-library-is-missing": Refused(
+        (*SIGN, "--key", "awskms:alias/build#vendor.pem.pub", UNSIGNED_REF),
+        3,
+        ("'awskms' needs a library",),
+    ),
+    "signer-that-checks-no-modes": Refused(
+        (*SIGN, "--key", "file2:vendor.pem#vendor.pem.pub", UNSIGNED_REF), 2, ("'file2'",)
     ),
     "key-file-that-is-there": Refused(
         ("key", "generate", "vendor.pem"), 3, ("vendor.pem: exists already",)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every verb does when all is well: output, JSON, exit status, files."""
 
+import base64
 import os
 import stat
 import subprocess
@@ -121,7 +122,9 @@ def test_key_generate(tmp_path: Path) -> None:
     (tmp_path / "der").write_bytes(der)
     key_id = stock("sha256sum", "der", cwd=tmp_path).split()[0]
     assert done.out == (
-        f"key id     {key_id}\nalgorithm  ecdsa-p256\nprivate    k.pem\npublic     k.pem.pub\n"
+        f"key id     {key_id}\nalgorithm  ecdsa-p256\n"
+        f"spki       sha256//{base64.b64encode(bytes.fromhex(key_id)).decode()}\n"
+        "private    k.pem\npublic     k.pem.pub\n"
     )
     for name in ("k.pem", "k.pem.pub"):
         shown = verity("key", "show", "--json", name, cwd=tmp_path)

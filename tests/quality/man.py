@@ -41,6 +41,10 @@ Results go to the standard output, progress and messages to the standard error. 
 JSON Lines, each an object with `"v": 1` and a `type`. In text, bytes of file names that could
 disturb a terminal are written `\\xHH`.
 
+`KEY`, where it signs, is the path of a private key, `file:PATH`, the RFC 7512 URI of a key in a
+token (`pkcs11:token=T;object=O?module-path=/M.so&pin-source=file:/PIN`), or the URI of a service and
+its public key's file (`awskms:ID#FILE.pub`). Passphrases and PINs are asked for on a terminal.
+
 `REV` is a ref, `REMOTE:REF`, the checksum of a commit or its unique start.
 """
 
@@ -86,8 +90,8 @@ A command for several files reports each of them, and then fails if one did.
 FILES = """
 There is no configuration file, and nothing is stored outside of what the caller names.
 
-FILE, FILE.pub :: Written by `key generate`. Neither is overwritten. A private key that its group or
-others may use is refused.
+FILE, FILE.pub :: Written by `key generate` and `key import`. Neither is overwritten. A private key,
+a passphrase or a PIN in a file that its group or others may use is refused.
 
 REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a whole by
 `commit sign`, under the repository's own lock `REPO/.lock` and by way of a file in `REPO/tmp`.
@@ -118,6 +122,9 @@ ENVIRONMENT = """
 No variable changes what is checked, which keys count or what is good.
 
 _VERITY_COMPLETE :: Used by shells for completion, as the click library describes it.
+
+PYKCS11LIB, and what a KMS wants :: Read by the libraries of securesystemslib's signers, for a KEY
+of such a scheme. No passphrase and no PIN is ever read from the environment by `verity`.
 
 GNUPGHOME :: Read by `gpg` for `commit sign --gpg-sign`, unless `--gpg-homedir` is given; not for
 `commit verify --gpg-keyring`.

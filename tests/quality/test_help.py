@@ -34,6 +34,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity explain",
         "verity extension sign",
         "verity key generate",
+        "verity key import",
         "verity key show",
         "verity keyring project",
         "verity lockdown bundle",

@@ -15,8 +15,10 @@ PROGRAMS = {
     "gpg": "gpg",
     "gpg-agent": "gpg-agent",
     "openssl": "openssl",
+    "pkcs11-tool": "opensc",
     "ostree": "ostree",
     "setfattr": "attr",
+    "softhsm2-util": "softhsm2",
 }
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output
+from verity.cli import key_opening, output
 from verity.cli.commit_verify import verify
 from verity.cli.native_options import native_signers, ostree_sign_option
 from verity.cli.trust_options import PATH, repo_option
 from verity.formats.statement import format_time
-from verity.ports import keystore
 from verity.ports.gpg import GpgSigner
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
@@ -34,7 +33,7 @@ commit.add_command(verify)
     " --serial 1 debian/trixie"
 )
 @repo_option
-@click.option("--key", "key_uri", required=True, metavar="KEY", help="file:PATH or a path.")
+@key_opening.signer_option
 @click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
 @click.option(
     "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows within the stream."
@@ -77,7 +76,7 @@ def sign(
         expires=now + days * _DAY,
         replace=replace,
     )
-    key = keystore.load_signer(key_uri)
+    key = key_opening.signer(key_uri)
     gpg = GpgSigner(gpg_sign, gpg_homedir) if gpg_sign is not None else None
     with Repository(repo) as repository:
         done = commit_sign.sign(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output
+from verity.cli import key_opening, output
 from verity.cli.params import PATH, failed, params_options, parse_params, worse
 from verity.formats.fsverity import formatted_digest
 from verity.ports import namelist
@@ -61,7 +61,8 @@ def _one_source(
     metavar="OUT",
     help="Write a PKCS#7 over one file's digest, for the kernel's built-in check.",
 )
-@click.option("--key", metavar="KEY", help="The private key that makes it.")
+@click.option("--key", metavar="KEY", help="Who makes it: a path, file:PATH, pkcs11:... or a KMS.")
+@key_opening.signing_options
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=None, help="Threads. [default: processors]"
 )
@@ -96,7 +97,10 @@ def digest(
         from verity.verbs import digest_files  # what it needs for keys takes long to import
 
         outputs = digest_files.Outputs(
-            tree=out_merkle_tree, descriptor=out_descriptor, signature=out_signature, key=key
+            tree=out_merkle_tree,
+            descriptor=out_descriptor,
+            signature=out_signature,
+            key=None if key is None else key_opening.signer(key),
         )
         printer.one(os.fsencode(paths[0]), digest_files.write(paths[0], params, outputs))
         return 0

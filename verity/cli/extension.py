@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import key_opening, output, signing_options
 from verity.cli.trust_options import PATH
-from verity.ports import keystore
 from verity.verbs import extension_sign
 
 
@@ -21,7 +20,7 @@ def extension() -> None:
     epilog="Example: verity extension sign --key ext.pem --stream tools --serial 1 --tree tools"
     " tools.signed"
 )
-@click.option("--key", "key_uri", required=True, metavar="KEY", help="file:PATH or a path.")
+@key_opening.signer_option
 @click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
 @click.option(
     "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows within the stream."
@@ -49,7 +48,7 @@ def sign(
     place = extension_sign.place(
         stream=stream, serial=serial, issued=now, expires=now + days * signing_options.DAY
     )
-    done = extension_sign.sign(place, tree, keystore.load_signer(key_uri), target)
+    done = extension_sign.sign(place, tree, key_opening.signer(key_uri), target)
     if as_json:
         output.record("signed", {name: getattr(done, name) for name in done.__dataclass_fields__})
         return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import key_opening, output, signing_options
 from verity.formats.grants import Role
 from verity.values.errors import CallerError
 from verity.verbs import keyring_project
@@ -64,7 +64,9 @@ def project(
         expires=now + days * signing_options.DAY,
         roles=_roles(roles),
     )
-    made = keyring_project.project(request, signing_options.signers(key_uris), target)
+    made = keyring_project.project(
+        request, signing_options.signers(key_uris), target, key_opening.access()
+    )
     if as_json:
         output.record(
             "keys",

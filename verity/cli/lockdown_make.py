@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import key_opening, output, signing_options
 from verity.cli.trust_options import PATH
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
@@ -31,6 +31,7 @@ from verity.verbs import keyring_project, lockdown_bundle
     metavar="[OWNER=]FILE.pub",
     help="A root key; keys of one OWNER count once, without one a key is its own owner.",
 )
+@key_opening.example_option
 @output.json_option
 @signing_options.target_argument
 def pin(
@@ -44,7 +45,9 @@ def pin(
     held = keyring_project.RoleKeys(
         threshold=threshold, keys=tuple(signing_options.named_key(text) for text in roots)
     )
-    made = keyring_project.pin(signing_options.party_of(party_name), held, target)
+    made = keyring_project.pin(
+        signing_options.party_of(party_name), held, target, key_opening.access()
+    )
     if as_json:
         output.record(
             "pin",
@@ -94,6 +97,7 @@ def pin(
     help="What `commit show --grants` or `extension sign` wrote; once for each stream.",
 )
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there, in one step.")
+@key_opening.example_option
 @output.json_option
 @signing_options.target_argument
 def bundle(
@@ -117,6 +121,7 @@ def bundle(
         target,
         now=int(time.time()),
         replace=replace,
+        allow_example_keys=key_opening.access().allow_example_keys,
     )
     if as_json:
         for part in made.parts:

@@ -28,7 +28,7 @@ VERBS = {
     "enable": ("enable", "Turn on fs-verity for files."),
     "explain": ("explain", "Show the chain for one file, link by link, or a denial."),
     "extension": ("extension", "Sign code that the owner of a host adds."),
-    "key": ("key", "Generate and show keys."),
+    "key": ("key", "Generate, show and import keys."),
     "keyring": ("keyring", "Say which keys may sign what."),
     "lockdown": ("lockdown", "Load, seal and feed the gate in the kernel, and see what it does."),
     "manifest": ("manifest", "Make, show and compare manifests."),

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from verity.cli import output
+from verity.cli import key_opening, output
 from verity.cli.params import PATH
-from verity.ports import keystore, ostree_revoked
+from verity.ports import ostree_revoked
 from verity.ports.keystore import SigningKey
 from verity.trust.keys import KeyAlgorithm
 from verity.trust.native import NativeSignature
@@ -25,7 +25,7 @@ ostree_sign_option = click.option(
 
 def native_signers(uris: Sequence[str]) -> list[SigningKey]:
     """Open the signers of --ostree-sign."""
-    return [keystore.load_signer(uri, algorithms=tuple(KeyAlgorithm)) for uri in uris]
+    return [key_opening.signer(uri, algorithms=tuple(KeyAlgorithm)) for uri in uris]
 
 
 def native_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,9 +66,14 @@ def native_trust(
     """What those options say. Without a key to look for, no list of revoked ones is read."""
     if not keys:
         return NativeTrust(gpg_keyring=gpg_keyring)
+    access = key_opening.access()
     never = [key for path in revoked for key in ostree_revoked.load_keys(path)]
     return NativeTrust(
-        keys=tuple(key for path in keys for key in ostree_revoked.load_keys(path)),
+        keys=tuple(
+            access.admit(key, label=str(path))
+            for path in keys
+            for key in ostree_revoked.load_keys(path)
+        ),
         gpg_keyring=gpg_keyring,
         revoked=(*never, *ostree_revoked.of_host(root)),
     )

@@ -2,14 +2,14 @@
 """What the verbs share that make signed blobs: who signs, for how long, and named keys."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from verity.cli import output
+from verity.cli import key_opening, output
 from verity.formats.grants import Party, Role
-from verity.ports import keystore
 from verity.ports.keystore import SigningKey
 from verity.values.errors import CallerError
 from verity.verbs.keyring_project import Made, NamedKey
@@ -24,14 +24,6 @@ party_option = click.option(
     required=True,
     help="Whose keys: the vendor of the system, or the user who owns the machine.",
 )
-signing_option = click.option(
-    "--key",
-    "key_uris",
-    multiple=True,
-    required=True,
-    metavar="KEY",
-    help="Who signs: file:PATH or a path; repeat it for more.",
-)
 days_option = click.option(
     "--days",
     type=click.IntRange(1, 36500),
@@ -44,9 +36,21 @@ target_argument = click.argument(
 )
 
 
+def signing_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--key for one or more signers, and how they are opened."""
+    return click.option(
+        "--key",
+        "key_uris",
+        multiple=True,
+        required=True,
+        metavar="KEY",
+        help="Who signs: a path, file:PATH, pkcs11:... or a KMS; repeat it for more.",
+    )(key_opening.signing_options(command))
+
+
 def signers(key_uris: tuple[str, ...]) -> list[SigningKey]:
     """Open every signer."""
-    return [keystore.load_signer(uri) for uri in key_uris]
+    return [key_opening.signer(uri) for uri in key_uris]
 
 
 def named_key(text: str) -> NamedKey:

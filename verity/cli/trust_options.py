@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from verity.cli import key_opening
 from verity.cli.params import PATH as PATH
 from verity.formats.grants import Party, Role
-from verity.ports import keystore
 from verity.trust.trusted import TrustedSet
 
 repo_option = click.option(
@@ -33,6 +33,7 @@ def optional_key_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _key_options(command: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
+    command = key_opening.example_option(command)
     command = click.option(
         "--threshold",
         type=click.IntRange(min=1),
@@ -54,8 +55,9 @@ def _key_options(command: Callable[..., Any], *, required: bool) -> Callable[...
 def trusted_set(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
     """The keys of the role os, each its own owner."""
     return TrustedSet.of_keys(
-        [keystore.load_public(path) for path in keys],
+        [key_opening.public_key(path) for path in keys],
         party=Party.VENDOR,
         role=Role.OS,
         threshold=threshold,
+        allow_example_keys=True,  # public_key has decided
     )

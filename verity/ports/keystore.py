@@ -1,29 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys on disk: making them, reading them, and signing with them.
+"""Who signs, and whose signatures count: signers by URI, and public keys from files.
 
-A private key file is PKCS#8 PEM with mode 0600; one that others can read is refused, because
-whoever has read it can sign as well. Nothing here puts a secret into an error or an argument.
-securesystemslib's signers do the signing, so that a key in an HSM or a KMS can take the place of
-the file; today the one scheme is ``file:``.
+A URI is a path, ``file:PATH``, ``pkcs11:...`` (a key in a token), or one of securesystemslib's
+schemes for a KMS. Whatever signs, every signature is checked with the public key before anybody
+gets it, and no secret is in an error. Nothing is asked and no example key is taken unless the
+caller's KeyAccess says so.
 """
 
-import contextlib
-import stat
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-
-from verity.formats import pkcs7
+from verity.formats import pkcs7, pkcs11_uri
+from verity.ports import key_files
+from verity.ports.key_access import STRICT, KeyAccess
+from verity.ports.key_files import generate as generate
+from verity.ports.key_files import public_path as public_path
 from verity.ports.osfile import read_file, write_new_file
 from verity.trust.keys import (
     MAX_KEY_FILE,
@@ -32,12 +25,13 @@ from verity.trust.keys import (
     of_public_key,
     parse_public_key,
 )
-from verity.values.errors import CallerError, ContentError, HostError
+from verity.values.errors import CallerError, ContentError, HostError, VerityError
 
 if TYPE_CHECKING:  # imported where it signs: verifying starts much faster without it
     from securesystemslib.signer import Signer
 
-_SCHEME = "file:"
+_FILE = "file:"
+_KERNELS = (KeyAlgorithm.P256,)
 
 
 @dataclass(frozen=True)
@@ -48,42 +42,28 @@ class SigningKey:
     signer: "Signer"
 
     def sign(self, data: bytes) -> bytes:
-        """A signature over ``data``: for P-256 the DER of an ECDSA-Sig-Value with SHA-256."""
-        from securesystemslib.exceptions import Error as SslibError
+        """A signature over ``data`` that the public key verifies.
 
+        P-256: the DER of an ECDSA-Sig-Value with SHA-256; Ed25519: 64 bytes; RSA: PKCS#1 v1.5
+        with SHA-256.
+        """
         try:
-            return bytes.fromhex(self.signer.sign(data).signature)
-        except (SslibError, ValueError, OSError) as error:
+            signature = self.signer.sign(data)
+            self.signer.public_key.verify_signature(signature, data)
+            return bytes.fromhex(signature.signature)
+        except VerityError:
+            raise
+        except Exception as error:  # a signer raises whatever its library does
             raise HostError(
-                "signer-failed", f"key {self.public.key_id}: the signer refused to sign"
+                "signer-failed",
+                f"key {self.public.key_id}: the signer gave no signature that its public key"
+                f" verifies ({type(error).__name__})",
+                hint="is the private half of this very key what signs?",
             ) from error
 
     def sign_blob(self, blob: bytes) -> bytes:
         """A signature over a blob for the kernel: the one PKCS#7 template."""
         return pkcs7.encode(key_id=self.public.key_id, signature=self.sign(blob))
-
-
-def generate(private: Path) -> PublicKey:
-    """Make a P-256 key pair: ``private`` (mode 0600) and ``private``.pub beside it.
-
-    Overwrites nothing; leaves neither file behind if one can't be written.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = of_public_key(key.public_key(), label=str(private))
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_new_file(private, pem, mode=0o600)
-    try:
-        write_new_file(public_path(private), public.pem.encode(), mode=0o644)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            private.unlink()
-        raise
-    return public
-
-
-def public_path(private: Path) -> Path:
-    """Where the public half of a key file is."""
-    return private.with_name(private.name + ".pub")
 
 
 def write_certificate(public: PublicKey, path: Path) -> None:
@@ -92,75 +72,103 @@ def write_certificate(public: PublicKey, path: Path) -> None:
     write_new_file(path, data, mode=0o644)
 
 
-def load_public(path: Path) -> PublicKey:
-    """Read a public key file."""
-    return parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
+def load_public(path: Path, access: KeyAccess = STRICT) -> PublicKey:
+    """Read a public key file whose signatures are going to count.
+
+    Raises HostError, ContentError (``bad-key``, ``example-key``).
+    """
+    key = parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
+    return access.admit(key, label=str(path))
 
 
 def load_signer(
-    uri: str, *, algorithms: Collection[KeyAlgorithm] = (KeyAlgorithm.P256,)
+    uri: str, access: KeyAccess = STRICT, *, algorithms: Container[KeyAlgorithm] = _KERNELS
 ) -> SigningKey:
-    """Open a signer: ``file:PATH`` or a plain path to a PKCS#8 PEM file.
+    """Open a signer of one of the algorithms; by default of what the kernel verifies.
 
-    All that we sign ourselves is P-256; OSTree's own signatures know more ``algorithms``.
-
-    Raises CallerError (``unknown-signer``), HostError (``key-exposed``, ``key-encrypted``, or
-    the file can't be read), ContentError (``bad-key``).
+    Raises CallerError (``unknown-signer``, ``bad-uri``, ``secret-in-argument``), HostError
+    (``key-exposed``, ``key-encrypted``, ``pin-needed``, ... or the file can't be read),
+    ContentError (``bad-key``, ``example-key``).
     """
+    path = key_file(uri)
+    if path is not None:
+        public, signer = _of_file(path, access, algorithms)
+        label = str(path)
+    elif pkcs11_uri.is_one(uri):
+        from verity.ports import signers_pkcs11
+
+        parsed = pkcs11_uri.parse(uri)
+        public, signer = signers_pkcs11.open_signer(parsed, access)
+        label = str(parsed)
+    else:
+        from verity.ports import signers_delegated
+
+        service, public = _named_public(uri)
+        label = service.partition(":")[0]
+        _check_algorithm(public, algorithms, label=label)
+        signer = signers_delegated.open_signer(service, public, access)
+    return SigningKey(access.admit(public, label=label), signer)
+
+
+def read_public_of(uri: str, access: KeyAccess = STRICT) -> PublicKey:
+    """The public key of anything that names a key, to be looked at: also of an example."""
+    path = key_file(uri)
+    if path is None:
+        if pkcs11_uri.is_one(uri):
+            from verity.ports import signers_pkcs11
+
+            return signers_pkcs11.read_public(pkcs11_uri.parse(uri), access)
+        return _named_public(uri)[1]
+    if key_files.is_private(path):
+        return of_public_key(key_files.load_private(path, access).public_key(), label=uri)
+    return parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
+
+
+def key_file(uri: str) -> Path | None:
+    """The path that a URI names, if it names one; a slash before the colon makes it a path."""
+    scheme, separator, rest = uri.partition(":")
+    if not separator or "/" in scheme:
+        return Path(uri)
+    return Path(rest) if scheme + ":" == _FILE else None
+
+
+def _of_file(
+    path: Path, access: KeyAccess, algorithms: Container[KeyAlgorithm]
+) -> "tuple[PublicKey, Signer]":
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
-    scheme, separator, rest = uri.partition(":")
-    if separator and "/" not in scheme:
-        if scheme + ":" != _SCHEME:
-            raise CallerError(
-                "unknown-signer",
-                f"no signer for the scheme {scheme!r}",
-                hint="file:PATH is what works today",
-            )
-        path = Path(rest)
-    else:
-        path = Path(uri)
-    try:
-        key = load_pem_private_key(_read_private(path), None)
-    except TypeError as error:
-        raise HostError(
-            "key-encrypted",
-            f"{path}: the private key is encrypted, and no passphrase can be asked for yet",
-            hint="decrypt it into a file of mode 0600: openssl pkcs8 -in KEY -out NEW",
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ContentError(
-            "bad-key",
-            f"{path}: not a private key in PKCS#8 PEM",
-            hint="`verity key generate FILE` makes one; sign with FILE, not with FILE.pub",
-        ) from error
+    key = key_files.load_private(path, access)
     public = of_public_key(key.public_key(), label=str(path))
-    if public.algorithm not in algorithms:
+    _check_algorithm(public, algorithms, label=str(path))
+    scheme = "rsa-pkcs1v15-sha256" if public.algorithm is KeyAlgorithm.RSA else None
+    return public, CryptoSigner(key, SSlibKey.from_crypto(key.public_key(), public.key_id, scheme))
+
+
+def _check_algorithm(public: PublicKey, algorithms: Container[KeyAlgorithm], *, label: str) -> None:
+    if public.algorithm in algorithms:
+        return
+    if algorithms is _KERNELS:
         raise ContentError(
             "bad-key",
-            f"{path}: {public.algorithm}, expected ecdsa-p256, which the kernel verifies",
+            f"{label}: {public.algorithm}, expected ecdsa-p256, which the kernel verifies",
             hint="`verity key generate FILE` makes one",
         )
-    # Of RSA, the padding that OpenSSL takes when nobody says another, as ostree does.
-    padding = {"scheme": "rsa-pkcs1v15-sha256"} if public.algorithm is KeyAlgorithm.RSA else {}
-    named = SSlibKey.from_crypto(key.public_key(), public.key_id, **padding)
-    return SigningKey(public, CryptoSigner(key, named))
+    wanted = " or ".join(one for one in KeyAlgorithm if one in algorithms)
+    raise ContentError("bad-key", f"{label}: {public.algorithm}, expected {wanted}")
 
 
-def is_private(path: Path) -> bool:
-    """Whether the file holds a private key (by its PEM label)."""
-    return b"PRIVATE KEY" in read_file(path, max_size=MAX_KEY_FILE)
+def _named_public(uri: str) -> tuple[str, PublicKey]:
+    """Split SERVICE#FILE.pub and read the public key."""
+    service, separator, name = uri.partition("#")
+    scheme = service.partition(":")[0]
+    if not separator or not name:
+        from verity.ports import signers_delegated
 
-
-def _read_private(path: Path) -> bytes:
-    modes: list[int] = []
-    data = read_file(path, max_size=MAX_KEY_FILE, see_mode=modes.append)
-    # A public key given by mistake may well be readable by all: that is not what is wrong with it.
-    if b"PRIVATE KEY" in data and modes[0] & 0o077:
-        raise HostError(
-            "key-exposed",
-            f"{path}: the private key has mode {stat.S_IMODE(modes[0]):04o}, expected 0600:"
-            " others can read or change it",
-            hint=f"chmod 600 {path}; if others could read it, replace the key",
+        signers_delegated.check_scheme(scheme)
+        raise CallerError(
+            "bad-uri",
+            f"{scheme}: the public key of this signer is not named",
+            hint=f"{scheme}:...#FILE.pub; get it from the service, then `verity key import`",
         )
-    return data
+    path = Path(name)
+    return service, parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=name)

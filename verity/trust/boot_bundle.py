@@ -8,7 +8,7 @@ no file and no clock.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from verity.formats import grants, kernel_keys, kernel_policy
@@ -18,6 +18,7 @@ from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import format_time
+from verity.trust import example_keys
 from verity.trust.keys import parse_spki
 from verity.trust.trusted import TrustedKey, TrustedSet
 from verity.values.errors import CallerError, ContentError
@@ -51,11 +52,17 @@ class Part:
     stream: str = ""
 
 
-def check(labelled: Sequence[Labelled], pins: Mapping[Party, Pin], *, now: int) -> tuple[Part, ...]:
+def check(
+    labelled: Sequence[Labelled],
+    pins: Mapping[Party, Pin],
+    *,
+    now: int,
+    allow_example_keys: bool = False,
+) -> tuple[Part, ...]:
     """Verify everything, in the order in which the gate gets it.
 
     1. Each `keys` is the only one of its party, and signed by the root threshold of its pin.
-    2. No key has two places, across parties, roles and pins.
+    2. No key has two places, across parties, roles and pins, and none is an example.
     3. There is one policy, signed by the user's role policy.
     4. There are grants, one blob a stream, each of a stream that the policy names, with this
        party and role, within the role's rights, and signed by it.
@@ -77,7 +84,11 @@ def check(labelled: Sequence[Labelled], pins: Mapping[Party, Pin], *, now: int) 
         trusted = _roots(pins, found.party, item.label)
         parts.append(_part(item, trusted, serial=found.version, expires=found.expires, now=now))
     # 2. One place for each key.
-    check_places([*pins.values(), *keys.values()])
+    holders: list[KernelKeys | Pin] = [*pins.values(), *keys.values()]
+    check_places(holders)
+    if not allow_example_keys:
+        for holder in holders:
+            example_keys.refuse((entry.key_id.hex() for entry in holder.keys), label=_name(holder))
     # 3. The policy.
     policies = _of_kind(labelled, RecordKind.POLICY)
     if len(policies) != 1:
@@ -177,6 +188,7 @@ def _trusted(party: Party, role: Role, entries: Iterable[KeyEntry], threshold: i
             if entry.role is role
         ),
         threshold=threshold,
+        allow_example_keys=True,  # check has looked
     )
 
 
@@ -186,7 +198,7 @@ def _part(
     """Verify signatures and expiry; nothing that signed may be unknown."""
     fragment = item.fragment
     owners, _ = trusted.blob_signers(fragment.signatures, fragment.blob, what=item.label)
-    alone = TrustedSet(party=trusted.party, role=trusted.role, keys=trusted.keys, threshold=1)
+    alone = replace(trusted, threshold=1)
     for number, signature in enumerate(fragment.signatures, 1):
         alone.blob_signers([signature], fragment.blob, what=f"{item.label}, signature {number}")
     if now >= expires:
@@ -223,5 +235,5 @@ def _check_stream(item: Labelled, granted: Grants, policy: KernelPolicy, seen: s
         )
 
 
-def _name(keys: KernelKeys) -> str:
+def _name(keys: KernelKeys | Pin) -> str:
     return keys.party.name.lower()

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from verity.values.errors import ContentError
 
 MAX_KEY_FILE = 64 * 2**10
+_MIN_RSA_BITS = 2048
 
 
 class KeyAlgorithm(StrEnum):
@@ -112,6 +113,11 @@ def of_public_key(key: object, *, label: str) -> PublicKey:
     elif isinstance(key, ed25519.Ed25519PublicKey):
         algorithm = KeyAlgorithm.ED25519
     elif isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < _MIN_RSA_BITS:
+            raise ContentError(
+                "bad-key",
+                f"{label}: RSA of {key.key_size} bits, expected at least {_MIN_RSA_BITS}",
+            )
         algorithm = KeyAlgorithm.RSA
     else:
         raise ContentError(

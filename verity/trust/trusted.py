@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from verity.formats import keyring, pkcs7
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
+from verity.trust import example_keys
 from verity.trust.keys import KeyAlgorithm, PublicKey
 from verity.trust.revocations import NOTHING, Revocations
 from verity.values.errors import CallerError, ContentError
@@ -58,6 +59,8 @@ class TrustedSet:
 
     ``streams`` are patterns of the streams in which they may; None is any, for keys that the
     caller names. ``revocations`` hold for everything that these keys sign.
+
+    The keys of keys-example/ are refused unless ``allow_example_keys`` says that they count.
     """
 
     party: Party
@@ -66,6 +69,7 @@ class TrustedSet:
     threshold: int
     streams: tuple[str, ...] | None = None
     revocations: Revocations = NOTHING
+    allow_example_keys: bool = False
 
     def __post_init__(self) -> None:
         owners = {trusted.owner for trusted in self.keys}
@@ -75,6 +79,9 @@ class TrustedSet:
                 f"a threshold of {self.threshold} with {len(owners)} owners can't be met",
                 hint="name at least one key, and as many owners as the threshold",
             )
+        if not self.allow_example_keys:
+            role = f"{self.party.name} {self.role.name}".lower()
+            example_keys.refuse((trusted.key.key_id for trusted in self.keys), label=role)
         for trusted in self.keys:
             if trusted.key.algorithm is not KeyAlgorithm.P256:
                 raise ContentError(
@@ -86,7 +93,13 @@ class TrustedSet:
 
     @classmethod
     def of_keys(
-        cls, keys: Iterable[PublicKey], *, party: Party, role: Role, threshold: int = 1
+        cls,
+        keys: Iterable[PublicKey],
+        *,
+        party: Party,
+        role: Role,
+        threshold: int = 1,
+        allow_example_keys: bool = False,
     ) -> "TrustedSet":
         """A set in which every key is its own owner."""
         unique = {key.key_id: key for key in keys}
@@ -95,6 +108,7 @@ class TrustedSet:
             role=role,
             keys=tuple(TrustedKey(key=key, owner=key_id) for key_id, key in unique.items()),
             threshold=threshold,
+            allow_example_keys=allow_example_keys,
         )
 
     @property

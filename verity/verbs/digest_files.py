@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats.fsverity import Hasher, formatted_digest, tree_levels
-from verity.ports import content, kernel, keystore
+from verity.ports import content, kernel
+from verity.ports.keystore import SigningKey
 from verity.ports.osfile import closing, new_file
 from verity.values.digest import Digest, VerityParams
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outputs:
-    """Which files to write. A signature wants the ``key`` that makes it, as a signer's URI."""
+    """Which files to write. A signature wants the ``key`` that makes it."""
 
     tree: Path | None = None
     descriptor: Path | None = None
     signature: Path | None = None
-    key: str | None = None
+    key: SigningKey | None = None
 
 
 def write(path: str, params: VerityParams, outputs: Outputs) -> Digest:
     """Read the file at ``path`` once, write what is asked for, and give the digest."""
-    signer = None if outputs.key is None else keystore.load_signer(outputs.key)
     with contextlib.ExitStack() as stack:
         fd = stack.enter_context(closing(content.open_regular(path)))
         before = content.status(fd, path)
@@ -49,8 +49,8 @@ def write(path: str, params: VerityParams, outputs: Outputs) -> Digest:
         content.check_unchanged(before, content.status(fd, path), hasher.data_size, path)
         if descriptor is not None:
             _write_at(descriptor, hasher.descriptor(), 0)
-        if signature is not None and signer is not None:
-            _write_at(signature, signer.sign_blob(formatted_digest(digest)), 0)
+        if signature is not None and outputs.key is not None:
+            _write_at(signature, outputs.key.sign_blob(formatted_digest(digest)), 0)
     return digest
 
 

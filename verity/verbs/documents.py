@@ -119,7 +119,12 @@ def make(
     envelope_bytes = json.dumps(envelope.to_dict(), sort_keys=True).encode()
     signature = key.sign_blob(blob)
     # 3. Verify.
-    trusted = TrustedSet.of_keys([key.public], party=place.party, role=place.role)
+    trusted = TrustedSet.of_keys(
+        [key.public],
+        party=place.party,
+        role=place.role,
+        allow_example_keys=True,  # whoever opened the key has decided
+    )
     proven = verify_manifest(manifest, verify_statement([envelope_bytes], trusted))
     verify_grants(blob, [signature], proven, trusted)
     return Documents(

@@ -30,7 +30,11 @@ def sign(
         )
     fragment = Fragment(kind=kind, blob=blob, signatures=tuple(key.sign_blob(blob) for key in keys))
     trusted = TrustedSet.of_keys(
-        [key.public for key in keys], party=party, role=role, threshold=len(keys)
+        [key.public for key in keys],
+        party=party,
+        role=role,
+        threshold=len(keys),
+        allow_example_keys=True,  # whoever opened the keys has decided
     )
     trusted.blob_signers(fragment.signatures, blob, what=kind.name.lower())
     return fragment

@@ -15,6 +15,7 @@ from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
 from verity.formats.records import RecordKind
 from verity.ports import keystore
+from verity.ports.key_access import STRICT, KeyAccess
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import write_new_file
 from verity.trust.keys import KeyAlgorithm, PublicKey
@@ -60,9 +61,9 @@ class Made:
     thresholds: Mapping[Role, int]
 
 
-def pin(party: Party, roots: RoleKeys, target: Path) -> Made:
+def pin(party: Party, roots: RoleKeys, target: Path, access: KeyAccess = STRICT) -> Made:
     """Write a pin: the root keys of a party. Nothing is overwritten."""
-    entries = _entries({Role.ROOT: roots})
+    entries = _entries({Role.ROOT: roots}, access)
     data = kernel_keys.encode_pin(Pin(party=party, threshold=roots.threshold, keys=entries))
     write_new_file(target, data, mode=_MODE)
     return Made(
@@ -72,7 +73,12 @@ def pin(party: Party, roots: RoleKeys, target: Path) -> Made:
     )
 
 
-def project(request: Projection, signing: Sequence[SigningKey], target: Path) -> Made:
+def project(
+    request: Projection,
+    signing: Sequence[SigningKey],
+    target: Path,
+    access: KeyAccess = STRICT,
+) -> Made:
     """Write a fragment with the `keys` blob of a party, signed by root keys.
 
     1. The roles are the party's to give.
@@ -93,7 +99,7 @@ def project(request: Projection, signing: Sequence[SigningKey], target: Path) ->
                 else "see the table of parties and roles in docs/formats.md, section 9",
             )
     # 2. One role for each key.
-    entries = _entries(request.roles)
+    entries = _entries(request.roles, access)
     known = {entry.key_id.hex(): entry.role for entry in entries}
     for key in signing:
         if key.public.key_id in known:
@@ -118,14 +124,14 @@ def project(request: Projection, signing: Sequence[SigningKey], target: Path) ->
     )
 
 
-def _entries(roles: Mapping[Role, RoleKeys]) -> tuple[KeyEntry, ...]:
+def _entries(roles: Mapping[Role, RoleKeys], access: KeyAccess) -> tuple[KeyEntry, ...]:
     """Load the keys; refuse what has two roles or owners, and thresholds that can't be met."""
     places: dict[str, tuple[Role, str]] = {}
     owners: dict[Role, dict[str, list[bytes]]] = {}
     for role, held in roles.items():
         owners[role] = {}
         for named in held.keys:
-            key = _load(named.path)
+            key = _load(named.path, access)
             owner = named.owner or f"={key.key_id}"  # no name that a caller can give
             before = places.setdefault(key.key_id, (role, owner))
             if before[0] is not role:
@@ -148,8 +154,8 @@ def _entries(roles: Mapping[Role, RoleKeys]) -> tuple[KeyEntry, ...]:
     return kernel_keys.sorted_keys(owners)
 
 
-def _load(path: Path) -> PublicKey:
-    key = keystore.load_public(path)
+def _load(path: Path, access: KeyAccess) -> PublicKey:
+    key = keystore.load_public(path, access)
     if key.algorithm is not KeyAlgorithm.P256:
         raise ContentError(
             "bad-key",

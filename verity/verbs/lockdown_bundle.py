@@ -49,6 +49,7 @@ def make(
     *,
     now: int,
     replace: bool = False,
+    allow_example_keys: bool = False,
 ) -> Written:
     """Check every fragment (``now``: seconds since 1970) and write the bundle."""
     accepted = {party: load_pin(path, party) for party, path in pins.items()}
@@ -57,7 +58,7 @@ def make(
         *_load([sources.policy], RecordKind.POLICY),
         *_load(sources.grants, RecordKind.GRANTS),
     ]
-    parts = boot_bundle.check(labelled, accepted, now=now)
+    parts = boot_bundle.check(labelled, accepted, now=now, allow_example_keys=allow_example_keys)
     data = bundle.encode([item.fragment for item in labelled])
     (replace_file if replace else write_new_file)(target, data, mode=_MODE)
     return Written(sha256=hashlib.sha256(data).hexdigest(), size=len(data), parts=parts)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.world import VENDOR
-from verity.ports import keystore
+from verity.ports import key_files, keystore
 from verity.ports.osfile import write_new_file
 from verity.trust.keys import KeyAlgorithm
 from verity.values.errors import CallerError, ContentError, HostError, VerityError
@@ -65,7 +65,7 @@ def test_the_private_key_goes_away_whatever_stops_the_public_one(
             raise KeyboardInterrupt
         write_new_file(path, data, mode=mode)
 
-    monkeypatch.setattr("verity.ports.keystore.write_new_file", write)
+    monkeypatch.setattr("verity.ports.key_files.write_new_file", write)
     with pytest.raises(KeyboardInterrupt):
         keystore.generate(tmp_path / "k")
     assert os.listdir(tmp_path) == []
@@ -93,7 +93,7 @@ def test_uris(tmp_path: Path) -> None:
     colon = key_file(tmp_path / "a:b")
     assert keystore.load_signer(str(colon)).public == VENDOR.public
     with pytest.raises(CallerError) as caught:
-        keystore.load_signer("pkcs11:token=x")
+        keystore.load_signer("card:token=x")
     assert caught.value.code == "unknown-signer"
 
 
@@ -153,9 +153,9 @@ def test_a_signing_key_does_not_show_its_secret(tmp_path: Path) -> None:
 
 
 def test_what_is_private(tmp_path: Path) -> None:
-    assert keystore.is_private(key_file(tmp_path / "a"))
-    assert keystore.is_private(key_file(tmp_path / "b", ENCRYPTED))
-    assert not keystore.is_private(key_file(tmp_path / "c", VENDOR.public.pem.encode()))
+    assert key_files.is_private(key_file(tmp_path / "a"))
+    assert key_files.is_private(key_file(tmp_path / "b", ENCRYPTED))
+    assert not key_files.is_private(key_file(tmp_path / "c", VENDOR.public.pem.encode()))
 
 
 def test_a_private_key_is_no_public_one(tmp_path: Path) -> None:
