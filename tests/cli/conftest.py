@@ -9,6 +9,7 @@ import pytest
 from tests import gate_shim
 from tests.cli.forge import make_forge
 from tests.cli.gate_host import Host
+from tests.cli.keyring_world import make_keyrings
 from tests.cli.program import copy
 from tests.cli.worlds import MODES, World, make_keys, make_world
 
@@ -80,3 +81,15 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def forged(forge: Path, tmp_path: Path) -> Path:
     """A copy, to write into or to break."""
     return copy(forge, tmp_path / "w")
+
+
+@pytest.fixture(scope="session")
+def keyrings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys, and the first version of a vendor's keyring, for reading only."""
+    return make_keyrings(tmp_path_factory.mktemp("keyrings"))
+
+
+@pytest.fixture
+def here(keyrings: Path, tmp_path: Path) -> Path:
+    """A copy, to make more versions in."""
+    return copy(keyrings, tmp_path / "w")

@@ -71,6 +71,37 @@ def test_names_are_escaped_in_text(shm: Path) -> None:
     )
 
 
+def test_a_manifest_leaves_out_what_it_does_not_name(shm: Path) -> None:
+    assert verity("manifest", "make", "--output", "made", "tree", cwd=shm).status == 0
+    (shm / "tree/more").write_bytes(b"contents")
+    (shm / "tree/inner").unlink()
+    done = verity("enable", "-r", "--json", "--manifest", "made", "tree", cwd=shm)
+    assert done.status == 1
+    problems = {one.get("path", "odd"): one["code"] for one in done.of_type("error")}
+    assert problems == {
+        "tree/more": "not-in-manifest",
+        "tree/inner": "not-found",
+        "odd": NO_VERITY,
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("tree",), ("-r", "tree", "tree"), ("-r", "--block-size", "1024", "tree")],
+    ids=["no -r", "two directories", "other parameters"],
+)
+def test_a_manifest_is_of_one_directory(shm: Path, arguments: tuple[str, ...]) -> None:
+    done = verity("enable", "--manifest", "made", *arguments, cwd=shm)
+    assert done.status == 2
+    assert_clean_error(done, ["--manifest", "one directory", "expected -r"], hint=True)
+
+
+def test_a_manifest_must_be_one(shm: Path) -> None:
+    done = verity("enable", "-r", "--manifest", "a", "tree", cwd=shm)
+    assert done.status == 1
+    assert_clean_error(done, ["manifest", "final newline"], hint=False)
+
+
 def test_an_empty_directory_is_no_error(shm: Path) -> None:
     (shm / "empty").mkdir()
     done = verity("enable", "-r", "empty", cwd=shm)

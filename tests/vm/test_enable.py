@@ -214,6 +214,29 @@ def test_a_directory_with_one_of_everything(vm: Machine) -> None:
     )
 
 
+def test_with_a_manifest_only_what_it_names_as_it_is(vm: Machine) -> None:
+    vm.run(
+        "mkdir -p /root/m/sub && cd /root/m"
+        " && for i in same other gone sub/twice; do echo $i >$i; done"
+        " && ln sub/twice sub/again && verity manifest make --output /root/m.manifest /root/m"
+        " && echo changed >other && rm gone && echo new >extra"
+    )
+    status, records, _ = verity(vm, "enable -r --manifest /root/m.manifest /root/m")
+    assert status == 1
+    assert {record["path"]: record.get("code", "good") for record in records[:-1]} == {
+        "/root/m/same": "good",
+        "/root/m/sub/again": "good",
+        "/root/m/other": "wrong-digest",
+        "/root/m/gone": "not-found",
+        "/root/m/extra": "not-in-manifest",
+    }
+    counts = records[-1]["counts"]
+    assert counts == {"enabled": 2, "already": 0, "failed": 3}
+    assert vm.run("cd /root/m && fsverity measure same sub/twice", check=False).status == 0
+    for left in ("other", "extra"):
+        assert vm.run(["fsverity", "measure", f"/root/m/{left}"], check=False).status != 0
+
+
 def test_unreadable_files_and_directories_do_not_stop_the_rest(vm: Machine) -> None:
     vm.run(
         "mkdir -p /home/user/t/closed && cd /home/user/t && for i in 1 2 3 4; do echo $i >$i; done"

@@ -4,6 +4,7 @@
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -13,10 +14,12 @@ from verity.cli.params import PATH, failed, params_options, parse_params, worse
 from verity.cli.working import Work, enable_jobs, enable_jobs_option, stopping
 from verity.formats.der import check_signed_data
 from verity.ports.osfile import read_file
+from verity.values.digest import CANONICAL, Digest, VerityParams
 from verity.values.errors import CallerError, VerityError
 from verity.verbs.enable import Enabled, How, Target
 from verity.verbs.enable import enable as enable_many
-from verity.verbs.enable_targets import Listed, listed
+from verity.verbs.enable_targets import Listed, expected_by, listed
+from verity.verbs.manifest import load
 
 _LEAST_BLOCK, _MOST_BLOCK = 1024, 65536  # bytes; the largest page size that Linux has
 _MAX_SIGNATURE = 16128  # FS_VERITY_MAX_SIGNATURE_SIZE
@@ -26,6 +29,13 @@ _MAX_SIGNATURE = 16128  # FS_VERITY_MAX_SIGNATURE_SIZE
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True)
 @click.option(
     "-r", "--recursive", is_flag=True, help="Take all regular files below a directory, too."
+)
+@click.option(
+    "--manifest",
+    type=PATH,
+    metavar="FILE",
+    help="Enable only what has the digest that this manifest of the one directory gives it, and"
+    " leave every other file as it is. FILE itself is not verified.",
 )
 @params_options
 @click.option(
@@ -39,6 +49,7 @@ _MAX_SIGNATURE = 16128  # FS_VERITY_MAX_SIGNATURE_SIZE
 def enable(
     paths: tuple[str, ...],
     recursive: bool,
+    manifest: Path | None,
     hash_alg: str,
     block_size: int,
     salt: str,
@@ -60,10 +71,11 @@ def enable(
             " to its page size",
             hint="`verity digest` computes with other sizes",
         )
+    expected = _expected(manifest, paths, params, recursive=recursive)
     with (
         stopping() as stop,
         Work("files", time.monotonic) as work,
-        listed(paths, recursive=recursive) as found,
+        listed(paths, recursive=recursive, expected=expected) as found,
     ):
         how = How(
             jobs=enable_jobs(jobs),
@@ -162,6 +174,22 @@ class _Run:
         output.message(f"interrupted: {done} of {total} files are done{where}")
         click.echo("  hint: run it again: what is done is not done twice", err=True)
         return 130
+
+
+def _expected(
+    file: Path | None, paths: tuple[str, ...], params: VerityParams, *, recursive: bool
+) -> Mapping[bytes, Digest] | None:
+    """What --manifest gives, refused unless it is about exactly one directory."""
+    if file is None:
+        return None
+    if not recursive or len(paths) != 1 or params != CANONICAL:
+        raise CallerError(
+            "manifest-of-one-directory",
+            "--manifest is the manifest of one directory, expected -r, one DIR, and none of"
+            " --hash-alg, --block-size and --salt",
+            hint="manifests hold SHA-256 over blocks of 4096 bytes without a salt",
+        )
+    return expected_by(load(file))
 
 
 def _signature(file: Path | None, paths: tuple[str, ...], recursive: bool) -> bytes:

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity keyring: project."""
+"""verity keyring: project; the other verbs of the group are in the modules named here."""
 
-import re
 import time
 from pathlib import Path
 
 import click
 
-from verity.cli import key_opening, output, signing_options
-from verity.formats.grants import Role
-from verity.values.errors import CallerError
+from verity.cli import (
+    key_opening,
+    keyring_change,
+    keyring_make,
+    keyring_options,
+    keyring_show,
+    output,
+    signing_options,
+)
 from verity.verbs import keyring_project
-from verity.verbs.keyring_project import NamedKey, RoleKeys
-
-_ROLE = re.compile(r"(?P<role>[a-z]+)(?::(?P<threshold>[0-9]{1,2}))?=(?P<key>.+)", re.DOTALL)
+from verity.verbs.keyring_project import RoleKeys
 
 
 @click.group()
@@ -29,15 +32,7 @@ def keyring() -> None:
 @click.option(
     "--version", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows with each change."
 )
-@click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    required=True,
-    metavar="ROLE[:N]=[OWNER=]FILE.pub",
-    help="A key that may sign as ROLE, of which N owners must (1 if no line says it);"
-    " keys of one OWNER count once, without one a key is its own owner.",
-)
+@keyring_options.role_option(required=True)
 @signing_options.days_option
 @signing_options.signing_option
 @output.json_option
@@ -57,12 +52,16 @@ def project(
     role, and root keys have no other. Nothing is overwritten.
     """
     now = int(time.time())
+    keys, thresholds = keyring_options.roles_of(roles)
     request = keyring_project.Projection(
         party=signing_options.party_of(party_name),
         version=version,
         issued=now,
         expires=now + days * signing_options.DAY,
-        roles=_roles(roles),
+        roles={
+            role: RoleKeys(threshold=thresholds.get(role, 1), keys=tuple(held))
+            for role, held in keys.items()
+        },
     )
     made = keyring_project.project(
         request, signing_options.signers(key_uris), target, key_opening.access()
@@ -88,25 +87,13 @@ def project(
     return 0
 
 
-def _roles(texts: tuple[str, ...]) -> dict[Role, RoleKeys]:
-    """The keys by role; a threshold may stand in any line of its role, but only one."""
-    keys: dict[Role, list[NamedKey]] = {}
-    thresholds: dict[Role, int] = {}
-    for text in texts:
-        match = _ROLE.fullmatch(text)
-        if match is None:
-            raise CallerError("bad-arguments", f"--role {text}: not ROLE[:N]=[OWNER=]FILE.pub")
-        role = signing_options.role_of(match["role"])
-        keys.setdefault(role, []).append(signing_options.named_key(match["key"]))
-        if match["threshold"] is not None:
-            number = int(match["threshold"])
-            if thresholds.setdefault(role, number) != number:
-                raise CallerError(
-                    "bad-arguments",
-                    f"--role {text}: the role {match['role']} has two thresholds,"
-                    f" {thresholds[role]} and {number}",
-                )
-    return {
-        role: RoleKeys(threshold=thresholds.get(role, 1), keys=tuple(held))
-        for role, held in keys.items()
-    }
+for _command in (
+    keyring_make.init,
+    keyring_change.add_key,
+    keyring_change.revoke,
+    keyring_change.rotate,
+    keyring_make.sign,
+    keyring_show.show,
+    keyring_show.verify,
+):
+    keyring.add_command(_command)

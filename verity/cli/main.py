@@ -26,6 +26,7 @@ VERBS = {
     "digest": ("digest", "Compute the fs-verity digest of files."),
     "doctor": ("doctor", "Say what this host can do."),
     "enable": ("enable", "Turn on fs-verity for files."),
+    "etc": ("etc", "Sign /etc, see what changed in it, and bring it back."),
     "explain": ("explain", "Show the chain for one file, link by link, or a denial."),
     "extension": ("extension", "Sign code that the owner of a host adds."),
     "key": ("key", "Generate, show and import keys."),

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity manifest: make, show, diff."""
+"""verity manifest: make, convert, show, diff."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from verity.cli import output
 from verity.cli.trust_options import PATH
+from verity.formats import dump
 from verity.ports.osfile import write_new_file
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
 from verity.values.findings import Report
-from verity.verbs import batch
+from verity.verbs import batch, manifest_convert
 from verity.verbs import manifest as verb
 
 
@@ -30,18 +32,68 @@ def manifest() -> None:
     metavar="FILE",
     help="Where to; - is stdout. Nothing is overwritten.",
 )
+@click.option(
+    "--payload",
+    type=click.Choice(["ostree"]),
+    help="With --repo: a dump for mkcomposefs instead, with the object of each file; not a"
+    " canonical manifest.",
+)
 @click.argument("source", metavar="SOURCE")
-def make(repo: Path | None, target: str, source: str) -> int:
+def make(repo: Path | None, target: str, payload: str | None, source: str) -> int:
     """Make the manifest of a directory, or with --repo of a commit."""
     if repo is None:
+        if payload is not None:
+            raise CallerError(
+                "bad-arguments",
+                "--payload: only the files of a commit have objects",
+                hint="name the repository with --repo and the commit as SOURCE",
+            )
         data = verb.of_directory(Path(source))
     else:
+        jobs = batch.default_jobs()
         with Repository(repo) as repository:
-            data = verb.of_commit(repository, source, jobs=batch.default_jobs())
+            if payload is None:
+                data = verb.of_commit(repository, source, jobs=jobs)
+            else:
+                data = manifest_convert.with_payloads(repository, source, jobs=jobs)
+    _write(target, data)
+    return 0
+
+
+def _write(target: str, data: bytes) -> None:
     if target == "-":
         output.raw(data)
     else:
         write_new_file(Path(target), data, mode=0o644)
+
+
+@manifest.command(epilog="Example: verity manifest convert --output usr.manifest usr.dump")
+@click.option(
+    "--output",
+    "target",
+    default="-",
+    show_default=True,
+    metavar="FILE",
+    help="Where to; - is stdout. Nothing is overwritten.",
+)
+@click.argument("file", metavar="DUMP")
+def convert(target: str, file: str) -> int:
+    """Make the manifest of any composefs-dump(5); - is standard input.
+
+    Hard links become full entries, inline contents their fs-verity digest. Times and the places of
+    contents are dropped; xattrs that no manifest holds are left out and named. What a manifest
+    can't say is refused, as a file without its digest.
+    """
+    if file == "-":
+        data = sys.stdin.buffer.read(dump.MAX_SIZE + 1)
+    else:
+        data = verb.load(Path(file))
+    found = manifest_convert.from_dump(data)
+    _write(target, found.manifest)
+    if found.left_out:
+        names = ", ".join(output.shown(name) for name in found.left_out[:5])
+        more = f" and {len(found.left_out) - 5} more" if len(found.left_out) > 5 else ""
+        output.message(f"left out: xattrs {names}{more}")
     return 0
 
 

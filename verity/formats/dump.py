@@ -17,8 +17,10 @@ from verity.values.errors import ContentError
 
 MAX_SIZE = 256 * 2**20
 MAX_LINE = 64 * 2**10
-MAX_PATH = 4095
+MAX_PATH = 4095  # of Linux: PATH_MAX without the NUL; a symlink's target, too
+MAX_XATTR_NAME = 255
 _MAX_ID = 2**32 - 1
+_MAX_MODE = 0o177777
 
 _MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
 _MUST_ESCAPE_NAME = re.compile(rb"[^\x21-\x3c\x3e-\x5b\x5d-\x7e]")
@@ -64,6 +66,11 @@ class Entry:
         return stat.S_ISREG(self.mode)
 
     @property
+    def is_directory(self) -> bool:
+        """A directory."""
+        return stat.S_ISDIR(self.mode)
+
+    @property
     def is_symlink(self) -> bool:
         """A symbolic link."""
         return stat.S_ISLNK(self.mode)
@@ -83,6 +90,12 @@ def counts_for_security(name: bytes) -> bool:
     ) and name != b"user.ostreemeta"
 
 
+def is_mode(mode: int) -> bool:
+    """Whether this is a whole st_mode: a known file type, and no bits above it."""
+    # S_IFMT looks at four bits and lets all above them through.
+    return mode <= _MAX_MODE and stat.S_IFMT(mode) in _KNOWN_TYPES
+
+
 def escape(field: bytes) -> bytes:
     """Write a path, a target or a value in the one escaped form."""
     if field == b"-":
@@ -95,8 +108,12 @@ def printable(field: bytes) -> str:
     return escape(field).decode("ascii")
 
 
-def line(entry: Entry) -> bytes:
-    """One entry as its line, LF included. The entry is expected to be valid."""
+def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
+    """One entry as its line, LF included. The entry is expected to be valid.
+
+    ``payload`` is for composefs: where the contents of a regular file lie. No manifest has it.
+    """
+    place = entry.target if payload is None else payload
     xattrs = b"".join(
         b" "
         + _MUST_ESCAPE_NAME.sub(lambda match: b"\\x%02x" % match[0][0], name)
@@ -111,7 +128,7 @@ def line(entry: Entry) -> bytes:
         entry.uid,
         entry.gid,
         entry.rdev,
-        b"-" if entry.target is None else escape(entry.target),
+        b"-" if place is None else escape(place),
         b"-" if entry.digest is None else entry.digest.hex().encode(),
         xattrs,
     )
@@ -240,8 +257,8 @@ def _entry(text: bytes) -> Entry:
         raise _RefusedError("MODE is not an octal number")
     mode = int(fields[2], 8)
     kind = stat.S_IFMT(mode)
-    if kind not in _KNOWN_TYPES:
-        raise _RefusedError("MODE has no known file type")
+    if not is_mode(mode):
+        raise _RefusedError("MODE has no known file type, or bits that no file has")
     for index, name, fixed in ((3, "NLINK", b"1"), (7, "MTIME", b"0.0"), (9, "CONTENT", b"-")):
         if fields[index] != fixed:
             raise _RefusedError(f"{name} must be {fixed.decode()}")
@@ -254,6 +271,8 @@ def _entry(text: bytes) -> Entry:
         target = _unescape(fields[8])
         if fields[8] == b"-" or not target or b"\0" in target:
             raise _RefusedError("a symlink needs its target as PAYLOAD")
+        if len(target) > MAX_PATH:
+            raise _RefusedError(f"a target of {len(target)} bytes, at most {MAX_PATH} are allowed")
         if size != len(target):
             raise _RefusedError("SIZE of a symlink is the length of its target")
     elif fields[8] != b"-":
@@ -297,7 +316,13 @@ def _xattrs(fields: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
     for field in fields:
         name, separator, value = field.partition(b"=")
         name = _unescape(name)
-        if not separator or not counts_for_security(name) or b"\0" in name:
+        if (
+            not separator
+            or not counts_for_security(name)
+            or name == b"user."
+            or b"\0" in name
+            or len(name) > MAX_XATTR_NAME
+        ):
             raise _RefusedError("an xattr that no manifest may hold")
         if result and name <= result[-1][0]:
             raise _RefusedError("xattrs are not sorted, or one stands there twice")

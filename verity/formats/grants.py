@@ -25,6 +25,8 @@ _CODE = struct.Struct("<32sII")
 _ELEVATE = struct.Struct("<32sHHIIIQQ")
 _CONFIG = struct.Struct("<256sII32s56s")
 _STREAM = re.compile(r"[a-z0-9._-]{1,63}")
+# Of a path: an empty, "." or ".." component, "/" alone included.
+_BAD_COMPONENT = re.compile(rb"/\.{0,2}(?:/|\Z)")
 
 
 class Party(IntEnum):
@@ -269,6 +271,7 @@ def _parse_config(data: bytes, offset: int) -> tuple[ConfigEntry, ...]:
             and path.startswith(b"/")
             and len(path) <= MAX_CONFIG_PATH
             and b"\0" not in path
+            and not _BAD_COMPONENT.search(path)
             and b"\0" not in link
             and kind in (ConfigKind.FILE, ConfigKind.SYMLINK)
         )

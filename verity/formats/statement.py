@@ -27,7 +27,8 @@ MAX_STATEMENT = 64 * 2**10
 MAX_ENVELOPE = 128 * 2**10
 MAX_SIGNATURES = 64
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # not other scripts' digits
+MAX_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -221,7 +222,9 @@ def parse_time(text: str) -> int:
 
 
 def format_time(seconds: int) -> str:
-    """The inverse of ``parse_time``."""
+    """The inverse of ``parse_time``; refuses a time that it doesn't write."""
+    if not 0 <= seconds <= MAX_TIME:
+        refuse("time", f"{seconds} seconds are not between 1970 and the year 9999")
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON as signed documents need it: one reading per document, or none.
 
-Refuses duplicate keys, floats, integers beyond 2^53-1, NaN and Infinity, bytes that are not
+Refuses duplicate keys, floats, integers beyond 2^53-1, -0, NaN and Infinity, bytes that are not
 UTF-8, lone surrogates, deep nesting and anything over the given size. It does not know any
 document: fields are taken out with ``Fields``, which refuses missing, unknown and mistyped ones.
 """
@@ -44,6 +44,8 @@ def parse(data: bytes, *, what: str, max_size: int) -> Any:
         # len first: int() of a million digits takes seconds.
         if len(literal) > 17 or abs(int(literal)) > MAX_INTEGER:
             refuse(what, f"the integer {literal[:20]} is beyond 2^53-1")
+        if literal == "-0":
+            refuse(what, "-0 is not allowed")  # where numbers are floats it is not 0
         return int(literal)
 
     try:

@@ -7,6 +7,7 @@ The one place where an OSError of an ordinary file operation becomes a named con
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -162,6 +163,32 @@ def write_new_directory(path: Path, files: Mapping[str, bytes], *, mode: int) ->
         raise translate_oserror(error, str(path)) from error
 
 
+@contextlib.contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory to fill with durable files, which has its name only after the block.
+
+    Refuses to overwrite; whatever the block leaves in it goes if the block fails.
+    """
+    there = _temporary(path)
+    try:
+        if os.path.lexists(path):  # rename(2) would take the place of an empty directory
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.mkdir(there, 0o755)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+    try:
+        yield there
+        sync_directory(there)
+        os.rename(there, path)
+        there = path
+        sync_directory(path.parent)
+    except BaseException as error:
+        shutil.rmtree(there)
+        if isinstance(error, OSError):
+            raise translate_oserror(error, str(path)) from error
+        raise
+
+
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
@@ -184,3 +211,16 @@ def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     with closing(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
         os.fsync(fd)
+
+
+def make_directories(path: Path, *, mode: int) -> None:
+    """Make a directory of this mode and what is missing above it, durably."""
+    if path.is_dir():
+        return
+    make_directories(path.parent, mode=0o755)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, mode)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error

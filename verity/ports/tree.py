@@ -63,12 +63,13 @@ class Gap:
 
 
 class Tree:
-    """An opened directory, the root of what is walked."""
+    """An opened directory, the root of what is walked; ``follow`` it if it is a symlink."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, follow: bool = True) -> None:
         self.label = str(root)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._fd = os.open(root, flags if follow else flags | os.O_NOFOLLOW)
         except OSError as error:
             raise translate_oserror(error, self.label) from error
         self._device = os.fstat(self._fd).st_dev
@@ -79,10 +80,15 @@ class Tree:
     def __exit__(self, *exc: object) -> None:
         os.close(self._fd)
 
-    def walk(self, digester: Digester) -> Iterator[Node | Gap]:
-        """Every file, directories before what they hold, siblings by the bytes of their name."""
+    def walk(
+        self, digester: Digester, *, visit: Callable[[bytes], bool] = lambda path: True
+    ) -> Iterator[Node | Gap]:
+        """Every file, directories before what they hold, siblings by the bytes of their name.
+
+        What ``visit`` says no to is passed by, with all below.
+        """
         yield self._read(self._fd, b"/", os.fstat(self._fd), digester)
-        yield from self._walk(digester)
+        yield from self._walk(digester, visit)
 
     def read(self, path: bytes, digester: Digester) -> Node:
         """What ``walk`` would say of one path (absolute, below the root)."""
@@ -122,7 +128,7 @@ class Tree:
         finally:
             os.close(current)
 
-    def _walk(self, digester: Digester) -> Iterator[Node | Gap]:
+    def _walk(self, digester: Digester, visit: Callable[[bytes], bool]) -> Iterator[Node | Gap]:
         # A stack of open directories and no recursion: anyone can nest more than Python can.
         stack = [_Directory(os.dup(self._fd), b"", iter(()))]
         try:
@@ -136,6 +142,8 @@ class Tree:
                     os.close(stack.pop().fd)
                     continue
                 path = current.prefix + b"/" + name
+                if not visit(path):
+                    continue
                 item, inside = self._visit(current.fd, name, path, digester)
                 yield item
                 if inside is not None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from verity.formats import dump, grants, statement
 from verity.formats.dump import Entry
-from verity.formats.grant_rules import check_role, earned
-from verity.formats.grants import Grants, Party, Role, is_stream_name
+from verity.formats.grant_rules import Earned, check_role, earned
+from verity.formats.grants import ConfigEntry, Grants, Party, Role, is_stream_name
 from verity.formats.statement import Kind, Statement
 from verity.ports.keystore import SigningKey
 from verity.trust.trusted import TrustedSet
@@ -71,11 +71,13 @@ def make(
     key: SigningKey,
     *,
     subjects: Mapping[str, bytes],
+    config: tuple[ConfigEntry, ...] = (),
 ) -> Documents:
     """Make, sign and verify the documents of a tree.
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
-    statement names beside manifest and grants.
+    statement names beside manifest and grants; ``config`` what the role etc grants, which is
+    nothing else.
 
     1. Make manifest and grants from the tree.
     2. Sign: the statement that names them, and the grants for the kernel.
@@ -83,7 +85,7 @@ def make(
     """
     # 1. Make.
     manifest = dump.serialise(entries)
-    tables = earned(entries, heads)
+    tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads)
     granted = Grants(
         party=place.party,
         role=place.role,
@@ -94,6 +96,7 @@ def make(
         manifest_sha256=hashlib.sha256(manifest).digest(),
         code=tables.code,
         elevate=tables.elevate,
+        config=config,
     )
     check_role(granted)
     blob = grants.encode(granted)

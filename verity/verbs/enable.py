@@ -139,8 +139,8 @@ def mismatch(target: Target, found: Digest) -> ContentError:
     """The contents are not the expected ones."""
     return ContentError(
         "wrong-digest",
-        f"{target.label}: the fs-verity digest is {found}, signed is {target.expected}",
-        hint="the contents are not what was signed: fetch the file again",
+        f"{target.label}: the fs-verity digest is {found}, expected {target.expected}",
+        hint="the contents are not what was expected: fetch the file again",
     )
 
 

@@ -8,13 +8,16 @@ import contextlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from verity.formats import dump
+from verity.formats.dump import printable
 from verity.ports import content, many
 from verity.ports.regular import Below, Found
-from verity.values.errors import CallerError, VerityError
+from verity.values.digest import Digest, HashAlgorithm
+from verity.values.errors import CallerError, ContentError, HostError, VerityError
 from verity.verbs.enable import Target
 
 
@@ -27,11 +30,24 @@ class Listed:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
+def expected_by(manifest: bytes) -> Mapping[bytes, Digest]:
+    """The digest of each regular file, by its path in the manifest (``bad-manifest``)."""
+    return {
+        entry.path: Digest(HashAlgorithm.SHA256, entry.digest)
+        for entry in dump.parse(manifest)
+        if entry.digest is not None
+    }
+
+
 @contextlib.contextmanager
-def listed(paths: Sequence[str], *, recursive: bool) -> Iterator[Listed]:
+def listed(
+    paths: Sequence[str], *, recursive: bool, expected: Mapping[bytes, Digest] | None = None
+) -> Iterator[Listed]:
     """The targets of these paths, which can be opened while inside.
 
-    ``recursive``: a directory stands for all regular files below it, on its file system.
+    ``recursive``: a directory stands for all regular files below it, on its file system. With
+    ``expected``, which is about one such directory, a file that isn't in it and one that it alone
+    names are errors.
     """
     found = Listed()
     seen: set[tuple[int, int]] = set()
@@ -50,20 +66,52 @@ def listed(paths: Sequence[str], *, recursive: bool) -> Iterator[Listed]:
                     found.errors.append((path, error))
                     continue
                 roots.callback(below.close)
-                _walk(below, found)
+                _walk(below, found, expected)
+                if expected is not None:
+                    _missing(path, found, expected)
         yield found
 
 
-def _walk(below: Below, found: Listed) -> None:
+def _walk(below: Below, found: Listed, expected: Mapping[bytes, Digest] | None) -> None:
     for item in below.walk():
-        if isinstance(item, Found):
-            opener = partial(content.open_regular_below, item.place, label=item.label)
-            found.targets.append(
-                Target(label=item.label, open=opener, place=item.place, size=item.size)
-            )
-        else:
+        if not isinstance(item, Found):
             found.errors.append((item.label, item.error))
+            continue
+        digest = None
+        if expected is not None:
+            digest = expected.get(b"/" + os.fsencode(item.place.name))
+            if digest is None:
+                found.errors.append((item.label, _unknown(item.label)))
+                continue
+        found.targets.append(
+            Target(
+                label=item.label,
+                open=partial(content.open_regular_below, item.place, label=item.label),
+                expected=digest,
+                place=item.place,
+                size=item.size,
+            )
+        )
     found.skipped.update(below.skipped)
+
+
+def _missing(root: str, found: Listed, expected: Mapping[bytes, Digest]) -> None:
+    """What the manifest names and nobody found; a further name of a file is there all the same."""
+    there = {target.label for target in found.targets}
+    for path in expected:
+        label = f"{root.rstrip('/')}{os.fsdecode(path)}"
+        if label not in there and not os.path.lexists(label):
+            shown = printable(os.fsencode(label))
+            error = HostError("not-found", f"{shown}: the manifest names it, it isn't there")
+            found.errors.append((label, error))
+
+
+def _unknown(label: str) -> ContentError:
+    return ContentError(
+        "not-in-manifest",
+        f"{printable(os.fsencode(label))}: not a file of the manifest, so left as it is",
+        hint="remove it, or make a manifest that has it: `verity manifest make`",
+    )
 
 
 def _is_directory(path: str) -> bool:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """lockdown pin and keyring project: the root keys of a host, and what its kernel is told of keys.
 
-A pin is not signed: its owner confirms the fingerprint. A projection is signed by root keys; both
-are made from public key files that the caller names. They refuse a role that the party has no
-right to, a key with two roles, and a threshold that can't be met.
+A pin is not signed: its owner confirms the fingerprint. A projection is signed by root keys. Both
+are made from public key files that the caller names, a projection also of a keyring. They refuse a
+role that the party has no right to, a key with two roles, and a threshold that can't be met.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from pathlib import Path
 from verity.formats import bundle, kernel_keys
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
+from verity.formats.keyring import Keyring
 from verity.formats.records import RecordKind
 from verity.ports import keystore
 from verity.ports.key_access import STRICT, KeyAccess
@@ -105,15 +106,10 @@ def project(
         if key.public.key_id in known:
             _key_twice(key.public.key_id, Role.ROOT, known[key.public.key_id])
     # 3. Sign and write.
-    blob = kernel_keys.encode_keys(
-        KernelKeys(
-            party=request.party,
-            version=request.version,
-            issued=request.issued,
-            expires=request.expires,
-            thresholds={role: held.threshold for role, held in request.roles.items()},
-            keys=entries,
-        )
+    blob = _blob(
+        request,
+        thresholds={role: held.threshold for role, held in request.roles.items()},
+        keys=entries,
     )
     fragment = fragments.sign(RecordKind.KEYS, blob, signing, party=request.party, role=Role.ROOT)
     write_new_file(target, bundle.encode([fragment]), mode=_MODE)
@@ -124,6 +120,38 @@ def project(
     )
 
 
+def blob_of(keyring: Keyring) -> bytes:
+    """The `keys` blob of a keyring: the roles that the kernel knows, so neither root nor evidence.
+
+    The kernel knows no time at which a key ends: it is told of every key that has a role.
+    """
+    owners: dict[Role, dict[str, list[bytes]]] = {}
+    for role in kernel_keys.RIGHTS[keyring.party] & keyring.roles.keys():
+        owners[role] = {}
+        for key in keyring.of_role(role):
+            owners[role].setdefault(key.owner, []).append(key.spki)
+    return _blob(
+        keyring,
+        thresholds={role: keyring.roles[role].threshold for role in owners},
+        keys=kernel_keys.sorted_keys(owners),
+    )
+
+
+def _blob(
+    source: Projection | Keyring, *, thresholds: Mapping[Role, int], keys: tuple[KeyEntry, ...]
+) -> bytes:
+    return kernel_keys.encode_keys(
+        KernelKeys(
+            party=source.party,
+            version=source.version,
+            issued=source.issued,
+            expires=source.expires,
+            thresholds=thresholds,
+            keys=keys,
+        )
+    )
+
+
 def _entries(roles: Mapping[Role, RoleKeys], access: KeyAccess) -> tuple[KeyEntry, ...]:
     """Load the keys; refuse what has two roles or owners, and thresholds that can't be met."""
     places: dict[str, tuple[Role, str]] = {}
@@ -131,7 +159,7 @@ def _entries(roles: Mapping[Role, RoleKeys], access: KeyAccess) -> tuple[KeyEntr
     for role, held in roles.items():
         owners[role] = {}
         for named in held.keys:
-            key = _load(named.path, access)
+            key = load_key(named.path, access)
             owner = named.owner or f"={key.key_id}"  # no name that a caller can give
             before = places.setdefault(key.key_id, (role, owner))
             if before[0] is not role:
@@ -154,7 +182,8 @@ def _entries(roles: Mapping[Role, RoleKeys], access: KeyAccess) -> tuple[KeyEntr
     return kernel_keys.sorted_keys(owners)
 
 
-def _load(path: Path, access: KeyAccess) -> PublicKey:
+def load_key(path: Path, access: KeyAccess = STRICT) -> PublicKey:
+    """Read a public key that the kernel can verify with."""
     key = keystore.load_public(path, access)
     if key.algorithm is not KeyAlgorithm.P256:
         raise ContentError(

@@ -5,6 +5,7 @@ ECDSA signatures differ each time, so the one of the PKCS#7 example lives in the
 parsed, written again byte for byte, and verified over the grants of the example.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterator
@@ -13,13 +14,30 @@ from pathlib import Path
 import pytest
 
 from tests.world import OTHER, THIRD, VENDOR
-from verity.formats import bundle, dump, grants, kernel_keys, kernel_policy, pkcs7, statement
+from verity.formats import (
+    bundle,
+    dump,
+    grants,
+    kernel_keys,
+    kernel_policy,
+    pkcs7,
+    statement,
+    strictjson,
+)
+from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
 from verity.formats.dump import Entry
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grant_rules import earned
 from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
+from verity.formats.gvariant import Variant, encode
 from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
 from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.ostree_file import (
+    ContentHasher,
+    DirMeta,
+    FileHeader,
+    parse_filez_frame,
+)
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import Kind, Statement
 
@@ -140,6 +158,70 @@ def fragment() -> bytes:
     return bundle.encode([Fragment(kind=RecordKind.GRANTS, blob=blob(), signatures=signatures)])
 
 
+PING_HEADER = FileHeader(
+    uid=0, gid=0, mode=0o100755, xattrs=((b"security.capability", CAP_NET_RAW),)
+)
+LINK_HEADER = FileHeader(uid=0, gid=0, mode=0o120777, target="ü/b".encode())
+ROOT_META = DirMeta(uid=0, gid=0, mode=0o40755)
+
+
+def content_checksum(header: FileHeader, contents: bytes) -> str:
+    hasher = ContentHasher(header)
+    hasher.update(contents)
+    return hasher.checksum()
+
+
+def dirtree() -> bytes:
+    """A program, a symlink, and an empty directory."""
+    empty = checksum_of(DirTree().encode())
+    return DirTree(
+        files=(
+            (b"ping", content_checksum(PING_HEADER, PING)),
+            ("ü".encode(), content_checksum(LINK_HEADER, b"")),
+        ),
+        dirs=((b"d", empty, checksum_of(ROOT_META.encode())),),
+    ).encode()
+
+
+def commit() -> bytes:
+    return Commit(
+        metadata=Metadata((("version", encode("v", Variant("s", "1"))),)),
+        parent=COMMIT.hex(),
+        subject="Ä",
+        body="",
+        timestamp=ISSUED,
+        root_dirtree=checksum_of(dirtree()),
+        root_dirmeta=checksum_of(ROOT_META.encode()),
+    ).encode()
+
+
+def commitmeta() -> bytes:
+    return (
+        DetachedMetadata()
+        .with_byte_arrays("verity.statement", [b"{}"])
+        .with_bytes("verity.grants", b"x")
+        .encode()
+    )
+
+
+def filez_header() -> bytes:
+    header = PING_HEADER.encode_filez(len(PING))
+    return len(header).to_bytes(4, "big") + bytes(4) + header
+
+
+def envelope() -> bytes:
+    """A new one each time, as `signature`."""
+    signed = VENDOR.sign(statement.pae(payload(), statement.PAYLOAD_TYPE))
+    sig = base64.b64encode(signed).decode()
+    return strictjson.canonical(
+        {
+            "payload": base64.b64encode(payload()).decode(),
+            "payloadType": statement.PAYLOAD_TYPE,
+            "signatures": [{"keyid": VENDOR.public.key_id, "sig": sig}],
+        }
+    )
+
+
 def hex_lines(data: bytes) -> str:
     """32 bytes a line, each with its offset."""
     return "".join(f"{at:04d}  {data[at : at + 32].hex()}\n" for at in range(0, len(data), 32))
@@ -174,12 +256,19 @@ def written() -> dict[str, str]:
         "pin": hex_lines(pin()),
         "policy": hex_lines(policy()),
         "bundle": hex_lines(fragment()),
+        "commit": hex_lines(commit()),
+        "dirtree": hex_lines(dirtree()),
+        "dirmeta": hex_lines(ROOT_META.encode()),
+        "file": hex_lines(PING_HEADER.framed()),
+        "symlink": hex_lines(LINK_HEADER.framed()),
+        "filez": hex_lines(filez_header()),
+        "commitmeta": hex_lines(commitmeta()),
     }
 
 
 def test_every_example_is_checked_here() -> None:
     names = [name for name, _ in blocks(DOCUMENT.read_text())]
-    assert sorted(names) == sorted({*written(), "pkcs7"})
+    assert sorted(names) == sorted({*written(), "pkcs7", "envelope"})
 
 
 @pytest.mark.parametrize("name", written())
@@ -201,6 +290,35 @@ def test_the_grants_have_an_entry_in_each_table() -> None:
     found = grants.parse(bytes_of(EXAMPLES["grants"]))
     assert [len(table) for table in (found.code, found.elevate, found.config)] == [1, 1, 1]
     assert found.elevate[0].capabilities == 1 << 13
+
+
+def test_the_envelope_holds_the_statement_and_its_signature() -> None:
+    text = EXAMPLES["envelope"].removesuffix("\n").encode()
+    found = statement.parse_envelope(text)
+    assert found.payload == EXAMPLES["statement"].removesuffix("\n").encode()
+    (one,) = found.signatures
+    assert one.key_id_hint == VENDOR.public.key_id
+    assert one.value is not None
+    assert VENDOR.public.verifies(signature=one.value, data=found.pae())
+    assert not VENDOR.public.verifies(signature=one.value, data=found.payload)
+
+
+def test_the_objects_of_ostree_name_each_other() -> None:
+    found = Commit.parse(bytes_of(EXAMPLES["commit"]), label="commit")
+    tree = DirTree.parse(bytes_of(EXAMPLES["dirtree"]), label="dirtree")
+    assert found.root_dirtree == hashlib.sha256(bytes_of(EXAMPLES["dirtree"])).hexdigest()
+    assert found.root_dirmeta == hashlib.sha256(bytes_of(EXAMPLES["dirmeta"])).hexdigest()
+    assert dict(tree.files) == {
+        b"ping": hashlib.sha256(bytes_of(EXAMPLES["file"]) + PING).hexdigest(),
+        "ü".encode(): hashlib.sha256(bytes_of(EXAMPLES["symlink"])).hexdigest(),
+    }
+
+
+def test_the_frame_of_the_filez_says_how_long_its_header_is() -> None:
+    data = bytes_of(EXAMPLES["filez"])
+    size = parse_filez_frame(data[:8], label="frame")
+    assert FileHeader.parse_filez(data[8:], label="header") == (PING_HEADER, len(PING))
+    assert size == len(data) - 8
 
 
 def test_the_pkcs7_is_a_signature_over_the_grants() -> None:

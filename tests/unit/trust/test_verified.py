@@ -111,6 +111,58 @@ def test_role_of_the_kind() -> None:
     assert verify_statement([world.envelope], extension).statement.kind is Kind.EXTENSION
 
 
+ROLES = {Kind.OS: Role.OS, Kind.ETC: Role.ETC, Kind.EXTENSION: Role.EXTENSION}
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("kind", Kind)
+def test_a_kind_is_signed_by_its_own_role_alone(kind: Kind, role: Role) -> None:
+    world = World(kind=kind)
+    keys = trusted(("vendor", VENDOR), role=role)
+    if ROLES[kind] is role:
+        assert verify_statement([world.envelope], keys).statement.kind is kind
+    else:
+        message = refused("wrong-role", [world.envelope], keys).message
+        assert f"of the kind {kind}, which keys of the role {role.name.lower()}" in message
+
+
+HEX = "0" * 64
+WELL_SIGNED = {
+    "two manifests": (
+        b'"subject":[', b'"subject":[{"name":"manifest","digest":{"sha256":"%b"}},', "there twice"
+    ),
+    "two kinds": (b'"kind":"os"', b'"kind":"os","kind":"etc"', "there twice"),
+    "a subject of a later version": (
+        b'"subject":[', b'"subject":[{"name":"oci","digest":{"sha256":"%b"}},', "has exactly"
+    ),
+    "an unknown field": (b'"serial":', b'"critical":1,"serial":', "unknown field 'critical'"),
+    "a float": (b'"serial":5', b'"serial":5.0', "the float 5.0"),
+    "a time of another zone": (b'Z","kind"', b'+01:00","kind"', "not of the form"),
+    "no subjects": (b'"subject":[', b'"subject":[],"subjects":[', "unknown field 'subjects'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WELL_SIGNED)
+def test_a_good_signature_does_not_mend_a_bad_statement(name: str) -> None:
+    old, new, reason = WELL_SIGNED[name]
+    payload = World().statement
+    assert payload.count(old) == 1
+    changed = payload.replace(old, new.replace(b"%b", HEX.encode()))
+    assert reason in refused("bad-document", [envelope(changed, VENDOR)]).message
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"\xef\xbb\xbf{}", b"[" * 60_000, b'{"predicateType":1}', b"\xff"],
+    ids=["empty", "list", "byte order mark", "deep", "other type", "not UTF-8"],
+)
+def test_a_payload_that_is_no_statement_does_not_hide_one(payload: bytes) -> None:
+    bad = envelope(payload, VENDOR)
+    with pytest.raises(ContentError):
+        verify_statement([bad], JUST_VENDOR)
+    assert verify_statement([bad, World().envelope], JUST_VENDOR).statement.serial == 5
+
+
 def test_number_of_statements() -> None:
     world = World()
     provenance = envelope(b'{"predicateType":"https://slsa.dev/provenance/v1"}', OTHER)

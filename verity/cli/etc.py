@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity etc: sign, status, diff, apply, revert."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from verity.cli import key_opening, output, signing_options
+from verity.cli.etc_output import print_applied, print_difference, print_others
+from verity.cli.trust_options import PATH, key_options
+from verity.formats.grants import Party, Role
+from verity.trust.trusted import TrustedSet
+from verity.values.errors import CallerError
+from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
+from verity.verbs.etc_intent import Host
+
+
+@click.group()
+def etc() -> None:
+    """The signed /etc: what it should be, what it is, and the way back."""
+
+
+def _place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--root and --store."""
+    command = click.option(
+        "--store",
+        type=PATH,
+        metavar="DIR",
+        help="Another content store.  [default: var/lib/verity/store below the root]",
+    )(command)
+    return click.option(
+        "--root",
+        type=PATH,
+        default=Path("/"),
+        show_default=True,
+        metavar="DIR",
+        help="The root of the host that /etc is of.",
+    )(command)
+
+
+_vendor_option = click.option(
+    "--vendor",
+    type=PATH,
+    metavar="DIR",
+    help="The vendor's default.  [default: usr/etc below the root, if there is one]",
+)
+_dry_option = click.option(
+    "--dry-run", is_flag=True, help="Only say what would be done; change nothing."
+)
+
+
+def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
+    """The keys of the owner's role etc, each its own owner."""
+    return TrustedSet.of_keys(
+        [key_opening.public_key(path) for path in keys],
+        party=Party.USER,
+        role=Role.ETC,
+        threshold=threshold,
+        allow_example_keys=key_opening.access().allow_example_keys,
+    )
+
+
+@etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial 1")
+@key_opening.signer_option
+@click.option("--stream", required=True, help="Whose sequence this is: a-z 0-9 . _ -")
+@click.option(
+    "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows with each signing."
+)
+@click.option(
+    "--home",
+    "homes",
+    multiple=True,
+    metavar="DIR",
+    help="Make the dotfiles of this home part of it, such as /root.",
+)
+@signing_options.days_option
+@_place_options
+@output.json_option
+def sign(
+    key_uri: str,
+    stream: str,
+    serial: int,
+    homes: tuple[str, ...],
+    days: int,
+    root: Path,
+    store: Path | None,
+    as_json: bool,
+) -> int:
+    """Sign /etc as it is: from now on that is the intent.
+
+    Files that change by themselves are left out by class (docs/guides/etc.md); the contents of all
+    others go to the content store, from which `etc apply` and `etc revert` bring them back.
+    """
+    now = int(time.time())
+    place = etc_sign.place(
+        stream=stream, serial=serial, issued=now, expires=now + days * signing_options.DAY
+    )
+    done = etc_sign.sign(place, Host.at(root, store), homes, key_opening.signer(key_uri))
+    if as_json:
+        fields = {name: getattr(done, name) for name in done.__dataclass_fields__}
+        for path in fields.pop("ungranted"):
+            output.record("ungranted", output.path_fields(path))
+        output.record("signed", {**fields, "ungranted": len(done.ungranted)})
+        return 0
+    classes = ", ".join(f"{number} {name}" for name, number in sorted(done.classes.items()))
+    output.line(f"signed    {done.files} files by key {done.key_id}")
+    output.line(f"as        stream {stream} serial {serial}, for {days} days")
+    output.line(f"left out  {classes or 'nothing'}")
+    output.line(f"manifest  sha256:{done.manifest_sha256}")
+    output.line(f"grants    sha256:{done.grants_sha256} ({done.config} config)")
+    output.line(
+        f"store     {done.new_contents} new contents, {done.protected} of them with fs-verity"
+    )
+    if done.ungranted:
+        output.message(
+            f"note: {len(done.ungranted)} files are signed and not granted, because the gate's"
+            " table has no room for their path or link target; the first is"
+            f" {output.shown(done.ungranted[0])}"
+        )
+    return 0
+
+
+@etc.command(epilog="Example: verity etc status --key etc.pem.pub")
+@key_options
+@_place_options
+@_vendor_option
+@click.option(
+    "--classes", is_flag=True, help="List every file that isn't signed, with the rule and why."
+)
+@output.json_option
+def status(
+    keys: tuple[Path, ...],
+    threshold: int,
+    root: Path,
+    store: Path | None,
+    vendor: Path | None,
+    classes: bool,
+    as_json: bool,
+) -> int:
+    """Say what differs from the signed /etc; exit status 1 if anything does."""
+    host = Host.at(root, store)
+    intent = etc_intent.current(host, _trusted(keys, threshold))
+    seen = etc_status.look(host, intent, vendor)
+    report = etc_status.status(host, intent, seen, now=int(time.time()))
+    if classes:
+        print_others(seen, as_json=as_json)
+    return output.report(report, as_json=as_json, good=lambda: "good: /etc is as signed")
+
+
+@etc.command(epilog="Example: verity etc diff --key etc.pem.pub --text")
+@key_options
+@_place_options
+@_vendor_option
+@click.option("--text", "with_text", is_flag=True, help="Show what changed inside of text files.")
+@click.option(
+    "--show-secret-files",
+    is_flag=True,
+    help="With --text, also of files that not everybody may read.",
+)
+@output.json_option
+def diff(
+    keys: tuple[Path, ...],
+    threshold: int,
+    root: Path,
+    store: Path | None,
+    vendor: Path | None,
+    with_text: bool,
+    show_secret_files: bool,
+    as_json: bool,
+) -> int:
+    """Show each difference: the vendor's default, what is signed and by whom, what is there."""
+    if show_secret_files and not with_text:
+        raise CallerError("bad-arguments", "--show-secret-files: only with --text")
+    host = Host.at(root, store)
+    intent = etc_intent.current(host, _trusted(keys, threshold))
+    seen = etc_status.look(host, intent, vendor)
+    for one in seen.differences:
+        text = etc_diff.Text()
+        if with_text:
+            text = etc_diff.text(host, intent, one, show_secrets=show_secret_files)
+        print_difference(one, intent, text, as_json=as_json)
+    for gap in seen.found.gaps:
+        output.message(f"{output.shown(gap.path)}: {output.one_line(gap.why)}")
+    if seen.differences:
+        return 1
+    return 3 if seen.found.gaps else 0
+
+
+@etc.command(epilog="Example: verity etc apply --key etc.pem.pub 3")
+@key_options
+@_place_options
+@_dry_option
+@click.option("--resume", is_flag=True, help="End what was interrupted, and no more.")
+@output.json_option
+@click.argument("serial", metavar="[SERIAL]", required=False, type=click.IntRange(1, 2**53 - 1))
+def apply(
+    keys: tuple[Path, ...],
+    threshold: int,
+    root: Path,
+    store: Path | None,
+    dry_run: bool,
+    resume: bool,
+    as_json: bool,
+    serial: int | None,
+) -> int:
+    """Bring /etc to what was signed: the intent, or the given serial, which becomes it.
+
+    What an earlier intent had and this one hasn't is removed. What nobody signed, and what changes
+    by itself, is left.
+    """
+    host, trusted = Host.at(root, store), _trusted(keys, threshold)
+    if resume:
+        if serial is not None or dry_run:
+            raise CallerError("bad-arguments", "--resume: with neither SERIAL nor --dry-run")
+        ended = etc_apply.resume(host, trusted)
+        if ended is None:
+            output.message("nothing was interrupted")
+            return 0
+        return print_applied(ended, dry_run=False, as_json=as_json)
+    done = etc_apply.apply(host, trusted, serial, dry_run=dry_run)
+    return print_applied(done, dry_run=dry_run, as_json=as_json)
+
+
+@etc.command(epilog="Example: verity etc revert --key etc.pem.pub")
+@key_options
+@_place_options
+@_dry_option
+@output.json_option
+def revert(
+    keys: tuple[Path, ...],
+    threshold: int,
+    root: Path,
+    store: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Bring /etc back to the signed serial before the one that is the intent."""
+    done = etc_apply.revert(Host.at(root, store), _trusted(keys, threshold), dry_run=dry_run)
+    return print_applied(done, dry_run=dry_run, as_json=as_json)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the verbs of `verity etc` show files, differences and what was done."""
+
+from typing import Any
+
+from verity.cli import output
+from verity.formats.dump import Entry
+from verity.verbs.etc_apply import Applied
+from verity.verbs.etc_compare import Difference
+from verity.verbs.etc_diff import Text
+from verity.verbs.etc_intent import Intent
+from verity.verbs.etc_status import Seen, described
+
+
+def print_others(seen: Seen, *, as_json: bool) -> None:
+    """Every file that isn't signed, with its class and why."""
+    for path, other in sorted(seen.found.others.items()):
+        rule = other.rule
+        if as_json:
+            fields = {"class": rule.file_class, "reason": rule.reason, "origin": rule.origin}
+            output.record("unsigned", {**output.path_fields(path), **fields})
+        else:
+            output.line(
+                f"{rule.file_class:<9} {output.shown(path)}: {output.one_line(rule.reason)}"
+                f" ({output.one_line(rule.origin)})"
+            )
+
+
+def print_difference(one: Difference, intent: Intent, text: Text, *, as_json: bool) -> None:
+    """One file in its three states, and the text if there is one."""
+    sides = (("vendor", one.default), ("signed", one.signed), ("now", one.now))
+    if as_json:
+        fields: dict[str, Any] = {
+            **output.path_fields(one.path),
+            "change": one.change,
+            "what": list(one.what),
+            "vendor_default": one.vendor,
+            "signed_by": list(intent.signers),
+            "stream": intent.stream,
+            "serial": intent.serial,
+            **{name: _fields(entry) for name, entry in sides},
+        }
+        if text.lines:
+            fields["text"] = list(text.lines)
+        if text.why_not:
+            fields["no_text"] = text.why_not
+        output.record("difference", fields)
+        return
+    what = f"  {', '.join(one.what)}" if one.what else ""
+    output.line(f"{one.change:<8} {output.shown(one.path)}{what}")
+    for name, entry in sides:
+        if name == "vendor" and entry is None and one.default is None:
+            output.line(f"         vendor  {_vendor_word(one)}")
+        else:
+            by = ""
+            if name == "signed":
+                by = (
+                    f"  (serial {intent.serial} of {intent.stream}, by {', '.join(intent.signers)})"
+                )
+            output.line(f"         {name:<6}  {described(entry)}{by}")
+    for line in text.lines:
+        for part in line.split("\n"):
+            output.line(output.one_line(part.replace("\t", "    ")))
+    if text.why_not:
+        output.line(f"         text    {output.one_line(text.why_not)}")
+
+
+def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
+    """What was done to each file, what is left, and the exit status: 1 if something differs."""
+    steps = (
+        ("removed", done.plan.remove),
+        ("made", done.plan.make),
+        ("put", done.plan.put),
+        ("changed", done.plan.dress),
+    )
+    for word, entries in steps:
+        for entry in entries:
+            _step(word, entry.path, as_json=as_json)
+    for path in done.plan.left:
+        _step("left", path, as_json=as_json)
+    for one in done.wrong:
+        _step("differs", one.path, as_json=as_json)
+    for note in done.notes:
+        output.message(f"note: {output.one_line(note)}")
+    changes = sum(len(entries) for _, entries in steps)
+    if as_json:
+        output.record(
+            "applied",
+            {
+                "serial": done.intent.serial,
+                "stream": done.intent.stream,
+                "signed_by": list(done.intent.signers),
+                "dry_run": dry_run,
+                "finished": done.finished,
+                "changes": changes,
+                "left": len(done.plan.left),
+                "differs": len(done.wrong),
+            },
+        )
+    else:
+        verb = "would be brought" if dry_run else "is"
+        after = " (an interrupted run, ended)" if done.finished and not dry_run else ""
+        output.line(
+            f"/etc {verb} {'to' if dry_run else 'at'} serial {done.intent.serial} of"
+            f" {done.intent.stream}{after}: {changes} changes, {len(done.plan.left)} left"
+        )
+    if done.wrong:
+        output.message("some files differ again: something writes them; `verity etc status`")
+        return 1
+    return 0
+
+
+def _step(word: str, path: bytes, *, as_json: bool) -> None:
+    if as_json:
+        output.record("step", {"step": word, **output.path_fields(path)})
+    else:
+        output.line(f"{word:<8} {output.shown(path)}")
+
+
+def _vendor_word(one: Difference) -> str:
+    return "no default is known" if one.vendor == "unknown" else "no such file"
+
+
+def _fields(entry: Entry | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    fields: dict[str, Any] = {"mode": f"{entry.mode:o}", "uid": entry.uid, "gid": entry.gid}
+    if entry.digest is not None:
+        fields["digest"] = f"sha256:{entry.digest.hex()}"
+    if entry.target is not None:
+        fields |= output.path_fields(entry.target, "target")
+    if entry.xattrs:
+        fields["xattrs"] = {output.shown(name): output.shown(value) for name, value in entry.xattrs}
+    return fields

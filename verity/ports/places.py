@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie on a host, as paths below its root: the signed /etc and its content store.
+
+Constants and nothing else; whoever uses them joins them to ``--root``.
+"""
+
+from pathlib import Path
+
+ETC = Path("etc")
+VENDOR_ETC = Path("usr/etc")
+"""What the vendor ships as /etc, where an OSTree deployment keeps it."""
+
+STATE = Path("var/lib/verity/etc")
+"""A directory for each signed serial; which of them is the intent; the journal."""
+STORE = Path("var/lib/verity/store")
+
+VENDOR_POLICY = Path("usr/lib/verity/policy.d")
+OWNER_POLICY = Path("etc/verity/policy.d")
+
+STAGE = ".verity-stage"
+"""Name of the directory that ``etc apply`` prepares files in, on their own file system."""

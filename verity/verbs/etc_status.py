@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""etc status: whether /etc is as signed, file by file; nothing is changed.
+
+Files that change by themselves are counted by class; of those, mode and owner are checked where
+their rule has a mode, never the contents. An apply that has begun and not ended, and a statement
+that has expired, are findings.
+"""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from verity.formats.dump import Entry, printable
+from verity.formats.etc_rules import FileClass
+from verity.ports import places, tree
+from verity.ports.tree import Gap, Tree
+from verity.values.errors import HostError
+from verity.values.findings import Finding, Link, NotEvaluated, Report
+from verity.verbs import etc_compare, etc_read, signed
+from verity.verbs.etc_compare import Change, Difference, Vendor
+from verity.verbs.etc_intent import Host, Intent
+from verity.verbs.etc_read import ETC, Found, Other
+
+_RESTORE = "`verity etc apply` brings back what is signed; `verity etc sign` accepts what is there"
+_REMOVE = "remove it, which no apply does; or `verity etc sign` accepts it"
+_WORDS = {
+    Vendor.UNKNOWN: "",
+    Vendor.NOT_THERE: "; the vendor has no such file",
+    Vendor.AS_SIGNED: "; the signed one is the vendor's default",
+    Vendor.AS_NOW: "; what is there is the vendor's default",
+    Vendor.ANOTHER: "; the vendor's default is another",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was read, and how it differs from what is signed."""
+
+    found: Found
+    vendor: Mapping[bytes, Entry] | None
+    differences: tuple[Difference, ...]
+
+
+def look(host: Host, intent: Intent, vendor: Path | None) -> Seen:
+    """Read what is there and hold it against the intent.
+
+    ``vendor`` is the directory of the vendor's default; without it, /usr/etc if there is one.
+    """
+    found = etc_read.read(intent.scope)
+    default = _vendor(host, vendor)
+    hidden = {gap.path for gap in found.gaps}
+    return Seen(
+        found=found,
+        vendor=default,
+        differences=tuple(
+            one
+            for one in etc_compare.differences(intent.entries, found.entries, default)
+            if one.now is not None or not _inside(one.path, hidden)
+        ),
+    )
+
+
+def status(host: Host, intent: Intent, seen: Seen, *, now: int) -> Report:
+    """The report. ``now`` is seconds since 1970, for expiry."""
+    source = intent.manifest.source
+    changes = Counter(one.change for one in seen.differences)
+    classes = Counter(other.rule.file_class for other in seen.found.others.values())
+    by = ", ".join(intent.signers)
+    notes = [f"signed by {by}, stream {intent.stream} serial {intent.serial}", *source.skipped]
+    if not intent.scope.homes:
+        notes.append("dotfiles of homes are no part of it (`verity etc sign --home`)")
+    return Report(
+        counts={
+            "signed": len(intent.entries),
+            **{change.value: changes[change] for change in Change},
+            **{one.value: classes[one] for one in FileClass if one is not FileClass.SIGNED},
+        },
+        findings=(
+            *_pending(host),
+            *(
+                replace(one, remedy="`verity etc sign` signs it anew; what is there stays in force")
+                for one in signed.expiry(source, now, "statement")
+            ),
+            *(_finding(one, intent) for one in seen.differences),
+            *_loose(seen.found.others, intent.entries[ETC].uid),
+        ),
+        not_evaluated=tuple(_not_evaluated(gap) for gap in seen.found.gaps),
+        notes=tuple(notes),
+    )
+
+
+def _finding(one: Difference, intent: Intent) -> Finding:
+    if one.change is Change.ADDED:
+        problem = "it is there, and not signed"
+    elif one.change is Change.REMOVED:
+        problem = "it is signed, and not there"
+    else:
+        differ = "differs" if len(one.what) == 1 else "differ"
+        problem = f"{' and '.join(one.what)} {differ} from what is signed"
+    return Finding(
+        check=one.change.value,
+        link=Link.FILE,
+        object=printable(one.path),
+        path=one.path,
+        problem=problem + _WORDS[one.vendor],
+        expected=f"{described(one.signed)} (stream {intent.stream} serial {intent.serial})",
+        found=described(one.now),
+        remedy=_REMOVE if one.change is Change.ADDED else _RESTORE,
+    )
+
+
+def described(entry: Entry | None) -> str:
+    """An entry in a few words, for people."""
+    if entry is None:
+        return "no such file"
+    words = [f"{stat.filemode(entry.mode)} {entry.uid}:{entry.gid}"]
+    if entry.digest is not None:
+        words.append(f"sha256:{entry.digest.hex()}")
+    if entry.target is not None:
+        words.append(f"-> {printable(entry.target)}")
+    words += [f"{printable(name)}={printable(value)}" for name, value in entry.xattrs]
+    return " ".join(words)
+
+
+def _pending(host: Host) -> list[Finding]:
+    journal = host.state.journal()
+    if journal is None:
+        return []
+    return [
+        Finding(
+            check="pending",
+            link=Link.FILE,
+            object=printable(os.fsencode(places.ETC.name)),
+            problem=f"an apply of serial {journal.after} has begun and not ended",
+            expected=f"all of serial {journal.after}",
+            found="something in between",
+            remedy="`verity etc apply --resume` ends it",
+        )
+    ]
+
+
+def _loose(others: Mapping[bytes, Other], owner: int) -> list[Finding]:
+    """Findings for files whose contents aren't compared, and that others could change or read."""
+    findings = []
+    for path, other in sorted(others.items()):
+        entry, most = other.entry, other.rule.most
+        if most is None or not entry.is_regular:
+            continue
+        mode = stat.S_IMODE(entry.mode)
+        if mode & ~most or entry.uid != owner:
+            findings.append(
+                Finding(
+                    check="loose",
+                    link=Link.FILE,
+                    object=printable(path),
+                    path=path,
+                    problem=f"of the class {other.rule.file_class}, with a mode or owner that lets"
+                    " others in",
+                    expected=f"at most {most:04o}, uid {owner}",
+                    found=f"{mode:04o}, uid {entry.uid}",
+                    remedy="chmod and chown it",
+                )
+            )
+    return findings
+
+
+def _not_evaluated(gap: Gap) -> NotEvaluated:
+    return NotEvaluated(
+        check="unreadable",
+        object=printable(gap.path),
+        path=gap.path,
+        why=gap.why,
+        hint=gap.hint,
+    )
+
+
+def _inside(path: bytes, hidden: set[bytes]) -> bool:
+    return any(path == gap or path.startswith(gap + b"/") for gap in hidden)
+
+
+def _vendor(host: Host, vendor: Path | None) -> dict[bytes, Entry] | None:
+    """The vendor's default by path on the host; None if there is none."""
+    folder = vendor or host.root / places.VENDOR_ETC
+    if vendor is None and not folder.is_dir():
+        return None
+    entries = {}
+    with Tree(folder) as opened:
+        for item in opened.walk(tree.measured):
+            if isinstance(item, Gap):
+                raise HostError(
+                    "unreadable", f"{folder}{printable(item.path)}: {item.why}", hint=item.hint
+                )
+            path = ETC if item.path == b"/" else ETC + item.path
+            entries[path] = replace(item.entry, path=path)
+    return entries

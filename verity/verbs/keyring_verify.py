@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""keyring verify: the versions of a party from the pin upwards, and whether the newest expired."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from verity.formats.keyring import Keyring
+from verity.formats.statement import MAX_ENVELOPE, format_time
+from verity.ports import keyring_files
+from verity.ports.osfile import read_file
+from verity.trust.keyring import PinPrint, VerifiedKeyring, read, verify_chain
+from verity.values.errors import ContentError
+from verity.values.findings import Finding, Link
+from verity.verbs import keyring_versions
+
+
+def look(path: Path) -> Keyring:
+    """What a file says, unverified."""
+    return _named(path, read_file(path, max_size=MAX_ENVELOPE))
+
+
+def verify(paths: Sequence[Path], pin: PinPrint) -> VerifiedKeyring:
+    """Verify files in whatever order, or the versions in one directory of keyrings."""
+    if len(paths) == 1 and paths[0].is_dir():
+        files = keyring_files.read_versions(paths, pin.party)
+        return keyring_versions.verify_files(files, pin)
+    versions = [read_file(path, max_size=MAX_ENVELOPE) for path in paths]
+    numbers = {data: _named(path, data).version for path, data in zip(paths, versions, strict=True)}
+    return verify_chain(sorted(versions, key=lambda data: numbers[data]), pin)
+
+
+def of_party(directories: Sequence[Path], pin: PinPrint) -> VerifiedKeyring:
+    """The keyring of the pin's party, from these directories of keyrings."""
+    return keyring_versions.verify_files(keyring_files.read_versions(directories, pin.party), pin)
+
+
+def expiry(found: VerifiedKeyring, now: int) -> list[Finding]:
+    """The finding that the newest version had expired at the reference time, or nothing."""
+    if not found.expired(now):
+        return []
+    party = found.keyring.party.name.lower()
+    return [
+        Finding(
+            check="keyring-expired",
+            link=Link.KEY,
+            object=f"keyring of the {party}, version {found.keyring.version}",
+            problem="the newest keyring has expired, so nothing new is accepted by it",
+            expected=f"a time before {format_time(found.keyring.expires)}",
+            found=format_time(found.reference_time(now)),
+            remedy="get the party's next version; what was accepted stays",
+        )
+    ]
+
+
+def _named(path: Path, data: bytes) -> Keyring:
+    try:
+        return read(data)[1]
+    except ContentError as error:
+        raise ContentError(error.code, f"{path}: {error.message}", hint=error.hint) from error
