@@ -17,6 +17,7 @@ from verity.formats.statement import Kind
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
+from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import contents, documents, native_signatures, signed
 from verity.verbs.documents import Documents, Place
@@ -24,7 +25,11 @@ from verity.verbs.documents import Documents, Place
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to sign as what. Times are seconds since 1970."""
+    """What to sign as what. Times are seconds since 1970.
+
+    ``reuse`` is a commit that the same key signed: what is the same object there is not read again,
+    unless it is granted anything.
+    """
 
     revision: str
     stream: str
@@ -32,6 +37,7 @@ class Request:
     issued: int
     expires: int
     replace: bool = False
+    reuse: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +91,13 @@ def sign(
             f"commit {checksum}: has a verity statement already",
             hint="`verity commit show` shows it; --replace puts a new one in its place",
         )
-    tree = contents.read(repository, checksum, jobs=jobs)
+    known = contents.NOTHING
+    if request.reuse is not None:
+        trusted = TrustedSet.of_keys(
+            [key.public], party=place.party, role=place.role, allow_example_keys=True
+        )
+        known = contents.known_from(repository, signed.load(repository, request.reuse, trusted))
+    tree = contents.read(repository, checksum, jobs=jobs, known=known)
     if tree.damaged:
         path, error = tree.damaged[0]
         raise type(error)(
