@@ -7,10 +7,12 @@ a commit that the caller has verified (``Known``), and of that no code: what may
 always read.
 """
 
+import functools
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from verity.formats import dump, elf
 from verity.formats.fsverity import Hasher
@@ -31,8 +33,7 @@ _FRAME = FileHeader.make(
 _OWNER_AT = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contents:
+class Contents(NamedTuple):
     """What reading one content object gave. ``digest`` is None for a symlink."""
 
     header: FileHeader
@@ -195,15 +196,14 @@ def _several(repository: Repository, checksums: Sequence[str]) -> list[Contents 
 
 
 def _plain(repository: Repository, named: many.Named) -> Contents:
-    header = FileHeader.make(
-        uid=named.uid,
-        gid=named.gid,
-        mode=named.mode,
-        target=b"",
-        xattrs=(),
-        label=repository.label,
-    )
+    header = _plain_header(named.uid, named.gid, named.mode, repository.label)
     return Contents(header=header, size=named.size, digest=named.digest, head=named.head, xattrs=())
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_header(uid: int, gid: int, mode: int, label: str) -> FileHeader:
+    """Thousands of files have the same."""
+    return FileHeader.make(uid=uid, gid=gid, mode=mode, target=b"", xattrs=(), label=label)
 
 
 def _contents(repository: Repository, checksum: str) -> Contents:
