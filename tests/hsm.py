@@ -28,7 +28,7 @@ KEYS = (
     ("certified", "08", "EC:prime256v1"),
     ("careful", "09", "EC:prime256v1"),
 )
-_CONFIG = """\
+CONFIG = """\
 directories.tokendir = {path}/tokens
 objectstore.backend = file
 log.level = ERROR
@@ -77,7 +77,7 @@ def make(path: Path) -> Hsm:
     """Initialise a token and fill it."""
     hsm = Hsm(path)
     (path / "tokens").mkdir()
-    (path / "softhsm2.conf").write_text(_CONFIG.format(path=path))
+    (path / "softhsm2.conf").write_text(CONFIG.format(path=path))
     hsm.pin_file.touch(0o600)
     hsm.pin_file.write_text(f"{PIN}\n")
     pins = ("--so-pin", "55555555", "--pin", PIN)

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.demo import gate, sabotage, vendor
+from tests.demo import etc, gate, sabotage, vendor
 from tests.demo.aside import Aside
 from tests.demo.host import Host
 from tests.demo.story import BrokenLinkError, Story
@@ -77,7 +77,7 @@ def tell(story: Story, sabotaged: sabotage.Sabotage, tree: Path | None) -> None:
         machine = Machine.boot("system", image, disks=[disk])
         step.proven = "Debian's systemd is up"
     with machine:
-        host_side(story, Host(story, machine), checksum, sabotaged)
+        host_side(story, Host(story, machine), checksum, shop, sabotaged)
     if second is None:
         story.say("the second half is left out: a host whose commit is not its own can't be sealed")
         return
@@ -105,7 +105,9 @@ def vendor_side(
     return checksum
 
 
-def host_side(story: Story, host: Host, checksum: str, sabotaged: sabotage.Sabotage) -> None:
+def host_side(
+    story: Story, host: Host, checksum: str, shop: vendor.Workshop, sabotaged: sabotage.Sabotage
+) -> None:
     """Steps on the host."""
     with story.step("Pull with stock ostree") as step:
         host.pull(checksum)
@@ -126,6 +128,9 @@ def host_side(story: Story, host: Host, checksum: str, sabotaged: sabotage.Sabot
         host.enable()
         step.proven = "durable, nothing that differs"
     sabotaged.after_enable(host)
+    story.say("meanwhile, told at the end of this half, the owner signs this host's /etc")
+    owner_key = shop.keys / "user.pem"
+    of_etc = Aside(story, lambda aside: etc.tell(Host(aside, host.machine), owner_key))
     with story.step("The kernel's digests") as step:
         story.say("the next step's audit runs meanwhile: it asks the kernel for itself")
         audit = host.audit(status=0)
@@ -156,6 +161,7 @@ def host_side(story: Story, host: Host, checksum: str, sabotaged: sabotage.Sabot
         story.claim("BROKEN" in bad, link="digest", seen="the changed file's chain holds")
         story.show("\n".join(line for line in bad.splitlines() if "BROKEN" in line))
         step.proven = "a chain that holds, one that doesn't"
+    of_etc.join()
 
 
 if __name__ == "__main__":
