@@ -228,7 +228,7 @@ def test_explain_never_leaves_the_root(host: Host) -> None:
         (("--denial", "1", "--key", "k"), 2, "--denial takes no PATH"),
         (("/usr/bin/sudo",), 2, "Missing option '--repo'"),
         (("--repo", "r", "/x"), 2, "Missing option '--commit'"),
-        (("--repo", "r", "--commit", "c", "/x"), 2, "Missing option '--key'"),
+        (("--denial", "1", "--pin", "k"), 2, "--denial takes no PATH"),
         (("--repo", "r", "--commit", "c", "--key", "k"), 2, "Missing argument 'PATH'"),
     ],
 )

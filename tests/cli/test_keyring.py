@@ -9,8 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.keyring_world import BOTH, INIT, VENDOR, change, good, kernel_view, key_id, newest
+from tests.cli.keyring_world import (
+    BOTH,
+    INIT,
+    ROOTS,
+    VENDOR,
+    change,
+    good,
+    kernel_view,
+    key_id,
+    newest,
+)
 from tests.cli.program import assert_clean_error, copy, snapshot, verity
+from tests.cli.worlds import REF, World
 from verity.formats import bundle, kernel_keys
 from verity.formats.grants import Party, Role
 from verity.ports import keystore
@@ -95,7 +106,7 @@ def test_one_signature_of_two_waits_for_the_other(here: Path) -> None:
     pin = newest(here)["pin"]
     none = verity("keyring", "verify", "--pin", f"vendor={pin}", "n", cwd=here)
     assert none.status == 1
-    assert_clean_error(none, ("there is no version of it",), hint=False)
+    assert_clean_error(none, ("there is no version of it",), hint=True)
     part = good(here, "keyring", "sign", *VENDOR, "--key", "ann.pem", "--json", "n")
     assert part.records[0]["complete"] is False
     full = good(here, "keyring", "sign", *VENDOR, "--key", "bob.pem", "--json", "n")
@@ -315,7 +326,7 @@ def test_solo_overwrites_nothing(here: Path) -> None:
 
 def test_solo_of_a_vendor(here: Path) -> None:
     done = good(here, "keyring", "init", "--party", "vendor", "--solo", "--json", "mine")
-    assert set(done.of_type("solo")[0]["private"]) == {"root", "os"}
+    assert set(done.of_type("solo")[0]["private"]) == {"root", "os", "evidence"}
 
 
 # --- what else may be there
@@ -367,3 +378,65 @@ def test_what_a_crash_leaves_is_no_version(here: Path, after: str) -> None:
     record = newest(here)
     assert (record["version"], record["revoked"]["serials"]) == (2, {"debian-y": 3})
     assert kernel_view(here, 2).version == 2
+
+
+# --- before publishing
+
+
+def test_check_says_which_statement_a_rotation_orphans(here: Path) -> None:
+    tree = here / "tree/bin"
+    tree.mkdir(parents=True)
+    copy(Path("/bin/true"), tree / "tool")
+    user = ("--party", "user")
+    roles = ("--role", "root=uroot.pem.pub", "--role", "extension=ext.pem.pub")
+    streams = ("--stream", "extension=tools")
+    good(here, "keyring", "init", *user, *roles, *streams, "--key", "uroot.pem", "u")
+    extension = ("extension", "sign", "--key", "ext.pem", "--stream", "tools", "--serial", "1")
+    good(here, *extension, "--tree", "tree", "out")
+    check = ("keyring", "check", *user, "--against", "out/statement.json", "--json", "u")
+    before = verity(*check, cwd=here)
+    assert [one["check"] for one in before.of_type("finding")] == ["root-threshold-of-one"]
+    rotate = ("keyring", "rotate", *user, "--replace", "ext.pem.pub=policy.pem.pub")
+    good(here, *rotate, "--key", "uroot.pem", "u")
+    after = verity(*check, cwd=here)
+    assert after.status == 1
+    assert [one["check"] for one in after.of_type("finding")] == [
+        "orphaned",
+        "root-threshold-of-one",
+    ]
+
+
+def test_check_looks_at_a_version_that_waits(here: Path) -> None:
+    assert good(here, "keyring", "check", *VENDOR, "k").err.count("one lost key") == 1
+    change(here, "revoke", "--lowest", "debian-x:2", "--days", "3", keys=("--key", "ann.pem"))
+    done = verity("keyring", "check", *VENDOR, "k", cwd=here)
+    assert (done.status, done.out.count("expires-soon")) == (1, 1)
+    assert "version 2" in done.out
+    good(here, "keyring", "check", *VENDOR, "--soon", "2", "k")
+
+
+def test_check_of_a_signed_commit(here: Path, bare: World) -> None:
+    copy(bare.path / "vendor.pem.pub", here / "build.pem.pub")
+    change(here, "rotate", "--replace", "os1.pem.pub=build.pem.pub")
+    commit = ("--repo", str(bare.repo), "--commit", REF)
+    done = verity("keyring", "check", *VENDOR, *commit, "--json", "k", cwd=here)
+    (finding,) = done.of_type("finding")
+    assert (finding["check"], finding["link"]) == ("does-not-count", "key")
+    change(here, "add-key", "--stream", "os=os")
+    good(here, "keyring", "check", *VENDOR, *commit, "k")
+
+
+def test_example_keys_count_only_where_they_are_allowed(here: Path) -> None:
+    os_key = Path("keys-example/vendor-os.pem.pub").resolve()
+    init = (*("keyring", "init", *VENDOR, *ROOTS), "--role", f"os={os_key}", "--stream", "os=*")
+    done = verity(*init, *BOTH, "e", cwd=here)
+    assert done.status == 1
+    assert_clean_error(done, ("is one of keys-example/",), hint=True)
+    assert not (here / "e").exists()
+    good(here, *init, *BOTH, "--allow-example-keys", "e")
+    (shown,) = good(here, "keyring", "show", "--json", "e/vendor/1.keyring.json").records
+    check = ("keyring", "verify", "--pin", f"vendor={shown['pin']}", "e")
+    done = verity(*check, cwd=here)
+    assert done.status == 1
+    assert_clean_error(done, ("vendor os: key", "is one of keys-example/"), hint=True)
+    good(here, *check, "--allow-example-keys")

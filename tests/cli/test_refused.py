@@ -274,7 +274,6 @@ REFUSED = {
 
 
 USAGE = {
-    "no-key": ("commit", "verify", *REPO, REF),
     "no-revision": VERIFY,
     "no-repository": ("commit", "verify", *KEY, REF),
     "unknown-verb": ("frobnicate",),
@@ -319,9 +318,9 @@ def test_usage(name: str, bare: World) -> None:
 
 
 def test_usage_errors_look_like_all_others(bare: World) -> None:
-    done = verity(*USAGE["no-key"], cwd=bare.path)
+    done = verity(*USAGE["no-repository"], cwd=bare.path)
     assert "verity: error: " in done.err
-    assert "--key" in done.err
+    assert "--repo" in done.err
 
 
 def test_objects_of_an_archive_are_not_files(copied: Callable[[str], World]) -> None:

@@ -35,7 +35,8 @@ was signed, with the kernel's fs-verity digest of each file.
 A signed commit carries a manifest (a line for each file), a statement that names the manifest and
 the commit, and grants (what a kernel gate will be told). They are in the commit's detached
 metadata, so that a pull by stock `ostree` brings them along. Which keys count is said by the
-caller, with `--key`.
+caller, with `--key`, or by keyrings and the pins that they are verified from: those of `--keyring`
+and `--pin`, else those of the host.
 
 Results go to the standard output, progress and messages to the standard error. `--json` gives
 JSON Lines, each an object with `"v": 1` and a `type`. In text, bytes of file names that could
@@ -98,6 +99,12 @@ REPO/objects/??/*.commitmeta :: The detached metadata of a commit, replaced as a
 
 /etc/verity/pins/vendor.pin, user.pin :: The root keys that the owner accepted, read by the loader.
 
+/usr/lib/verity/keyrings, /etc/verity/keyrings :: The keyrings that say whose signatures count:
+PARTY/N.keyring.json for each version, with what the kernel is told of it in N.keys.
+
+DIR/PARTY/N.keyring.json.part :: A version that waits for `keyring sign`. Versions are written whole
+or not at all, and never overwritten.
+
 /var/lib/verity/boot.bundle :: The signed keys, policy and grants that the loader hands to the gate.
 
 /var/lib/verity/floors/PARTY.ROLE.STREAM :: The highest statement of a stream that this host has
@@ -134,7 +141,7 @@ NOTES = """
 Without a gate, signatures and fs-verity tell and nothing refuses; `lockdown status` says what the
 state of this host is worth. `lockdown import`, `observe` and `seal` decide nothing: they ask the
 gate. fs-verity keeps the contents of a file as they are, but not its mode, owner or extended
-attributes, nor which file is at a path. There are no keyrings or revocations yet. Only
+attributes, nor which file is at a path. The gate takes no revocations yet. Only
 `commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
 count here.
 

@@ -37,6 +37,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity key import",
         "verity key show",
         "verity keyring add-key",
+        "verity keyring check",
         "verity keyring init",
         "verity keyring project",
         "verity keyring revoke",

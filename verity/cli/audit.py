@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import PATH, key_options, repo_option, trusted_set
+from verity.cli.trust_options import PATH, judged, key_options, repo_option, trusted_set
 from verity.ports.ostree_repo import Repository
 from verity.verbs import audit as verb
 from verity.verbs import signed
@@ -36,8 +36,13 @@ def audit(
     threshold: int,
     as_json: bool,
 ) -> int:
-    """Compare a tree with the signed commit, file by file, by the kernel's digests."""
+    """Compare a tree with the signed commit, file by file, by the kernel's digests.
+
+    Whose signature counts is said by --key, by --keyring and --pin, or by the keyrings and pins of
+    the host that runs this; never by the tree.
+    """
     trusted = trusted_set(keys, threshold)
+    now = int(time.time())
     with Repository(repo) as repository:
         commit = signed.load(repository, revision, trusted)
     with output.Progress("files") as progress:
@@ -45,7 +50,9 @@ def audit(
         result = verb.audit(
             root,
             commit.manifest,
-            now=int(time.time()),
+            now=now,
             progress=lambda done: progress.update(done, total),
         )
-    return output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")
+    return output.report(
+        judged(result, now), as_json=as_json, good=lambda: "good: every file is as signed"
+    )

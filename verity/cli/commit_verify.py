@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity commit verify."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import click
 
 from verity.cli import native_options, output
 from verity.cli.params import PATH
-from verity.cli.trust_options import optional_key_options, repo_option, trusted_set
+from verity.cli.trust_options import by_keyring, judged, key_options, repo_option, trusted_set
 from verity.ports import floors
 from verity.ports.floors import FloorStore
 from verity.ports.gate_files import BUNDLE
@@ -24,14 +25,15 @@ from verity.verbs.serial_floors import HostState
     epilog="Example: verity commit verify --repo repo --key vendor.pem.pub debian/trixie"
 )
 @repo_option
-@optional_key_options
+@key_options
 @native_options.native_options
 @click.option(
     "--root",
     type=PATH,
     default=Path("/"),
     metavar="DIR",
-    help="The host whose serial floors and lists of revoked keys count.  [default: /]",
+    help="The host whose keyrings, pins, serial floors and lists of revoked keys count."
+    "  [default: /]",
 )
 @click.option(
     "--floors",
@@ -72,7 +74,8 @@ def verify(
 ) -> int:
     """Verify a commit: signatures, serial, manifest, grants, and the contents of every object."""
     if reproduce:
-        if keys or ostree_key or ostree_revoked or gpg_keyring or accept or accept_without_floor:
+        named = keys or by_keyring() or ostree_key or ostree_revoked or gpg_keyring
+        if named or accept or accept_without_floor:
             raise CallerError("bad-arguments", "--reproduce takes no keys and accepts nothing")
         with Repository(repo) as repository:
             again = commit_reproduce.reproduce(repository, revision, jobs=batch.default_jobs())
@@ -81,9 +84,8 @@ def verify(
             as_json=as_json,
             good=lambda: f"good: {output.one_line(revision)} gives the same manifest and grants",
         )
-    if not keys:
-        raise click.UsageError("Missing option '--key'.", click.get_current_context())
-    trusted = trusted_set(keys, threshold)
+    trusted = trusted_set(keys, threshold, host=root)
+    now = int(time.time())
     native = native_options.native_trust(ostree_key, ostree_revoked, gpg_keyring, root)
     host = _host(root, floor_directory, without_floor=accept_without_floor)
     if host is None and (accept or accept_without_floor):
@@ -97,11 +99,12 @@ def verify(
             repository,
             revision,
             trusted,
-            now=int(time.time()),
+            now=now,
             jobs=batch.default_jobs(),
             host=host,
             native=native,
         )
+    outcome = dataclasses.replace(outcome, report=judged(outcome.report, now))
     native_options.show(outcome.native, as_json=as_json)
     raised = None
     if host is not None and (accept or accept_without_floor):

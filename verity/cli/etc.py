@@ -10,8 +10,8 @@ import click
 
 from verity.cli import key_opening, output, signing_options
 from verity.cli.etc_output import print_applied, print_difference, print_others
-from verity.cli.trust_options import PATH, key_options
-from verity.formats.grants import Party, Role
+from verity.cli.trust_options import PATH, judged, key_options, trusted_set
+from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
@@ -53,14 +53,8 @@ _dry_option = click.option(
 
 
 def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
-    """The keys of the owner's role etc, each its own owner."""
-    return TrustedSet.of_keys(
-        [key_opening.public_key(path) for path in keys],
-        party=Party.USER,
-        role=Role.ETC,
-        threshold=threshold,
-        allow_example_keys=key_opening.access().allow_example_keys,
-    )
+    """The keys of the owner's role etc: of --key, or of the keyrings of the host that runs this."""
+    return trusted_set(keys, threshold, role=Role.ETC)
 
 
 @etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial 1")
@@ -144,7 +138,8 @@ def status(
     host = Host.at(root, store)
     intent = etc_intent.current(host, _trusted(keys, threshold))
     seen = etc_status.look(host, intent, vendor)
-    report = etc_status.status(host, intent, seen, now=int(time.time()))
+    now = int(time.time())
+    report = judged(etc_status.status(host, intent, seen, now=now), now)
     if classes:
         print_others(seen, as_json=as_json)
     return output.report(report, as_json=as_json, good=lambda: "good: /etc is as signed")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity explain: the chain for one file, a block for each link; or one denial of the gate."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -9,10 +10,10 @@ import click
 
 from verity.cli import output
 from verity.cli.lockdown import denial_fields, denial_line
-from verity.cli.trust_options import PATH, optional_key_options, trusted_set
+from verity.cli.trust_options import PATH, by_keyring, key_options, keyrings, trusted_set
 from verity.ports.ostree_repo import Repository
 from verity.verbs import explain as verb
-from verity.verbs import explain_denial
+from verity.verbs import explain_denial, explain_keyring
 
 _WORDS = {True: "holds", False: "BROKEN", None: "unknown"}
 _LAST = "last"
@@ -47,7 +48,7 @@ class _Denial(click.ParamType[int | str]):
 )
 @click.option("--repo", type=PATH, metavar="REPO", help="The OSTree repository.")
 @click.option("--commit", "revision", metavar="REV", help="What was signed.")
-@optional_key_options
+@key_options
 @click.option(
     "--denial",
     type=_Denial(),
@@ -68,27 +69,29 @@ def explain(
 ) -> int:
     """Show the chain for PATH, from key to inode, each link asked anew.
 
-    PATH needs --repo, --commit and --key. With --denial: what was attempted, by whom, why it was
+    PATH needs --repo and --commit, and --key, or keyrings and pins: those of this host unless
+    others are given. With --denial: what was attempted, by whom, why it was
     refused, what the file is now, and how to ask for a signature.
     """
     if denial is not None:
-        if path is not None or repo is not None or revision is not None or keys:
-            raise _usage("--denial takes no PATH, --repo, --commit or --key.")
+        if path is not None or repo is not None or revision is not None or keys or by_keyring():
+            raise _usage("--denial takes no PATH, --repo, --commit, --key, --keyring or --pin.")
         number = None if isinstance(denial, str) else denial
         return _print_denial(explain_denial.explain(root, number), as_json=as_json)
     if repo is None:
         raise _usage("Missing option '--repo'.")
     if revision is None:
         raise _usage("Missing option '--commit'.")
-    if not keys:
-        raise _usage("Missing option '--key'.")
     if path is None:
         raise _usage("Missing argument 'PATH'.")
     trusted = trusted_set(keys, threshold)
+    now = int(time.time())
     with Repository(repo) as repository:
-        found = verb.explain(
-            root, os.fsencode(path), repository, revision, trusted, now=int(time.time())
-        )
+        found = verb.explain(root, os.fsencode(path), repository, revision, trusted, now=now)
+    asked = keyrings()
+    if asked is not None:
+        steps = explain_keyring.steps(asked, now)
+        found = dataclasses.replace(found, steps=(*steps, *found.steps))
     if not as_json:
         output.line(f"{output.shown(found.path)}")
     for step in found.steps:

@@ -95,5 +95,6 @@ for _command in (
     keyring_make.sign,
     keyring_show.show,
     keyring_show.verify,
+    keyring_show.check,
 ):
     keyring.add_command(_command)

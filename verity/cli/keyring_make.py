@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from verity.cli import keyring_options, output, signing_options
+from verity.cli import key_opening, keyring_options, output, signing_options
 from verity.formats.grants import Role
 from verity.values.errors import CallerError
 from verity.verbs import keyring_change, keyring_make, keyring_solo
@@ -36,8 +36,9 @@ nobody else has to agree, and nobody else can repair it if the root key is lost.
     "key_uris",
     multiple=True,
     metavar="KEY",
-    help="Who signs, root keys: file:PATH or a path; repeat it for more.",
+    help="Who signs, root keys: a path, file:PATH, pkcs11:... or a KMS; repeat it for more.",
 )
+@key_opening.signing_options
 @output.json_option
 @keyring_options.directory_argument
 def init(

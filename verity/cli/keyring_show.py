@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity keyring show, verify."""
+"""verity keyring show, verify, check."""
 
+import os
 import time
 from pathlib import Path
 
 import click
 
-from verity.cli import keyring_options, output
+from verity.cli import key_opening, keyring_options, output, signing_options
 from verity.cli.params import PATH
+from verity.ports.ostree_repo import Repository
 from verity.values.errors import CallerError
 from verity.values.findings import Report
-from verity.verbs import keyring_verify
+from verity.verbs import keyring_check, keyring_verify
 
 _versions_argument = click.argument(
     "versions", metavar="VERSION...", type=PATH, nargs=-1, required=True
@@ -25,7 +27,8 @@ def show(as_json: bool, versions: tuple[Path, ...]) -> int:
     for path in versions:
         value = keyring_verify.look(path)
         if as_json:
-            fields = {**keyring_options.fields(value), "file": str(path), "verified": False}
+            file = output.path_fields(os.fsencode(path), "file")
+            fields = {**keyring_options.fields(value), **file, "verified": False}
             output.record("keyring-version", fields)
         else:
             output.line(f"file      {output.one_line(str(path))} (unverified)")
@@ -45,6 +48,7 @@ def show(as_json: bool, versions: tuple[Path, ...]) -> int:
     metavar="PARTY=sha256:HEX|FILE",
     help="The fingerprint of the root keys that you accept, or a pin's file.",
 )
+@key_opening.example_option
 @output.json_option
 @_versions_argument
 def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> int:
@@ -56,7 +60,9 @@ def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> 
     if len(accepted) != 1:
         raise CallerError("bad-arguments", "expected the pin of one party")
     (pin,) = accepted.values()
-    found = keyring_verify.verify(versions, pin)
+    found = keyring_verify.verify(
+        versions, pin, allow_example_keys=key_opening.access().allow_example_keys
+    )
     value = found.keyring
     if as_json:
         fields = {**keyring_options.fields(value), "first": found.first, "verified": True}
@@ -72,4 +78,60 @@ def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> 
         ),
         as_json=as_json,
         good=lambda: f"good: the {name}'s keyring is at version {value.version}",
+    )
+
+
+@click.command(
+    epilog="Example: verity keyring check --party vendor --repo repo --commit debian/trixie"
+    " --against tools/statement.json keyrings"
+)
+@signing_options.party_option
+@click.option(
+    "--against",
+    "files",
+    type=PATH,
+    multiple=True,
+    metavar="STATEMENT",
+    help="A file with a signed statement that is in use.",
+)
+@click.option("--repo", type=PATH, metavar="REPO", help="The OSTree repository of --commit.")
+@click.option(
+    "--commit", "revisions", multiple=True, metavar="REV", help="A signed commit that is in use."
+)
+@click.option(
+    "--soon",
+    "soon_days",
+    type=click.IntRange(0, 36500),
+    default=30,
+    show_default=True,
+    help="Days within which expiry is a finding.",
+)
+@output.json_option
+@keyring_options.directory_argument
+def check(
+    party_name: str,
+    files: tuple[Path, ...],
+    repo: Path | None,
+    revisions: tuple[str, ...],
+    soon_days: int,
+    as_json: bool,
+    directory: Path,
+) -> int:
+    """Say what the version that waits in DIR, or else the newest, would break.
+
+    Which statements it orphans, which roles can't be met, what expires, and how weak the root is.
+    It says nothing about whom to trust: `keyring verify` does.
+    """
+    if bool(revisions) != (repo is not None):
+        raise CallerError("bad-arguments", "--repo and --commit belong together")
+    what = keyring_check.candidate(directory, signing_options.party_of(party_name))
+    existing = [keyring_check.of_file(path) for path in files]
+    if repo is not None:
+        with Repository(repo) as repository:
+            existing += [keyring_check.of_commit(repository, one) for one in revisions]
+    version = what.value.version
+    return output.report(
+        keyring_check.check(what, existing, now=int(time.time()), soon_days=soon_days),
+        as_json=as_json,
+        good=lambda: f"good: version {version} breaks nothing that was looked at",
     )

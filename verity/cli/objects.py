@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import key_options, repo_option, trusted_set
+from verity.cli.trust_options import host_option, judged, key_options, repo_option, trusted_set
 from verity.cli.working import Work, enable_jobs, enable_jobs_option, stopping
 from verity.ports.ostree_repo import Repository
 from verity.verbs import batch, signed
@@ -23,7 +23,7 @@ _jobs_option = click.option(
 
 def _options(command: Callable[..., int]) -> Callable[..., int]:
     """What both verbs take: which commit, and who may have signed it."""
-    for option in (_revision_argument, output.json_option, key_options, repo_option):
+    for option in (_revision_argument, output.json_option, host_option, key_options, repo_option):
         command = option(command)
     return command
 
@@ -42,24 +42,26 @@ def enable(
     repo: Path,
     keys: tuple[Path, ...],
     threshold: int,
+    root: Path,
     jobs: int | None,
     as_json: bool,
     revision: str,
 ) -> int:
     """Turn on fs-verity on every object; one that isn't as signed is left as it was."""
-    trusted = trusted_set(keys, threshold)
+    trusted = trusted_set(keys, threshold, host=root)
+    now = int(time.time())
     with Repository(repo) as repository:
         commit = signed.load(repository, revision, trusted)
         with stopping() as stop, Work("objects", time.monotonic) as work:
             result = verb.enable(
                 repository,
                 commit,
-                now=int(time.time()),
+                now=now,
                 how=How(jobs=enable_jobs(jobs), pause=time.sleep, stop=stop),
                 progress=work.hear,
             )
     status = output.report(
-        result, as_json=as_json, good=lambda: "good: fs-verity is on for every object"
+        judged(result, now), as_json=as_json, good=lambda: "good: fs-verity is on for every object"
     )
     return 130 if stop else status
 
@@ -73,17 +75,19 @@ def check(
     repo: Path,
     keys: tuple[Path, ...],
     threshold: int,
+    root: Path,
     jobs: int | None,
     as_json: bool,
     revision: str,
 ) -> int:
     """Compare the kernel's digest of every object with the signed one."""
-    trusted = trusted_set(keys, threshold)
+    trusted = trusted_set(keys, threshold, host=root)
+    now = int(time.time())
     with Repository(repo) as repository:
         commit = signed.load(repository, revision, trusted)
-        result = verb.check(
-            repository, commit, now=int(time.time()), jobs=jobs or batch.default_jobs()
-        )
+        result = verb.check(repository, commit, now=now, jobs=jobs or batch.default_jobs())
     return output.report(
-        result, as_json=as_json, good=lambda: "good: the kernel's digest of every object is signed"
+        judged(result, now),
+        as_json=as_json,
+        good=lambda: "good: the kernel's digest of every object is signed",
     )

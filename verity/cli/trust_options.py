@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that every verb on a signed commit shares: which repository, whose signature."""
+"""The options that every verb on a signed commit shares: which repository, whose signature.
+
+Whose signature counts is said by --key, or by keyrings and the pins that they are verified from:
+those of --keyring and --pin, or else the host's. Both options are kept with click's context, so a
+verb only calls ``trusted_set``, and ``judged`` for what is to be said about the keyrings.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from verity.cli import key_opening
 from verity.cli.params import PATH as PATH
 from verity.formats.grants import Party, Role
 from verity.trust.trusted import TrustedSet
+from verity.values.errors import CallerError
+from verity.values.findings import Report
+
+# Starting a command costs what it imports: keyrings are imported where they are asked.
+if TYPE_CHECKING:
+    from verity.verbs.keyring_trust import Keyrings
+
+_META = "verity.trust."
 
 repo_option = click.option(
     "--repo",
@@ -22,42 +37,121 @@ repo_option = click.option(
 )
 
 
+def _kept(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    context.meta[f"{_META}{parameter.name}"] = value
+    return value
+
+
 def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--key and --threshold: the public keys that count, named by the caller."""
-    return _key_options(command, required=True)
+    """--key and --threshold, or --keyring and --pin: whose signatures count."""
+    for option in (
+        click.option(
+            "--pin",
+            "pins",
+            multiple=True,
+            metavar="PARTY=sha256:HEX|FILE",
+            expose_value=False,
+            callback=_kept,
+            help="The root keys of vendor or user that you accept, by fingerprint or a pin's file."
+            "  [default: the pins in /etc/verity/pins]",
+        ),
+        click.option(
+            "--keyring",
+            type=PATH,
+            metavar="DIR",
+            expose_value=False,
+            callback=_kept,
+            help="The keyrings that say whose signatures count."
+            "  [default: /usr/lib/verity/keyrings and /etc/verity/keyrings]",
+        ),
+        click.option(
+            "--threshold",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="How many of the keys must have signed.",
+        ),
+        click.option(
+            "--key",
+            "keys",
+            type=PATH,
+            multiple=True,
+            metavar="FILE.pub",
+            help="A public key that may sign; repeat it for more. Then no keyring counts.",
+        ),
+        key_opening.example_option,
+    ):
+        command = option(command)
+    return command
 
 
-def optional_key_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command that asks for them by itself."""
-    return _key_options(command, required=False)
+host_option = click.option(
+    "--root",
+    type=PATH,
+    default=Path("/"),
+    metavar="DIR",
+    help="The host whose keyrings and pins count.  [default: /]",
+)
 
 
-def _key_options(command: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
-    command = key_opening.example_option(command)
-    command = click.option(
-        "--threshold",
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        help="How many of the keys must have signed.",
-    )(command)
-    return click.option(
-        "--key",
-        "keys",
-        type=PATH,
-        multiple=True,
-        required=required,
-        metavar="FILE.pub",
-        help="A public key that may sign; repeat it for more.",
-    )(command)
+def by_keyring() -> bool:
+    """Whether --keyring or --pin is there."""
+    meta = click.get_current_context().meta
+    return meta.get(f"{_META}keyring") is not None or bool(meta.get(f"{_META}pins"))
 
 
-def trusted_set(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
-    """The keys of the role os, each its own owner."""
-    return TrustedSet.of_keys(
-        [key_opening.public_key(path) for path in keys],
-        party=Party.VENDOR,
-        role=Role.OS,
-        threshold=threshold,
-        allow_example_keys=True,  # public_key has decided
+def trusted_set(
+    keys: tuple[Path, ...], threshold: int, *, host: Path = Path("/"), role: Role = Role.OS
+) -> TrustedSet:
+    """The keys of a role: those of --key, each its own owner, or those of the keyrings.
+
+    ``host`` is the root of the host whose pins and keyrings count where none are given: never that
+    of a tree that is looked at, which can't say whom to trust.
+    """
+    context = click.get_current_context()
+    keyring: Path | None = context.meta.get(f"{_META}keyring")
+    pins: tuple[str, ...] = context.meta.get(f"{_META}pins", ())
+    if keys:
+        if by_keyring():
+            raise CallerError(
+                "bad-arguments", "--key says whose signatures count: no --keyring and --pin"
+            )
+        return TrustedSet.of_keys(
+            [key_opening.public_key(path) for path in keys],
+            party=Party.VENDOR if role is Role.OS else Party.USER,
+            role=role,
+            threshold=threshold,
+            allow_example_keys=True,  # public_key has decided
+        )
+    if context.get_parameter_source("threshold") is ParameterSource.COMMANDLINE:
+        raise CallerError(
+            "bad-arguments", "--threshold is of the keys of --key: a keyring has its own"
+        )
+    from verity.cli.keyring_options import pins_of
+    from verity.verbs import keyring_trust
+
+    found = keyring_trust.load(
+        [keyring] if keyring is not None else keyring_trust.host_directories(host),
+        pins_of(pins) if pins else keyring_trust.host_pins(host),
+        allow_example_keys=key_opening.access().allow_example_keys,
+    )
+    context.meta[f"{_META}keyrings"] = found
+    return found.trusted(role)
+
+
+def keyrings() -> "Keyrings | None":
+    """The keyrings that ``trusted_set`` asked; None if it asked none."""
+    found: Keyrings | None = click.get_current_context().meta.get(f"{_META}keyrings")
+    return found
+
+
+def judged(report: Report, now: int) -> Report:
+    """The report with what is to be said of the keyrings: that one has expired is a finding."""
+    asked = keyrings()
+    if asked is None:
+        return report
+    return replace(
+        report,
+        findings=(*asked.findings(now), *report.findings),
+        notes=(*asked.notes, *report.notes),
     )

@@ -4,8 +4,8 @@
 A bundle is records of kind, length and bytes (docs/formats.md section 12), which `records.py`
 reads; a fragment is one blob with the signatures over it, and a bundle is fragments in the order of
 their kinds. Every blob has 1 to 8 signatures in the PKCS#7 template. The tables inside of a blob
-are read by its own module, and who signed is judged in the trust room. Revocations and floors have
-no layout yet: refused.
+are read by its own module, and who signed is judged in the trust room. Revocations are
+refused until the gate takes them, and floors, which have no layout yet.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def parse_fragment(data: bytes, *, label: str) -> Fragment:
 def _check(fragment: Fragment, place: str) -> None:
     kind, size = fragment.kind, len(fragment.blob)
     if kind not in _BLOB_KINDS:
-        _refuse(f"{place}: {kind.name.lower()} has no layout in this version")
+        _refuse(f"{place}: {kind.name.lower()} is not taken by the gate of this version")
     if size > MAX_BLOB:
         _refuse(f"{place}: {size} bytes, a blob has 1 to {MAX_BLOB}")
     if not fragment.blob.startswith(_BLOB_KINDS[kind]):

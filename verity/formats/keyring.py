@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keyring of one party, bytes <-> values: which keys may sign what, and what is revoked.
 
-A keyring is the payload of a DSSE envelope (docs/formats.md section 15). The parser is strict:
+A keyring is the payload of a DSSE envelope (docs/formats.md, "Keyring"). The parser is strict:
 unknown fields, roles and algorithms are refused, lists are sorted and not empty, each key has one
 role, thresholds count owners and can be met, and the bytes are the only ones that the values can
 have. Who signed it, and what came before it, is judged in the trust room, which alone makes a
@@ -28,7 +28,7 @@ MAX_VERSION = strictjson.MAX_INTEGER
 P256 = "ecdsa-p256"
 
 RIGHTS: Mapping[Party, frozenset[Role]] = {
-    Party.VENDOR: kernel_keys.RIGHTS[Party.VENDOR],
+    Party.VENDOR: kernel_keys.RIGHTS[Party.VENDOR] | {Role.EVIDENCE},
     Party.USER: kernel_keys.RIGHTS[Party.USER] | {Role.EVIDENCE},
 }
 """The roles of a party beside root; ``evidence`` is none of the kernel's business."""

@@ -43,6 +43,7 @@ class VerifiedKeyring:
 
     ``first`` is the version that the pin is of; ``newest_issued`` the latest time that a version
     says it was issued; ``signers`` the root owners of the newest, with their keys.
+    ``allow_example_keys`` is what it was verified with.
     """
 
     keyring: Keyring
@@ -51,6 +52,7 @@ class VerifiedKeyring:
     newest_issued: int
     signers: Mapping[str, PublicKey]
     skipped: tuple[str, ...]
+    allow_example_keys: bool
     proof: InitVar[object]  # not kept, so that dataclasses.replace() can't pass it on
 
     def __post_init__(self, proof: object) -> None:
@@ -100,7 +102,13 @@ class VerifiedKeyring:
                     f" {role.name.lower()} signs in {', '.join(streams)[:200]}, not in {stream}",
                 )
             streams = (stream,)
-        return _trusted(self.keyring, role, streams=streams, revocations=self.revocations | also)
+        return _trusted(
+            self.keyring,
+            role,
+            streams=streams,
+            revocations=self.revocations | also,
+            allow_example_keys=self.allow_example_keys,
+        )
 
 
 def pin_of(found: Keyring) -> Pin:
@@ -115,7 +123,9 @@ def pin_of(found: Keyring) -> Pin:
     )
 
 
-def verify_chain(versions: Sequence[bytes], pin: Pin | PinPrint) -> VerifiedKeyring:
+def verify_chain(
+    versions: Sequence[bytes], pin: Pin | PinPrint, *, allow_example_keys: bool = False
+) -> VerifiedKeyring:
     """Verify the versions of a keyring (DSSE envelopes, oldest first) from the pin upwards.
 
     1. Each envelope holds a keyring, of the party of the pin.
@@ -123,15 +133,18 @@ def verify_chain(versions: Sequence[bytes], pin: Pin | PinPrint) -> VerifiedKeyr
     3. The chain starts at the first version whose root keys are the pin's, and their threshold
        signed it. Those before it count for nothing, and are not needed.
     4. Each later version is signed by the root threshold of the one before and by its own.
-    5. Every key of the newest is a point on its curve.
+    5. Every key of the newest is a point on its curve, and none of keys-example/ unless allowed.
 
     Raises ContentError: ``no-keyring``, ``bad-document``, ``wrong-party``, ``bad-chain``,
-    ``wrong-pin``, ``bad-signature``, ``bad-key``.
+    ``wrong-pin``, ``bad-signature``, ``bad-key``, ``example-key``.
     """
     pinned = PinPrint.of(pin) if isinstance(pin, Pin) else pin
     if not versions:
         raise ContentError(
-            "no-keyring", f"keyring of the {pinned.party.name.lower()}: there is no version of it"
+            "no-keyring",
+            f"keyring of the {pinned.party.name.lower()}: there is no version of it",
+            hint="its versions are PARTY/N.keyring.json in a directory of keyrings; where a pin is,"
+            " there must be a keyring",
         )
     anchor: int | None = None
     newest_issued = 0
@@ -176,8 +189,8 @@ def verify_chain(versions: Sequence[bytes], pin: Pin | PinPrint) -> VerifiedKeyr
             hint="confirm the pin with whoever holds the root keys; never take it from here",
         )
     # 5. Real keys.
-    for key in before.keys:
-        parse_spki(key.spki, label=f"key {key.key_id}")
+    for role in before.roles:
+        _trusted(before, role, allow_example_keys=allow_example_keys)
     return VerifiedKeyring(
         proof=_PROOF,
         keyring=before,
@@ -186,6 +199,7 @@ def verify_chain(versions: Sequence[bytes], pin: Pin | PinPrint) -> VerifiedKeyr
         newest_issued=newest_issued,
         signers=signers,
         skipped=tuple(skipped),
+        allow_example_keys=allow_example_keys,
     )
 
 
@@ -201,9 +215,19 @@ def read(data: bytes) -> tuple[statement.Envelope, Keyring]:
     return envelope, keyring.parse(envelope.payload)
 
 
-def root_set(found: Keyring) -> TrustedSet:
-    """The root keys of a keyring, unverified as it is: for judging who signed a new version."""
-    return _trusted(found, Role.ROOT)
+def unverified_set(found: Keyring, role: Role) -> TrustedSet:
+    """The keys of a role in a keyring that nobody verified: for making and checking versions.
+
+    It says what a version would trust, and is no reason to trust anything.
+    """
+    rule = found.roles[role]
+    return _trusted(
+        found,
+        role,
+        streams=rule.streams or None,
+        revocations=Revocations.of(found.revoked),
+        allow_example_keys=True,  # refused where keys come in, and where a chain is verified
+    )
 
 
 def check_parties(keyrings: Iterable[Keyring]) -> None:
@@ -222,7 +246,7 @@ def check_parties(keyrings: Iterable[Keyring]) -> None:
 def _root_signers(
     envelope: statement.Envelope, found: Keyring, roots: Keyring, skipped: list[str]
 ) -> Mapping[str, PublicKey]:
-    trusted = root_set(roots)
+    trusted = unverified_set(roots, Role.ROOT)
     usable = []
     for number, signature in enumerate(envelope.signatures, 1):
         text = f"signature {number} of keyring version {found.version}: malformed base64"
@@ -247,6 +271,7 @@ def _trusted(
     *,
     streams: tuple[str, ...] | None = None,
     revocations: Revocations = NOTHING,
+    allow_example_keys: bool = False,
 ) -> TrustedSet:
     return TrustedSet(
         party=found.party,
@@ -263,4 +288,5 @@ def _trusted(
         threshold=found.roles[role].threshold,
         streams=streams,
         revocations=revocations,
+        allow_example_keys=allow_example_keys,
     )

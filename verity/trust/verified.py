@@ -24,7 +24,8 @@ from verity.trust.revocations import Revocations
 from verity.trust.trusted import Judged, TrustedSet
 from verity.values.errors import ContentError
 
-_ROLE_OF = {Kind.OS: Role.OS, Kind.ETC: Role.ETC, Kind.EXTENSION: Role.EXTENSION}
+ROLE_OF = {Kind.OS: Role.OS, Kind.ETC: Role.ETC, Kind.EXTENSION: Role.EXTENSION}
+"""Which role signs which kind."""
 _PROOF = object()  # only this module can name it, so only it can build what follows
 
 
@@ -99,7 +100,7 @@ def verify_statement(envelopes: Sequence[bytes], trusted: TrustedSet) -> Verifie
     judged = _enough(trusted, trusted.judge(usable, envelope.pae()), envelope)
     # 3. The kind and the stream belong to the role.
     parsed = statement.parse(envelope.payload)
-    if _ROLE_OF[parsed.kind] is not trusted.role:
+    if ROLE_OF[parsed.kind] is not trusted.role:
         raise ContentError(
             "wrong-role",
             f"statement: of the kind {parsed.kind}, which keys of the role"

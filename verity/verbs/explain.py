@@ -114,7 +114,7 @@ def _signed_links(commit: SignedCommit, now: int) -> list[Step]:
         Step(
             link=Link.KEY,
             holds=True,
-            asked="who may sign: the keys given, party vendor, role os",
+            asked="who may sign: keys of the party vendor, role os",
             answer=tuple(f"key {key_id}" for key_id in signers),
         ),
         Step(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyring verify: the versions of a party from the pin upwards, and whether the newest expired."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,19 +20,25 @@ def look(path: Path) -> Keyring:
     return _named(path, read_file(path, max_size=MAX_ENVELOPE))
 
 
-def verify(paths: Sequence[Path], pin: PinPrint) -> VerifiedKeyring:
+def verify(
+    paths: Sequence[Path], pin: PinPrint, *, allow_example_keys: bool = False
+) -> VerifiedKeyring:
     """Verify files in whatever order, or the versions in one directory of keyrings."""
-    if len(paths) == 1 and paths[0].is_dir():
+    if len(paths) == 1 and os.path.isdir(paths[0]):
         files = keyring_files.read_versions(paths, pin.party)
-        return keyring_versions.verify_files(files, pin)
+        return keyring_versions.verify_files(files, pin, allow_example_keys=allow_example_keys)
     versions = [read_file(path, max_size=MAX_ENVELOPE) for path in paths]
     numbers = {data: _named(path, data).version for path, data in zip(paths, versions, strict=True)}
-    return verify_chain(sorted(versions, key=lambda data: numbers[data]), pin)
+    ordered = sorted(versions, key=lambda data: numbers[data])
+    return verify_chain(ordered, pin, allow_example_keys=allow_example_keys)
 
 
-def of_party(directories: Sequence[Path], pin: PinPrint) -> VerifiedKeyring:
+def of_party(
+    directories: Sequence[Path], pin: PinPrint, *, allow_example_keys: bool = False
+) -> VerifiedKeyring:
     """The keyring of the pin's party, from these directories of keyrings."""
-    return keyring_versions.verify_files(keyring_files.read_versions(directories, pin.party), pin)
+    files = keyring_files.read_versions(directories, pin.party)
+    return keyring_versions.verify_files(files, pin, allow_example_keys=allow_example_keys)
 
 
 def expiry(found: VerifiedKeyring, now: int) -> list[Finding]:

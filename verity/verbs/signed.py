@@ -46,6 +46,7 @@ LINK_OF = {
     "bad-grants": Link.GRANTS,
     "wrong-stream": Link.KEY,
     "revoked-serial": Link.STATEMENT,
+    "revoked-digest": Link.MANIFEST,
 }
 """Which link of the chain an error about a signed document breaks, by its code."""
 

@@ -69,7 +69,7 @@ REFUSED = {
     "kind 0": (record(0, KEYS) + SIGNATURE, "the kind 0 is unknown"),
     "kind 6": (KEYS_SIGNED + record(6, KEYS), "the kind 6 is unknown"),
     "kind 17": (KEYS_SIGNED + record(17, P7S), "the kind 17 is unknown"),
-    "revoke": (record(3, b"\x93verity-revoke1\0") + SIGNATURE, "revoke has no layout"),
+    "revoke": (record(3, b"\x93verity-revoke1\0") + SIGNATURE, "revoke is not taken"),
     "floors": (KEYS_SIGNED + record(5, b"floors"), "floors has no layout"),
     "signature first": (SIGNATURE + KEYS_SIGNED, "a signature without a blob before it"),
     "unsigned": (record(1, KEYS), "blob 1 (keys): the blob of 26 bytes has no signature"),

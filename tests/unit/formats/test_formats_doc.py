@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import OTHER, THIRD, VENDOR
+from tests.world import OTHER, ROOT, THIRD, VENDOR, keyring_of
 from verity.formats import (
     bundle,
     dump,
     grants,
     kernel_keys,
     kernel_policy,
+    keyring,
     pkcs7,
+    revoke,
     statement,
     strictjson,
 )
@@ -32,6 +34,7 @@ from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.gvariant import Variant, encode
 from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
 from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.keyring import Revoked
 from verity.formats.ostree_file import (
     ContentHasher,
     DirMeta,
@@ -39,7 +42,9 @@ from verity.formats.ostree_file import (
     parse_filez_frame,
 )
 from verity.formats.records import Fragment, RecordKind
+from verity.formats.revoke import Revoke, StreamFloor
 from verity.formats.statement import Kind, Statement
+from verity.verbs import keyring_project
 
 DOCUMENT = Path("docs/formats.md")
 COMMIT = bytes(range(32))
@@ -158,6 +163,43 @@ def fragment() -> bytes:
     return bundle.encode([Fragment(kind=RecordKind.GRANTS, blob=blob(), signatures=signatures)])
 
 
+REVOKED = Revoked(
+    keys=(THIRD.public.key_id,),
+    digests=(digest_bytes(PING).value,),
+    serials={"debian-trixie": 7},
+)
+
+
+def keyring_document() -> bytes:
+    """Version 3 of the vendor's, whose key for the role os is VENDOR."""
+    return keyring.encode(
+        keyring_of(
+            (Role.ROOT, "root", ROOT),
+            (Role.OS, "vendor", VENDOR),
+            streams=("debian-*",),
+            version=3,
+            issued=ISSUED,
+            expires=EXPIRES,
+            revoked=REVOKED,
+        )
+    )
+
+
+def revocations() -> bytes:
+    """The same revocations for the kernel."""
+    return revoke.encode(
+        Revoke(
+            party=Party.VENDOR,
+            role=Role.ROOT,
+            serial=3,
+            issued=ISSUED,
+            keys=tuple(map(bytes.fromhex, REVOKED.keys)),
+            digests=REVOKED.digests,
+            streams=tuple(StreamFloor(stream=s, lowest=n) for s, n in REVOKED.serials.items()),
+        )
+    )
+
+
 PING_HEADER = FileHeader(
     uid=0, gid=0, mode=0o100755, xattrs=((b"security.capability", CAP_NET_RAW),)
 )
@@ -263,6 +305,8 @@ def written() -> dict[str, str]:
         "symlink": hex_lines(LINK_HEADER.framed()),
         "filez": hex_lines(filez_header()),
         "commitmeta": hex_lines(commitmeta()),
+        "keyring": keyring_document().decode() + "\n",
+        "revoke": hex_lines(revocations()),
     }
 
 
@@ -352,6 +396,18 @@ def test_the_bundle_is_the_grants_and_their_signature() -> None:
     (found,) = bundle.parse(bytes_of(EXAMPLES["bundle"]))
     assert found.blob == bytes_of(EXAMPLES["grants"])
     assert found.signatures == (bytes_of(EXAMPLES["pkcs7"]),)
+
+
+def test_the_keyring_makes_the_keys_of_the_example() -> None:
+    found = keyring.parse(EXAMPLES["keyring"].removesuffix("\n").encode())
+    assert keyring_project.blob_of(found) == bytes_of(EXAMPLES["keys"])
+
+
+def test_the_revocations_are_those_of_the_keyring() -> None:
+    found = revoke.parse(bytes_of(EXAMPLES["revoke"]))
+    said = keyring.parse(EXAMPLES["keyring"].removesuffix("\n").encode())
+    assert (found.party, found.serial) == (said.party, said.version)
+    assert {one.stream: one.lowest for one in found.streams} == said.revoked.serials
 
 
 def test_what_an_example_looks_like() -> None:
