@@ -12,7 +12,16 @@ from collections.abc import Callable
 
 import pytest
 
-from verity.formats import dump, grants, gvariant, kernel_policy, pkcs7, statement, strictjson
+from verity.formats import (
+    any_dump,
+    dump,
+    grants,
+    gvariant,
+    kernel_policy,
+    pkcs7,
+    statement,
+    strictjson,
+)
 from verity.formats.commit import Commit, DetachedMetadata, DirTree
 from verity.values.errors import ContentError
 from verity.verbs.signed import MANIFEST, manifest_bytes
@@ -57,6 +66,12 @@ HUGE: dict[str, tuple[Parse, Callable[[], bytes], str]] = {
     "100 MB of newlines": (dump.parse, lambda: b"\n" * MANY, "manifest line 1 (): 1 fields"),
     "a manifest over its limit": (
         dump.parse, lambda: bytes(dump.MAX_SIZE + 1), "at most 268435456 are allowed"
+    ),
+    "a dump's line of 100 MB": (
+        any_dump.parse, lambda: ROOT + b"/" + b"a" * MANY, "dump line 2: 100000001 bytes"
+    ),
+    "a dump over its limit": (
+        any_dump.parse, lambda: bytes(dump.MAX_SIZE + 1), "expected 1 to 268435456"
     ),
     "a statement of 100 MB": (statement.parse, lambda: b"[" * MANY, "at most 65536"),
     "an envelope of 100 MB": (statement.parse_envelope, lambda: b" " * MANY, "at most 131072"),
