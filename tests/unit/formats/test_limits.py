@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.unit.formats.test_pkcs7 import SIGNED
 from verity.formats import (
     any_dump,
     dump,
@@ -79,7 +80,7 @@ HUGE: dict[str, tuple[Parse, Callable[[], bytes], str]] = {
     "a policy of 100 MB": (
         kernel_policy.parse, lambda: kernel_policy.KIND + bytes(MANY), "expected 128 to"
     ),
-    "a signature of 100 MB": (pkcs7.parse, lambda: b"\x30" * MANY, "template"),
+    "a signature of 100 MB": (pkcs7.parse, lambda: SIGNED[:90] + bytes(MANY), "template"),
     "a commit over its limit": (commit, lambda: bytes(gvariant.MAX_SIZE + 1), "at most 134217728"),
     "a dirtree over its limit": (
         dirtree, lambda: bytes(gvariant.MAX_SIZE + 1), "at most 134217728"
