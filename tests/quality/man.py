@@ -123,7 +123,7 @@ gate. fs-verity keeps the contents of a file as they are, but not its mode, owne
 attributes, nor which file is at a path. There are no keyrings, revocations or serial floors yet.
 OpenPGP signatures are for stock `ostree` and never count here.
 
-`commit show` and `manifest make`, `show` and `diff` check no signature.
+`commit show` and `manifest make`, `convert`, `show` and `diff` check no signature.
 """
 
 SEE_ALSO = """

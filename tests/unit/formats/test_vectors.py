@@ -63,7 +63,7 @@ OBJECTS: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {
     ),
 }
 FORMATS = {
-    "composefs-dump": of_bytes(any_dump.parse, lambda found: dump.serialise(found.entries)),
+    "composefs-dump": of_bytes(any_dump.parse, any_dump.to_manifest),
     "envelope": of_bytes(statement.parse_envelope),
     "grants": of_bytes(grants.parse, grants.encode),
     "gvariant": Format(
