@@ -36,7 +36,7 @@ from verity.ports.ostree_repo import Repository
 OSTREE = shutil.which("ostree")
 MODES = ["archive", "bare-user"]
 ROOT = os.geteuid() == 0
-TREES = max(12, settings().max_examples // 20)  # each is two runs of ostree
+TREES = max(12, settings().max_examples // 50)  # each is two runs of ostree
 MOST_FILES, MOST_BYTES = 1500, 16 << 20  # of this machine's
 
 

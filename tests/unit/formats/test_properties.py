@@ -151,7 +151,7 @@ def test_grants_are_read_as_they_are_written(made: Grants) -> None:
 
 @given(st.randoms(use_true_random=False))
 def test_a_signature_has_one_spelling(chance: random.Random) -> None:
-    for _ in range(20):
+    for _ in range(5):
         changed = mutated(SIGNED, chance)
         for _ in range(chance.randrange(3)):
             changed = mutated(changed, chance)
