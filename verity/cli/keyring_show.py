@@ -23,9 +23,11 @@ _versions_argument = click.argument(
 @output.json_option
 @_versions_argument
 def show(as_json: bool, versions: tuple[Path, ...]) -> int:
-    """Show versions of keyrings, UNVERIFIED: `keyring verify` checks them."""
-    for path in versions:
-        value = keyring_verify.look(path)
+    """Show versions of keyrings, UNVERIFIED: `keyring verify` checks them.
+
+    VERSION is a file, or a directory of keyrings: then all in it, what waits for signatures too.
+    """
+    for path, value in (found for one in versions for found in keyring_verify.look(one)):
         if as_json:
             file = output.path_fields(os.fsencode(path), "file")
             fields = {**keyring_options.fields(value), **file, "verified": False}
