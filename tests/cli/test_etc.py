@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import copy, needs_root, stock, verity
+from tests.cli.program import assert_clean_error, copy, needs_root, stock, verity
 from tests.etc_world import (
     KEY,
     EtcWorld,
@@ -273,6 +273,30 @@ def test_the_vendors_default_is_the_third_state(world: EtcWorld) -> None:
     (elsewhere / "motd").write_text("welcome\n")
     records = world.run("diff", "--json", "--vendor", "default").of_type("difference")
     assert {one["path"]: one["vendor_default"] for one in records}["/etc/motd"] == "as signed"
+
+
+def test_what_the_owner_made_of_the_vendors_default(world: EtcWorld) -> None:
+    none = world.run("diff", "--from-vendor")
+    assert none.status == 3
+    assert_clean_error(none, ["there is no vendor's default"], hint=True)
+    vendor = copy(world.etc, world.path / "default")
+    write(vendor / "motd", "from the vendor\n")
+    write(vendor / "shipped", "not in use here\n")
+    write(vendor / "shadow", "root::1::::::\n", 0o640)
+    (vendor / "hosts").unlink()
+    (vendor / "ssh").chmod(0o700)
+    done = world.run("diff", "--from-vendor", "--vendor", "default", "--json")
+    assert done.status == 1
+    found = {one["path"]: (one["change"], one["what"]) for one in done.of_type("difference")}
+    assert found == {
+        "/etc/hosts": ("added", []),
+        "/etc/motd": ("changed", ["content"]),
+        "/etc/shipped": ("removed", []),
+        "/etc/ssh": ("changed", ["mode"]),
+    }
+    status = world.run("status", "--vendor", "default")
+    assert (status.status, "4 unlike the vendor's" in status.out) == (0, True)
+    assert world.run("diff", "--vendor", "default").status == 0
 
 
 def test_text_of_a_difference(world: EtcWorld) -> None:

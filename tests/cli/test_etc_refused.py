@@ -254,6 +254,12 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         2,
         ["--resume: with neither SERIAL nor --dry-run"],
     ),
+    "text from the vendor": (
+        lambda world: None,
+        ("diff", *CHECK, "--from-vendor", "--text"),
+        2,
+        ["--text: not with --from-vendor"],
+    ),
     "secrets without text": (
         lambda world: None,
         ("diff", *CHECK, "--show-secret-files"),

@@ -175,7 +175,7 @@ def test_versions_of_both_directories_are_one_chain(host: World) -> None:
     assert_clean_error(done, ("another version 1 than",), hint=True)
 
 
-def expire(world: World) -> None:
+def expire(world: World, times: Times | None = None) -> None:
     """Another keyring in the place of the vendor's, which was good until an hour ago."""
     for file in (world.path / LIB / "vendor").iterdir():
         file.unlink()
@@ -187,7 +187,7 @@ def expire(world: World) -> None:
             for role, name in ((Role.ROOT, "vroot"), (Role.OS, "vendor"))
         ],
         Rules(thresholds={}, streams={Role.OS: ("*",)}),
-        Times(issued=now - 7200, expires=now - 3600),
+        times or Times(issued=now - 7200, expires=now - 3600),
     )
     signer = keystore.load_signer(str(world.path / "vroot.pem"))
     keyring_make.init(world.path / LIB, Party.VENDOR, value, [signer])
@@ -199,6 +199,16 @@ def test_an_expired_keyring_accepts_nothing_new(host: World) -> None:
     done = verity(*VERIFY, *floors, "--json", REF, cwd=host.path)
     assert (done.status, findings(done)) == (1, ["keyring-expired"])
     assert not list((host.path / "floors").glob("*"))
+
+
+def test_a_statement_that_expired_before_the_keyring_was_issued(host: World) -> None:
+    """By the clock it is good yet: the clock was set back."""
+    now = int(time.time())
+    host.sign_at(issued=now - 60, expires=now + 1800)
+    run(host.path, *VERIFY, REF)
+    expire(host, Times(issued=now + 3600, expires=now + 7200))
+    done = verity(*VERIFY, "--json", REF, cwd=host.path)
+    assert (done.status, findings(done)) == (1, ["expired"])
 
 
 def test_explain_shows_the_keyring_as_the_first_link(host: World) -> None:

@@ -11,7 +11,7 @@ from verity.cli.etc_output import print_applied, print_difference, print_others,
 from verity.cli.trust_options import PATH, judged, key_options, trusted_set
 from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, HostError
 from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
 from verity.verbs.etc_intent import Host
 from verity.verbs.sign_prepare import Spot
@@ -34,7 +34,8 @@ _dry_option = click.option(
 
 
 def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
-    """The keys of the owner's role etc: those that are named, or those of the keyring."""
+    """The keys of the owner's role etc: those named, or of this host's keyrings, also for --root: a
+    tree that is looked at doesn't say whom to trust."""
     return trusted_set(keys, threshold, role=Role.ETC)
 
 
@@ -115,6 +116,11 @@ def status(
 @key_options
 @etc_options.place_options
 @_vendor_option
+@click.option(
+    "--from-vendor",
+    is_flag=True,
+    help="What is signed, against the vendor's default: what the owner made of it.",
+)
 @click.option("--text", "with_text", is_flag=True, help="Show what changed inside of text files.")
 @click.option(
     "--show-secret-files",
@@ -128,6 +134,7 @@ def diff(
     root: Path,
     store: Path | None,
     vendor: Path | None,
+    from_vendor: bool,
     with_text: bool,
     show_secret_files: bool,
     as_json: bool,
@@ -135,17 +142,26 @@ def diff(
     """Show each difference: the vendor's default, what is signed and by whom, what is there."""
     if show_secret_files and not with_text:
         raise CallerError("bad-arguments", "--show-secret-files: only with --text")
+    if from_vendor and with_text:
+        raise CallerError("bad-arguments", "--text: not with --from-vendor")
     host = Host.at(root, store)
     intent = etc_intent.current(host, _trusted(keys, threshold))
     seen = etc_status.look(host, intent, vendor)
-    for one in seen.differences:
+    shown = seen.from_vendor if from_vendor else seen.differences
+    if shown is None:
+        raise HostError(
+            "no-vendor",
+            f"{root}: there is no vendor's default",
+            hint="--vendor DIR names it; a plain Debian has none",
+        )
+    for one in shown:
         text = etc_diff.Text()
         if with_text:
             text = etc_diff.text(host, intent, one, show_secrets=show_secret_files)
         print_difference(one, intent, text, as_json=as_json)
     for gap in seen.found.gaps:
         output.message(f"{output.shown(gap.path)}: {output.one_line(gap.why)}")
-    if seen.differences:
+    if shown:
         return 1
     return 3 if seen.found.gaps else 0
 

@@ -9,12 +9,13 @@ not all of them at once: docs/adr/0020 says why.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verity.formats.dump import Entry, printable
 from verity.ports import places
 from verity.ports.etc_state import Journal, not_signed
 from verity.ports.replace_tree import ReplaceTree
+from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import HostError, VerityError
 from verity.verbs import etc_compare, etc_intent, etc_plan, etc_read
@@ -161,7 +162,11 @@ def _bring(
 
 
 def _earlier(host: Host, trusted: TrustedSet, journal: Journal) -> tuple[list[Intent], list[str]]:
-    """The intents before. One that can't be verified takes nothing away."""
+    """The intents before. One that can't be verified takes nothing away.
+
+    A serial or a content that is revoked by now still says what has to go with it.
+    """
+    trusted = replace(trusted, revocations=Revocations(keys=trusted.revocations.keys))
     found = []
     notes = []
     for serial in journal.before:

@@ -50,25 +50,43 @@ def differences(signed: Entries, now: Entries, vendor: Entries | None) -> Iterat
     """Every file that isn't as signed, sorted by path; ``vendor`` is None without a default."""
     for path in sorted(signed.keys() | now.keys()):
         due, found = signed.get(path), now.get(path)
-        if due == found:
-            continue
-        default = None if vendor is None else vendor.get(path)
-        what: tuple[str, ...] = ()
-        if due is None:
-            change = Change.ADDED
-        elif found is None:
-            change = Change.REMOVED
-        else:
-            change, what = Change.CHANGED, aspects(due, found)
-        yield Difference(
-            path=path,
-            change=change,
-            what=what,
-            vendor=Vendor.UNKNOWN if vendor is None else _stands(default, due, found),
-            default=default,
-            signed=due,
-            now=found,
-        )
+        if due != found:
+            default = None if vendor is None else vendor.get(path)
+            change, what = _change(due, found)
+            yield Difference(
+                path=path,
+                change=change,
+                what=what,
+                vendor=Vendor.UNKNOWN if vendor is None else _stands(default, due, found),
+                default=default,
+                signed=due,
+                now=found,
+            )
+
+
+def from_vendor(vendor: Entries, signed: Entries, now: Entries) -> Iterator[Difference]:
+    """Every file whose signed state isn't the vendor's default, and how it differs from that."""
+    for path in sorted(vendor.keys() | signed.keys()):
+        default, due, found = vendor.get(path), signed.get(path), now.get(path)
+        if default != due:
+            change, what = _change(default, due)
+            yield Difference(
+                path=path,
+                change=change,
+                what=what,
+                vendor=_stands(default, due, found),
+                default=default,
+                signed=due,
+                now=found,
+            )
+
+
+def _change(before: Entry | None, after: Entry | None) -> tuple[Change, tuple[str, ...]]:
+    if before is None:
+        return Change.ADDED, ()
+    if after is None:
+        return Change.REMOVED, ()
+    return Change.CHANGED, aspects(before, after)
 
 
 def aspects(due: Entry, found: Entry) -> tuple[str, ...]:

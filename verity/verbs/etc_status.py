@@ -37,11 +37,12 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was read, and how it differs from what is signed."""
+    """What was read, and how it differs from what is signed; how that differs from the vendor's
+    default, None if there is none."""
 
     found: Found
-    vendor: Mapping[bytes, Entry] | None
     differences: tuple[Difference, ...]
+    from_vendor: tuple[Difference, ...] | None
 
 
 def look(host: Host, intent: Intent, vendor: Path | None) -> Seen:
@@ -50,11 +51,15 @@ def look(host: Host, intent: Intent, vendor: Path | None) -> Seen:
     ``vendor`` is the directory of the vendor's default; without it, /usr/etc if there is one.
     """
     found = etc_read.read(intent.scope)
-    default = _vendor(host, vendor)
+    default = _vendor(host, intent, vendor)
     hidden = {gap.path for gap in found.gaps}
+    unlike = None
+    if default is not None:
+        signed_etc = {path: one for path, one in intent.entries.items() if _below_etc(path)}
+        unlike = tuple(etc_compare.from_vendor(default, signed_etc, found.entries))
     return Seen(
         found=found,
-        vendor=default,
+        from_vendor=unlike,
         differences=tuple(
             one
             for one in etc_compare.differences(intent.entries, found.entries, default)
@@ -76,6 +81,7 @@ def status(host: Host, intent: Intent, seen: Seen, *, now: int) -> Report:
         counts={
             "signed": len(intent.entries),
             **{change.value: changes[change] for change in Change},
+            **({} if seen.from_vendor is None else {"unlike the vendor's": len(seen.from_vendor)}),
             **{one.value: classes[one] for one in FileClass if one is not FileClass.SIGNED},
         },
         findings=(
@@ -181,8 +187,12 @@ def _inside(path: bytes, hidden: set[bytes]) -> bool:
     return any(path == gap or path.startswith(gap + b"/") for gap in hidden)
 
 
-def _vendor(host: Host, vendor: Path | None) -> dict[bytes, Entry] | None:
-    """The vendor's default by path on the host; None if there is none."""
+def _below_etc(path: bytes) -> bool:
+    return path.startswith(ETC + b"/")
+
+
+def _vendor(host: Host, intent: Intent, vendor: Path | None) -> dict[bytes, Entry] | None:
+    """The vendor's default of what is signed or would be, by path on the host; None without one."""
     folder = vendor or host.root / places.VENDOR_ETC
     if vendor is None and not folder.is_dir():
         return None
@@ -193,6 +203,7 @@ def _vendor(host: Host, vendor: Path | None) -> dict[bytes, Entry] | None:
                 raise HostError(
                     "unreadable", f"{folder}{printable(item.path)}: {item.why}", hint=item.hint
                 )
-            path = ETC if item.path == b"/" else ETC + item.path
-            entries[path] = replace(item.entry, path=path)
+            path = ETC + item.path
+            if item.path != b"/" and intent.scope.rule(path).file_class is FileClass.SIGNED:
+                entries[path] = replace(item.entry, path=path)
     return entries

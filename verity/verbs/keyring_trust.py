@@ -45,9 +45,13 @@ class Keyrings:
         also = NOTHING if user is None else user.revocations
         return found.trusted(role, stream, also=also)
 
+    def reference_time(self, now: int) -> int:
+        """The newest time that is known: the clock's, or when a version was issued."""
+        return max((found.reference_time(now) for found in self.of_party.values()), default=now)
+
     def findings(self, now: int) -> list[Finding]:
         """That a keyring has expired, judged at the newest time that is known."""
-        latest = max((found.reference_time(now) for found in self.of_party.values()), default=now)
+        latest = self.reference_time(now)
         return [
             finding
             for _, found in sorted(self.of_party.items())
