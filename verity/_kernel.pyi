@@ -30,20 +30,14 @@ class Int(CData):
 class U32Array(CData):
     """``uint32_t[]``."""
 
-class FileContents(CData):
-    """``struct verity_contents``."""
-
-    uid: int
-    gid: int
-    mode: int
-    size: int
-    digest: Buffer
-    head: Buffer
-
 class FileContentsArray(CData):
     """``struct verity_contents[]``."""
 
-    def __getitem__(self, index: int, /) -> FileContents: ...
+class Memory:
+    """What a ``CData`` holds, as bytes in place."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __setitem__(self, at: slice, value: bytes, /) -> None: ...
 
 Text = NewType("Text", CData)
 
@@ -62,6 +56,8 @@ class _FFI:
     def new(
         self, cdecl: Literal["struct verity_contents[]"], count: int, /
     ) -> FileContentsArray: ...
+    def buffer(self, value: object, /) -> Memory: ...
+    def sizeof(self, cdecl: str, /) -> int: ...
     def from_buffer(self, cdecl: str, buffer: Buffer, require_writable: bool = ..., /) -> CData: ...
     def string(self, value: Text, /) -> bytes: ...
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import digest, enable, gate
+from tests.bench import digest, enable, gate, signing
 
 _RUNS = 5
 _VERITY = str(Path(sys.executable).with_name("verity"))
@@ -69,6 +69,7 @@ def main() -> None:
         )
     enable.main(Path(os.environ["VERITY_WHEEL"]))
     digest.main()
+    signing.main()
     gate.main()
 
 

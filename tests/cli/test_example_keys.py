@@ -161,3 +161,18 @@ def test_an_example_can_be_put_out_of_a_keyring(chain: Path, tmp_path: Path) -> 
     replaced = ("--revoke", "--replace", "user-policy.pem.pub=policy.pem.pub")
     done = verity("keyring", "rotate", *replaced, *common, cwd=path)
     assert done.status == 0, done.err
+
+
+def test_a_bundle_is_neither_signed_nor_attached_with_one(chain: Path, tmp_path: Path) -> None:
+    path = copy(chain, tmp_path / "w")
+    prepare = ("sign", "prepare", "commit", *REPO, "--stream=os", "--serial=3", "--output=os.sign")
+    assert verity(*prepare, "--replace", REF, cwd=path).status == 0
+    add = ("sign", "add", "--yes", "--key=vendor-os.pem", "os.sign")
+    attach = ("sign", "attach", *REPO, "--replace", "--key=vendor-os.pem.pub", "os.sign")
+    for args in (add, attach):
+        before = snapshot(path)
+        refused = verity(*args, cwd=path)
+        assert refused.status == 1
+        assert " is one of keys-example/" in refused.err
+        assert snapshot(path) == before
+        assert verity(*args, ALLOW, cwd=path).status == 0

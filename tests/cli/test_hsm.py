@@ -54,6 +54,28 @@ def test_the_pin_is_typed(copied: Callable[[str], World], hsm: Hsm) -> None:
     assert verity(*VERIFY, cwd=world.path).status == 0
 
 
+def test_a_bundle_is_signed_by_a_token_and_an_encrypted_key(
+    copied: Callable[[str], World], hsm: Hsm
+) -> None:
+    world = copied("archive")
+    write_public(hsm, world.path)
+    (world.path / "passphrase").touch(0o600)
+    (world.path / "passphrase").write_text("correct horse battery\n")
+    given = "--passphrase-file=passphrase"
+    assert verity("key", "generate", "--encrypt", given, "ann.pem", cwd=world.path).status == 0
+    prepare = ("sign", "prepare", "commit", "--repo=repo", "--stream=os", "--serial=9")
+    assert verity(*prepare, "--output=b.sign", UNSIGNED_REF, cwd=world.path).status == 0
+    for key in (("--key", hsm.uri()), ("--key=ann.pem", given)):
+        add = ("sign", "add", "--yes", *key, "b.sign")
+        done = verity(*add, cwd=world.path, environment=hsm.environment)
+        assert (done.status, done.err) == (0, "")
+    both = ("--key=hsm.pub", "--key=ann.pem.pub", "--threshold=2")
+    attach = ("sign", "attach", "--repo=repo", *both, "b.sign")
+    assert verity(*attach, cwd=world.path).status == 0
+    verify = ("commit", "verify", "--repo=repo", *both, UNSIGNED_REF)
+    assert verity(*verify, cwd=world.path).status == 0
+
+
 def test_two_keys_of_a_token_sign_for_the_kernel(tmp_path: Path, hsm: Hsm) -> None:
     assert verity("key", "generate", "os.pem", cwd=tmp_path).status == 0
     args = ("keyring", "project", "--party=vendor", "--version=1", "--role=os=os.pem.pub")

@@ -440,3 +440,17 @@ def test_example_keys_count_only_where_they_are_allowed(here: Path) -> None:
     assert done.status == 1
     assert_clean_error(done, ("vendor os: key", "is one of keys-example/"), hint=True)
     good(here, *check, "--allow-example-keys")
+
+
+def test_show_a_directory(here: Path) -> None:
+    change(here, "revoke", "--lowest", "debian-x:2")
+    change(here, "revoke", "--lowest", "debian-x:3", keys=("--key", "ann.pem"))
+    user = ("--party", "user", "--role", "root=uroot.pem.pub", "--role", "policy=policy.pem.pub")
+    good(here, "keyring", "init", *user, "--key", "uroot.pem", "k")
+    records = good(here, "keyring", "show", "--json", "k").records
+    assert [(one["file"], one["version"]) for one in records] == [
+        ("k/vendor/1.keyring.json", 1),
+        ("k/vendor/2.keyring.json", 2),
+        ("k/vendor/3.keyring.json.part", 3),
+        ("k/user/1.keyring.json", 1),
+    ]

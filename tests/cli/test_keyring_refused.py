@@ -160,6 +160,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
         True,
     ),
     "check-where-nothing-is": (("keyring", "check", *VENDOR, "n"), 2, ("there is no",), True),
+    "show-an-empty-directory": (("keyring", "show", "empty"), 2, ("empty: there is no",), True),
     "show-a-key": (("keyring", "show", "ann.pem.pub"), 1, ("ann.pem.pub: DSSE",), False),
 }
 
@@ -167,10 +168,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str, here: Path) -> None:
     args, status, words, hint = REFUSED[name]
+    (here / "empty").mkdir()
     before = {path: value for path, value in snapshot(here).items() if "/n" not in path}
     done = verity(*args, cwd=here)
     assert done.status == status, done.err
     assert_clean_error(done, words, hint=hint)
     after = {path: value for path, value in snapshot(here).items() if "/n" not in path}
     assert after == before
-    assert not any(path.is_file() for path in (here / "n").rglob("*"))
+    assert not (here / "n").exists()

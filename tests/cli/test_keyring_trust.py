@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose signature counts, said by keyrings: commit verify, objects, audit and explain."""
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Done, assert_clean_error, copy, stock, verity
+from tests.cli.program import (
+    STRANGER,
+    Done,
+    assert_clean_error,
+    copy,
+    needs_root,
+    stock,
+    verity,
+)
 from tests.cli.worlds import REF, World
 from verity.formats.grants import Party, Role
 from verity.ports import keystore
@@ -166,7 +175,7 @@ def test_versions_of_both_directories_are_one_chain(host: World) -> None:
     assert_clean_error(done, ("another version 1 than",), hint=True)
 
 
-def expire(world: World) -> None:
+def expire(world: World, times: Times | None = None) -> None:
     """Another keyring in the place of the vendor's, which was good until an hour ago."""
     for file in (world.path / LIB / "vendor").iterdir():
         file.unlink()
@@ -178,7 +187,7 @@ def expire(world: World) -> None:
             for role, name in ((Role.ROOT, "vroot"), (Role.OS, "vendor"))
         ],
         Rules(thresholds={}, streams={Role.OS: ("*",)}),
-        Times(issued=now - 7200, expires=now - 3600),
+        times or Times(issued=now - 7200, expires=now - 3600),
     )
     signer = keystore.load_signer(str(world.path / "vroot.pem"))
     keyring_make.init(world.path / LIB, Party.VENDOR, value, [signer])
@@ -190,6 +199,16 @@ def test_an_expired_keyring_accepts_nothing_new(host: World) -> None:
     done = verity(*VERIFY, *floors, "--json", REF, cwd=host.path)
     assert (done.status, findings(done)) == (1, ["keyring-expired"])
     assert not list((host.path / "floors").glob("*"))
+
+
+def test_a_statement_that_expired_before_the_keyring_was_issued(host: World) -> None:
+    """By the clock it is good yet: the clock was set back."""
+    now = int(time.time())
+    host.sign_at(issued=now - 60, expires=now + 1800)
+    run(host.path, *VERIFY, REF)
+    expire(host, Times(issued=now + 3600, expires=now + 7200))
+    done = verity(*VERIFY, "--json", REF, cwd=host.path)
+    assert (done.status, findings(done)) == (1, ["expired"])
 
 
 def test_explain_shows_the_keyring_as_the_first_link(host: World) -> None:
@@ -283,3 +302,43 @@ def test_refused(name: str, host: World) -> None:
     done = verity(*args, cwd=host.path)
     assert (done.status, done.out) == (status, ""), done.err
     assert_clean_error(done, words, hint=hint)
+
+
+def test_the_signed_etc_by_the_users_keyring(host: World) -> None:
+    here = host.path
+    (here / "r/etc").mkdir(parents=True)
+    (here / "r/etc/motd").write_text("hello\n")
+    etc = ("--stream", "etc-h", "--serial", "1", "--root", "r")
+    run(here, "etc", "sign", "--key", "build.pem", *etc)
+    roles = ("--role", "root=uroot.pem.pub", "--role", "etc=build.pem.pub")
+    user = ("--party", "user")
+    init = ("keyring", "init", *user, *roles, "--stream", "etc=etc-*", "--key", "uroot.pem", "u")
+    run(here, *init)
+    (shown,) = run(here, "keyring", "show", "--json", "u/user/1.keyring.json").records
+    trust = ("--keyring", "u", "--pin", f"user={shown['pin']}")
+    status = ("etc", "status", "--root", "r", *trust)
+    run(here, *status)
+    rotate = ("--replace", "build.pem.pub=other.pem.pub", "--key", "uroot.pem", "u")
+    run(here, "keyring", "rotate", *user, *rotate)
+    done = verity(*status, cwd=here)
+    assert done.status == 1
+    assert "signed by 0 of the trusted owners" in done.err
+
+
+@needs_root
+def test_a_pin_that_can_not_be_read_is_not_passed_over(host: World) -> None:
+    user_keyring(host, "--lowest", "os:2")
+    pin = host.path / "host/etc/verity/pins/user.pin"
+    os.chown(pin, STRANGER, STRANGER)
+    pin.chmod(0o600)
+    stock("chmod", "-R", "a+rX", "repo", "host/usr", cwd=host.path)
+    done = verity(*VERIFY, REF, cwd=host.path, lesser=True)
+    assert done.status == 3
+    assert_clean_error(done, ("user.pin: permission denied",), hint=True)
+
+
+def test_a_pin_that_points_nowhere_is_not_passed_over(host: World) -> None:
+    (host.path / "host/etc/verity/pins/user.pin").symlink_to("nowhere")
+    done = verity(*VERIFY, REF, cwd=host.path)
+    assert done.status == 3
+    assert_clean_error(done, ("user.pin: does not exist",), hint=True)

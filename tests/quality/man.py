@@ -175,7 +175,7 @@ attributes, nor which file is at a path. The gate takes no revocations yet. Only
 `commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
 count here.
 
-`commit show` and `manifest make`, `show`, `verify` and `diff` check no signature.
+`commit show` and `manifest make`, `convert`, `show`, `verify` and `diff` check no signature.
 """
 
 SEE_ALSO = """

@@ -35,7 +35,7 @@ def typed(text: str, program: str) -> list[str]:
     """What a reader would type for this program; what follows a pipe or a `&&` is left out."""
     found = []
     for line in code_lines(text):
-        for command in re.split(r" (?:\||\|\||&&|>|2>|<) |; ", line):
+        for command in re.split(r" (?:\||\|\||&&|>|2>|<)(?: |$)|; ", line):
             command = PROMPT.sub("", re.sub(r"\s+#\s.*", "", command).strip())
             if command.startswith(f"{program} "):
                 found.append(command)

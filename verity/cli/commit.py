@@ -43,6 +43,11 @@ commit.add_command(verify)
 @click.option("--gpg-homedir", type=PATH, help="gpg's home for --gpg-sign.")
 @ostree_sign_option
 @click.option("--replace", is_flag=True, help="Replace a statement that is there.")
+@click.option(
+    "--reuse",
+    metavar="REV",
+    help="Take digests of unchanged files from this commit, which the same key signed.",
+)
 @output.json_option
 @_revision_argument
 def sign(
@@ -58,6 +63,7 @@ def sign(
     gpg_homedir: Path | None,
     ostree_sign: tuple[str, ...],
     replace: bool,
+    reuse: str | None,
     as_json: bool,
     revision: str,
 ) -> int:
@@ -77,6 +83,7 @@ def sign(
         issued=begin,
         expires=end,
         replace=replace,
+        reuse=reuse,
     )
     keys = signing_options.signers(key_uris)
     gpg = GpgSigner(gpg_sign, gpg_homedir) if gpg_sign is not None else None

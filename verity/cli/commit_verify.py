@@ -9,7 +9,14 @@ import click
 
 from verity.cli import native_options, output
 from verity.cli.params import PATH
-from verity.cli.trust_options import by_keyring, judged, key_options, repo_option, trusted_set
+from verity.cli.trust_options import (
+    by_keyring,
+    judged,
+    key_options,
+    keyrings,
+    repo_option,
+    trusted_set,
+)
 from verity.ports import floors
 from verity.ports.floors import FloorStore
 from verity.ports.gate_files import BUNDLE
@@ -86,6 +93,7 @@ def verify(
         )
     trusted = trusted_set(keys, threshold, host=root)
     now = int(time.time())
+    asked = keyrings()
     native = native_options.native_trust(ostree_key, ostree_revoked, gpg_keyring, root)
     host = _host(root, floor_directory, without_floor=accept_without_floor)
     if host is None and (accept or accept_without_floor):
@@ -99,7 +107,7 @@ def verify(
             repository,
             revision,
             trusted,
-            now=now,
+            now=now if asked is None else asked.reference_time(now),
             jobs=batch.default_jobs(),
             host=host,
             native=native,

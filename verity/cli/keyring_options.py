@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the verbs on keyrings share: roles, keys, thresholds, streams, pins, what is printed."""
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -188,7 +189,7 @@ def print_published(made: Published, *, as_json: bool) -> int:
             "keyring-version",
             {
                 **fields(value),
-                "file": str(made.path),
+                **output.path_fields(os.fsencode(made.path), "file"),
                 "signers": list(made.signers),
                 "complete": not made.missing,
                 "missing": list(made.missing),

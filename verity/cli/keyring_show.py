@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity keyring show, verify, check."""
 
+import os
 import time
 from pathlib import Path
 
@@ -22,11 +23,14 @@ _versions_argument = click.argument(
 @output.json_option
 @_versions_argument
 def show(as_json: bool, versions: tuple[Path, ...]) -> int:
-    """Show versions of keyrings, UNVERIFIED: `keyring verify` checks them."""
-    for path in versions:
-        value = keyring_verify.look(path)
+    """Show versions of keyrings, UNVERIFIED: `keyring verify` checks them.
+
+    VERSION is a file, or a directory of keyrings: then all in it, what waits for signatures too.
+    """
+    for path, value in (found for one in versions for found in keyring_verify.look(one)):
         if as_json:
-            fields = {**keyring_options.fields(value), "file": str(path), "verified": False}
+            file = output.path_fields(os.fsencode(path), "file")
+            fields = {**keyring_options.fields(value), **file, "verified": False}
             output.record("keyring-version", fields)
         else:
             output.line(f"file      {output.one_line(str(path))} (unverified)")

@@ -81,8 +81,8 @@ def convert(target: str, file: str) -> int:
     """Make the manifest of any composefs-dump(5); - is standard input.
 
     Hard links become full entries, inline contents their fs-verity digest. Times and the places of
-    contents are dropped; xattrs that no manifest holds are left out and named. What a manifest
-    can't say is refused, as a file without its digest.
+    contents are dropped; xattrs that no manifest holds are left out and named. A file of which
+    neither digest nor contents are there is refused: there is no manifest of it.
     """
     if file == "-":
         data = sys.stdin.buffer.read(dump.MAX_SIZE + 1)

@@ -11,9 +11,10 @@ signed with the rest. It is tolerant of spelling and strict about meaning:
 * NLINK, MTIME, the SIZE of what has no contents, the RDEV of what is no device and the PAYLOAD of a
   regular file (where a composefs keeps the contents) are read and not kept.
 * A hard link (``@``) becomes an entry like the file's that it leads to, wherever that stands.
-* A regular file needs its digest, or its contents, or to be empty; if several are there they agree.
+* The digest of inline contents and of an empty file is computed; if DIGEST is there, too, it must
+  be the same. A file with neither has no digest: it is read, and ``to_manifest`` refuses it.
 * xattrs that no manifest holds are left out, as ``manifest make`` leaves them out, and named.
-* Refused by line and reason: everything else, and what our profile cannot say.
+* Refused by line and reason: everything else.
 """
 
 import re
@@ -43,6 +44,19 @@ class Found:
 
     entries: tuple[Entry, ...]
     left_out: tuple[bytes, ...]
+
+
+def to_manifest(found: Found) -> bytes:
+    """The canonical manifest; ContentError for what none can say (``no-digest``, by name)."""
+    without = [entry.path for entry in found.entries if entry.is_regular and entry.digest is None]
+    if without:
+        more = f" and {len(without) - 1} more files" if len(without) > 1 else ""
+        raise ContentError(
+            "no-digest",
+            f"dump: {printable(without[0])}{more}: neither DIGEST nor CONTENT",
+            hint="a manifest holds the fs-verity digest of every file: `verity manifest make DIR`",
+        )
+    return dump.serialise(found.entries)
 
 
 class _RefusedError(Exception):
@@ -164,8 +178,8 @@ def _entry(path: bytes, mode: int, fields: list[bytes], xattrs: list[tuple[bytes
     )
 
 
-def _measured(size: int, content: bytes | None, digest: bytes | None) -> bytes:
-    """The canonical fs-verity digest: as it stands there, or of the contents that do."""
+def _measured(size: int, content: bytes | None, digest: bytes | None) -> bytes | None:
+    """The canonical fs-verity digest: as it stands there, or of the contents that do, or none."""
     if content is None and size == 0:
         content = b""
     if content is not None and len(content) != size:
@@ -174,8 +188,6 @@ def _measured(size: int, content: bytes | None, digest: bytes | None) -> bytes:
         raise _RefusedError("DIGEST is not 64 hex digits")
     stated = None if digest is None else bytes.fromhex(digest.decode())
     if content is None:
-        if stated is None:
-            raise _RefusedError("neither DIGEST nor CONTENT: no manifest can hold it")
         return stated
     found = digest_bytes(content).value
     if stated not in (None, found):

@@ -31,7 +31,6 @@ from verity.values.errors import CallerError, HostError
 
 if TYPE_CHECKING:
     from verity._kernel import CData as CData
-    from verity._kernel import FileContents as FileContents
     from verity._kernel import Int as Int
 
 INTERFACE = 8

@@ -114,37 +114,52 @@ def remove_part(directory: Path, party: Party, number: int) -> None:
 
 @contextmanager
 def lock(directory: Path, party: Party) -> Iterator[None]:
-    """Keep others from making a version of this party meanwhile; the directory is made if need be.
+    """Keep others from making a version of this party meanwhile; the directory is made if need be,
+    and is gone again if the block fails and leaves nothing in it.
 
     The lock is the directory's own (flock), so it ends with the process.
     """
     path = directory / _name(party)
+    made: list[Path] = []
     try:
-        _make(path)
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise translate_oserror(error, str(path)) from error
-    with closing(fd):
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _make(path, made)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            if error.errno != errno.EWOULDBLOCK:
-                raise translate_oserror(error, str(path)) from error
-            raise HostError(
-                "locked",
-                f"{path}: another process is making a version",
-                hint="try again when it has ended",
-            ) from error
-        yield
+            raise translate_oserror(error, str(path)) from error
+        with closing(fd):
+            _lock(fd, path)
+            yield
+    except BaseException:
+        for one in reversed(made):
+            with suppress(OSError):  # something is in it, so it stays
+                os.rmdir(one)
+        raise
 
 
-def _make(path: Path) -> None:
-    """A directory and what is above it, durably."""
-    if path.is_dir():
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno != errno.EWOULDBLOCK:
+            raise translate_oserror(error, str(path)) from error
+        raise HostError(
+            "locked",
+            f"{path}: another process is making a version",
+            hint="try again when it has ended",
+        ) from error
+
+
+def _make(path: Path, made: list[Path]) -> None:
+    """A directory and what is above it, durably; ``made`` hears of each that was not there."""
+    if os.path.isdir(path):
         return
-    _make(path.parent)
-    with suppress(FileExistsError):
+    _make(path.parent, made)
+    try:
         os.mkdir(path, 0o755)
+        made.append(path)
+    except FileExistsError:
+        pass  # another process was faster
     sync_directory(path.parent)
 
 

@@ -9,6 +9,7 @@ made durable here, and nothing is retried.
 import array
 import errno
 import os
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,11 +19,10 @@ from verity.ports.kernel import ffi, lib
 from verity.values.digest import Digest, HashAlgorithm
 
 if TYPE_CHECKING:
-    from verity.ports.kernel import CData, FileContents
+    from verity.ports.kernel import CData
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A file as the calls for many files take it: a name below the descriptor of a directory.
 
     No symlink is followed on the way, and ``..`` leads nowhere.
@@ -49,6 +49,12 @@ def open_place(place: Place, *, label: str) -> int:
     if result < 0:
         raise _conditions.OPEN.error(-result, label)
     return result
+
+
+# struct verity_contents of cffi-build/files.h: unpacked at once, not field by field.
+_CONTENTS = struct.Struct("@IIIQ32s64s")
+if _CONTENTS.size != ffi.sizeof("struct verity_contents"):
+    raise ImportError("struct verity_contents has another layout than this module")
 
 
 class Stop:
@@ -144,8 +150,7 @@ def measure_files(
     ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A file that is what its name says: its inode's metadata, fs-verity digest and first bytes."""
 
     uid: int
@@ -181,18 +186,12 @@ def read_files(
     )
     if result < 0:
         raise ValueError("verity_read_files refuses its arguments")
-    return [_named(contents[at]) if good else None for at, good in enumerate(done)]
-
-
-def _named(found: "FileContents") -> Named:
-    return Named(
-        uid=found.uid,
-        gid=found.gid,
-        mode=found.mode,
-        size=found.size,
-        digest=bytes(found.digest),
-        head=bytes(found.head)[: found.size],
-    )
+    return [
+        Named(uid, gid, mode, size, digest, head[:size]) if good else None
+        for good, (uid, gid, mode, size, digest, head) in zip(
+            done, _CONTENTS.iter_unpack(ffi.buffer(contents)), strict=True
+        )
+    ]
 
 
 def _packed(places: Sequence[Place]) -> "tuple[CData, CData]":

@@ -59,6 +59,7 @@ class TrustedSet:
 
     ``streams`` are patterns of the streams in which they may; None is any, for keys that the
     caller names. ``revocations`` hold for everything that these keys sign.
+
     The keys of keys-example/ are refused unless ``allow_example_keys`` says that they count.
     """
 

@@ -11,24 +11,33 @@ from dataclasses import dataclass
 from functools import partial
 
 from verity.formats.commit import DetachedMetadata
+from verity.formats.grants import Party, Role
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
 from verity.trust.native import engine_for
+from verity.trust.trusted import TrustedSet
 from verity.verbs import (
+    contents,
     native_signatures,
     sign_add,
     sign_attach,
     sign_prepare,
     sign_proof,
     sign_serials,
+    signed,
 )
+from verity.verbs.contents import Known
 from verity.verbs.sign_prepare import Spot
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to sign as what. Times are seconds since 1970; ``serial`` None is the next one."""
+    """What to sign as what. Times are seconds since 1970; ``serial`` None is the next one.
+
+    ``reuse`` is a commit that the same keys signed: what is the same object there is not read
+    again, unless it is granted anything.
+    """
 
     revision: str
     stream: str
@@ -36,6 +45,7 @@ class Request:
     issued: int
     expires: int
     replace: bool = False
+    reuse: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +93,12 @@ def sign(
         expires=request.expires,
     )
     source, opened = sign_prepare.commit(
-        repository, request.revision, spot, replace=request.replace, jobs=jobs
+        repository,
+        request.revision,
+        spot,
+        replace=request.replace,
+        known=_known(repository, request.reuse, keys),
+        jobs=jobs,
     )
     record = sign_serials.record_of_repository(repository, request.stream)
     with sign_serials.given_back(record if request.serial is None else None, opened):
@@ -116,6 +131,20 @@ def sign(
         gpg=gpg is not None,
         native=tuple(engine_for(key.public).value for key in native),
     )
+
+
+def _known(repository: Repository, revision: str | None, keys: Sequence[SigningKey]) -> Known:
+    """What a commit that all of these keys signed says of its objects."""
+    if revision is None:
+        return contents.NOTHING
+    trusted = TrustedSet.of_keys(
+        [key.public for key in keys],
+        party=Party.VENDOR,
+        role=Role.OS,
+        threshold=len(keys),
+        allow_example_keys=True,  # whoever opened the keys has decided
+    )
+    return contents.known_from(repository, signed.load(repository, revision, trusted))
 
 
 def _sign_for_ostree(

@@ -2,13 +2,17 @@
 """What is in a commit: its tree as manifest entries, and the first bytes of its files.
 
 Every content object is read once, by several threads; the one pass gives its OSTree checksum,
-its fs-verity digest, its size and its first bytes. Nothing is taken from an earlier run.
+its fs-verity digest, its size and its first bytes. Nothing is taken from an earlier run, but from
+a commit that the caller has verified (``Known``), and of that no code: what may become a grant is
+always read.
 """
 
+import functools
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from verity.formats import dump, elf
 from verity.formats.fsverity import Hasher
@@ -18,6 +22,7 @@ from verity.ports.osfile import read_head
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import VerityError
 from verity.verbs import batch
+from verity.verbs.signed import SignedCommit
 
 _BATCH = 64  # objects that a thread reads in one call
 # What is hashed before the contents of a file without xattrs; owner, group and mode go behind the
@@ -28,8 +33,7 @@ _FRAME = FileHeader.make(
 _OWNER_AT = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contents:
+class Contents(NamedTuple):
     """What reading one content object gave. ``digest`` is None for a symlink."""
 
     header: FileHeader
@@ -54,8 +58,34 @@ class CommitTree:
     objects: int
 
 
-def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
-    """Read the whole tree of a commit, contents included.
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """Manifest entries of a verified commit, by the object that each is of."""
+
+    entries: Mapping[str, dump.Entry]
+
+
+NOTHING = Known(entries={})
+
+
+def known_from(repository: Repository, commit: SignedCommit) -> Known:
+    """What a commit's manifest says of its objects, without those that it grants anything.
+
+    The name of an object stands for its contents, owner, mode and xattrs, so whatever commit has
+    it, all but the path of its entry is the same.
+    """
+    code = {entry.digest for entry in commit.grants.grants.code}
+    by_path = {entry.path: entry for entry in commit.manifest.entries}
+    entries = {}
+    for path, name, _ in repository.paths(commit.checksum):
+        entry = by_path.get(path)
+        if name and entry is not None and entry.digest not in code:
+            entries[name] = entry
+    return Known(entries=entries)
+
+
+def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOTHING) -> CommitTree:
+    """Read the whole tree of a commit, contents included but for what is ``known``.
 
     Raises ContentError if a dirtree or dirmeta object is damaged: then there is no tree.
     """
@@ -64,9 +94,9 @@ def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
     for path, name, _ in paths:
         if name:
             first_use.setdefault(name, path)
-    known: dict[str, Contents] = {}
+    found: dict[str, Contents] = {}
     damaged: list[tuple[bytes, VerityError]] = []
-    checksums = sorted(first_use)
+    checksums = sorted(first_use.keys() - known.entries.keys())
     parts = [checksums[at : at + _BATCH] for at in range(0, len(checksums), _BATCH)]
     for part, results in batch.each(parts, partial(_several, repository), jobs=jobs, part=1):
         if isinstance(results, VerityError):
@@ -75,7 +105,7 @@ def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
             if isinstance(result, VerityError):
                 damaged.append((first_use[name], result))
             else:
-                known[name] = result
+                found[name] = result
     entries = []
     directories: dict[str, DirMeta] = {}
     for path, name, meta in paths:
@@ -83,14 +113,24 @@ def read(repository: Repository, checksum: str, *, jobs: int) -> CommitTree:
             if meta not in directories:
                 directories[meta] = repository.read_dirmeta(meta)
             entries.append(_directory(path, directories[meta]))
-        elif name in known:
-            entries.append(_file(path, known[name]))
+        elif name in found:
+            entries.append(_file(path, found[name]))
+        elif name in known.entries:
+            entry = known.entries[name]
+            entries.append(entry if entry.path == path else replace(entry, path=path))
+    # No byte is needed of what earned nothing then: by its name alone it may be a module now.
+    heads = {entry.digest: b"" for entry in known.entries.values() if entry.digest is not None}
+    heads |= {one.digest: one.head for one in found.values() if one.digest is not None}
     return CommitTree(
         entries=tuple(entries),
-        heads={found.digest: found.head for found in known.values() if found.digest is not None},
+        heads=heads,
         damaged=tuple(damaged),
-        missing=frozenset(path for path, name, _ in paths if name and name not in known),
-        objects=len(checksums),
+        missing=frozenset(
+            path
+            for path, name, _ in paths
+            if name and name not in found and name not in known.entries
+        ),
+        objects=len(first_use),
     )
 
 
@@ -156,15 +196,14 @@ def _several(repository: Repository, checksums: Sequence[str]) -> list[Contents 
 
 
 def _plain(repository: Repository, named: many.Named) -> Contents:
-    header = FileHeader.make(
-        uid=named.uid,
-        gid=named.gid,
-        mode=named.mode,
-        target=b"",
-        xattrs=(),
-        label=repository.label,
-    )
+    header = _plain_header(named.uid, named.gid, named.mode, repository.label)
     return Contents(header=header, size=named.size, digest=named.digest, head=named.head, xattrs=())
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_header(uid: int, gid: int, mode: int, label: str) -> FileHeader:
+    """Thousands of files have the same."""
+    return FileHeader.make(uid=uid, gid=gid, mode=mode, target=b"", xattrs=(), label=label)
 
 
 def _contents(repository: Repository, checksum: str) -> Contents:

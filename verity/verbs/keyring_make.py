@@ -39,8 +39,6 @@ def change(
     signing: Sequence[SigningKey],
 ) -> Published:
     """Publish what ``edit`` makes of the newest version."""
-    if not (directory / party.name.lower()).is_dir():  # taking the lock would make it
-        keyring_versions.newest(keyring_versions.load(directory, party))
     with keyring_files.lock(directory, party):
         source = _source(directory, party)
         return _publish(source, edit(keyring_versions.newest(source)), signing)

@@ -45,9 +45,13 @@ class Keyrings:
         also = NOTHING if user is None else user.revocations
         return found.trusted(role, stream, also=also)
 
+    def reference_time(self, now: int) -> int:
+        """The newest time that is known: the clock's, or when a version was issued."""
+        return max((found.reference_time(now) for found in self.of_party.values()), default=now)
+
     def findings(self, now: int) -> list[Finding]:
         """That a keyring has expired, judged at the newest time that is known."""
-        latest = max((found.reference_time(now) for found in self.of_party.values()), default=now)
+        latest = self.reference_time(now)
         return [
             finding
             for _, found in sorted(self.of_party.items())
@@ -87,8 +91,12 @@ def host_pins(root: Path) -> dict[Party, PinPrint]:
     """The pins that a host's owner accepted; HostError ``no-pin`` if there is none."""
     pins = {}
     for party, place in keyring_files.PINS.items():
-        if (root / place).exists():
+        try:
             pins[party] = PinPrint.of(lockdown_bundle.load_pin(root / place, party))
+        except HostError as error:
+            # Only a pin that isn't there is none: one that can't be read may revoke.
+            if error.code != "not-found" or (root / place).is_symlink():
+                raise
     if not pins:
         raise HostError(
             "no-pin",

@@ -1,29 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyring verify: the versions of a party from the pin upwards, and whether the newest expired."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from verity.formats.grants import Party
 from verity.formats.keyring import Keyring
 from verity.formats.statement import MAX_ENVELOPE, format_time
 from verity.ports import keyring_files
 from verity.ports.osfile import read_file
 from verity.trust.keyring import PinPrint, VerifiedKeyring, read, verify_chain
-from verity.values.errors import ContentError
+from verity.values.errors import CallerError, ContentError
 from verity.values.findings import Finding, Link
 from verity.verbs import keyring_versions
 
 
-def look(path: Path) -> Keyring:
-    """What a file says, unverified."""
-    return _named(path, read_file(path, max_size=MAX_ENVELOPE))
+def look(path: Path) -> list[tuple[Path, Keyring]]:
+    """What a file says, or each version in a directory of keyrings, unverified.
+
+    The version that waits for signatures is among them. Raises CallerError for an empty directory.
+    """
+    if not os.path.isdir(path):
+        return [(path, _named(path, read_file(path, max_size=MAX_ENVELOPE)))]
+    files: list[keyring_files.VersionFile] = []
+    for party in Party:
+        files += keyring_files.read_versions([path], party)
+        waiting = keyring_files.read_part(path, party)
+        if waiting is not None:
+            files.append(waiting[0])
+    if not files:
+        raise CallerError(
+            "no-keyring",
+            f"{path}: there is no keyring in it",
+            hint="expected PARTY/N.keyring.json below it",
+        )
+    return [(file.path, _named(file.path, file.data)) for file in files]
 
 
 def verify(
     paths: Sequence[Path], pin: PinPrint, *, allow_example_keys: bool = False
 ) -> VerifiedKeyring:
     """Verify files in whatever order, or the versions in one directory of keyrings."""
-    if len(paths) == 1 and paths[0].is_dir():
+    if len(paths) == 1 and os.path.isdir(paths[0]):
         files = keyring_files.read_versions(paths, pin.party)
         return keyring_versions.verify_files(files, pin, allow_example_keys=allow_example_keys)
     versions = [read_file(path, max_size=MAX_ENVELOPE) for path in paths]

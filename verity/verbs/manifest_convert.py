@@ -22,9 +22,9 @@ class Converted:
 
 
 def from_dump(data: bytes) -> Converted:
-    """Make the manifest of a dump. ContentError ``bad-dump`` for what none can hold."""
+    """Make the manifest of a dump. ContentError for what none can say."""
     found = any_dump.parse(data)
-    return Converted(manifest=dump.serialise(found.entries), left_out=found.left_out)
+    return Converted(manifest=any_dump.to_manifest(found), left_out=found.left_out)
 
 
 def with_payloads(repository: Repository, revision: str, *, jobs: int) -> bytes:

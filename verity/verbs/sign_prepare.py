@@ -20,6 +20,7 @@ from verity.ports.ostree_repo import Repository
 from verity.ports.serials import SerialRecord
 from verity.values.errors import CallerError
 from verity.verbs import contents, documents, sign_bundles, sign_serials, signed
+from verity.verbs.contents import Known
 from verity.verbs.documents import Place
 from verity.verbs.manifest import read_directory
 from verity.verbs.sign_serials import Attached
@@ -62,10 +63,12 @@ class Source:
     objects: int = 0
 
 
-def read_commit(repository: Repository, checksum: str, *, jobs: int) -> Source:
-    """Read a commit and everything in it, each object checked against its name."""
+def read_commit(
+    repository: Repository, checksum: str, *, known: Known = contents.NOTHING, jobs: int
+) -> Source:
+    """Read a commit and everything in it but what is ``known``, each object checked."""
     raw, _ = repository.read_commit(checksum)
-    tree = contents.read(repository, checksum, jobs=jobs)
+    tree = contents.read(repository, checksum, jobs=jobs, known=known)
     if tree.damaged:
         path, error = tree.damaged[0]
         raise type(error)(
@@ -142,12 +145,18 @@ def settle(
 
 
 def commit(
-    repository: Repository, revision: str, spot: Spot, *, replace: bool, jobs: int
+    repository: Repository,
+    revision: str,
+    spot: Spot,
+    *,
+    replace: bool,
+    known: Known = contents.NOTHING,
+    jobs: int,
 ) -> tuple[Source, Opened]:
     """Prepare a commit of a repository; the record of serials is the repository's."""
     checksum = repository.resolve(revision)
     check_unsigned(repository.read_detached(checksum), checksum, replace=replace)
-    source = read_commit(repository, checksum, jobs=jobs)
+    source = read_commit(repository, checksum, known=known, jobs=jobs)
     opened = settle(
         source,
         spot,

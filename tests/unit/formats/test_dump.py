@@ -39,23 +39,24 @@ def test_sorted_by_the_whole_path_not_by_directory() -> None:
     ]
 
 
-def deep(last: int) -> list[Entry]:
-    """Directories of the longest names, down to a file whose path has 15 * 256 + 1 + last bytes."""
+def deep(last: bytes) -> list[Entry]:
+    """Directories of the longest names, down to a file whose path has 3841 bytes and the last."""
     path = b"/"
     entries = [Entry(path=path, mode=0o40755, uid=0, gid=0)]
     for _ in range(15):
         path = path.rstrip(b"/") + b"/" + b"d" * 255
         entries.append(Entry(path=path, mode=0o40755, uid=0, gid=0))
-    path += b"/" + b"\xff" * last
+    path += b"/" + last
     return [*entries, Entry(path=path, mode=0o100644, uid=0, gid=0, digest=bytes(32))]
 
 
-def test_the_longest_path() -> None:
-    entries = deep(254)
+@pytest.mark.parametrize("letter", [b"f", b"\xff"], ids=["plain", "escaped"])
+def test_the_longest_path(letter: bytes) -> None:
+    entries = deep(letter * 254)
     assert len(entries[-1].path) == 4095
     assert dump.parse(dump.serialise(entries)) == tuple(entries)
     with pytest.raises(ContentError, match="longer than 4095") as caught:
-        dump.serialise(deep(255))
+        dump.serialise(deep(letter * 255))
     assert len(caught.value.message) < 600
 
 

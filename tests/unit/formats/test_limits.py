@@ -12,7 +12,17 @@ from collections.abc import Callable
 
 import pytest
 
-from verity.formats import dump, grants, gvariant, kernel_policy, pkcs7, statement, strictjson
+from tests.unit.formats.test_pkcs7 import SIGNED
+from verity.formats import (
+    any_dump,
+    dump,
+    grants,
+    gvariant,
+    kernel_policy,
+    pkcs7,
+    statement,
+    strictjson,
+)
 from verity.formats.commit import Commit, DetachedMetadata, DirTree
 from verity.values.errors import ContentError
 from verity.verbs.signed import MANIFEST, manifest_bytes
@@ -58,13 +68,19 @@ HUGE: dict[str, tuple[Parse, Callable[[], bytes], str]] = {
     "a manifest over its limit": (
         dump.parse, lambda: bytes(dump.MAX_SIZE + 1), "at most 268435456 are allowed"
     ),
+    "a dump's line of 100 MB": (
+        any_dump.parse, lambda: ROOT + b"/" + b"a" * MANY, "dump line 2: 100000001 bytes"
+    ),
+    "a dump over its limit": (
+        any_dump.parse, lambda: bytes(dump.MAX_SIZE + 1), "expected 1 to 268435456"
+    ),
     "a statement of 100 MB": (statement.parse, lambda: b"[" * MANY, "at most 65536"),
     "an envelope of 100 MB": (statement.parse_envelope, lambda: b" " * MANY, "at most 131072"),
     "grants of 100 MB": (grants.parse, lambda: grants.KIND + bytes(MANY), "expected 168 to"),
     "a policy of 100 MB": (
         kernel_policy.parse, lambda: kernel_policy.KIND + bytes(MANY), "expected 128 to"
     ),
-    "a signature of 100 MB": (pkcs7.parse, lambda: b"\x30" * MANY, "template"),
+    "a signature of 100 MB": (pkcs7.parse, lambda: SIGNED[:90] + bytes(MANY), "template"),
     "a commit over its limit": (commit, lambda: bytes(gvariant.MAX_SIZE + 1), "at most 134217728"),
     "a dirtree over its limit": (
         dirtree, lambda: bytes(gvariant.MAX_SIZE + 1), "at most 134217728"

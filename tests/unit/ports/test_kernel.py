@@ -265,12 +265,12 @@ class FakeLib:
 
     def verity_measure(self, fd: int, number: list[int], room: object, cap: int) -> int:
         number[0] = self.algorithm
-        kernel.ffi.buffer(room)[: self.size] = b"\x07" * self.size  # type: ignore[attr-defined] # not in the .pyi: only used here
+        kernel.ffi.buffer(room)[: self.size] = b"\x07" * self.size
         return self.size
 
     def verity_read_metadata(self, fd: int, kind: int, offset: int, room: object, n: int) -> int:
         piece = self.metadata[offset : offset + min(n, 1000)]
-        kernel.ffi.buffer(room)[: len(piece)] = piece  # type: ignore[attr-defined] # as above
+        kernel.ffi.buffer(room)[: len(piece)] = piece
         return len(piece)
 
 

@@ -163,6 +163,12 @@ def test_a_payload_that_is_no_statement_does_not_hide_one(payload: bytes) -> Non
     assert verify_statement([bad, World().envelope], JUST_VENDOR).statement.serial == 5
 
 
+def test_a_statement_under_another_payload_type_is_none() -> None:
+    other = envelope(World().statement, VENDOR, payload_type="application/json")
+    refused("no-statement", [other])
+    assert verify_statement([other, World().envelope], JUST_VENDOR).statement.serial == 5
+
+
 def test_number_of_statements() -> None:
     world = World()
     provenance = envelope(b'{"predicateType":"https://slsa.dev/provenance/v1"}', OTHER)

@@ -92,7 +92,7 @@ def test_a_signature_over_another_version_is_refused(tmp_path: Path) -> None:
 def test_a_signature_by_another_role_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CallerError, match="it is no root key"):
         publish(tmp_path, FIRST, ROOT, VENDOR)
-    assert names(tmp_path) == []
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_version_that_jumps_is_refused(tmp_path: Path) -> None:
