@@ -95,7 +95,7 @@ def test_signing_where_one_may_not_write(reachable: World) -> None:
         if folder.is_dir():
             close(folder, 0o755)
     before = snapshot(reachable.path)
-    args = ("--repo=../repo", "--key=his.pem", "--stream=os", "--serial=1", UNSIGNED_REF)
+    args = ("--repo=../repo", "--key=his.pem", "--stream=os", "--serial=9", UNSIGNED_REF)
     done = verity("commit", "sign", *args, cwd=home, lesser=True)
     assert done.status == 3
     assert_clean_error(done, ("../repo", "permission denied"), hint=True)
@@ -198,7 +198,7 @@ def test_a_repository_that_is_in_use(world: World) -> None:
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        args = ("--repo=repo", "--key=vendor.pem", "--stream=os", "--serial=1", UNSIGNED_REF)
+        args = ("--repo=repo", "--key=vendor.pem", "--stream=os", "--serial=9", UNSIGNED_REF)
         done = verity("commit", "sign", *args, cwd=world.path)
         assert other.poll() == 0, "it did not wait"
     assert done.status == 0, done.err

@@ -168,8 +168,16 @@ def test_metadata(metadata: Message) -> None:
     assert metadata["Version"] == verity.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "Apache-2.0 AND (GPL-2.0-only OR BSD-2-Clause)"
-    needs = {re.split(r"[<>=]", need)[0] for need in metadata.get_all("Requires-Dist", [])}
-    assert needs == {"cffi", "click", "cryptography", "pyelftools", "securesystemslib"}
+    needs = {
+        (re.split(r"[<>=]", need)[0], need.partition(";")[2].strip())
+        for need in metadata.get_all("Requires-Dist", [])
+    }
+    always = ("cffi", "click", "cryptography", "pyelftools", "securesystemslib")
+    hsm = ("python-pkcs11", "extra == 'hsm'")
+    assert {(name, extra.replace('"', "'")) for name, extra in needs} == {
+        *((name, "") for name in always),
+        hsm,
+    }
 
 
 def test_securesystemslib_counts_bytes(metadata: Message) -> None:

@@ -208,12 +208,16 @@ def _enough(trusted: TrustedSet, judged: Judged, envelope: statement.Envelope) -
     if len(judged.signers) >= trusted.threshold:
         return judged
     refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
+    hints = sorted({signature.key_id_hint[:64] for signature in envelope.signatures} - {""})
+    # A revoked key has no role, so its signature is one by nobody; what it is said to be by tells.
+    revoked = [hint for hint in hints if hint in trusted.revocations.keys]
+    named = ", ".join(f"{hint!r}{' (revoked)' if hint in revoked else ''}" for hint in hints)
     raise ContentError(
         "bad-signature",
         f"statement: signed by {len(judged.signers)} of the trusted owners, {trusted.threshold}"
-        f" needed; it names {_hints(envelope)}{refused}",
+        f" needed; it names {f'the key {named}' if named else 'no key'}{refused}",
         hint="have it signed anew by keys that count"
-        if judged.refused
+        if judged.refused or revoked
         else "either it was altered, or the key given is not the one that signed it",
     )
 
@@ -252,8 +256,3 @@ def _the_statement(envelopes: Sequence[bytes]) -> tuple[statement.Envelope, list
         f"{len(ours)} verity statements among {len(envelopes)} envelopes, expected one",
         hint="`verity commit sign` attaches it",
     )
-
-
-def _hints(envelope: statement.Envelope) -> str:
-    hints = sorted({signature.key_id_hint[:64] for signature in envelope.signatures} - {""})
-    return f"the key {', '.join(map(repr, hints))}" if hints else "no key"
