@@ -28,8 +28,12 @@ def bare_image() -> Image:
 
 @contextmanager
 def ground_machine(image: Image) -> Iterator[Machine]:
-    """A booted machine with the attacker's tools in it."""
-    with Machine.boot("system", image) as machine:
+    """A booted machine with the attacker's tools in it.
+
+    It has one processor: tracing patches the kernel's code while it runs, and QEMU 7.2 lets another
+    processor run into what is half patched ("Oops: int3").
+    """
+    with Machine.boot("system", image, cpus=1) as machine:
         ground.install(machine, ground.ground(image))
         yield machine
 

@@ -166,6 +166,11 @@ def test_a_full_disk(bare: World) -> None:
     assert done.stderr.startswith(b"verity: error: ")
 
 
+def _bytes_read(io: Path) -> int:
+    """By read(2) and the like, so far (proc_pid_io(5))."""
+    return int(io.read_text().splitlines()[0].removeprefix("rchar: "))
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_interrupted(tmp_path: Path, jobs: str) -> None:
     (tmp_path / "large").write_bytes(bytes(LARGE))
@@ -176,7 +181,9 @@ def test_interrupted(tmp_path: Path, jobs: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as program:
-        time.sleep(0.7)
+        reads = Path(f"/proc/{program.pid}/io")
+        while _bytes_read(reads) < LARGE // 2:  # it is at work, however slowly it started
+            time.sleep(0.05)
         program.send_signal(signal.SIGINT)
         out, err = program.communicate(timeout=TIMEOUT_S)
     # Not that it was quick, but that it ended before the digest was there.
