@@ -376,6 +376,7 @@ def test_what_an_interrupted_run_prepared_in_a_home_is_cleared(world: EtcWorld) 
     (world.state / "current").write_text("2\n")
     (world.state / "journal").write_text(json.dumps({"before": [2], "after": 3}))
     write(home / ".verity-stage/0", "x\n")
+    (home / ".verity-stage").chmod(0o700)
     assert world.run("apply", "2").status == 0
     assert sorted(os.listdir(home)) == [".profile"]
     assert world.run("status").status == 0
@@ -395,6 +396,23 @@ def test_a_home_that_is_gone(world: EtcWorld) -> None:
     assert world.run("status").status == 1
     assert world.run("apply", "2").status == 0
     assert world.run("status").status == 0
+
+
+@needs_root
+@pytest.mark.parametrize(("mode", "owner"), [(0o700, 1234), (0o770, 0)])
+def test_a_stage_that_somebody_else_made(world: EtcWorld, mode: int, owner: int) -> None:
+    home = world.path / "root/home/u"
+    write(home / ".profile", "x\n")
+    world.must_sign(3, "--home", "/home/u")
+    write(home / ".profile", "y\n")
+    write(home / ".verity-stage/kept", "z\n")
+    (home / ".verity-stage").chmod(mode)
+    os.chown(home / ".verity-stage", owner, 0)
+    done = world.run("apply")
+    assert done.status == 3
+    assert_clean_error(done, ["/home/u: the directory for prepared files"], hint=True)
+    assert (home / ".profile").read_text() == "y\n"
+    assert (home / ".verity-stage/kept").exists()
 
 
 def test_two_at_a_time(world: EtcWorld) -> None:

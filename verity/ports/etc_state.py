@@ -187,7 +187,10 @@ class EtcState:
         for name in os.listdir(self.path):
             if name.startswith(".") and name.endswith(".tmp"):
                 left = self.path / name
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                if left.is_dir():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink()
 
 
 def not_signed(path: Path) -> HostError:

@@ -76,6 +76,7 @@ class ReplaceTree:
                 except FileNotFoundError:
                     continue
                 with closing(stage):
+                    _check_ours(stage, top)
                     for name in os.listdir(stage):
                         os.unlink(name, dir_fd=stage)
                 os.rmdir(self._stage, dir_fd=fd)
@@ -149,6 +150,7 @@ class ReplaceTree:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self._stage, 0o700, dir_fd=top)
             with closing(os.open(self._stage, _DIRECTORY, dir_fd=top)) as fd:
+                _check_ours(fd, path)
                 yield fd
 
     @contextlib.contextmanager
@@ -173,6 +175,18 @@ class ReplaceTree:
             raise HostError("in-the-way", f"{printable(path)}: expected a directory")
         with self._directory(above) as fd:
             yield fd, name
+
+
+def _check_ours(stage: int, path: bytes) -> None:
+    """Refuse a directory for prepared files that others could change: a home is its user's."""
+    status = os.fstat(stage)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise HostError(
+            "foreign-stage",
+            f"{printable(path)}: the directory for prepared files there is not ours alone, uid"
+            f" {status.st_uid} and mode {stat.S_IMODE(status.st_mode):04o}",
+            hint="remove .verity-stage, and look at who made it",
+        )
 
 
 def _dress(fd: int, entry: Entry) -> None:

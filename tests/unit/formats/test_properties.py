@@ -139,6 +139,7 @@ def all_grants(draw: st.DrawFn) -> Grants:
     )
 
 
+@settings(max_examples=FEWER)
 @given(all_grants())
 def test_grants_are_read_as_they_are_written(made: Grants) -> None:
     data = grants.encode(made)
@@ -192,6 +193,7 @@ def escaped_otherwise(field: bytes, chance: random.Random) -> bytes:
     return field
 
 
+@settings(max_examples=FEWER)
 @given(
     st.lists(WITH_CONTENTS, max_size=8, unique_by=lambda entry: entry.path),
     st.randoms(use_true_random=False),

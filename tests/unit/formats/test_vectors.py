@@ -82,7 +82,7 @@ FORMATS = {
     "policy": of_bytes(kernel_policy.parse, kernel_policy.encode),
     "statement": of_bytes(statement.parse, statement.encode),
 }
-ELSEWHERE = {"decisions"}  # tests/decisions.py
+ELSEWHERE = {"decisions", "revoke"}  # tests/decisions.py, test_revoke.py
 
 
 def rows(*, bad: bool) -> list[Any]:

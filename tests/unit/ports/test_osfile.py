@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from verity.ports.osfile import (
+    new_directory,
     read_file,
     replace_file,
     translate_oserror,
@@ -172,6 +173,55 @@ def test_a_directory_is_written_whole_or_not_at_all(
     failing_sync(monkeypatch, when=is_that_one)
     with pytest.raises(HostError) as caught:
         write_new_directory(tmp_path / "dir", FILES, mode=0o644)
+    assert caught.value.code == "no-space"
+    assert os.listdir(tmp_path) == []
+
+
+def fill(directory: Path) -> None:
+    (directory / "below").mkdir()
+    write_new_file(directory / "below/file", b"data", mode=0o600)
+
+
+def test_new_directory(tmp_path: Path) -> None:
+    with new_directory(tmp_path / "dir") as there:
+        fill(there)
+        assert not (tmp_path / "dir").exists()
+    assert (tmp_path / "dir/below/file").read_bytes() == b"data"
+    assert os.listdir(tmp_path) == ["dir"]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda p: p.symlink_to("nowhere")])
+def test_a_new_directory_overwrites_nothing(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "taken")
+    with pytest.raises(HostError) as caught, new_directory(tmp_path / "taken"):
+        pytest.fail("nothing to fill")
+    assert caught.value.code == "exists"
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), KeyboardInterrupt(), ValueError()])
+def test_a_new_directory_is_there_whole_or_not_at_all(tmp_path: Path, error: BaseException) -> None:
+    expected = HostError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected), new_directory(tmp_path / "dir") as there:
+        fill(there)
+        raise error
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_new_directory_that_is_not_durable_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Itself, its parent: whichever can't be made durable, nothing is left."""
+    calls: list[int] = []
+
+    def is_that_one(fd: int) -> bool:
+        calls.append(fd)
+        return len(calls) == failing
+
+    failing_sync(monkeypatch, when=is_that_one)
+    with pytest.raises(HostError) as caught, new_directory(tmp_path / "dir") as there:
+        (there / "file").write_text("")
     assert caught.value.code == "no-space"
     assert os.listdir(tmp_path) == []
 
