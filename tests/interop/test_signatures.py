@@ -176,7 +176,7 @@ def test_openpgp_of_another_key_of_something_else_and_of_no_form(repo: Repo, sig
     assert verdicts[:2] == ["no-key", "bad"]
     assert verdicts[2:] == ["malformed"] * 4
     # All of that hides no good one.
-    repo.sign("--replace", f"--gpg-sign={USER}", f"--gpg-homedir={signer}")
+    repo.sign("--replace", f"--gpg-sign={USER}", f"--gpg-homedir={signer}", serial=2)
     done = repo.verify("--gpg-keyring", str(signer / "keys.gpg"))
     assert (done.status, judged(done)[-1]) == (0, ("gpg", 7, "good"))
 
