@@ -9,7 +9,7 @@ from tests.cli.worlds import REF, UNSIGNED_REF, World
 from verity.formats.grants import parse
 from verity.verbs import signed
 
-SIGN = ("commit", "sign", *REPO, "--stream", "os", "--serial", "9", "--key", "vendor.pem")
+SIGN = ("commit", "sign", *REPO, "--stream", "os", "--serial", "auto", "--key", "vendor.pem")
 
 
 def sign(world: World, *options: str, ref: str = UNSIGNED_REF) -> Done:
