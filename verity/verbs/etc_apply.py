@@ -5,7 +5,7 @@ Up to the journal nothing in use has changed; from the journal on the new state 
 running it again does the rest, which follows from the states alone (``etc_plan``). So after a kill
 or a power cut /etc is the old one, or `etc status` says that an apply is pending and the next
 `etc apply` or `revert` makes it the new one. Programs that read meanwhile see each file old or new,
-not all of them at once: docs/adr/0020 says why.
+not all of them at once: docs/adr/0022 says why.
 """
 
 from collections.abc import Callable
