@@ -75,7 +75,8 @@ def test_one_serial_for_two_commits_is_refused(world: World) -> None:
     before = snapshot(world.path)
     equivocates(verity(*SIGN, "--serial", "2", UNSIGNED_REF, cwd=world.path), 2)
     # The same commit at another time is another statement, too.
-    equivocates(verity(*SIGN, "--serial", "1", "--replace", REF, cwd=world.path), 1)
+    later = ("--issued", "2035-01-01T00:00:00Z", "--expires", "2036-01-01T00:00:00Z")
+    equivocates(verity(*SIGN, "--serial", "1", *later, "--replace", REF, cwd=world.path), 1)
     assert snapshot(world.path) == before
 
 
