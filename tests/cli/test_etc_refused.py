@@ -472,3 +472,23 @@ def test_what_a_user_may_not_read(world: EtcWorld) -> None:
     if done.status != 0:  # else the checkout is closed to others, and the lesser user is root
         assert done.status == 3
         assert "permission denied" in done.out + done.err
+
+
+@pytest.mark.parametrize("verb", ["status", "apply"])
+def test_a_home_behind_a_link_is_not_followed(world: EtcWorld, tmp_path: Path, verb: str) -> None:
+    """Whoever owns what is above a home could lead root to any other place."""
+    root = world.path / "root"
+    home = root / "home/u/apps/one"
+    write(home / ".profile", "signed\n")
+    args = ("--key", "etc.pem", "--stream", "etc-test", "--serial", "3", "--root", "root")
+    done = verity("etc", "sign", *args, "--home", "/home/u/apps/one", cwd=world.path)
+    assert done.status == 0, done.err
+    victim = tmp_path / "victim"
+    write(victim / "one/.profile", "the victim's\n")
+    (root / "home/u/apps").rename(root / "home/u/away")
+    (root / "home/u/apps").symlink_to(victim)
+    done = verity("etc", verb, *CHECK, "--root", "root", cwd=world.path)
+    assert done.status == 3
+    assert "/home/u/apps/one" in done.out + done.err
+    assert (victim / "one/.profile").read_text() == "the victim's\n"
+    assert os.listdir(victim / "one") == [".profile"]

@@ -107,12 +107,24 @@ def test_one_signature_of_two_waits_for_the_other(here: Path) -> None:
     none = verity("keyring", "verify", "--pin", f"vendor={pin}", "n", cwd=here)
     assert none.status == 1
     assert_clean_error(none, ("there is no version of it",), hint=True)
-    part = good(here, "keyring", "sign", *VENDOR, "--key", "ann.pem", "--json", "n")
+    part = good(here, "keyring", "sign", "--yes", *VENDOR, "--key", "ann.pem", "--json", "n")
     assert part.records[0]["complete"] is False
-    full = good(here, "keyring", "sign", *VENDOR, "--key", "bob.pem", "--json", "n")
+    full = good(here, "keyring", "sign", "--yes", *VENDOR, "--key", "bob.pem", "--json", "n")
     assert (full.records[0]["complete"], full.records[0]["missing"]) == (True, [])
     assert sorted(os.listdir(here / "n/vendor")) == ["1.keyring.json", "1.keys"]
     assert "good: " in good(here, "keyring", "verify", "--pin", f"vendor={pin}", "n").out
+
+
+def test_what_waits_is_shown_and_asked_about(here: Path) -> None:
+    good(here, *INIT, "--key", "ann.pem", "n")
+    before = snapshot(here)
+    for more in ((), ("--json",)):
+        done = verity("keyring", "sign", *VENDOR, "--key", "bob.pem", *more, "n", cwd=here)
+        assert (done.status, done.out) == (2, "" if not more else done.out)
+        assert_clean_error(done, ("version 1 waits",), hint=True)
+    assert snapshot(here) == before
+    shown = good(here, "keyring", "sign", "--yes", *VENDOR, "--key", "bob.pem", "n").out
+    assert shown.index("keyring   vendor, version 1") < shown.index("so far    signed by")
 
 
 def test_nothing_else_is_begun_while_a_version_waits(here: Path) -> None:
@@ -132,7 +144,7 @@ def test_a_signature_that_lost_its_other_half_is_made_anew(here: Path) -> None:
     good(here, *INIT, "--key", "bob.pem", "m")
     # As after a crash between the two files: the keys are signed by another than the keyring.
     assert lone != (here / "m/vendor/1.keys.part").read_bytes()
-    mixed = verity("keyring", "sign", *VENDOR, *BOTH, "n", cwd=here)
+    mixed = verity("keyring", "sign", "--yes", *VENDOR, *BOTH, "n", cwd=here)
     assert mixed.status == 0
     assert len(bundle.parse_fragment((here / "n/vendor/1.keys").read_bytes(), label="").signatures)
 
@@ -142,13 +154,13 @@ def test_a_waiting_version_with_other_keys_is_refused(here: Path) -> None:
     copy(here / "k/vendor/1.keys", here / "other")
     good(here, *INIT, "--role", "os=os2.pem.pub", "--key", "ann.pem", "m")
     copy(here / "m/vendor/1.keys.part", here / "n/vendor/1.keys.part")
-    done = verity("keyring", "sign", *VENDOR, "--key", "bob.pem", "n", cwd=here)
+    done = verity("keyring", "sign", "--yes", *VENDOR, "--key", "bob.pem", "n", cwd=here)
     assert done.status == 1
     assert_clean_error(done, ("not those of this version",), hint=False)
 
 
 def test_nothing_waits(here: Path) -> None:
-    done = verity("keyring", "sign", *VENDOR, "--key", "bob.pem", "k", cwd=here)
+    done = verity("keyring", "sign", "--yes", *VENDOR, "--key", "bob.pem", "k", cwd=here)
     assert done.status == 2
     assert_clean_error(done, ("k/vendor: no version waits",), hint=False)
 
@@ -226,7 +238,7 @@ def test_rotate_a_root_key_needs_old_and_new(here: Path) -> None:
     done = good(here, *rotate, *BOTH, "--json", "k")
     (record,) = done.records
     assert record["missing"] == ["1 more of the root owners of version 2 (ann)"]
-    good(here, "keyring", "sign", *VENDOR, "--key", "ann2.pem", "k")
+    good(here, "keyring", "sign", "--yes", *VENDOR, "--key", "ann2.pem", "k")
     assert newest(here)["version"] == 2
     # From now on the new one signs, the old one does not.
     done = verity(*("keyring", "revoke", *VENDOR, "--lowest", "debian-x:2", *BOTH, "k"), cwd=here)

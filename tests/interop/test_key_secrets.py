@@ -69,6 +69,8 @@ def runs(place: Path, hsm: Hsm) -> Iterator[tuple[int, tuple[str, ...]]]:
         1,
         ("commit", "verify", "--repo=repo", "--key=plain.pem", "ref"),
     )  # private as a public one
+    # What `--key "$(cat plain.pem)"` does.
+    yield 2, (*SIGN, "--key", (place / "plain.pem").read_text())
     uri = hsm.uri_to_ask()
     yield 2, (*SIGN, "--key", f"{uri}&pin-value={ARGUMENT_PIN}")
     yield 2, ("key", "show", f"{uri}&pin-value={ARGUMENT_PIN}")

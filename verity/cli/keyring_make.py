@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity keyring init, sign: the first version, and signatures for one that waits."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -84,16 +85,32 @@ def init(
 @click.command(epilog="Example: verity keyring sign --party vendor --key bob.pem keyrings")
 @signing_options.party_option
 @signing_options.signing_option
+@click.option("--yes", is_flag=True, help="Sign what is shown without being asked.")
 @output.json_option
 @keyring_options.directory_argument
-def sign(party_name: str, key_uris: tuple[str, ...], as_json: bool, directory: Path) -> int:
-    """Add signatures to the version that waits for them; with enough of them it counts.
+def sign(
+    party_name: str, key_uris: tuple[str, ...], yes: bool, as_json: bool, directory: Path
+) -> int:
+    """Show the version that waits for signatures, ask, and add some; with enough of them it counts.
 
-    What is signed is printed; `keyring show` shows it before.
+    Whoever can write to DIR can put another version there: what is shown is what is signed.
     """
-    made = keyring_make.complete(
-        directory, signing_options.party_of(party_name), signing_options.signers(key_uris)
-    )
+    party = signing_options.party_of(party_name)
+    shown, signed_by = keyring_make.waiting(directory, party)
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise CallerError(
+            "not-confirmed",
+            f"{directory}: version {shown.version} waits, and "
+            + ("--json asks nothing" if as_json else "there is no terminal to ask on"),
+            hint="look at it with `verity keyring show`, then sign it with --yes",
+        )
+    if not as_json:
+        keyring_options.print_keyring(shown)
+        output.line(f"so far    signed by {', '.join(signed_by) or 'nobody'}")
+    if not yes and not click.confirm(f"Sign version {shown.version}?", err=True):
+        output.message("nothing was signed")
+        return 1
+    made = keyring_make.complete(directory, party, signing_options.signers(key_uris), shown=shown)
     return keyring_options.print_published(made, as_json=as_json)
 
 

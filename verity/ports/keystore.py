@@ -91,6 +91,12 @@ def load_signer(
     (``key-exposed``, ``key-encrypted``, ``pin-needed``, ... or the file can't be read),
     ContentError (``bad-key``, ``example-key``).
     """
+    if "PRIVATE KEY" in uri:
+        raise CallerError(
+            "secret-in-argument",
+            "the key itself was given where its file or URI is expected",
+            hint="everybody on this machine could read it from the process list: replace it",
+        )
     path = key_file(uri)
     if path is not None:
         public, signer = _of_file(path, access)

@@ -45,6 +45,22 @@ def closing(fd: int) -> Iterator[int]:
         os.close(fd)
 
 
+def open_directory_below(root: Path, path: bytes) -> int:
+    """A descriptor of a directory: ``path`` is absolute, below the root, and follows no symlink.
+
+    The root itself may be one. Raises OSError (ELOOP, ENOTDIR: there is one on the way).
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    current = os.open(root, flags)
+    for part in filter(None, path.split(b"/")):
+        try:
+            following = os.open(part, flags | os.O_NOFOLLOW, dir_fd=current)
+        finally:
+            os.close(current)
+        current = following
+    return current
+
+
 def read_file(
     path: Path, *, max_size: int, see_mode: Callable[[int], object] = lambda mode: None
 ) -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from verity.formats.dump import Entry, counts_for_security, printable
 from verity.ports import kernel
-from verity.ports.osfile import closing, translate_oserror
+from verity.ports.osfile import closing, open_directory_below, translate_oserror
 from verity.values.errors import HostError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -137,7 +137,7 @@ class ReplaceTree:
 
     @contextlib.contextmanager
     def _top(self, top: bytes) -> Iterator[int]:
-        with closing(os.open(self._root / os.fsdecode(top[1:]), _DIRECTORY)) as fd:
+        with closing(open_directory_below(self._root, top)) as fd:
             yield fd
 
     def _top_of(self, path: bytes) -> bytes:

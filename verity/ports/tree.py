@@ -16,7 +16,7 @@ from pathlib import Path
 from verity.formats import elf
 from verity.formats.dump import Entry, counts_for_security, printable
 from verity.ports import content, kernel
-from verity.ports.osfile import closing, translate_oserror
+from verity.ports.osfile import closing, open_directory_below, translate_oserror
 from verity.values.digest import CANONICAL
 from verity.values.errors import HostError, VerityError
 
@@ -63,13 +63,13 @@ class Gap:
 
 
 class Tree:
-    """An opened directory, the root of what is walked; ``follow`` it if it is a symlink."""
+    """An opened directory, the root of what is walked: ``below`` a path that may be a symlink, by a
+    way on which there is none."""
 
-    def __init__(self, root: Path, *, follow: bool = True) -> None:
-        self.label = str(root)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    def __init__(self, path: Path, *, below: bytes = b"/") -> None:
+        self.label = str(path / os.fsdecode(below[1:]))
         try:
-            self._fd = os.open(root, flags if follow else flags | os.O_NOFOLLOW)
+            self._fd = open_directory_below(path, below)
         except OSError as error:
             raise translate_oserror(error, self.label) from error
         self._device = os.fstat(self._fd).st_dev

@@ -8,7 +8,7 @@ expired is how a chain looks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 
 from verity.formats import kernel_keys, keyring, statement
 from verity.formats.grants import Party, Role
@@ -124,7 +124,11 @@ def pin_of(found: Keyring) -> Pin:
 
 
 def verify_chain(
-    versions: Sequence[bytes], pin: Pin | PinPrint, *, allow_example_keys: bool = False
+    versions: Sequence[bytes],
+    pin: Pin | PinPrint,
+    *,
+    revoked: frozenset[str] = frozenset(),
+    allow_example_keys: bool = False,
 ) -> VerifiedKeyring:
     """Verify the versions of a keyring (DSSE envelopes, oldest first) from the pin upwards.
 
@@ -134,6 +138,8 @@ def verify_chain(
        signed it. Those before it count for nothing, and are not needed.
     4. Each later version is signed by the root threshold of the one before and by its own.
     5. Every key of the newest is a point on its curve, and none of keys-example/ unless allowed.
+
+    ``revoked`` are key ids that another party, who may, has revoked: no version counts by them.
 
     Raises ContentError: ``no-keyring``, ``bad-document``, ``wrong-party``, ``bad-chain``,
     ``wrong-pin``, ``bad-signature``, ``bad-key``, ``example-key``.
@@ -175,8 +181,8 @@ def verify_chain(
         # 4. Signed by the roots before, and by its own.
         if anchor is not None:
             if before is not None and not starts:
-                _root_signers(envelope, found, before, skipped)
-            signers = _root_signers(envelope, found, found, skipped)
+                _root_signers(envelope, found, before, skipped, revoked)
+            signers = _root_signers(envelope, found, found, skipped, revoked)
             newest_issued = max(newest_issued, found.issued)
         before = found
     assert before is not None  # noqa: S101 - there is at least one version
@@ -244,9 +250,13 @@ def check_parties(keyrings: Iterable[Keyring]) -> None:
 
 
 def _root_signers(
-    envelope: statement.Envelope, found: Keyring, roots: Keyring, skipped: list[str]
+    envelope: statement.Envelope,
+    found: Keyring,
+    roots: Keyring,
+    skipped: list[str],
+    revoked: frozenset[str],
 ) -> Mapping[str, PublicKey]:
-    trusted = unverified_set(roots, Role.ROOT)
+    trusted = replace(unverified_set(roots, Role.ROOT), revocations=Revocations(keys=revoked))
     usable = []
     for number, signature in enumerate(envelope.signatures, 1):
         text = f"signature {number} of keyring version {found.version}: malformed base64"
@@ -254,15 +264,19 @@ def _root_signers(
             usable.append(signature.value)
         elif text not in skipped:
             skipped.append(text)
-    signers = trusted.signers(usable, envelope.pae())
-    if len(signers) < trusted.threshold:
+    judged = trusted.judge(usable, envelope.pae())
+    if len(judged.signers) < trusted.threshold:
+        refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
         raise ContentError(
             "bad-signature",
             f"keyring of the {found.party.name.lower()}, version {found.version}: signed by"
-            f" {len(signers)} root owners of version {roots.version}, {trusted.threshold} needed",
-            hint="a version is signed by the root threshold of the one before and by its own",
+            f" {len(judged.signers)} root owners of version {roots.version}, {trusted.threshold}"
+            f" needed{refused}",
+            hint="its roots were revoked: ask for new ones, and put their pin in its place"
+            if judged.refused
+            else "a version is signed by the root threshold of the one before and by its own",
         )
-    return signers
+    return judged.signers
 
 
 def _trusted(

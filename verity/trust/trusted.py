@@ -162,9 +162,18 @@ class TrustedSet:
         refused: list[str] = []
         for number, signature in enumerate(signatures, 1):
             try:
-                usable.append(pkcs7.parse(signature).value)
+                value = pkcs7.parse(signature).value
             except ContentError as error:
                 refused.append(f"signature {number} of the {what}: {error.message}")
+                continue
+            makers = [one.key for one in self.keys if one.key.verifies(signature=value, data=blob)]
+            if makers and not any(blob_signed_by(key, signature, blob) for key in makers):
+                refused.append(
+                    f"signature {number} of the {what}: by key {makers[0].key_id}, under the serial"
+                    " of another key, so the kernel wouldn't find it"
+                )
+            else:
+                usable.append(value)
         judged = self.judge(usable, blob, issued=issued)
         signers = judged.signers
         refused += [f"{text} (over the {what})" for text in judged.refused]
@@ -176,3 +185,13 @@ class TrustedSet:
                 hint="the kernel would refuse this blob, too",
             )
         return signers, tuple(refused)
+
+
+def blob_signed_by(key: PublicKey, signature: bytes, blob: bytes) -> bool:
+    """Whether a PKCS#7 over a blob is by this key and names it, as the kernel looks it up.
+
+    The serial in it is signed by nobody. Raises ContentError if it isn't the template.
+    """
+    parsed = pkcs7.parse(signature)
+    named = parsed.serial == pkcs7.serial_of(key.key_id)
+    return named and key.verifies(signature=parsed.value, data=blob)

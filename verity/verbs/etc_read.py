@@ -117,8 +117,8 @@ def read(scope: Scope, digester: Digester = tree.measured) -> Found:
 
 
 def open_top(root: Path, top: bytes) -> Tree:
-    """Open /etc or a home below the root, which must be no symlinks."""
-    return Tree(root / os.fsdecode(top[1:]), follow=False)
+    """Open /etc or a home below the root: neither they nor what leads there may be symlinks."""
+    return Tree(root, below=top)
 
 
 def is_there(root: Path, top: bytes) -> bool:

@@ -13,9 +13,9 @@ from verity.formats.keyring import Keyring
 from verity.ports import keyring_files
 from verity.ports.keystore import SigningKey
 from verity.trust.keyring import check_parties
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, ContentError
 from verity.verbs import keyring_versions
-from verity.verbs.keyring_versions import Published, Source
+from verity.verbs.keyring_versions import Draft, Published, RootSignature, Source
 
 
 def init(directory: Path, party: Party, value: Keyring, signing: Sequence[SigningKey]) -> Published:
@@ -44,19 +44,39 @@ def change(
         return _publish(source, edit(keyring_versions.newest(source)), signing)
 
 
-def complete(directory: Path, party: Party, signing: Sequence[SigningKey]) -> Published:
-    """Add signatures to the version that waits for them."""
+def waiting(directory: Path, party: Party) -> tuple[Keyring, tuple[str, ...]]:
+    """The version that waits for signatures, to be shown, and the root keys that signed it."""
     with keyring_files.lock(directory, party):
-        source = keyring_versions.load(directory, party)
-        found = keyring_versions.waiting(source)
-        if found is None:
-            raise CallerError(
-                "nothing-waits",
-                f"{directory / party.name.lower()}: no version waits for signatures",
+        _, what, signatures = _waiting(directory, party)
+    return what.keyring, tuple(one.public.key_id for one in signatures)
+
+
+def complete(
+    directory: Path, party: Party, signing: Sequence[SigningKey], *, shown: Keyring
+) -> Published:
+    """Add signatures to the version that waits for them, if it is the one that was shown."""
+    with keyring_files.lock(directory, party):
+        source, what, signatures = _waiting(directory, party)
+        if what.keyring != shown:
+            raise ContentError(
+                "changed",
+                f"{directory / party.name.lower()}: the version that waits is not the one that was"
+                " shown",
+                hint="somebody changed it meanwhile: find out who, then look at it again",
             )
-        what, signatures = found
         more = [keyring_versions.sign(what, key) for key in signing]
         return keyring_versions.publish(source, what, [*signatures, *more])
+
+
+def _waiting(directory: Path, party: Party) -> tuple[Source, Draft, list[RootSignature]]:
+    source = keyring_versions.load(directory, party)
+    found = keyring_versions.waiting(source)
+    if found is None:
+        raise CallerError(
+            "nothing-waits",
+            f"{directory / party.name.lower()}: no version waits for signatures",
+        )
+    return source, *found
 
 
 def _source(directory: Path, party: Party) -> Source:

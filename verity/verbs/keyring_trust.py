@@ -70,14 +70,21 @@ def load(
     *,
     allow_example_keys: bool = False,
 ) -> Keyrings:
-    """Verify the keyring of each party that has a pin.
+    """Verify the keyring of each party that has a pin; what the user's revokes holds for the
+    vendor's roots, too.
 
     Raises ContentError, with ``no-keyring`` for a pin without one.
     """
-    found = {
-        party: keyring_verify.of_party(directories, pin, allow_example_keys=allow_example_keys)
-        for party, pin in pins.items()
-    }
+    found: dict[Party, VerifiedKeyring] = {}
+    for party in (Party.USER, Party.VENDOR):
+        if party in pins:
+            user = found.get(Party.USER)
+            found[party] = keyring_verify.of_party(
+                directories,
+                pins[party],
+                revoked=frozenset() if user is None else user.revocations.keys,
+                allow_example_keys=allow_example_keys,
+            )
     check_parties(one.keyring for one in found.values())
     return Keyrings(of_party=found)
 

@@ -52,11 +52,17 @@ def verify(
 
 
 def of_party(
-    directories: Sequence[Path], pin: PinPrint, *, allow_example_keys: bool = False
+    directories: Sequence[Path],
+    pin: PinPrint,
+    *,
+    revoked: frozenset[str] = frozenset(),
+    allow_example_keys: bool = False,
 ) -> VerifiedKeyring:
-    """The keyring of the pin's party, from these directories of keyrings."""
+    """The keyring of the pin's party, from these directories; no version by a ``revoked`` key."""
     files = keyring_files.read_versions(directories, pin.party)
-    return keyring_versions.verify_files(files, pin, allow_example_keys=allow_example_keys)
+    return keyring_versions.verify_files(
+        files, pin, revoked=revoked, allow_example_keys=allow_example_keys
+    )
 
 
 def expiry(found: VerifiedKeyring, now: int) -> list[Finding]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import bundle, keyring, pkcs7, statement, strictjson
+from verity.formats import bundle, keyring, statement, strictjson
 from verity.formats.grants import Party, Role
 from verity.formats.keyring import Keyring
 from verity.formats.records import MAX_SIGNATURES, Fragment, RecordKind
@@ -28,6 +28,7 @@ from verity.trust.keyring import (
     verify_chain,
 )
 from verity.trust.keys import PublicKey
+from verity.trust.trusted import blob_signed_by
 from verity.values.errors import CallerError, ContentError
 from verity.verbs.keyring_project import blob_of
 
@@ -98,7 +99,11 @@ def load(directory: Path, party: Party) -> Source:
 
 
 def verify_files(
-    files: Sequence[keyring_files.VersionFile], pin: PinPrint, *, allow_example_keys: bool = False
+    files: Sequence[keyring_files.VersionFile],
+    pin: PinPrint,
+    *,
+    revoked: frozenset[str] = frozenset(),
+    allow_example_keys: bool = False,
 ) -> VerifiedKeyring:
     """Verify the chain, and that each file has the version that its name says."""
     for file in files:
@@ -107,7 +112,12 @@ def verify_files(
             raise ContentError(
                 "bad-chain", f"{file.path}: it holds version {found.version}, not {file.number}"
             )
-    return verify_chain([file.data for file in files], pin, allow_example_keys=allow_example_keys)
+    return verify_chain(
+        [file.data for file in files],
+        pin,
+        revoked=revoked,
+        allow_example_keys=allow_example_keys,
+    )
 
 
 def newest(source: Source) -> Keyring:
@@ -233,12 +243,12 @@ def assemble(what: Draft, signatures: Sequence[RootSignature]) -> tuple[bytes, b
 
 
 def _check(what: Draft, signature: RootSignature) -> None:
-    over_blob = pkcs7.parse(signature.over_blob).value
-    for name, data, value in (
-        ("keyring", what.pae, signature.over_pae),
-        ("kernel's keys", what.blob, over_blob),
+    key = signature.public
+    for name, good in (
+        ("keyring", key.verifies(signature=signature.over_pae, data=what.pae)),
+        ("kernel's keys", blob_signed_by(key, signature.over_blob, what.blob)),
     ):
-        if not signature.public.verifies(signature=value, data=data):
+        if not good:
             raise ContentError(
                 "bad-signature",
                 f"key {signature.public.key_id}: its signature over the {name} of version"
@@ -267,11 +277,7 @@ def _halves(
         for one in envelope.signatures
         if one.value is not None and key.verifies(signature=one.value, data=what.pae)
     ]
-    over_blob = [
-        one
-        for one in blob_signatures
-        if key.verifies(signature=pkcs7.parse(one).value, data=what.blob)
-    ]
+    over_blob = [one for one in blob_signatures if blob_signed_by(key, one, what.blob)]
     if not over_pae or not over_blob:
         return None
     return RootSignature(public=key, over_pae=over_pae[0], over_blob=over_blob[0])

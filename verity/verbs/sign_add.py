@@ -9,20 +9,20 @@ that was changed after somebody signed it.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from verity.formats import pkcs7
 from verity.formats.records import MAX_SIGNATURES
 from verity.formats.sign_bundle import Bundle, Signature
 from verity.formats.sign_payloads import Opened
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.trust.keys import PublicKey, parse_spki
+from verity.trust.trusted import blob_signed_by
 from verity.values.errors import CallerError, ContentError
 
 
 def check_signature(bundle: Bundle, signature: Signature) -> None:
     """Refuse one (``bad-signature``) that isn't over the payloads as they are now."""
     key = parse_spki(signature.public, label=f"key {signature.key_id}")
-    good = key.verifies(signature=pkcs7.parse(signature.pkcs7).value, data=bundle.blob)
+    good = blob_signed_by(key, signature.pkcs7, bundle.blob)
     if bundle.pae is not None and signature.pae is not None:
         good = good and key.verifies(signature=signature.pae, data=bundle.pae)
     if not good:

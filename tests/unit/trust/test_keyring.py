@@ -351,6 +351,23 @@ def test_a_signature_by_a_revoked_key_does_not_count_and_is_told() -> None:
     assert found.skipped == (f"signature by key {VENDOR.public.key_id}: revoked",)
 
 
+@pytest.mark.parametrize("revoked", ["pinned", "later"])
+def test_a_root_that_another_party_revoked_carries_no_version(revoked: str) -> None:
+    rotated = replace(
+        keyring_of((Role.ROOT, "root", OTHER), (Role.OS, "vendor", VENDOR)), version=2
+    )
+    versions = [keyring_envelope(FIRST_KEYRING, ROOT), keyring_envelope(rotated, ROOT, OTHER)]
+    assert verify_chain(versions, PIN).keyring.version == 2
+    key = {"pinned": ROOT, "later": OTHER}[revoked].public
+    with pytest.raises(ContentError, match=f"{key.key_id}: revoked") as caught:
+        verify_chain(versions, PIN, revoked=frozenset({key.key_id}))
+    assert caught.value.code == "bad-signature"
+    # The way out: the pin of the new roots, for which the old ones are not asked.
+    later = pin_of(rotated)
+    found = verify_chain(versions, later, revoked=frozenset({ROOT.public.key_id}))
+    assert found.first == 2
+
+
 def test_a_revoked_key_of_an_owner_hides_no_good_one() -> None:
     two = keyring_of((Role.ROOT, "root", ROOT), (Role.OS, "a", VENDOR), (Role.OS, "a", THIRD))
     trusted = verified(two).trusted(Role.OS, also=revoking(keys=frozenset({VENDOR.public.key_id})))

@@ -19,6 +19,7 @@ from tests.world import (
     envelope,
     trusted,
 )
+from verity.formats import pkcs7
 from verity.formats.grants import Party, Role
 from verity.formats.statement import Kind
 from verity.trust.keys import of_public_key, parse_public_key
@@ -228,6 +229,19 @@ def test_grants_of_another_statement() -> None:
 def test_grants_signed_by_nobody_or_a_foreign_key() -> None:
     grants_refused("bad-signature", World(grants_signers=()))
     grants_refused("bad-signature", World(grants_signers=(OTHER,)))
+
+
+def test_grants_signed_under_the_serial_of_another_key() -> None:
+    # Nobody signs the serial, and by it the kernel looks the key up.
+    world = World()
+    manifest = verify_manifest(world.manifest, verify_statement([world.envelope], JUST_VENDOR))
+    (good,) = world.grants_signatures
+    moved = pkcs7.encode(key_id=OTHER.public.key_id, signature=pkcs7.parse(good).value)
+    with pytest.raises(ContentError, match="under the serial of another key") as caught:
+        verify_grants(world.grants, [moved], manifest, JUST_VENDOR)
+    assert caught.value.code == "bad-signature"
+    found = verify_grants(world.grants, [moved, good], manifest, JUST_VENDOR)
+    assert len(found.signers) == len(found.skipped) == 1
 
 
 def test_grants_with_a_signature_outside_the_template() -> None:
