@@ -5,12 +5,11 @@ Nothing is locked while its holder thinks: the lock is taken to compare and to r
 the very file that is compared, so that of two who read the same one comes through.
 """
 
-import fcntl
 import os
 import stat
 from pathlib import Path
 
-from verity.ports.osfile import closing, replace_file, translate_oserror
+from verity.ports.osfile import closing, lock, replace_file, translate_oserror
 from verity.values.errors import HostError
 
 
@@ -24,7 +23,7 @@ def exchange(path: Path, new: bytes, *, expected: bytes) -> None:
     try:
         # 1. Lock.
         with closing(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            lock(fd, label=str(path))
             # 2. Compare.
             opened, named = os.fstat(fd), os.stat(path)
             with open(fd, "rb", closefd=False) as file:

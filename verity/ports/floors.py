@@ -7,14 +7,20 @@ Who compares and then writes takes the lock first.
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 from verity.formats import gvariant
-from verity.ports.osfile import closing, read_file, replace_file, sync_directory, translate_oserror
+from verity.ports.osfile import (
+    closing,
+    lock,
+    read_file,
+    replace_file,
+    sync_directory,
+    translate_oserror,
+)
 from verity.values.errors import ContentError, HostError
 
 STATE = Path("var/lib/verity")
@@ -68,5 +74,5 @@ class FloorStore:
         except OSError as error:
             raise translate_oserror(error, str(self.directory)) from error
         with closing(fd):
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            lock(fd, label=str(self.directory))
             yield

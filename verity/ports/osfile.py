@@ -6,13 +6,17 @@ The one place where an OSError of an ordinary file operation becomes a named con
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from verity.values.errors import HostError
+
+_LOCK_ATTEMPTS, _LOCK_PAUSE_S = 200, 0.05
 
 _CONDITIONS = {
     errno.ENOENT: ("not-found", "does not exist", "check the path"),
@@ -43,6 +47,24 @@ def closing(fd: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def lock(fd: int, *, label: str) -> None:
+    """Take the exclusive flock(2) of an open file, within ten seconds; HostError ``locked``.
+
+    Whoever may read a file may hold its lock, for ever.
+    """
+    for _ in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+    raise HostError(
+        "locked",
+        f"{label}: another process has held its lock for ten seconds",
+        hint=f"`fuser {label}` names it; run this again when it has ended",
+    )
 
 
 def open_directory_below(root: Path, path: bytes) -> int:

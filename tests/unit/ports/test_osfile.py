@@ -2,6 +2,7 @@
 """Plain files: whole or not at all, within bounds, each errno a named condition."""
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from verity.ports import osfile
 from verity.ports.osfile import (
     new_directory,
     read_file,
@@ -286,3 +288,17 @@ def test_conditions(number: int, code: str) -> None:
     assert error.message.startswith("thing: ")
     assert error.message == error.message.lower()
     assert error.hint or code == "os-error"
+
+
+def test_a_lock_that_is_held_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(osfile, "_LOCK_ATTEMPTS", 3)
+    (tmp_path / "f").touch()
+    with (tmp_path / "f").open() as holder, (tmp_path / "f").open() as other:
+        fcntl.flock(holder, fcntl.LOCK_SH)  # as whoever may read it can
+        with pytest.raises(HostError, match="f: another process has held its lock") as caught:
+            osfile.lock(other.fileno(), label=str(tmp_path / "f"))
+        assert caught.value.code == "locked"
+        fcntl.flock(holder, fcntl.LOCK_UN)
+        osfile.lock(other.fileno(), label="f")
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(holder, fcntl.LOCK_SH | fcntl.LOCK_NB)
