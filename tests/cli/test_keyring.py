@@ -466,3 +466,10 @@ def test_show_a_directory(here: Path) -> None:
         ("k/vendor/3.keyring.json.part", 3),
         ("k/user/1.keyring.json", 1),
     ]
+
+
+def test_revoking_a_key_that_is_not_here_is_noted(here: Path) -> None:
+    unknown = "0" * 63 + "1"
+    done = good(here, "keyring", "revoke", *VENDOR, "--revoke-key", unknown, *BOTH, "k")
+    assert f"note: key {unknown} is not in this keyring" in done.err
+    assert f"revoked   key {unknown}" in done.out.splitlines()

@@ -129,6 +129,12 @@ def revoke(
             text if keyring_change.is_key_id(text) else keyring_options.key_id_of(before, text)
             for text in revoked_keys
         ]
+        for key_id in ids:
+            if key_id not in {key.key_id for key in before.keys}:
+                output.message(
+                    f"note: key {key_id} is not in this keyring: compare it, a mistyped id revokes"
+                    " nobody"
+                )
         return keyring_change.revoke(before, keys=ids, digests=values, lowest=floors, times=times)
 
     return _change(party_name, key_uris, directory, edit, as_json=as_json)
