@@ -225,3 +225,10 @@ def test_a_clock_that_was_set_back_makes_nothing_valid_again(host: Host) -> None
     assert checks(host.verify(host.new)) == ["expired"]
     world.sign_at(serial=9, issued=now, expires=now + 7200)
     assert checks(host.verify(host.new)) == []
+
+
+def test_a_host_that_is_not_there_is_not_one_without_floors(bare: World) -> None:
+    args = ("--repo=repo", "--key=vendor.pem.pub", "--root=nowhere", REF)
+    done = verity("commit", "verify", *args, cwd=bare.path)
+    assert (done.status, done.out) == (3, "")
+    assert_clean_error(done, ("nowhere: no such directory",), hint=True)

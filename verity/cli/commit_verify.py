@@ -22,7 +22,7 @@ from verity.ports.floors import FloorStore
 from verity.ports.gate_files import BUNDLE
 from verity.ports.ostree_repo import Repository
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, HostError
 from verity.verbs import batch, commit_reproduce, commit_verify, serial_floors
 from verity.verbs.commit_verify import Outcome
 from verity.verbs.serial_floors import HostState
@@ -90,6 +90,12 @@ def verify(
             again,
             as_json=as_json,
             good=lambda: f"good: {output.one_line(revision)} gives the same manifest and grants",
+        )
+    if not root.is_dir():  # else a typing error would leave out floors and revoked keys
+        raise HostError(
+            "not-found",
+            f"{root}: no such directory, expected the root of a host",
+            hint="--root says whose floors, pins and lists of revoked keys count",
         )
     trusted = trusted_set(keys, threshold, host=root)
     now = int(time.time())
