@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_it_takes_no_keys(bare: World, more: str) -> None:
     assert "--reproduce takes no keys" in done.err
 
 
-def test_without_it_a_key_is_needed(bare: World) -> None:
-    done = verity("commit", "verify", *REPO, "--root", "nowhere", REF, cwd=bare.path)
+def test_without_it_a_key_is_needed(bare: World, tmp_path: Path) -> None:
+    done = verity("commit", "verify", *REPO, "--root", tmp_path, REF, cwd=bare.path)
     assert done.status == 3
     assert "there is no pin, so nobody is trusted" in done.err
