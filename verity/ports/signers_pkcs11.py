@@ -22,7 +22,7 @@ from securesystemslib.signer import Key, SecretsHandler, Signature, Signer, SSli
 from verity.formats.pkcs11_uri import Pkcs11Uri
 from verity.ports.key_access import KeyAccess, read_secret, usable_secret
 from verity.trust.keys import KeyAlgorithm, PublicKey, of_public_key, parse_spki
-from verity.values.errors import ContentError, HostError
+from verity.values.errors import CallerError, ContentError, HostError
 
 try:
     import pkcs11
@@ -79,8 +79,11 @@ class TokenSigner(Signer):
         public_key: Key,
         secrets_handler: SecretsHandler | None = None,
     ) -> "TokenSigner":
-        """securesystemslib's way in, which this signer has not: see open_signer."""
-        raise NotImplementedError
+        """securesystemslib's way in, by its registry of schemes, in which this signer is not.
+
+        Raises CallerError (``unknown-signer``): ``open_signer`` finds the key and its public half.
+        """
+        raise CallerError("unknown-signer", "a key in a token is opened by its pkcs11: URI alone")
 
     def sign(self, payload: bytes) -> Signature:
         """ECDSA-Sig-Value in DER over the payload's SHA-256."""

@@ -12,7 +12,7 @@ from verity.formats import pkcs7
 from verity.ports import keystore
 from verity.ports.key_access import KeyAccess
 from verity.trust.keys import KeyAlgorithm, parse_spki
-from verity.values.errors import ContentError, HostError, VerityError
+from verity.values.errors import CallerError, ContentError, HostError, VerityError
 
 
 def pin_file(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -249,3 +249,10 @@ def test_a_signer_does_not_show_its_pin(hsm: Hsm) -> None:
     signer = keystore.load_signer(hsm.uri())
     for text in (repr(signer), repr(vars(signer.signer)), str(signer.signer)):
         assert PIN not in text
+
+
+def test_it_is_not_opened_by_way_of_the_registry(hsm: Hsm) -> None:
+    signer = keystore.load_signer(hsm.uri()).signer
+    with pytest.raises(CallerError) as caught:
+        signer.from_priv_key_uri(hsm.uri(), signer.public_key)
+    assert caught.value.code == "unknown-signer"
