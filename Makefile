@@ -4,7 +4,7 @@
 PYTEST = build/venv/bin/pytest
 QUICK = tests/unit tests/cli tests/quality
 
-.PHONY: help prepare demo check test full bench clean clean-cache
+.PHONY: help prepare demo check test full attacks bench clean clean-cache
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -27,6 +27,9 @@ test: check ## everything that CI runs: beside stock programs, and in test machi
 
 full: check ## the long tests, too: many examples, every break of the demo (root)
 	@VERITY_WHEEL=$$(tests/prepare wheel) tests/full
+
+attacks: prepare ## what the gate must stop, with its controls, and a table of it (root)
+	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q -n 2 -m "full or not full" tests/attacks
 
 bench: prepare ## our figures beside the peers', in one run
 	@VERITY_WHEEL=$$(tests/prepare wheel) build/venv/bin/python -m tests.bench

@@ -11,8 +11,8 @@
  *
  * Rules:
  * - what is not known to be granted is refused: an unknown act, a fact out of range;
- * - subjects that are not privileged are asked nothing but whether they try to raise privileges
- *   or to touch the gate itself;
+ * - subjects that are not privileged are asked nothing but whether they try to raise privileges,
+ *   to give code to the kernel, to write below a file system, or to touch the gate itself;
  * - the order of the tests is part of the table: the first one that refuses is the reason.
  */
 #include "verity.h"
@@ -28,6 +28,10 @@
 #define VERITY_ACT_KEY 7u     /* a key or keyring of the gate */
 #define VERITY_ACT_PROGRAM 8u /* a BPF program is loaded that could change what hooks return */
 #define VERITY_ACT_FTRACE 9u  /* ftrace, through which the gate is called, is switched off */
+#define VERITY_ACT_MODULE 10u /* the kernel takes a module or firmware */
+#define VERITY_ACT_KEXEC 11u  /* a kernel to start next is loaded */
+#define VERITY_ACT_TRACE 12u  /* a task's memory or files are reached into */
+#define VERITY_ACT_DEVICE 13u /* a block device that is in use is opened for writing */
 
 /* --- facts ------------------------------------------------------------------------------ */
 
@@ -49,7 +53,8 @@ struct verity_facts {
 	__u32 act;
 	__u32 state; /* VERITY_STATE_* */
 	/* The subject; for ACT_ELEVATE with what it would have afterwards, and for ACT_MAP and
-	 * ACT_PROTECT also one that gave it up and may share the memory with who didn't. */
+	 * ACT_PROTECT also one that gave it up and may share the memory with who didn't. For
+	 * ACT_TRACE the task that is reached into. */
 	__u32 privileged;
 	__u32 digest;
 	__u32 granted; /* VERITY_CODE_* flags of the object */
@@ -58,6 +63,8 @@ struct verity_facts {
 	__u32 jit;     /* the subject's program is granted anonymous executable memory */
 	__u32 raises;  /* ACT_ELEVATE: more than before, in the initial user namespace */
 	__u32 covered; /* ACT_ELEVATE: one granted elevation has all of it */
+	__u32 chained; /* ACT_EXEC, ACT_ELEVATE: started for another file, which was granted */
+	__u32 traced;  /* ACT_ELEVATE: another task has the subject in hand */
 };
 
 /* --- states and reasons ----------------------------------------------------------------- */
@@ -83,8 +90,11 @@ struct verity_facts {
 #define VERITY_GATE_KEY 13u
 #define VERITY_FOREIGN_PROGRAM 14u
 #define VERITY_FTRACE 15u
-#define VERITY_UNDECIDED 16u /* the gate could not find out: no memory, or a fact out of range */
-#define VERITY_REASONS 17u
+#define VERITY_TRACED 16u	/* a privileged task would be in another one's hand */
+#define VERITY_DEVICE 17u	/* writing below what is mounted or otherwise in use */
+#define VERITY_INTERPRETER 18u	/* runs what it is told, and was not started by a granted script */
+#define VERITY_UNDECIDED 19u	/* the gate could not find out: no memory, or a fact out of range */
+#define VERITY_REASONS 20u
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -105,6 +115,15 @@ static __always_inline __u32 verity_decide_digest(const struct verity_facts *fac
 	return facts->granted & use ? VERITY_ALLOW : VERITY_WRONG_USE;
 }
 
+static __always_inline __u32 verity_decide_exec(const struct verity_facts *facts)
+{
+	__u32 reason = verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);
+
+	if (!reason && facts->granted & VERITY_CODE_INTERPRETER && !facts->chained)
+		return VERITY_INTERPRETER;
+	return reason;
+}
+
 /* The reason against it, or VERITY_ALLOW. */
 static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 {
@@ -120,15 +139,13 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 	case VERITY_ACT_FTRACE:
 		return VERITY_FTRACE;
 	case VERITY_ACT_EXEC:
-		if (!facts->privileged)
-			return VERITY_ALLOW;
-		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);
+		return facts->privileged ? verity_decide_exec(facts) : VERITY_ALLOW;
 	case VERITY_ACT_ELEVATE:
 		if (facts->raises && !facts->covered)
 			return VERITY_NOT_ELEVATED;
 		if (!facts->privileged)
 			return VERITY_ALLOW;
-		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);
+		return facts->traced ? VERITY_TRACED : verity_decide_exec(facts);
 	case VERITY_ACT_MAP:
 		if (!(facts->prot & VERITY_PROT_EXEC) || !facts->privileged)
 			return VERITY_ALLOW;
@@ -147,6 +164,19 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		if (facts->mapped & VERITY_MAPPED_DIRTY)
 			return VERITY_DIRTY;
 		return facts->mapped & VERITY_MAPPED_VERIFIED ? VERITY_ALLOW : VERITY_UNVERIFIED;
+	case VERITY_ACT_MODULE:
+		if (facts->digest == VERITY_DIGEST_NO_FILE)
+			return VERITY_ANONYMOUS;
+		return verity_decide_digest(facts, VERITY_CODE_MODULE);
+	case VERITY_ACT_KEXEC:
+		/* No grant is for this. */
+		if (facts->digest == VERITY_DIGEST_NO_FILE)
+			return VERITY_ANONYMOUS;
+		return verity_decide_digest(facts, 0);
+	case VERITY_ACT_TRACE:
+		return facts->privileged ? VERITY_TRACED : VERITY_ALLOW;
+	case VERITY_ACT_DEVICE:
+		return VERITY_DEVICE;
 	}
 	return VERITY_UNDECIDED;
 }

@@ -3,8 +3,8 @@
  * The gate: which file may run with privileges, decided in the kernel.
  *
  * Each hook gathers facts, decide.h decides, deny.h answers. What is granted came in signed
- * through calls.h. It decides about code only: not modules, kexec, configuration, ptrace or what a
- * granted interpreter is told to do (docs/threat-model.md).
+ * through calls.h. It decides about code only: not configuration, nor what a granted interpreter is
+ * told to do (docs/threat-model.md).
  *
  * Rules, each against a trap that was seen to work (docs/threat-model.md names them):
  * - mmap_file's `file` may be NULL although the verifier says it can't: ask bpf_get_func_arg;
@@ -16,17 +16,25 @@
  *   memory the answer is no.
  */
 #include "calls.h"
-#include "ids.h"
-#include "protect.h"
+#include "kernelcode.h"
+#include "reach.h"
 #include "report.h"
 
 /* --- execve ------------------------------------------------------------------------------- */
 
-static __always_inline int check_exec(struct file *file, __u32 act)
+/* Whether the file is started for another one, which was asked about before. */
+static __always_inline __u32 is_chained(const struct linux_binprm *bprm)
 {
-	struct verity_facts facts = {.act = act, .state = gate_state(), .privileged = 1};
+	return bprm->interp != bprm->filename;
+}
+
+static __always_inline int check_exec(const struct linux_binprm *bprm, struct file *file)
+{
+	struct verity_facts facts = {
+		.act = VERITY_ACT_EXEC, .state = gate_state(), .privileged = 1};
 	__u32 reason;
 
+	facts.chained = is_chained(bprm);
 	know_file(file, &facts);
 	reason = verity_decide(&facts);
 	return reason ? answer(&facts, reason, file) : 0;
@@ -36,10 +44,10 @@ static __always_inline int check_exec(struct file *file, __u32 act)
 SEC("lsm.s/bprm_check_security")
 int BPF_PROG(verity_bprm_check, struct linux_binprm *bprm)
 {
-	if (is_granted(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT) ||
+	if (is_granted_freely(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT) ||
 	    gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
-	return check_exec(bprm->file, VERITY_ACT_EXEC);
+	return check_exec(bprm, bprm->file);
 }
 
 /* AT_EXECVE_CHECK (Linux 6.14) reaches this hook and not the one above. */
@@ -50,7 +58,7 @@ int BPF_PROG(verity_bprm_for_exec, struct linux_binprm *bprm)
 		return 0;
 	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
-	return check_exec(bprm->file, VERITY_ACT_EXEC);
+	return check_exec(bprm, bprm->file);
 }
 
 /* What this execve adds to what the subject had. */
@@ -88,6 +96,8 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 		return 0; /* nothing new: bprm_check_security has seen the files */
 	if (facts.raises)
 		facts.covered = is_covered(file, &effect);
+	facts.traced = bpf_get_current_task_btf()->ptrace;
+	facts.chained = is_chained(bprm);
 	if (facts.privileged)
 		know_file(file, &facts);
 	reason = verity_decide(&facts);
@@ -95,11 +105,24 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 		return -EPERM;
 	/* binfmt_misc with credentials: the file raises, and the interpreter runs. */
 	if (facts.privileged && bprm->file != file)
-		return check_exec(bprm->file, VERITY_ACT_EXEC);
+		return check_exec(bprm, bprm->file);
 	return 0;
 }
 
 /* --- executable memory -------------------------------------------------------------------- */
+
+/* What its program is granted; nobody who is privileged can say that it is another (reach.h). */
+static __noinline __u32 may_jit(void)
+{
+	struct verity_facts facts = {};
+	struct file *program = bpf_get_task_exe_file(bpf_get_current_task_btf());
+
+	if (!program)
+		return 0;
+	know_file(program, &facts);
+	bpf_put_file(program);
+	return facts.digest == VERITY_DIGEST_KNOWN && facts.granted & VERITY_CODE_JIT;
+}
 
 SEC("lsm.s/mmap_file")
 int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot,
@@ -123,6 +146,7 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 	facts.privileged = 1;
 	if (!given || !file) {
 		facts.digest = VERITY_DIGEST_NO_FILE;
+		facts.jit = may_jit();
 		reason = verity_decide(&facts);
 		return reason ? answer(&facts, reason, NULL) : 0;
 	}
@@ -152,6 +176,7 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 	file = vma->vm_file;
 	if (!BPF_CORE_READ(vma, vm_file)) {
 		facts.digest = VERITY_DIGEST_NO_FILE;
+		facts.jit = may_jit();
 	} else {
 		facts.digest = VERITY_DIGEST_KNOWN;
 		if (BPF_CORE_READ(vma, anon_vma))
@@ -180,6 +205,7 @@ static __always_inline int check_personality(__u32 wanted)
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
+	facts.jit = may_jit();
 	reason = verity_decide(&facts);
 	if (reason && answer(&facts, reason, NULL))
 		bpf_send_signal(SIGKILL);
@@ -244,6 +270,12 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
 
 		return answer(&facts, verity_decide(&facts), file);
+	}
+	if (file->f_mode & FMODE_WRITE) {
+		int refused = check_written(file);
+
+		if (refused)
+			return refused;
 	}
 	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, 0);
 	if (!tag || !tag->stale)

@@ -23,8 +23,11 @@
 #define VERITY_RELOCATED __attribute__((preserve_access_index))
 
 /* linux/fs.h, linux/dcache.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h,
- * uapi/linux/personality.h, linux/key.h, uapi/linux/sched.h */
+ * uapi/linux/personality.h, linux/key.h, uapi/linux/sched.h, uapi/linux/stat.h, linux/ptrace.h,
+ * uapi/linux/prctl.h, linux/kernel_read_file.h */
 #define FMODE_WRITE 2u
+#define S_IFMT 0170000
+#define S_IFBLK 0060000
 #define PROC_SUPER_MAGIC 0x9fa0
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
@@ -32,6 +35,7 @@
 #define FS_VERITY_HASH_ALG_SHA256 1
 #define CAP_SYS_ADMIN 21
 #define EPERM 1
+#define ENOSYS 38
 #define SIGKILL 9
 #define DCACHE_MOUNTED 0x10000u
 #define MS_REMOUNT 32ul
@@ -44,6 +48,8 @@
 #define PERSONALITY_QUERY 0xffffffffu
 #define CLONE_VM 0x100ul
 #define CLONE_NEWUSER 0x10000000ul
+#define PTRACE_MODE_ATTACH 2u
+#define PR_SET_MM 35
 #define KEY_NEED_VIEW 1
 #define KEY_NEED_READ 2
 #define KEY_NEED_SEARCH 4
@@ -87,7 +93,9 @@ struct mm_struct {
 } VERITY_RELOCATED;
 
 struct task_struct {
-	const struct cred *cred;
+	const struct cred *cred;      /* of what it does */
+	const struct cred *real_cred; /* of what is done to it */
+	unsigned int ptrace;
 	struct mm_struct *mm;
 	__u64 self_exec_id;
 	int tgid;
@@ -104,12 +112,35 @@ struct super_block {
 	struct list_head s_mounts;
 } VERITY_RELOCATED;
 
+struct inode;
+
 struct address_space {
+	struct inode *host;
 	unsigned long nrpages;
 } VERITY_RELOCATED;
 
 struct inode {
+	__u16 i_mode;
 	struct super_block *i_sb;
+} VERITY_RELOCATED;
+
+struct gendisk;
+struct blk_holder_ops;
+
+struct block_device {
+	struct gendisk *bd_disk;
+	void *bd_holder;
+	const struct blk_holder_ops *bd_holder_ops;
+} VERITY_RELOCATED;
+
+struct gendisk {
+	struct block_device *part0;
+} VERITY_RELOCATED;
+
+/* block/bdev.c */
+struct bdev_inode {
+	struct block_device bdev;
+	struct inode vfs_inode;
 } VERITY_RELOCATED;
 
 struct qstr {
@@ -159,6 +190,8 @@ struct vm_area_struct {
 struct linux_binprm {
 	struct file *file;
 	struct cred *cred;
+	const char *filename; /* what execve was asked for */
+	const char *interp;   /* likewise, until an interpreter takes its place */
 } VERITY_RELOCATED;
 
 /* Linux 6.14 and later only; asked for with bpf_core_field_exists. */
@@ -222,12 +255,21 @@ struct bpf_iter__bpf_map_elem {
 	void *value;
 } VERITY_RELOCATED;
 
+enum kernel_read_file_id {
+	READING_FIRMWARE = 1,
+	READING_MODULE = 2,
+	READING_KEXEC_IMAGE = 3,
+	READING_KEXEC_INITRAMFS = 4,
+};
+
 /* Addresses; 0 where the loader may not see them (kernel.kptr_restrict). */
 extern const void bpf_set_retval __ksym __weak;
 extern const void __bpf_call_base __ksym __weak;
 
-/* kfuncs; all but the first two only from sleepable programs */
+/* kfuncs; all but those of files only from sleepable programs */
 extern int bpf_get_fsverity_digest(struct file *file, struct bpf_dynptr *digest) __ksym;
+extern struct file *bpf_get_task_exe_file(struct task_struct *task) __ksym;
+extern void bpf_put_file(struct file *file) __ksym;
 extern int bpf_path_d_path(struct path *path, char *buf, __u64 size) __ksym;
 extern struct bpf_key *bpf_lookup_user_key(__u32 serial, __u64 flags) __ksym;
 extern void bpf_key_put(struct bpf_key *key) __ksym;

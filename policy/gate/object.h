@@ -75,6 +75,15 @@ static __always_inline int is_granted(struct inode *inode, __u32 use)
 	       tag->cached >> 32 == (generation() & 0xffffffff);
 }
 
+/* Likewise, and without a further question: an interpreter may start only for a script. */
+static __always_inline int is_granted_freely(struct inode *inode, __u32 use)
+{
+	struct inode_tag *tag = bpf_inode_storage_get(&inodes, inode, 0, 0);
+
+	return tag && (tag->cached & use) && !(tag->cached & VERITY_CODE_INTERPRETER) &&
+	       !tag->stale && tag->cached >> 32 == (generation() & 0xffffffff);
+}
+
 /* Fills in what the decision wants to know of a file. */
 static __always_inline void know_file(struct file *file, struct verity_facts *facts)
 {

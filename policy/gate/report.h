@@ -19,12 +19,13 @@ static const char role_names[][NAME_SIZE] = {"none", "root",	  "os",	    "etc",
 					     "extension", "policy", "unlock", "evidence"};
 static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",     "protect",
 					    "object",  "pin",  "key",	  "program", "ftrace",
-					    "unknown", "unknown", "unknown", "unknown", "unknown",
+					    "module",  "kexec", "trace",  "device",  "unknown",
 					    "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"allow",       "no-digest",    "other-digest", "stale",	       "not-granted", "wrong-use",
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
-	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "undecided"};
+	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "traced",
+	"device",      "interpreter",  "undecided"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {

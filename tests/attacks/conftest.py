@@ -16,6 +16,7 @@ from tests.vm.verity_root import verity_root
 
 from . import ground
 from .gatelog import status
+from .table import table
 
 GROUND_STREAM = "attack-ground"
 
@@ -45,13 +46,39 @@ def off(bare_image: Image) -> Iterator[Machine]:
         yield machine
 
 
-@pytest.fixture(scope="module")
-def sealed(bare_image: Image) -> Iterator[Machine]:
-    """The same with the gate sealed; its boot bundle grants Debian and the ground's signed half."""
-    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
-    world = trust_world.trust_world(bare_image, granted)
-    with ground_machine(bare_image) as machine:
+@contextmanager
+def _gated(image: Image, mode: str) -> Iterator[Machine]:
+    """The same with a gate in a state; its boot bundle grants Debian and the ground's signed half."""
+    granted = {GROUND_STREAM: ground.ground(image) / "granted"}
+    world = trust_world.trust_world(image, granted, mode=mode)
+    with ground_machine(image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)
-        assert status(machine)["state"] == "sealed"
+        assert status(machine)["state"] == mode
         yield machine
+
+
+@pytest.fixture(scope="module")
+def sealed(bare_image: Image) -> Iterator[Machine]:
+    """A machine whose gate is sealed."""
+    with _gated(bare_image, "sealed") as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def observing(bare_image: Image) -> Iterator[Machine]:
+    """A machine whose gate only observes."""
+    with _gated(bare_image, "observe") as machine:
+        yield machine
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table: each attack, and what became of it without the gate, observed, sealed, by a user."""
+    properties = [
+        dict(report.user_properties)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+    ]
+    for line in table([one for one in properties if "attack" in one]):
+        terminalreporter.write_line(line)

@@ -16,6 +16,7 @@ other contents, since grants name contents and not paths.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import struct
 from pathlib import Path
@@ -45,7 +46,7 @@ def ground(image: Image) -> Path:
     for source in sorted([Path(__file__), *_HERE.glob("tools/*"), *_HERE.glob("specimens/*")]):
         state.update(source.name.encode() + source.read_bytes())
     made = image.path / f"attack-ground-{state.hexdigest()[:16]}"
-    cache.entry(made, _build)
+    cache.entry(made, lambda partial: _build(image.tree, partial))
     return made
 
 
@@ -57,7 +58,7 @@ def install(machine: Machine, made: Path) -> None:
     machine.run(f"find {folders} -type f -print0 | xargs -0 {TOOLS}/enable", timeout_s=120)
 
 
-def _build(partial: Path) -> None:
+def _build(tree: Path, partial: Path) -> None:
     granted, others = partial / "granted", partial / "others"
     for folder in (granted / "tools", others / "work"):
         folder.mkdir(parents=True)
@@ -73,6 +74,9 @@ def _build(partial: Path) -> None:
     _specimens(granted / "signed", "signed")
     for mark in ("unlisted", "unsigned"):
         _specimens(others / mark, mark)
+    (module,) = tree.glob("usr/lib/modules/*/kernel/drivers/net/dummy.ko.xz")
+    # What the distribution has compressed: init_module(2) takes it in no other form.
+    (others / "unsigned/dummy.ko").write_bytes(lzma.decompress(module.read_bytes()))
 
 
 def _libbpf() -> list[str]:
@@ -103,6 +107,7 @@ def _specimens(folder: Path, mark: str) -> None:
     big = _variant(program, "big")
     os.truncate(big, _BIG_BYTES)
     _script(folder / "script.sh", "/bin/sh", f"echo ran {mark} script")
+    _script(folder / "helper.sh", "/bin/sh", f"echo ran {mark} helper >{WORK}/helped")
     _script(folder / "data.sh", "/bin/sh", f"echo ran {mark} data", mode=0o644)
     for other in ("signed", "unsigned"):
         _script(folder / f"through-{other}.sh", f"{TOP}/{other}/interpreter", f"# {mark}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.decisions import vectors
-from verity.formats.gate_status import Act, State
+from verity.formats.gate_status import Act, Reason, State
 from verity.trust.decide import DigestState, Facts, decide, enforced
 
 from .debian import run
@@ -32,18 +32,20 @@ PROGRAM = "verity_decide_facts"
 
 _HERE = Path(__file__).parent
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<10I")
+_FACTS = struct.Struct("<12I")
 _VALUES: dict[str, Sequence[int]] = {
-    "act": (0, *(act.number for act in Act), 10, HUGE),
+    "act": (0, *(act.number for act in Act), len(Act) + 1, HUGE),
     "state": (*(state.number for state in State), 4, HUGE),
     "privileged": (0, 1, HUGE),
     "digest": (*DigestState, 5, HUGE),
-    "granted": (0, 1, 2, 3, 4, 8, 16, 32, 28, 63, 64, HUGE),
+    "granted": (0, 1, 2, 3, 4, 8, 9, 16, 32, 28, 63, 64, HUGE),
     "prot": (0, 1, 2, 4, 6, 7, HUGE),
     "mapped": (0, 1, 2, 3, 4),
     "jit": (0, 1, 2),
     "raises": (0, 1, 2),
     "covered": (0, 1, 2),
+    "chained": (0, 1, 2),
+    "traced": (0, 1, 2),
 }
 
 
@@ -101,5 +103,6 @@ def test_as_python_decides(machine: Machine) -> None:
         assert answer == reason.number | (ENFORCED if enforced(facts.state, reason) else 0), facts
         seen.add(answer)
     # Each reason both enforced and not, but for allow, which is never enforced.
-    assert len(seen) == 2 * 17 - 1
-    assert not seen - set(itertools.chain(range(17), range(ENFORCED, ENFORCED + 17)))
+    known = len(Reason)
+    assert len(seen) == 2 * known - 1
+    assert not seen - set(itertools.chain(range(known), range(ENFORCED, ENFORCED + known)))

@@ -84,6 +84,9 @@ class Reason(_Numbered):
     GATE_KEY = "gate-key"
     FOREIGN_PROGRAM = "foreign-program"
     FTRACE = "ftrace"
+    TRACED = "traced"  # a privileged task would be in another one's hand
+    DEVICE = "device"  # writing below what is mounted or otherwise in use
+    INTERPRETER = "interpreter"  # runs what it is told, and no granted script started it
     UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
 
     @property
@@ -104,6 +107,10 @@ class Act(_Numbered):
     KEY = "key"  # a key or keyring of the gate
     PROGRAM = "program"  # a BPF program is loaded that could change what hooks return
     FTRACE = "ftrace"  # ftrace, through which the gate is called, is switched off
+    MODULE = "module"  # the kernel takes a module or firmware
+    KEXEC = "kexec"  # a kernel to start next is loaded
+    TRACE = "trace"  # a task's memory or files are reached into
+    DEVICE = "device"  # a block device that is in use is opened for writing
 
 
 _NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {

@@ -25,6 +25,7 @@ from verity.formats.grants import (
 from verity.values.errors import ContentError
 
 MODULE_SUFFIXES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
+FIRMWARE = (b"/usr/lib/firmware/", b"/lib/firmware/")
 NOTHING = Code(0)
 RUNS = Code.EXEC | Code.SCRIPT
 _MAY_GRANT = {
@@ -90,7 +91,7 @@ def check_extension(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> N
             continue
         code = code_flags(entry, heads[entry.digest])
         if code & ~_MAY_GRANT[Role.EXTENSION]:
-            what = "a kernel module"
+            what = "a kernel module or firmware"
         elif elevation_of(entry, code) is not None:
             what = "a program that raises privileges (set-uid, set-gid or file capabilities)"
         else:
@@ -113,7 +114,7 @@ def code_flags(entry: Entry, head: bytes) -> Code:
         flags |= Code.SCRIPT
     if found.is_dynamic:
         flags |= Code.LIBRARY
-    if entry.path.endswith(MODULE_SUFFIXES):
+    if entry.path.endswith(MODULE_SUFFIXES) or entry.path.startswith(FIRMWARE):
         flags |= Code.MODULE
     return flags
 

@@ -7,8 +7,8 @@ knows no digests: what is granted is one of the facts.
 
 Rules:
 - what is not known to be granted is refused: an unknown act, a fact out of range;
-- subjects that are not privileged are asked nothing but whether they try to raise privileges or
-  to touch the gate itself;
+- subjects that are not privileged are asked nothing but whether they try to raise privileges, to
+  give code to the kernel, to write below a file system, or to touch the gate itself;
 - the order of the tests is part of the table: the first one that refuses is the reason.
 """
 
@@ -50,7 +50,7 @@ class Facts:
     act: int
     state: int = State.SEALED.number
     # The subject; for ELEVATE with what it would have afterwards, and for MAP and PROTECT also one
-    # that gave it up and may share the memory with who didn't.
+    # that gave it up and may share the memory with who didn't. For TRACE who is reached into.
     privileged: int = 0
     digest: int = DigestState.NO_FILE
     granted: int = 0  # ``Code`` flags of the object
@@ -59,6 +59,8 @@ class Facts:
     jit: int = 0  # the subject's program is granted anonymous executable memory
     raises: int = 0  # ELEVATE: more than before, in the initial user namespace
     covered: int = 0  # ELEVATE: one granted elevation has all of it
+    chained: int = 0  # EXEC, ELEVATE: started for another file, which was granted
+    traced: int = 0  # ELEVATE: another task has the subject in hand
 
 
 _ACTS = {act.number: act for act in Act}
@@ -69,6 +71,8 @@ _SELF_PROTECTION = {
     Act.PROGRAM: Reason.FOREIGN_PROGRAM,
     Act.FTRACE: Reason.FTRACE,
 }
+# What a file must be granted as; a kernel to start next never is.
+_KERNEL_TAKES = {Act.MODULE: int(Code.MODULE), Act.KEXEC: 0}
 _QUIET = {state.number for state in (State.OFF, State.LOADING, State.OBSERVE)}
 _FROM_LOAD_ON = frozenset(_SELF_PROTECTION.values()) - {Reason.GATE_PIN}
 # Plain numbers, as the facts are: IntFlag would make a member for each value it meets.
@@ -85,10 +89,18 @@ def decide(facts: Facts) -> Reason:
         return Reason.UNDECIDED
     if act in _SELF_PROTECTION:
         return _SELF_PROTECTION[act]
+    if act in _KERNEL_TAKES:
+        if facts.digest == DigestState.NO_FILE:
+            return Reason.ANONYMOUS
+        return _of_digest(facts, _KERNEL_TAKES[act])
+    if act is Act.TRACE:
+        return Reason.TRACED if facts.privileged else Reason.ALLOW
+    if act is Act.DEVICE:
+        return Reason.DEVICE
     if act is Act.ELEVATE and facts.raises and not facts.covered:
         return Reason.NOT_ELEVATED
     if act in (Act.EXEC, Act.ELEVATE):
-        return _of_digest(facts, _RUNS) if facts.privileged else Reason.ALLOW
+        return _of_exec(facts, act) if facts.privileged else Reason.ALLOW
     if not facts.prot & _EXEC or not facts.privileged:
         return Reason.ALLOW
     if facts.digest == DigestState.NO_FILE:
@@ -115,6 +127,15 @@ def enforced(state: int, reason: Reason) -> bool:
         return state != State.OFF.number
     # A state that isn't known is no reason to let anything through.
     return state not in _QUIET
+
+
+def _of_exec(facts: Facts, act: Act) -> Reason:
+    if act is Act.ELEVATE and facts.traced:
+        return Reason.TRACED
+    reason = _of_digest(facts, _RUNS)
+    if reason.allow and facts.granted & Code.INTERPRETER and not facts.chained:
+        return Reason.INTERPRETER
+    return reason
 
 
 def _of_digest(facts: Facts, use: int) -> Reason:

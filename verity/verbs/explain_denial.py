@@ -31,6 +31,10 @@ ACTS: Mapping[Act, str] = {
     Act.KEY: "to use a key or keyring of the gate",
     Act.PROGRAM: "to load a BPF program that can change what the kernel's functions return",
     Act.FTRACE: "to switch off ftrace, through which the gate is called",
+    Act.MODULE: "to give the kernel a module or firmware",
+    Act.KEXEC: "to load the kernel to start next",
+    Act.TRACE: "to reach into a privileged process: its memory, its files, or by tracing it",
+    Act.DEVICE: "to open a block device for writing that is in use",
 }
 
 REASONS: Mapping[Reason, str] = {
@@ -51,6 +55,10 @@ REASONS: Mapping[Reason, str] = {
     Reason.GATE_KEY: "nobody may use or change the keys that the gate verifies with",
     Reason.FOREIGN_PROGRAM: "such a program could turn a refusal into a permission",
     Reason.FTRACE: "without ftrace the gate would be attached and never called",
+    Reason.TRACED: "whoever reaches into a privileged process can have it run anything",
+    Reason.DEVICE: "it would change what is below a file system behind the kernel's back",
+    Reason.INTERPRETER: "the policy lists it as an interpreter, which runs what it is told, and no"
+    " granted script started it",
     Reason.UNDECIDED: "the gate could not find out what it was: no memory, or a case that it does"
     " not know",
 }
@@ -95,6 +103,9 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.GATE_KEY: (_NONE,),
     Reason.FOREIGN_PROGRAM: (_NONE + "; load it before the gate is sealed, and it won't seal",),
     Reason.FTRACE: (_NONE,),
+    Reason.TRACED: ("debug it as an ordinary user, or on a machine whose gate isn't sealed",),
+    Reason.DEVICE: ("unmount it, or end what else has claimed it, and write then",),
+    Reason.INTERPRETER: ("name it in the first line of a script, #!, and " + _SIGN,),
     Reason.UNDECIDED: ("look at the kernel's log, free some memory, and report it if it repeats",),
 }
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attacks as data, a module for each subject; ROWS is all of them."""
+"""The attacks as data, a module for each subject; ROWS is all of them; WORKING is
+what must keep working."""
 
 from . import (
     elevation,
     execution,
     filesystems,
+    kernel,
     libraries,
     memory,
     nameless,
+    reach,
     shared,
     subjects,
     tracing,
@@ -23,4 +26,8 @@ ROWS = (
     *filesystems.ROWS,
     *subjects.ROWS,
     *tracing.ROWS,
+    *kernel.ROWS,
+    *reach.ROWS,
 )
+
+WORKING = (*shared.WORKING, *reach.WORKING)

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reach HOW [PROGRAM]: reaches into another task with the caller's rights, a child of its own; or
+ * into itself.
+ *
+ *   attach   ptrace(2)                      write    process_vm_writev
+ *   getfd    pidfd_getfd                    memory   /proc/PID/mem opened for writing
+ *   asked    the child asks to be traced    own      /proc/self/mem opened for writing
+ *   program  PR_SET_MM_EXE_FILE: the caller says that it runs PROGRAM
+ *   raised   the child gives up root, is traced by root, and executes PROGRAM
+ */
+#include "tool.h"
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#define USER 1000u
+
+static volatile long target;
+
+static int memory_of(const char *pid)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/mem", pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -1 : 0;
+}
+
+static pid_t child_that_waits(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		trouble("fork");
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	return pid;
+}
+
+static int into_child(const char *how)
+{
+	pid_t pid = child_that_waits();
+	char number[16];
+	long done = -1, value = 1;
+	struct iovec mine = { &value, sizeof(value) };
+	struct iovec theirs = { (void *)&target, sizeof(target) };
+
+	snprintf(number, sizeof(number), "%d", pid);
+	if (!strcmp(how, "attach")) {
+		done = ptrace(PTRACE_ATTACH, pid, 0, 0);
+	} else if (!strcmp(how, "write")) {
+		done = process_vm_writev(pid, &mine, 1, &theirs, 1, 0);
+	} else if (!strcmp(how, "memory")) {
+		done = memory_of(number);
+	} else {
+		int pidfd = syscall(SYS_pidfd_open, pid, 0);
+
+		if (pidfd < 0)
+			trouble("pidfd_open");
+		done = syscall(SYS_pidfd_getfd, pidfd, 0, 0);
+	}
+	if (done < 0)
+		refused(how);
+	else
+		succeeded();
+	kill(pid, SIGKILL);
+	return done < 0;
+}
+
+static int as_asked(void)
+{
+	return ptrace(PTRACE_TRACEME, 0, 0, 0) < 0 ? refused("asked") : succeeded();
+}
+
+static int raised(char **program)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		trouble("fork");
+	if (!pid) {
+		if (setgid(USER) < 0 || setuid(USER) < 0)
+			trouble("setuid");
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
+			trouble("traceme");
+		execv(program[0], program);
+		_exit(refused("execve"));
+	}
+	/* It stops at execve, and runs on as it was told to. */
+	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status))
+		ptrace(PTRACE_CONT, pid, 0, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* A program may say that it runs another one once none of its own is mapped any more. */
+static int says_it_runs(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		trouble(path);
+	if (prctl(PR_SET_MM, PR_SET_MM_EXE_FILE, fd, 0, 0) == 0)
+		return succeeded();
+	/* Its own file is mapped, and the kernel says so once it asks nobody any more. */
+	return errno == EBUSY ? succeeded() : refused("prctl");
+}
+
+int main(int argc, char **argv)
+{
+	const char *how = argc > 1 ? argv[1] : "usage";
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!strcmp(how, "own"))
+		return memory_of("self") < 0 ? refused(how) : succeeded();
+	if (!strcmp(how, "asked"))
+		return as_asked();
+	if (!strcmp(how, "program") && argc > 2)
+		return says_it_runs(argv[2]);
+	if (!strcmp(how, "raised") && argc > 2)
+		return raised(argv + 2);
+	return into_child(how);
+}
