@@ -48,7 +48,7 @@ def off(bare_image: Image) -> Iterator[Machine]:
 
 @contextmanager
 def _gated(image: Image, mode: str) -> Iterator[Machine]:
-    """The same with a gate in a state; its boot bundle grants Debian and the ground's signed half."""
+    """The same with a gate in `mode`. Its bundle grants Debian and the ground's signed half."""
     granted = {GROUND_STREAM: ground.ground(image) / "granted"}
     world = trust_world.trust_world(image, granted, mode=mode)
     with ground_machine(image) as machine:
@@ -73,7 +73,7 @@ def observing(bare_image: Image) -> Iterator[Machine]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table: each attack, and what became of it without the gate, observed, sealed, by a user."""
+    """Prints what became of each attack: without the gate, observed, sealed, by a user."""
     properties = [
         dict(report.user_properties)
         for reports in terminalreporter.stats.values()

@@ -32,7 +32,7 @@ def table(records: Sequence[Mapping[str, object]]) -> Iterator[str]:
         row[str(one["column"])] = str(one["outcome"])
     if not rows:
         return
-    cells = [("attack", *COLUMNS)]
+    cells: list[tuple[str, ...]] = [("attack", *COLUMNS)]
     for name in sorted(rows, key=_group):
         cells.append((name, *(rows[name].get(column, "-") for column in COLUMNS)))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -7,10 +7,8 @@ from ..ground import SIGNED, TOOLS, WORK
 _ROOT = "$(findmnt -no SOURCE /)"
 
 
-def _reach(name: str, how: str, **others: str) -> Attack:
-    return Attack(
-        group=13, name=name, act=f"{TOOLS}/reach {how}", shows="ok", reason="traced", **others
-    )
+def _reach(name: str, how: str) -> Attack:
+    return Attack(group=13, name=name, act=f"{TOOLS}/reach {how}", shows="ok", reason="traced")
 
 
 def _device(name: str, device: str, **others: str) -> Attack:
