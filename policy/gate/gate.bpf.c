@@ -205,7 +205,6 @@ static __always_inline int check_personality(__u32 wanted)
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
-	facts.jit = may_jit();
 	reason = verity_decide(&facts);
 	if (reason && answer(&facts, reason, NULL))
 		bpf_send_signal(SIGKILL);
