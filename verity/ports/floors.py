@@ -8,6 +8,7 @@ Who compares and then writes takes the lock first.
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -32,6 +33,16 @@ _MAX_SIZE = 1 << 20
 _MODE = 0o644
 
 
+def has_state(root: Path) -> bool:
+    """Whether there is a host that could keep floors; a build system or a bare tree is none."""
+    try:
+        return stat.S_ISDIR(os.stat(root / STATE).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise translate_oserror(error, str(root / STATE)) from error
+
+
 class FloorStore:
     """The floors in one directory, which is made when the first is written."""
 
@@ -43,14 +54,17 @@ class FloorStore:
         return self.directory / name
 
     def read(self, name: str) -> tuple[bytes, ...] | None:
-        """The envelopes of a floor, None if it is not there; ContentError ``bad-floor``."""
+        """The envelopes of a floor, None if it is not there; ContentError ``bad-floor``.
+
+        One that can't be read is as bad as a damaged one: it was there and doesn't count.
+        """
         path = self.path(name)
         try:
             data = read_file(path, max_size=_MAX_SIZE)
         except HostError as error:
             if error.code == "not-found":
                 return None
-            raise
+            raise ContentError("bad-floor", error.message, hint=error.hint) from error
         try:
             return cast("tuple[bytes, ...]", gvariant.decode(_TYPE, data, label=str(path)))
         except ContentError as error:
