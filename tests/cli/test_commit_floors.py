@@ -7,65 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Done, assert_clean_error, snapshot, stock, verity
+from tests.cli.floor_host import ACCEPT, FIRST, NAME, Host, checks
+from tests.cli.program import assert_clean_error, snapshot, stock, verity
 from tests.cli.spoil import KEY, REPO, change_detached, flip_grants
 from tests.cli.worlds import REF, World, sign
-from verity.formats import bundle, gvariant
-from verity.formats.commit import DetachedMetadata
-from verity.formats.records import Fragment, RecordKind
+from verity.formats import gvariant
 from verity.verbs import signed
-
-NAME = "vendor.os.os"
-ACCEPT, FIRST = "--accept", "--accept-without-floor"
-
-
-class Host:
-    """A repository with two versions of a stream, the older one signed with serial 1."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.root = world.path / "host"
-        self.state = self.root / "var/lib/verity"
-        self.state.mkdir(parents=True)
-        self.floor = self.state / "floors" / NAME
-        self.old = world.checksum()
-        stock("ostree", "--repo=repo", "commit", "-b", REF, "tree", "--subject=2", cwd=world.path)
-        self.new = world.checksum()
-        sign(world.path, "--serial", "5", self.new)
-
-    def verify(self, revision: str, *options: str, key: tuple[str, ...] = KEY) -> Done:
-        return verity(
-            *("commit", "verify", *REPO, *key, "--root", "host", "--json", *options, revision),
-            cwd=self.world.path,
-        )
-
-    def accepted(self, revision: str, how: str = ACCEPT) -> None:
-        done = self.verify(revision, how)
-        assert done.status == 0, done
-
-    def bundle(self, revision: str) -> None:
-        """A boot bundle with the grants of a commit."""
-        metadata = World(self.world.path).detached(REF) if revision == self.new else self._old()
-        fragment = Fragment(
-            kind=RecordKind.GRANTS,
-            blob=metadata.get_bytes(signed.GRANTS) or b"",
-            signatures=metadata.get_byte_arrays(signed.GRANTS_SIGNATURES),
-        )
-        (self.state / "boot.bundle").write_bytes(bundle.encode([fragment]))
-
-    def _old(self) -> DetachedMetadata:
-        path = self.world.object(self.old, "commitmeta")
-        return DetachedMetadata.parse(path.read_bytes(), label="test")
 
 
 @pytest.fixture
 def host(copied: Callable[[str], World]) -> Host:
     return Host(copied("archive"))
-
-
-def checks(done: Done) -> list[str]:
-    assert done.status == (1 if done.of_type("finding") else 0)
-    return [record["check"] for record in done.of_type("finding")]
 
 
 def test_a_downgrade_to_an_older_signed_commit(host: Host) -> None:
@@ -196,7 +148,12 @@ def test_where_no_host_is_none_is_compared(host: Host) -> None:
     args = ("commit", "verify", *REPO, *KEY, "--root", "tree")
     done = verity(*args, host.old, cwd=host.world.path)
     assert done.status == 0
-    assert done.out.rstrip().endswith(", 0 floors)")
+    assert "floor" not in done.out + done.err
+    told = verity(*args, "--json", host.old, cwd=host.world.path)
+    assert [one["text"] for one in told.of_type("note")] == [
+        "no floor was compared: no host's state is here"
+    ]
+    assert "floors" not in told.records[-1]["counts"]
     refused = verity(*args, ACCEPT, host.old, cwd=host.world.path)
     assert refused.status == 2
     assert_clean_error(refused, ("tree/var/lib/verity: not there",), hint=True)
@@ -209,9 +166,11 @@ def test_where_no_host_is_none_is_compared(host: Host) -> None:
 def test_a_floor_that_cannot_be_read_is_not_missing(host: Host) -> None:
     host.floor.mkdir(parents=True)
     done = host.verify(host.new)
-    assert done.status == 3
-    assert [record["check"] for record in done.of_type("not-evaluated")] == ["is-directory"]
-    assert host.verify(host.new, FIRST).status == 3
+    assert checks(done) == ["bad-floor"]
+    assert "is a directory, expected a file" in done.of_type("finding")[0]["problem"]
+    said = host.verify(host.new, FIRST)
+    assert (said.status, said.of_type("floor")) == (3, [])
+    assert_clean_error(said, (NAME, "is a directory"), hint=True)
     assert host.floor.is_dir()
 
 
