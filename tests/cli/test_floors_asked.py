@@ -11,7 +11,6 @@ from tests.cli.floor_host import ACCEPT, FIRST, NAME, Host, checks
 from tests.cli.program import Done, assert_clean_error, snapshot, verity
 from tests.cli.spoil import KEY, REPO
 from tests.cli.worlds import World
-from tests.etc_world import KEY as ETC_KEY
 from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, make_second
 
 
@@ -180,6 +179,19 @@ def test_only_the_booted_commit_is_accepted(host: Host) -> None:
     assert checks(host.verify(host.old)) == ["below-floor"]
     boot(host, host.old)
     assert verity(*args, cwd=world.path).status == 1
+
+
+def test_the_unit_accepts_what_was_booted(host: Host) -> None:
+    unit = Path("policy/systemd/verity-accept.service").read_text()
+    (command,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    program, *words = command.removeprefix("ExecStart=").split()
+    assert program == "/usr/bin/verity"
+    host.floor.unlink()
+    host.accepted(host.old, FIRST)
+    boot(host, host.new)
+    words[words.index("/ostree/repo")] = "repo"
+    assert verity(*words, *KEY, "--root", "host", cwd=host.world.path).status == 0
+    assert checks(host.verify(host.old)) == ["below-floor"]
 
 
 @pytest.mark.parametrize(

@@ -89,4 +89,13 @@ class FloorStore:
             raise translate_oserror(error, str(self.directory)) from error
         with closing(fd):
             lock(fd, label=str(self.directory))
+            self._tidy()
             yield
+
+    def _tidy(self) -> None:
+        """Remove what a killed writer left: the lock is ours, so no other one is at work."""
+        try:
+            for left in self.directory.glob(".*.tmp"):
+                left.unlink()
+        except OSError as error:
+            raise translate_oserror(error, str(self.directory)) from error
