@@ -1,17 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serial floors by the program: what a host has accepted is not undone."""
 
+import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.floor_host import ACCEPT, FIRST, NAME, Host, checks
-from tests.cli.program import assert_clean_error, snapshot, stock, verity
+from tests.cli.program import (
+    STRANGER,
+    assert_clean_error,
+    needs_root,
+    snapshot,
+    stock,
+    verity,
+)
 from tests.cli.spoil import KEY, REPO, change_detached, flip_grants
 from tests.cli.worlds import REF, World, sign
-from verity.formats import gvariant
+from tests.world import OTHER, envelope
+from verity.formats import gvariant, statement
 from verity.verbs import signed
 
 
@@ -88,6 +99,76 @@ def test_the_boot_bundle_stands_in(host: Host, spoil: Callable[[Path], object], 
     # Even who says that there is no floor yet does not get below the boot bundle's.
     assert checks(host.verify(host.old, FIRST)) == ["below-floor"]
     host.accepted(host.new, FIRST)
+
+
+def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """The floor's envelope with something in it changed."""
+
+    def spoil(path: Path) -> None:
+        (data,) = gvariant.decode("aay", path.read_bytes(), label="floor")
+        fields = json.loads(data)
+        change(fields)
+        path.write_bytes(gvariant.encode("aay", (json.dumps(fields).encode(),)))
+
+    return spoil
+
+
+def resigned(path: Path) -> None:
+    """The same statement, by a key that nobody trusts."""
+    (data,) = gvariant.decode("aay", path.read_bytes(), label="floor")
+    payload = statement.parse_envelope(data).payload
+    path.write_bytes(gvariant.encode("aay", (envelope(payload, OTHER),)))
+
+
+def another_kind(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return spoil
+
+
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "one byte": lambda path: path.write_bytes(b"\0"),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "a bit": lambda path: path.write_bytes(path.read_bytes().replace(b'"sig', b'"rig')),
+    "no array": lambda path: path.write_bytes(b"{}"),
+    "too long": lambda path: path.write_bytes(path.read_bytes() * 4096),
+    "unsigned": rewritten(lambda fields: fields.update(signatures=[])),
+    "another payload": rewritten(lambda fields: fields.update(payload="e30=")),
+    "signed by a stranger": resigned,
+    "a directory": another_kind(Path.mkdir),
+    "a fifo": another_kind(os.mkfifo),
+    "a symlink to itself": another_kind(lambda path: path.symlink_to(path.name)),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_floor_that_is_not_one_is_a_finding(host: Host, name: str) -> None:
+    host.accepted(host.new, FIRST)
+    SPOILED[name](host.floor)
+    for how in ((), (ACCEPT,)):
+        done = host.verify(host.new, *how)
+        assert checks(done) == ["bad-floor"]
+        (finding,) = done.of_type("finding")
+        assert finding["problem"].startswith(f"host/var/lib/verity/floors/{NAME}: ")
+        assert "`verity commit verify --accept-without-floor`" in finding["remedy"]
+        assert done.of_type("floor") == []
+
+
+@needs_root
+def test_a_floor_that_may_not_be_read_is_a_finding(host: Host) -> None:
+    host.accepted(host.new, FIRST)
+    for folder in (host.world.path, *host.world.path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    os.chown(host.floor, STRANGER, STRANGER)
+    host.floor.chmod(0o600)
+    args = ("commit", "verify", *REPO, *KEY, "--root", "host", "--json", host.new)
+    done = verity(*args, cwd=host.world.path, lesser=True)
+    assert checks(done) == ["bad-floor"]
+    assert "permission denied" in done.of_type("finding")[0]["problem"]
 
 
 def test_an_older_floor_put_in_its_place(host: Host) -> None:

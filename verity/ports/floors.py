@@ -79,23 +79,26 @@ class FloorStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One writer at a time: of two that accept at once, none may overwrite the higher one."""
+        """One writer at a time: of two that accept at once, none may overwrite the higher one.
+
+        What a killed writer left is removed, and what it did is made durable: this one may find it
+        done, and say so.
+        """
         try:
-            if not self.directory.is_dir():
-                self.directory.mkdir(mode=0o755, exist_ok=True)
-                sync_directory(self.directory.parent)
+            self.directory.mkdir(mode=0o755, exist_ok=True)
+            sync_directory(self.directory.parent)
             fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise translate_oserror(error, str(self.directory)) from error
         with closing(fd):
             lock(fd, label=str(self.directory))
-            self._tidy()
+            self._tidy(fd)
             yield
 
-    def _tidy(self) -> None:
-        """Remove what a killed writer left: the lock is ours, so no other one is at work."""
+    def _tidy(self, fd: int) -> None:
         try:
             for left in self.directory.glob(".*.tmp"):
                 left.unlink()
+            os.fsync(fd)
         except OSError as error:
             raise translate_oserror(error, str(self.directory)) from error
