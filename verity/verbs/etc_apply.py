@@ -18,10 +18,11 @@ from verity.ports.replace_tree import ReplaceTree
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import HostError, VerityError
-from verity.verbs import etc_compare, etc_intent, etc_plan, etc_read
+from verity.verbs import etc_compare, etc_intent, etc_plan, etc_read, serial_floors
 from verity.verbs.etc_compare import Difference
 from verity.verbs.etc_intent import Host, Intent
 from verity.verbs.etc_plan import Plan
+from verity.verbs.serial_floors import HostState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def _bring(
 ) -> Applied:
     """The steps of all of them.
 
-    1. Verify the target, and those before it for what has to go.
+    1. Verify the target, its serial against the floors, and those before it for what has to go.
     2. Read what is there, and plan.
     3. Prepare every file, from the store, each checked while copied.
     4. Write the journal.
@@ -109,6 +110,7 @@ def _bring(
     """
     # 1. Verify.
     intent = etc_intent.load(host, journal.after, trusted)
+    serial_floors.hold(HostState.at(host.root), intent.manifest.source, trusted)
     earlier, notes = _earlier(host, trusted, journal)
     # 2. Plan.
     plan = _plan(host, intent, {path for one in earlier for path in one.entries})

@@ -22,8 +22,9 @@ from verity.trust.verified import (
     verify_statement,
 )
 from verity.values.errors import ContentError
-from verity.verbs import etc_read
+from verity.verbs import etc_read, serial_floors
 from verity.verbs.etc_read import Scope
+from verity.verbs.serial_floors import HostState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,12 @@ def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
         signed=frozenset(entries),
     )
     return Intent(manifest=manifest, entries=entries, scope=scope)
+
+
+def accept(host: Host, state: HostState, intent: Intent, trusted: TrustedSet) -> Path | None:
+    """Make an intent the floor of its stream, once all of /etc was found to be so."""
+    stored = host.state.load(intent.serial)
+    return serial_floors.accept(state, [stored.statement], intent.manifest.source, trusted)
 
 
 def current(host: Host, trusted: TrustedSet) -> Intent:
