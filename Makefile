@@ -25,8 +25,8 @@ test: check ## everything that CI runs: beside stock programs, and in test machi
 	@$(PYTEST) -q -n auto --dist worksteal tests/interop
 	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q -n 2 --dist loadfile tests/vm tests/attacks tests/crash
 
-full: check ## the long tests, too: many examples, every break of the demo (root)
-	@VERITY_WHEEL=$$(tests/prepare wheel) tests/full
+full: check ## the long tests, too: many examples, every break of the demo (root); PART=crash: one part
+	@VERITY_WHEEL=$$(tests/prepare wheel) tests/full $(PART)
 
 attacks: prepare ## what the gate must stop, with its controls, and a table of it (root)
 	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q -n 2 -m "full or not full" tests/attacks
