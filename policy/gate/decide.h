@@ -58,6 +58,7 @@ struct verity_facts {
 	__u32 jit;     /* the subject's program is granted anonymous executable memory */
 	__u32 raises;  /* ACT_ELEVATE: more than before, in the initial user namespace */
 	__u32 covered; /* ACT_ELEVATE: one granted elevation has all of it */
+	__u32 revoked; /* a revocation names the digest, or took a grant of it away */
 };
 
 /* --- states and reasons ----------------------------------------------------------------- */
@@ -83,8 +84,9 @@ struct verity_facts {
 #define VERITY_GATE_KEY 13u
 #define VERITY_FOREIGN_PROGRAM 14u
 #define VERITY_FTRACE 15u
-#define VERITY_UNDECIDED 16u /* the gate could not find out: no memory, or a fact out of range */
-#define VERITY_REASONS 17u
+#define VERITY_REVOKED 16u   /* not granted any more: digest, serial or signing key is revoked */
+#define VERITY_UNDECIDED 17u /* the gate could not find out: no memory, or a fact out of range */
+#define VERITY_REASONS 18u
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -101,7 +103,7 @@ static __always_inline __u32 verity_decide_digest(const struct verity_facts *fac
 	if (facts->digest != VERITY_DIGEST_KNOWN)
 		return VERITY_UNDECIDED;
 	if (!facts->granted)
-		return VERITY_NOT_GRANTED;
+		return facts->revoked ? VERITY_REVOKED : VERITY_NOT_GRANTED;
 	return facts->granted & use ? VERITY_ALLOW : VERITY_WRONG_USE;
 }
 
@@ -125,7 +127,7 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);
 	case VERITY_ACT_ELEVATE:
 		if (facts->raises && !facts->covered)
-			return VERITY_NOT_ELEVATED;
+			return facts->revoked ? VERITY_REVOKED : VERITY_NOT_ELEVATED;
 		if (!facts->privileged)
 			return VERITY_ALLOW;
 		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);

@@ -87,7 +87,7 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 	if (!facts.raises && (!facts.privileged || is_privileged(old)))
 		return 0; /* nothing new: bprm_check_security has seen the files */
 	if (facts.raises)
-		facts.covered = is_covered(file, &effect);
+		facts.covered = is_covered(file, &effect, &facts.revoked);
 	if (facts.privileged)
 		know_file(file, &facts);
 	reason = verity_decide(&facts);

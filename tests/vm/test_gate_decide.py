@@ -8,7 +8,6 @@ tests/unit/trust.
 
 from __future__ import annotations
 
-import itertools
 import random
 import struct
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.decisions import vectors
-from verity.formats.gate_status import Act, State
+from verity.formats.gate_status import Act, Reason, State
 from verity.trust.decide import DigestState, Facts, decide, enforced
 
 from .debian import run
@@ -32,7 +31,7 @@ PROGRAM = "verity_decide_facts"
 
 _HERE = Path(__file__).parent
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<10I")
+_FACTS = struct.Struct("<11I")
 _VALUES: dict[str, Sequence[int]] = {
     "act": (0, *(act.number for act in Act), 10, HUGE),
     "state": (*(state.number for state in State), 4, HUGE),
@@ -44,6 +43,7 @@ _VALUES: dict[str, Sequence[int]] = {
     "jit": (0, 1, 2),
     "raises": (0, 1, 2),
     "covered": (0, 1, 2),
+    "revoked": (0, 1, 2),
 }
 
 
@@ -101,5 +101,6 @@ def test_as_python_decides(machine: Machine) -> None:
         assert answer == reason.number | (ENFORCED if enforced(facts.state, reason) else 0), facts
         seen.add(answer)
     # Each reason both enforced and not, but for allow, which is never enforced.
-    assert len(seen) == 2 * 17 - 1
-    assert not seen - set(itertools.chain(range(17), range(ENFORCED, ENFORCED + 17)))
+    assert len(seen) == 2 * len(Reason) - 1
+    numbers = range(len(Reason))
+    assert not seen - {number + flag for number in numbers for flag in (0, ENFORCED)}

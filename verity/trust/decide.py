@@ -59,6 +59,7 @@ class Facts:
     jit: int = 0  # the subject's program is granted anonymous executable memory
     raises: int = 0  # ELEVATE: more than before, in the initial user namespace
     covered: int = 0  # ELEVATE: one granted elevation has all of it
+    revoked: int = 0  # a revocation names the digest, or took a grant of it away
 
 
 _ACTS = {act.number: act for act in Act}
@@ -86,7 +87,7 @@ def decide(facts: Facts) -> Reason:
     if act in _SELF_PROTECTION:
         return _SELF_PROTECTION[act]
     if act is Act.ELEVATE and facts.raises and not facts.covered:
-        return Reason.NOT_ELEVATED
+        return Reason.REVOKED if facts.revoked else Reason.NOT_ELEVATED
     if act in (Act.EXEC, Act.ELEVATE):
         return _of_digest(facts, _RUNS) if facts.privileged else Reason.ALLOW
     if not facts.prot & _EXEC or not facts.privileged:
@@ -123,7 +124,7 @@ def _of_digest(facts: Facts, use: int) -> Reason:
     if facts.digest != DigestState.KNOWN:
         return Reason.UNDECIDED
     if not facts.granted:
-        return Reason.NOT_GRANTED
+        return Reason.REVOKED if facts.revoked else Reason.NOT_GRANTED
     return Reason.ALLOW if facts.granted & use else Reason.WRONG_USE
 
 

@@ -51,6 +51,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.GATE_KEY: "nobody may use or change the keys that the gate verifies with",
     Reason.FOREIGN_PROGRAM: "such a program could turn a refusal into a permission",
     Reason.FTRACE: "without ftrace the gate would be attached and never called",
+    Reason.REVOKED: "it was granted, and counts no more: its digest, the serial of the grants or a"
+    " key that signed them is revoked",
     Reason.UNDECIDED: "the gate could not find out what it was: no memory, or a case that it does"
     " not know",
 }
@@ -95,6 +97,10 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.GATE_KEY: (_NONE,),
     Reason.FOREIGN_PROGRAM: (_NONE + "; load it before the gate is sealed, and it won't seal",),
     Reason.FTRACE: (_NONE,),
+    Reason.REVOKED: (
+        "update it: this one was revoked; `verity lockdown status` shows the streams that are dead"
+        " until their next serial",
+    ),
     Reason.UNDECIDED: ("look at the kernel's log, free some memory, and report it if it repeats",),
 }
 

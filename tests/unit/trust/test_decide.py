@@ -20,7 +20,7 @@ GATE = Path("policy/gate")
 HUGE = 2**32 - 1
 VECTORS = vectors()
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<10I")
+_FACTS = struct.Struct("<11I")
 _ANSWER = struct.Struct("<II")
 
 
@@ -95,6 +95,7 @@ def every_combination() -> Iterator[Facts]:
         "jit": [0, 2],
         "raises": [0, 2],
         "covered": [0, 2],
+        "revoked": [0, 2],
     }
     for combination in itertools.product(*values.values()):
         yield Facts(**dict(zip(values, combination, strict=True)))
@@ -141,6 +142,6 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_its_name_and_number() -> None:
-    assert [reason.number for reason in Reason] == list(range(17))
+    assert [reason.number for reason in Reason] == list(range(18))
     assert str(Reason.NOT_GRANTED) == "not-granted"
     assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]
