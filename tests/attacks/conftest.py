@@ -17,8 +17,6 @@ from tests.vm.verity_root import verity_root
 from . import ground
 from .gatelog import status
 
-GROUND_STREAM = "attack-ground"
-
 
 @pytest.fixture(scope="session")
 def bare_image() -> Image:
@@ -47,11 +45,13 @@ def off(bare_image: Image) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def sealed(bare_image: Image) -> Iterator[Machine]:
-    """The same with the gate sealed; its boot bundle grants Debian and the ground's signed half."""
-    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
-    world = trust_world.trust_world(bare_image, granted)
+    """The same with the gate sealed; its boot bundle grants Debian and what is signed of the
+    ground, some of which is revoked afterwards."""
+    made = ground.ground(bare_image)
+    world = trust_world.trust_world(bare_image, ground.streams(made))
     with ground_machine(bare_image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)
         assert status(machine)["state"] == "sealed"
+        ground.revoke(machine, made, world)
         yield machine

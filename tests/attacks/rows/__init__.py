@@ -8,6 +8,7 @@ from . import (
     libraries,
     memory,
     nameless,
+    revoked,
     shared,
     subjects,
     tracing,
@@ -23,4 +24,5 @@ ROWS = (
     *filesystems.ROWS,
     *subjects.ROWS,
     *tracing.ROWS,
+    *revoked.ROWS,
 )
