@@ -19,7 +19,7 @@ VECTORS = Path(__file__).parent / "vectors" / "decisions.toml"
 UNKNOWN_ACT = "unknown"
 
 _FIELDS = frozenset(Facts.__dataclass_fields__)
-_TRUE = frozenset({"privileged", "jit", "raises", "covered", "chained", "traced"})
+_TRUE = frozenset({"privileged", "jit", "raises", "covered", "chained", "traced", "revoked"})
 _DIGESTS = {state.name.lower().replace("_", "-"): state.value for state in DigestState}
 _FLAGS: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "grant": ("granted", {str(flag.name).lower(): flag.value for flag in Code}),

@@ -24,6 +24,12 @@ KIND_POLICY = b"\x93verity-policy1\0"
 KIND_GRANTS = b"\x93verity-grants1\0"
 
 
+def floors(*entries: tuple[bytes, int]) -> bytes:
+    """The contents of a record of floors, by default good ones of two streams."""
+    wanted = entries or ((b"os", 7), (b"tools", 2**53 - 1))
+    return b"".join(struct.pack("<64sQ", name, serial) for name, serial in wanted)
+
+
 def spki(seed: int) -> bytes:
     """The public key of the private number ``seed``."""
     public = ec.derive_private_key(seed, ec.SECP256R1()).public_key()

@@ -11,7 +11,7 @@
  *   does until the answer is known, so what was verified is what is read;
  * - a new `begin` ends a session that is only open; a blob that is being committed can't be ended.
  */
-#include "documents.h"
+#include "revocations.h"
 #include "subject.h"
 
 /* --- uploads ------------------------------------------------------------------------------ */
@@ -74,7 +74,8 @@ static __always_inline int call_put(const struct verity_request *request)
 
 /*
  * 1. Well-formed, of a role that may grant, of a stream that the policy names for it.
- * 2. Newer than what the stream has, and not expired.
+ * 2. Newer than what the stream has, below neither the host's floor nor what is revoked, and not
+ *    expired.
  * 3. Signed by the threshold of that role.
  * 4. Its tables hold what the role may grant; they replace the stream's older ones.
  */
@@ -84,7 +85,7 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 	struct gate_policy *named = THE(policy);
 	struct import import = {};
 	struct slot *slot;
-	__u64 differs = 0;
+	__u64 differs = 0, *floor;
 	int refusal;
 
 	if (!header || !named)
@@ -111,12 +112,17 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 	if (!slot || slot->party != header->party || slot->role != header->role)
 		return VERITY_REFUSED_STREAM;
 	/* 2. */
+	floor = bpf_map_lookup_elem(&floors, header->stream);
 	for (int i = 0; i < VERITY_SHA256_SIZE; i++)
 		differs |= slot->manifest[i] ^ header->manifest[i];
 	if (slot->serial == header->serial && differs)
 		refusal = VERITY_REFUSED_EQUIVOCATION;
 	else if (slot->serial >= header->serial)
 		refusal = VERITY_REFUSED_SERIAL;
+	else if (floor && header->serial < *floor)
+		refusal = VERITY_REFUSED_FLOOR;
+	else if (header->serial < slot->lowest)
+		refusal = VERITY_REFUSED_REVOKED_SERIAL;
 	else
 		refusal = is_expired(header->expires) ? VERITY_REFUSED_EXPIRED : 0;
 	if (refusal)
@@ -132,7 +138,7 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 	refusal = import_tables(header, &import);
 	if (refusal)
 		return refusal;
-	switch_slot(slot, header, &import);
+	switch_slot(slot, header, &import, &upload->signers);
 	accept_issued(header->issued);
 	return 0;
 }
@@ -151,7 +157,9 @@ static __always_inline int take_blob(struct upload *upload, __u32 nsig)
 		return take_policy(upload, nsig);
 	if (is_kind(kind, VERITY_KIND_GRANTS))
 		return take_grants(upload, nsig);
-	if (is_kind(kind, VERITY_KIND_REVOKE) || is_kind(kind, VERITY_KIND_UNLOCK))
+	if (is_kind(kind, VERITY_KIND_REVOKE))
+		return take_revoke(upload, nsig);
+	if (is_kind(kind, VERITY_KIND_UNLOCK))
 		return VERITY_REFUSED_UNSUPPORTED;
 	return VERITY_REFUSED_KIND;
 }
@@ -197,6 +205,8 @@ static __always_inline int call_seal(const struct verity_request *request)
 		return VERITY_REFUSED_FOREIGN_PROGRAM;
 	if (signed_policy->mode != VERITY_MODE_SEALED)
 		return VERITY_REFUSED_MODE;
+	if (!documents_stand(configured))
+		return VERITY_REFUSED_REVOKED_KEY;
 	remember_keyrings();
 	configured->state = VERITY_STATE_SEALED;
 	return 0;

@@ -17,6 +17,7 @@
 #define VERITY_MAP_KEYRINGS "keyrings" /* array, VERITY_KEYRING(...) -> serial, 0: none */
 #define VERITY_MAP_OWN_KEYS "own_keys" /* hash, serial -> address (the loader puts 0) */
 #define VERITY_MAP_OWN_IDS "own_ids"   /* hash, struct verity_id -> 1 */
+#define VERITY_MAP_FLOORS "floors"     /* hash, a stream's name -> lowest serial to take */
 #define VERITY_MAP_DENIALS "denials"   /* what VERITY_PROGRAM_DENIALS is attached to */
 
 struct verity_config {

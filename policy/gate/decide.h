@@ -65,6 +65,7 @@ struct verity_facts {
 	__u32 covered; /* ACT_ELEVATE: one granted elevation has all of it */
 	__u32 chained; /* ACT_EXEC, ACT_ELEVATE: started for another file, which was granted */
 	__u32 traced;  /* ACT_ELEVATE: another task has the subject in hand */
+	__u32 revoked; /* a revocation names the digest, or took a grant of it away */
 };
 
 /* --- states and reasons ----------------------------------------------------------------- */
@@ -90,11 +91,12 @@ struct verity_facts {
 #define VERITY_GATE_KEY 13u
 #define VERITY_FOREIGN_PROGRAM 14u
 #define VERITY_FTRACE 15u
-#define VERITY_TRACED 16u	/* a privileged task would be in another one's hand */
-#define VERITY_DEVICE 17u	/* writing below what is mounted or otherwise in use */
-#define VERITY_INTERPRETER 18u	/* runs what it is told, and was not started by a granted script */
-#define VERITY_UNDECIDED 19u	/* the gate could not find out: no memory, or a fact out of range */
-#define VERITY_REASONS 20u
+#define VERITY_REVOKED 16u	/* not granted any more: digest, serial or signing key is revoked */
+#define VERITY_TRACED 17u	/* a privileged task would be in another one's hand */
+#define VERITY_DEVICE 18u	/* writing below what is mounted or otherwise in use */
+#define VERITY_INTERPRETER 19u	/* runs what it is told, and was not started by a granted script */
+#define VERITY_UNDECIDED 20u	/* the gate could not find out: no memory, or a fact out of range */
+#define VERITY_REASONS 21u
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -111,7 +113,7 @@ static __always_inline __u32 verity_decide_digest(const struct verity_facts *fac
 	if (facts->digest != VERITY_DIGEST_KNOWN)
 		return VERITY_UNDECIDED;
 	if (!facts->granted)
-		return VERITY_NOT_GRANTED;
+		return facts->revoked ? VERITY_REVOKED : VERITY_NOT_GRANTED;
 	return facts->granted & use ? VERITY_ALLOW : VERITY_WRONG_USE;
 }
 
@@ -142,7 +144,7 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return facts->privileged ? verity_decide_exec(facts) : VERITY_ALLOW;
 	case VERITY_ACT_ELEVATE:
 		if (facts->raises && !facts->covered)
-			return VERITY_NOT_ELEVATED;
+			return facts->revoked ? VERITY_REVOKED : VERITY_NOT_ELEVATED;
 		if (!facts->privileged)
 			return VERITY_ALLOW;
 		return facts->traced ? VERITY_TRACED : verity_decide_exec(facts);

@@ -26,6 +26,12 @@ static __always_inline int is_serial(__u64 serial)
 	return serial >= 1 && serial < 1ull << 53;
 }
 
+/* The pin's, which is there before any keys. */
+static __always_inline __u32 root_threshold(const struct verity_config *configured, __u32 party)
+{
+	return configured->root_threshold[(party & 3) < VERITY_PARTIES ? party & 3 : 0];
+}
+
 static __always_inline __u32 threshold_of(__u32 party, __u32 role)
 {
 	struct party *found = bpf_map_lookup_elem(&parties, &party);
@@ -152,11 +158,12 @@ static __always_inline int take_keys(struct upload *upload, __u32 nsig)
 		return VERITY_REFUSED_SERIAL;
 	/* 3. */
 	refusal = check_signatures(upload, nsig, number, VERITY_ROLE_ROOT,
-				   configured->root_threshold[number & 3 ? number & 3 : 0]);
+				   root_threshold(configured, number));
 	if (refusal)
 		return refusal;
 	/* 4. */
 	__builtin_memcpy(party->thresholds, header->thresholds, sizeof(party->thresholds));
+	party->signers = upload->signers;
 	party->version = header->version;
 	accept_issued(header->issued);
 	return 0;
@@ -164,32 +171,39 @@ static __always_inline int take_keys(struct upload *upload, __u32 nsig)
 
 /* --- policy ------------------------------------------------------------------------------- */
 
+/* The name of a stream: 1 to 63 of a-z 0-9 . _ -, zero padded. */
+static __noinline int is_name(const __u8 *name)
+{
+	int ended = 0;
+
+	if (!name[0] || name[VERITY_STREAM_SIZE - 1])
+		return 0;
+	for (int i = 0; i < VERITY_STREAM_SIZE; i++) {
+		__u8 c = name[i];
+
+		if (!c)
+			ended = 1;
+		else if (ended || !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+				    c == '_' || c == '-'))
+			return 0;
+	}
+	return 1;
+}
+
 static long check_stream(__u32 index, int *refusal)
 {
 	__u64 at = sizeof(struct verity_policy_header) +
 		   (__u64)index * sizeof(struct verity_policy_stream);
 	struct verity_policy_stream *stream = staged_at(at), *previous;
-	int ended = 0, order = -1;
+	int order = -1;
 
 	if (!stream) {
 		*refusal = VERITY_REFUSED_HEADER;
 		return 1;
 	}
-	if (!may_grant(stream->party, stream->role) || !stream->name[0] ||
-	    stream->name[VERITY_STREAM_SIZE - 1]) {
+	if (!may_grant(stream->party, stream->role) || !is_name(stream->name)) {
 		*refusal = VERITY_REFUSED_ENTRY;
 		return 1;
-	}
-	for (int i = 0; i < VERITY_STREAM_SIZE; i++) {
-		__u8 c = stream->name[i];
-
-		if (!c)
-			ended = 1;
-		else if (ended || !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
-				    c == '_' || c == '-')) {
-			*refusal = VERITY_REFUSED_ENTRY;
-			return 1;
-		}
 	}
 	for (int i = 0; i < (int)sizeof(stream->zero); i++)
 		if (stream->zero[i]) {
@@ -202,9 +216,7 @@ static long check_stream(__u32 index, int *refusal)
 			*refusal = VERITY_REFUSED_HEADER;
 			return 1;
 		}
-		order = compare_digests(previous->name, stream->name);
-		if (!order)
-			order = compare_digests(previous->name + 32, stream->name + 32);
+		order = compare_names(previous->name, stream->name);
 		if (order >= 0) {
 			*refusal = VERITY_REFUSED_UNSORTED;
 			return 1;
@@ -280,6 +292,7 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 	for (int i = 0; i < VERITY_GROUPS; i++)
 		current->groups[i] = header->groups[i];
 	current->n_groups = header->n_groups;
+	current->signers = upload->signers;
 	current->serial = header->serial;
 	accept_issued(header->issued);
 	return 0;

@@ -95,7 +95,7 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 	if (!facts.raises && (!facts.privileged || is_privileged(old)))
 		return 0; /* nothing new: bprm_check_security has seen the files */
 	if (facts.raises)
-		facts.covered = is_covered(file, &effect);
+		facts.covered = is_covered(file, &effect, &facts.revoked);
 	facts.traced = bpf_get_current_task_btf()->ptrace;
 	facts.chained = is_chained(bprm);
 	if (facts.privileged)

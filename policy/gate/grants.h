@@ -59,6 +59,14 @@ static __always_inline int compare_digests(const __u8 *left, const __u8 *right)
 	return 0;
 }
 
+/* Names of streams, likewise. */
+static __always_inline int compare_names(const __u8 *left, const __u8 *right)
+{
+	int order = compare_digests(left, right);
+
+	return order ? order : compare_digests(left + 32, right + 32);
+}
+
 /* --- 1. places that nothing uses ---------------------------------------------------------- */
 
 static long reclaim_code(void *map, struct digest *digest, struct cells *cells, void *unused)
@@ -365,7 +373,7 @@ static __always_inline int import_tables(const struct verity_grants_header *head
 }
 
 static __always_inline int switch_slot(struct slot *slot, const struct verity_grants_header *header,
-				       const struct import *import)
+				       const struct import *import, const struct signers *signers)
 {
 	struct control *all = THE(control);
 
@@ -375,6 +383,10 @@ static __always_inline int switch_slot(struct slot *slot, const struct verity_gr
 	slot->active = import->half;
 	slot->serial = header->serial;
 	__builtin_memcpy(slot->manifest, header->manifest, sizeof(slot->manifest));
+	slot->signers = *signers;
+	/* Alive last: what was dead is never seen with the old half. */
+	asm volatile("" ::: "memory");
+	slot->dead = 0;
 	__sync_fetch_and_add(&all->generation, 1);
 	/* 5. */
 	clear_half(import->slot, !import->half);

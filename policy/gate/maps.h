@@ -3,11 +3,11 @@
 #define VERITY_MAPS_H
 /*
  * The gate's memory. Under 32 MiB with everything full: 200,000 digests are 22.3 MiB (two
- * serials of 100,000), the staging area 5 MiB, elevations 0.5 MiB.
+ * serials of 100,000), the staging area 5 MiB, revoked digests 0.8 MiB, elevations 0.5 MiB.
  *
  * Rules:
- * - the loader writes `config`, `keyrings`, `own_keys` and `own_ids`, then freezes every map;
- *   programs still write a frozen map, descriptors no longer do;
+ * - the loader writes `config`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
+ *   map; programs still write a frozen map, descriptors no longer do;
  * - no descriptor of any of them is given out while the gate is loaded (lsm.s/bpf_map);
  * - what two programs may write at once is one aligned word.
  */
@@ -16,6 +16,8 @@
 
 #define VERITY_CODE_CAPACITY 200000
 #define VERITY_ELEVATE_CAPACITY 1024
+#define VERITY_REVOKED_DIGESTS 8192
+#define VERITY_REVOKED_KEYS 1024
 #define VERITY_CELLS 4	 /* streams that may grant one digest */
 #define VERITY_TUPLES 16 /* elevations of one digest, those being replaced included */
 
@@ -48,11 +50,28 @@ VERITY_ARRAY(keyrings, __u32, VERITY_KEYRINGS);
 VERITY_HASH(own_keys, __u32, __u64, 512); /* serial -> address, remembered at its first use */
 VERITY_HASH(own_ids, struct verity_id, __u32, 512);
 
+struct stream_name {
+	__u8 byte[VERITY_STREAM_SIZE];
+};
+/* The lowest serials that this host may take. Not signed, for it can only refuse. */
+VERITY_HASH(floors, struct stream_name, __u64, VERITY_FLOORS);
+
 /* --- what signed blobs said --------------------------------------------------------------- */
+
+/* How a signature names its key: the serial of docs/formats.md section 7, 16 bytes, big-endian. */
+struct signer {
+	__u64 word[2];
+};
+
+/* The key of each owner that counted for a blob, zero for none: who is asked when one is revoked. */
+struct signers {
+	struct signer owner[VERITY_OWNERS];
+};
 
 struct party {
 	__u64 version; /* of the keyring, 0: none yet */
 	__u8 thresholds[VERITY_ROLES];
+	struct signers signers; /* of the `keys` */
 };
 VERITY_ARRAY(parties, struct party, VERITY_PARTIES);
 
@@ -63,6 +82,7 @@ struct gate_policy {
 	__u32 n_groups;
 	__u32 n_streams;
 	__u32 groups[VERITY_GROUPS];
+	struct signers signers;
 };
 VERITY_ARRAY(policy, struct gate_policy, 1);
 
@@ -72,9 +92,12 @@ struct slot {
 	__u32 active; /* 0 or 1 */
 	__u8 party;
 	__u8 role;
-	__u8 zero[2];
+	__u8 dead; /* revoked: none of it counts */
+	__u8 zero;
 	__u8 name[VERITY_STREAM_SIZE];
 	__u8 manifest[VERITY_SHA256_SIZE];
+	__u64 lowest; /* serial that isn't revoked; 0: all count */
+	struct signers signers;
 };
 VERITY_ARRAY(slots, struct slot, VERITY_STREAMS);
 
@@ -110,6 +133,18 @@ struct tuples {
 	struct tuple tuple[VERITY_TUPLES];
 };
 VERITY_HASH(elevate, struct digest, struct tuples, VERITY_ELEVATE_CAPACITY);
+
+/* What is revoked, and the scopes (revoked.h) that it is revoked for. */
+VERITY_HASH(revoked_digests, struct digest, __u32, VERITY_REVOKED_DIGESTS);
+VERITY_HASH(revoked_keys, struct signer, __u32, VERITY_REVOKED_KEYS);
+
+/* The last that this party and role revoked; indexed by party * VERITY_ROLES + role. */
+struct revocation {
+	__u64 serial; /* 0: nothing yet */
+	__u64 issued;
+};
+#define VERITY_REVOKERS 32 /* a power of two that is enough */
+VERITY_ARRAY(revocations, struct revocation, VERITY_REVOKERS);
 
 /* --- what is known of inodes and tasks ---------------------------------------------------- */
 
@@ -171,6 +206,8 @@ struct upload {
 	__u8 part[VERITY_PART_SIZE];
 	struct verity_signature signatures[VERITY_OWNERS];
 	__u8 slack[256]; /* so that an offset into a signature can be bounded by a mask */
+	struct signer at_hand;
+	struct signers signers; /* that counted when these signatures were checked last */
 };
 VERITY_TASK_STORAGE(uploads, struct upload);
 
@@ -187,6 +224,8 @@ struct control {
 	__u64 generation;   /* of what is granted; starts at 1, so that a fresh tag is out of date */
 	__u64 code_entries; /* in the map `code` */
 	__u64 elevate_entries;
+	__u64 revoked_digests; /* in the map of that name */
+	__u64 revoked_keys;
 	__u64 newest_issued; /* of what was accepted, seconds since 1970 */
 	__u64 census;	     /* session << CENSUS_BITS | foreign programs counted so far */
 	__u64 foreign;	     /* programs that could change answers, when last counted */

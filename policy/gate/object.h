@@ -8,7 +8,7 @@
  * fs-verity can't change, so only a change of the tables can make it wrong. Nothing else is kept,
  * and what could not be found out is never taken for a grant.
  */
-#include "maps.h"
+#include "revoked.h"
 
 static __always_inline __u64 generation(void)
 {
@@ -17,11 +17,14 @@ static __always_inline __u64 generation(void)
 	return all ? all->generation : 0;
 }
 
-static __always_inline __u32 granted_flags(const struct digest *digest)
+/* What counts of it; `revoked` is set if anything doesn't any more. */
+static __always_inline __u32 granted_flags(const struct digest *digest, __u32 *revoked)
 {
 	struct cells *cells = bpf_map_lookup_elem(&code, digest);
-	__u32 flags = 0;
+	__u32 scopes = revoked_digest(digest), flags = 0;
 
+	if (scopes)
+		*revoked = 1;
 	if (!cells)
 		return 0;
 	for (int i = 0; i < VERITY_CELLS; i++) {
@@ -32,7 +35,11 @@ static __always_inline __u32 granted_flags(const struct digest *digest)
 		if (!(cell & CELL_USED))
 			continue;
 		slot = bpf_map_lookup_elem(&slots, &number);
-		if (slot)
+		if (!slot || !CELL_FLAGS(cell, slot->active))
+			continue;
+		if (is_dead(slot, scopes))
+			*revoked = 1;
+		else
 			flags |= CELL_FLAGS(cell, slot->active);
 	}
 	return flags;
@@ -108,7 +115,7 @@ static __always_inline void know_file(struct file *file, struct verity_facts *fa
 		facts->digest = VERITY_DIGEST_STALE;
 		return;
 	}
-	facts->granted = granted_flags(&scratch->digest);
+	facts->granted = granted_flags(&scratch->digest, &facts->revoked);
 	if (!facts->granted)
 		return;
 	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -142,14 +149,19 @@ static __always_inline int covers(const struct tuple *tuple, const struct effect
 	return !(effect->caps & ~tuple->caps);
 }
 
-/* Whether one granted elevation of the file has all of the effect. */
-static __always_inline __u32 is_covered(struct file *file, const struct effect *effect)
+/* Whether one granted elevation of the file has all of the effect; `revoked` as above. */
+static __always_inline __u32 is_covered(struct file *file, const struct effect *effect,
+					__u32 *revoked)
 {
 	struct task_scratch *scratch = task_scratch();
 	struct tuples *all;
+	__u32 scopes;
 
 	if (!scratch || measure(file, scratch) != VERITY_DIGEST_KNOWN)
 		return 0;
+	scopes = revoked_digest(&scratch->digest);
+	if (scopes)
+		*revoked = 1;
 	all = bpf_map_lookup_elem(&elevate, &scratch->digest);
 	if (!all)
 		return 0;
@@ -161,7 +173,11 @@ static __always_inline __u32 is_covered(struct file *file, const struct effect *
 		if (!(tuple->cell & CELL_USED))
 			continue;
 		slot = bpf_map_lookup_elem(&slots, &number);
-		if (slot && CELL_FLAGS(tuple->cell, slot->active) && covers(tuple, effect))
+		if (!slot || !CELL_FLAGS(tuple->cell, slot->active))
+			continue;
+		if (is_dead(slot, scopes))
+			*revoked = 1;
+		else if (covers(tuple, effect))
 			return 1;
 	}
 	return 0;

@@ -24,7 +24,7 @@ static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"allow",       "no-digest",    "other-digest", "stale",	       "not-granted", "wrong-use",
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
-	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "traced",
+	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided"};
 
 static __always_inline const char *reason_name(__u32 reason)
@@ -131,6 +131,22 @@ static long print_reason(__u32 index, struct seq_file **seq)
 	return 0;
 }
 
+static __always_inline void print_revocations(struct seq_file *seq, const struct control *all)
+{
+	for (__u32 i = 0; i < VERITY_REVOKERS; i++) {
+		__u32 number = i;
+		struct revocation *last = bpf_map_lookup_elem(&revocations, &number);
+
+		if (last && last->serial)
+			BPF_SEQ_PRINTF(seq, "revocations %s %s %llu\n",
+				       party_names[i / VERITY_ROLES & 3],
+				       role_names[i & (VERITY_ROLES - 1)], last->serial);
+	}
+	BPF_SEQ_PRINTF(seq, "revoked_keys %llu %u\n", all->revoked_keys, VERITY_REVOKED_KEYS);
+	BPF_SEQ_PRINTF(seq, "revoked_digests %llu %u\n", all->revoked_digests,
+		       VERITY_REVOKED_DIGESTS);
+}
+
 static __always_inline void print_streams(struct seq_file *seq)
 {
 	for (__u32 i = 0; i < VERITY_STREAMS; i++) {
@@ -142,6 +158,8 @@ static __always_inline void print_streams(struct seq_file *seq)
 		BPF_SEQ_PRINTF(seq, "stream %s %s %s %llu\n", slot->name,
 			       party_names[slot->party & 3], role_names[slot->role & 7],
 			       slot->serial);
+		if (slot->dead)
+			BPF_SEQ_PRINTF(seq, "revoked_stream %s\n", slot->name);
 	}
 }
 
@@ -171,6 +189,7 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	}
 	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
+	print_revocations(seq, all);
 	print_streams(seq);
 	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);
 	for (__u32 i = 0; i < VERITY_REASONS; i++) {

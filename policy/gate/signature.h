@@ -10,7 +10,8 @@
  * serial and signature value is compared with docs/formats.md section 7 first.
  *
  * Each signature is tried against the keyring of each owner, a keyring of its own; owners are
- * counted, not signatures.
+ * counted, not signatures. A key that is revoked counts for nobody: the template names it, and the
+ * kernel looks the key up by that name.
  */
 #include "object.h"
 
@@ -88,6 +89,21 @@ static __noinline int is_template(const struct verity_signature *signature)
 	return value == 6u + r + s;
 }
 
+/* How the signature names its key; it must be the template. */
+static __noinline void read_signer(const struct verity_signature *signature, struct signer *out)
+{
+	__u8 *byte = (__u8 *)out;
+	__u32 len = signature->der[SERIAL_LEN_AT];
+
+	for (__u32 i = 0; i < SERIAL_MAX; i++) {
+		__u32 behind = SERIAL_MAX - 1 - i;
+
+		byte[i] = behind < len ?
+				  signature->der[SERIAL_AT + ((len - 1 - behind) & (SERIAL_MAX - 1))] :
+				  0;
+	}
+}
+
 /* --- the kernel's verification ------------------------------------------------------------ */
 
 struct verification {
@@ -95,8 +111,9 @@ struct verification {
 	struct task_scratch *scratch;
 	__u32 keyring; /* the first owner's index in `keyrings` */
 	__u32 nsig;
-	__u32 owners; /* a bit each: who signed */
-	__u32 known;  /* a bit each: who has a keyring */
+	__u32 owners;  /* a bit each: who signed */
+	__u32 known;   /* a bit each: who has a keyring */
+	__u32 revoked; /* somebody signed with a key that is revoked */
 };
 
 /*
@@ -175,8 +192,15 @@ static long try_signature(__u32 index, struct verification *all)
 		scratch->in_verify = 0;
 	}
 	bpf_key_put(keyring);
-	if (!failed)
-		all->owners |= 1u << owner;
+	if (failed)
+		return 0;
+	read_signer(&upload->signatures[number & (VERITY_OWNERS - 1)], &upload->at_hand);
+	if (is_revoked_key(&upload->at_hand, 1u << (all->keyring / VERITY_OWNERS & 31))) {
+		all->revoked = 1;
+		return 0;
+	}
+	all->owners |= 1u << owner;
+	upload->signers.owner[owner] = upload->at_hand;
 	return 0;
 }
 
@@ -185,7 +209,7 @@ static long try_signature(__u32 index, struct verification *all)
  *
  * 1. Every signature is the template.
  * 2. Each is tried against each owner's keyring.
- * 3. The owners are counted.
+ * 3. The owners are counted. What they signed with is in upload->signers afterwards.
  */
 static __always_inline int check_signatures(struct upload *upload, __u32 nsig, __u32 party,
 					    __u32 role, __u32 threshold)
@@ -200,13 +224,16 @@ static __always_inline int check_signatures(struct upload *upload, __u32 nsig, _
 		if (i < nsig && !is_template(&upload->signatures[i]))
 			return VERITY_REFUSED_TEMPLATE;
 	/* 2. */
+	__builtin_memset(&upload->signers, 0, sizeof(upload->signers));
 	bpf_loop(VERITY_OWNERS * VERITY_OWNERS, try_signature, &all, 0);
 	if (!all.known)
 		return VERITY_REFUSED_NO_KEYS;
 	/* 3. */
 	for (int i = 0; i < VERITY_OWNERS; i++)
 		count += all.owners >> i & 1;
-	return count >= threshold ? 0 : VERITY_REFUSED_THRESHOLD;
+	if (count >= threshold)
+		return 0;
+	return all.revoked ? VERITY_REFUSED_REVOKED_KEY : VERITY_REFUSED_THRESHOLD;
 }
 
 #endif

@@ -176,6 +176,43 @@ struct verity_policy_stream {
 	__u8 zero[6];
 };
 
+/* --- revocations and floors ------------------------------------------------------------- */
+
+#define VERITY_REVOKE_KEYS 256
+#define VERITY_REVOKE_DIGESTS 4096
+#define VERITY_REVOKE_STREAMS 64
+
+/* The tables follow: key ids, digests, streams. */
+struct verity_revoke_header {
+	__u8 kind[VERITY_KIND_SIZE];
+	__u32 header_len;
+	__u32 total_len;
+	__u8 party;
+	__u8 role; /* root, or a role that grants */
+	__u16 zero0;
+	__u32 zero1;
+	__u64 serial;
+	__u64 issued;
+	__u32 n_keys;
+	__u32 n_digests;
+	__u32 n_streams;
+	__u32 zero2;
+};
+
+/* sorted by name */
+struct verity_revoke_stream {
+	__u8 name[VERITY_STREAM_SIZE]; /* as in the grants header */
+	__u64 lowest;		       /* serial that still counts, 2 or more */
+};
+
+#define VERITY_FLOORS 64
+
+/* An entry of the bundle's floors, sorted by stream. Not signed: the loader's to hand over. */
+struct verity_floor {
+	__u8 stream[VERITY_STREAM_SIZE]; /* likewise */
+	__u64 serial;			 /* the lowest that the gate may take */
+};
+
 /* --- unlock ----------------------------------------------------------------------------- */
 
 #define VERITY_UNLOCK_DIGEST 1u
@@ -229,7 +266,7 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_NO_UPLOAD 3005	/* put or commit without a begin of this thread's own */
 #define VERITY_REFUSED_NO_ROOM 3006	/* the gate got no memory for this thread */
 #define VERITY_REFUSED_SEALED 3007	/* only before the seal */
-#define VERITY_REFUSED_ORDER 3008	/* keys come before policy, policy before grants */
+#define VERITY_REFUSED_ORDER 3008	/* keys come before policy, policy before all others */
 #define VERITY_REFUSED_UNSUPPORTED 3009 /* a kind or command of another version */
 /* the blob */
 #define VERITY_REFUSED_KIND 3010	/* not a kind of ours */
@@ -246,10 +283,13 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_FULL 3021	/* more digests than the gate has room for */
 #define VERITY_REFUSED_TUPLES 3022	/* more elevations of one digest than it can hold */
 #define VERITY_REFUSED_FIFTH_STREAM 3023 /* four other streams hold this digest already */
+#define VERITY_REFUSED_FLOOR 3024	/* older than the host's floor of this stream */
+#define VERITY_REFUSED_REVOKED_SERIAL 3025 /* a serial that was revoked */
 /* the signatures */
 #define VERITY_REFUSED_TEMPLATE 3030	/* not the one PKCS#7 template */
 #define VERITY_REFUSED_NO_KEYS 3031	/* the gate has no keys of this party and role */
 #define VERITY_REFUSED_THRESHOLD 3032	/* fewer distinct owners signed than must */
+#define VERITY_REFUSED_REVOKED_KEY 3033	/* likewise, without the keys that are revoked */
 /* the seal */
 #define VERITY_REFUSED_NOT_READY 3040	/* no keys, no policy or no grants yet */
 #define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a program that could change answers is loaded */
@@ -278,7 +318,8 @@ struct verity_signature {
 	__u8 der[VERITY_DER_SIZE]; /* PKCS#7, zero padded */
 };
 
-/* --- boot bundle: records, in the order of their numbers, each signature behind its blob ---- */
+/* --- boot bundle: records, in the order of their numbers, each signature behind its blob ----
+ * Floors have no signature: they are a table of struct verity_floor and nothing else. */
 
 #define VERITY_RECORD_KEYS 1u
 #define VERITY_RECORD_POLICY 2u
@@ -407,6 +448,29 @@ VERITY_AT(verity_policy_stream, name, 0);
 VERITY_AT(verity_policy_stream, party, 64);
 VERITY_AT(verity_policy_stream, role, 65);
 VERITY_AT(verity_policy_stream, zero, 66);
+
+VERITY_SIZE_IS(verity_revoke_header, 64);
+VERITY_AT(verity_revoke_header, kind, 0);
+VERITY_AT(verity_revoke_header, header_len, 16);
+VERITY_AT(verity_revoke_header, total_len, 20);
+VERITY_AT(verity_revoke_header, party, 24);
+VERITY_AT(verity_revoke_header, role, 25);
+VERITY_AT(verity_revoke_header, zero0, 26);
+VERITY_AT(verity_revoke_header, zero1, 28);
+VERITY_AT(verity_revoke_header, serial, 32);
+VERITY_AT(verity_revoke_header, issued, 40);
+VERITY_AT(verity_revoke_header, n_keys, 48);
+VERITY_AT(verity_revoke_header, n_digests, 52);
+VERITY_AT(verity_revoke_header, n_streams, 56);
+VERITY_AT(verity_revoke_header, zero2, 60);
+
+VERITY_SIZE_IS(verity_revoke_stream, 72);
+VERITY_AT(verity_revoke_stream, name, 0);
+VERITY_AT(verity_revoke_stream, lowest, 64);
+
+VERITY_SIZE_IS(verity_floor, 72);
+VERITY_AT(verity_floor, stream, 0);
+VERITY_AT(verity_floor, serial, 64);
 
 VERITY_SIZE_IS(verity_signature, 256);
 VERITY_AT(verity_signature, len, 0);

@@ -18,8 +18,6 @@ from . import ground
 from .gatelog import status
 from .table import table
 
-GROUND_STREAM = "attack-ground"
-
 
 @pytest.fixture(scope="session")
 def bare_image() -> Image:
@@ -48,13 +46,15 @@ def off(bare_image: Image) -> Iterator[Machine]:
 
 @contextmanager
 def _gated(image: Image, mode: str) -> Iterator[Machine]:
-    """The same with a gate in `mode`. Its bundle grants Debian and the ground's signed half."""
-    granted = {GROUND_STREAM: ground.ground(image) / "granted"}
-    world = trust_world.trust_world(image, granted, mode=mode)
+    """The same with a gate in `mode`. Its boot bundle grants Debian and what is signed of the
+    ground, some of which is revoked afterwards."""
+    made = ground.ground(image)
+    world = trust_world.trust_world(image, ground.streams(made), mode=mode)
     with ground_machine(image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)
         assert status(machine)["state"] == mode
+        ground.revoke(machine, made, world)
         yield machine
 
 

@@ -4,13 +4,15 @@
     tools/      what the attacker brings along; signed, so that the tool itself is never what is
                 refused
     signed/     specimens with fs-verity that the grants name
+    revoked/    other builds, which the grants name and a revocation of their digests, too
+    retired/    other builds, granted by a stream whose serial is revoked
     unlisted/   other builds of them with fs-verity that no grants name
     unsigned/   other builds of them without fs-verity
     work/       a directory that everybody may write to
 
-On the host the first two are below granted/, which is what the vendor signs, the others below
-others/. A specimen says `ran signed ...`, `ran unlisted ...` or `ran unsigned ...`: each folder has
-other contents, since grants name contents and not paths.
+On the host the first three are below granted/ and the fourth below old/, which the vendor signs,
+the others below others/. A specimen says `ran signed ...`, `ran unlisted ...` and so on: each
+folder has other contents, since grants name contents and not paths.
 """
 
 from __future__ import annotations
@@ -23,13 +25,25 @@ from pathlib import Path
 
 from tests.vm import Image, Machine, cache
 from tests.vm.debian import run
+from tests.vm.trust_world import TrustWorld
+from verity.formats import records
+from verity.formats.grants import Party, Role
+from verity.formats.records import RecordKind
+from verity.formats.revoke import Revoke, StreamFloor, encode
+from verity.ports import keystore
+from verity.ports.content import digest_path
+from verity.verbs import fragments
 
 TOP = "/opt/attack"
-TOOLS, SIGNED, UNLISTED, UNSIGNED, WORK = (
-    f"{TOP}/{name}" for name in ("tools", "signed", "unlisted", "unsigned", "work")
+TOOLS, SIGNED, REVOKED, RETIRED, UNLISTED, UNSIGNED, WORK = (
+    f"{TOP}/{name}"
+    for name in ("tools", "signed", "revoked", "retired", "unlisted", "unsigned", "work")
 )
+GROUND_STREAM, RETIRED_STREAM = "attack-ground", "attack-retired"
 
 _HERE = Path(__file__).parent
+_GATE = _HERE.parents[1] / "policy/gate"
+_CALL = _HERE.parent / "vm/gate_tools/call.c"
 _CC = ("cc", "-O1", "-s", "-Wall", "-Wextra", "-Werror")
 _CLANG = ("clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror")
 _USER = 1000
@@ -41,9 +55,10 @@ _BIG_BYTES = 48 << 20
 
 
 def ground(image: Image) -> Path:
-    """The directory with granted/ and others/, from the cache or compiled; needs root then."""
+    """The directory with granted/, old/ and others/, from the cache or compiled by root."""
     state = hashlib.sha256()
-    for source in sorted([Path(__file__), *_HERE.glob("tools/*"), *_HERE.glob("specimens/*")]):
+    mine = [Path(__file__), *_HERE.glob("tools/*"), *_HERE.glob("specimens/*")]
+    for source in (*sorted(mine), _CALL, _CALL.with_name("upload.h"), _GATE / "verity.h"):
         state.update(source.name.encode() + source.read_bytes())
     made = image.path / f"attack-ground-{state.hexdigest()[:16]}"
     cache.entry(made, lambda partial: _build(image.tree, partial))
@@ -52,15 +67,39 @@ def ground(image: Image) -> Path:
 
 def install(machine: Machine, made: Path) -> None:
     """Puts the ground into a machine, with fs-verity where it belongs."""
-    for half in ("granted", "others"):
-        machine.push(made / half, TOP)
-    folders = f"{TOOLS} {SIGNED} {UNLISTED}"
+    for part in ("granted", "old", "others"):
+        machine.push(made / part, TOP)
+    folders = f"{TOOLS} {SIGNED} {REVOKED} {RETIRED} {UNLISTED}"
     machine.run(f"find {folders} -type f -print0 | xargs -0 {TOOLS}/enable", timeout_s=120)
 
 
+def streams(made: Path) -> dict[str, Path]:
+    """The trees that the vendor signs, each as serial 1 of its stream."""
+    return {GROUND_STREAM: made / "granted", RETIRED_STREAM: made / "old"}
+
+
+def revoke(machine: Machine, made: Path, world: TrustWorld) -> None:
+    """The vendor's revocations, handed to the gate of a sealed machine."""
+    files = (made / "granted/revoked").iterdir()
+    blob = encode(
+        Revoke(
+            party=Party.VENDOR,
+            role=Role.ROOT,
+            serial=1,
+            issued=0,
+            digests=tuple(sorted({digest_path(file).value for file in files})),
+            streams=(StreamFloor(stream=RETIRED_STREAM, lowest=2),),
+        )
+    )
+    signer = keystore.load_signer(str(world.key("vendor-root")))
+    signed = fragments.sign(RecordKind.REVOKE, blob, [signer], party=Party.VENDOR, role=Role.ROOT)
+    call = [f"{TOOLS}/call", "from=-", "next"]
+    assert machine.run(call, input=records.join([signed])).text == "3000"
+
+
 def _build(tree: Path, partial: Path) -> None:
-    granted, others = partial / "granted", partial / "others"
-    for folder in (granted / "tools", others / "work"):
+    granted, old, others = (partial / name for name in ("granted", "old", "others"))
+    for folder in (granted / "tools", old, others / "work"):
         folder.mkdir(parents=True)
     (others / "work").chmod(0o1777)
     for source in _HERE.glob("tools/*.c"):
@@ -71,7 +110,10 @@ def _build(tree: Path, partial: Path) -> None:
         headers = f"/usr/include/{os.uname().machine}-linux-gnu"
         out = granted / "tools" / source.with_suffix(".o").name
         run([*_CLANG, "-idirafter", headers, "-c", str(source), "-o", str(out)])
-    _specimens(granted / "signed", "signed")
+    run([*_CC, "-pthread", "-I", str(_GATE), "-o", str(granted / "tools/call"), str(_CALL)])
+    for mark in ("signed", "revoked"):
+        _specimens(granted / mark, mark)
+    _specimens(old / "retired", "retired")
     for mark in ("unlisted", "unsigned"):
         _specimens(others / mark, mark)
     (module,) = tree.glob("usr/lib/modules/*/kernel/drivers/net/dummy.ko.xz")

@@ -17,7 +17,7 @@ from tests.vm.gate_log import PINS as GATE_PINS
 
 from . import ground
 from .attack import Attack, attempt
-from .conftest import GROUND_STREAM, ground_machine
+from .conftest import ground_machine
 from .gatelog import status
 from .rows.execution import ROWS as PROGRAMS
 from .rows.itself import FOREIGN, FTRACE, HIDING, KEYS, LOCKDOWN, OBJECTS, PINS
@@ -47,7 +47,7 @@ class Sealed:
 @pytest.fixture(scope="module")
 def gate(bare_image: Image) -> Iterator[Sealed]:
     """A sealed machine and what in it belongs to the gate."""
-    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
+    granted = ground.streams(ground.ground(bare_image))
     with ground_machine(bare_image) as machine:
         trust_world.install(machine, trust_world.trust_world(bare_image, granted))
         for name in ("alone", "allowed"):
@@ -169,7 +169,7 @@ def test_the_gate_stays_when_the_kernel_is_locked_down_further(gate: Sealed) -> 
 def test_what_came_before_the_gate_keeps_it_from_sealing(
     clean: Machine, bare_image: Image, before: str, says: str
 ) -> None:
-    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
+    granted = ground.streams(ground.ground(bare_image))
     trust_world.install(clean, trust_world.trust_world(bare_image, granted))
     clean.run(before)
     done = clean.run(trust_world.LOAD, check=False, timeout_s=120)
@@ -180,7 +180,7 @@ def test_what_came_before_the_gate_keeps_it_from_sealing(
 
 
 def test_a_program_that_watches_sysctl_does_not(clean: Machine, bare_image: Image) -> None:
-    granted = {GROUND_STREAM: ground.ground(bare_image) / "granted"}
+    granted = ground.streams(ground.ground(bare_image))
     trust_world.install(clean, trust_world.trust_world(bare_image, granted))
     clean.run(f"{ground.TOOLS}/interfere watch /sys/fs/bpf/bystander")
     trust_world.load(clean)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.cli.program import TIMEOUT_S, VERITY, Done, verity
 
 STATUS = """\
-version 2
+version 3
 state {state}
 boot_clock_s 99
 policy_serial 3
@@ -19,8 +19,13 @@ keys vendor 1
 keys user 1
 code 70000 120000
 elevations 12 4096
+revocations user root 2
+revoked_keys 0 1024
+revoked_digests 5 8192
 stream debian-trixie vendor os 7
 stream ours user extension 0
+stream withdrawn user extension 4
+revoked_stream withdrawn
 foreign_programs {foreign}
 denied 2
 observed 1

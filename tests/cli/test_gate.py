@@ -113,8 +113,12 @@ def test_status_tells_all_of_it(host: Host) -> None:
         "keys: vendor version 1",
         "stream: debian-trixie (vendor os), serial 7",
         "stream: ours (user extension), nothing imported",
+        "stream: withdrawn (user extension), serial 4, revoked",
         "code: 70000 of 120000 digests",
         "elevations: 12 of 4096",
+        "revocations: user root, serial 2",
+        "revoked keys: 0 of 1024",
+        "revoked digests: 5 of 8192",
         "foreign programs: 1",
         "refusals: 2 denied, 1 observed, 0 lost",
         "reason: no-digest 1",
@@ -126,7 +130,12 @@ def test_status_tells_all_of_it(host: Host) -> None:
         "party": "vendor",
         "role": "os",
         "serial": 7,
+        "revoked": False,
     }
+    assert [stream["revoked"] for stream in record["streams"]] == [False, False, True]
+    assert record["revocations"] == [{"party": "user", "role": "root", "serial": 2}]
+    assert record["revoked_keys"] == {"used": 0, "capacity": 1024}
+    assert record["revoked_digests"] == {"used": 5, "capacity": 8192}
     assert record["reasons"] == {"no-digest": 1}
 
 

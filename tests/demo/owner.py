@@ -22,7 +22,7 @@ FLIPPED_BYTE = 8 + 168 + 31
 VERITY = Path("build/venv/bin/verity").absolute()
 _SOURCES = Path(__file__).parent
 _GATE = _SOURCES.parents[1] / "policy/gate"
-_LOADER_PARTS = ("bundle", "failure", "host", "import", "keylist")
+_LOADER_PARTS = ("bundle", "failure", "floors", "host", "import", "keylist")
 _STRICT = ("-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from verity.formats import bundle, grants, kernel_keys, kernel_policy
+from verity.formats import bundle, grants, kernel_keys, kernel_policy, revoke
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
@@ -52,6 +52,13 @@ LAYOUTS = {
         " expires Q privileged_caps Q n_groups I groups 60s",
     ),
     "verity_policy_stream": (72, "name 64s party B role B zero 6s"),
+    "verity_revoke_header": (
+        64,
+        "kind 16s header_len I total_len I party B role B zero0 H zero1 I serial Q issued Q"
+        " n_keys I n_digests I n_streams I zero2 I",
+    ),
+    "verity_revoke_stream": (72, "name 64s lowest Q"),
+    "verity_floor": (72, "stream 64s serial Q"),
     "verity_signature": (256, "len I der 252s"),
     "verity_record": (8, "kind I len I"),
 }
@@ -92,6 +99,10 @@ NUMBERS = {
     "VERITY_MODE_SEALED": 3,
     "VERITY_STREAMS": 64,
     "VERITY_GROUPS": 15,
+    "VERITY_REVOKE_KEYS": 256,
+    "VERITY_REVOKE_DIGESTS": 4096,
+    "VERITY_REVOKE_STREAMS": 64,
+    "VERITY_FLOORS": 64,
     "VERITY_PART_SIZE": 32768,
     "VERITY_BLOB_MAX": 5 * 2**20,
     "VERITY_DER_SIZE": 252,
@@ -209,6 +220,9 @@ def test_the_python_side_has_the_same_bounds() -> None:
         "VERITY_KEYS_MAX": kernel_keys.MAX_KEYS,
         "VERITY_STREAMS": kernel_policy.MAX_STREAMS,
         "VERITY_GROUPS": kernel_policy.MAX_GROUPS,
+        "VERITY_REVOKE_KEYS": revoke.MAX_KEYS,
+        "VERITY_REVOKE_DIGESTS": revoke.MAX_DIGESTS,
+        "VERITY_REVOKE_STREAMS": revoke.MAX_STREAMS,
         "VERITY_BLOB_MAX": bundle.MAX_BLOB,
         "VERITY_DER_SIZE": bundle.MAX_DER,
         "VERITY_BUNDLE_MAX": bundle.MAX_SIZE,
@@ -221,6 +235,7 @@ def test_the_python_side_has_the_same_bounds() -> None:
         "VERITY_KIND_PIN": kernel_keys.PIN_KIND,
         "VERITY_KIND_POLICY": kernel_policy.KIND,
         "VERITY_KIND_GRANTS": grants.KIND,
+        "VERITY_KIND_REVOKE": revoke.KIND,
     }.items() <= KINDS.items()
 
 

@@ -18,7 +18,7 @@ from verity.formats import pkcs7
 ROOT = Path(__file__).parents[2]
 GATE = ROOT / "policy" / "gate"
 LOADER = GATE / "loader"
-PARTS = ["failure", "certificate", "keylist", "bundle"]
+PARTS = ["failure", "certificate", "keylist", "floors", "bundle"]
 HARNESS = Path(__file__).with_name("loader_parts.c")
 
 
@@ -130,6 +130,16 @@ def test_pins_in_either_order_and_a_bundle_without_keys(run: Run) -> None:
     user, vendor = d.pin(d.USER).encode(), d.pin(d.VENDOR).encode()
     assert documents(run, vendor=user, user=vendor)[0] == 0
     assert documents(run, d.signed(4, d.GRANTS_BLOB, 1))[0] == 0
+
+
+def test_floors_are_read_at_any_address(run: Run) -> None:
+    """They carry no signature, and behind a signature of 63 bytes nothing is aligned."""
+    odd = d.record(2, d.POLICY_BLOB) + d.record(16, bytes(63))
+    most = [(b"s%02d" % n, 2**53 - 1) for n in range(63)]
+    for entries in ([(b"o", 1)], [(b"o" * 63, 1), *most]):
+        status, lines = documents(run, odd + d.record(5, d.floors(*sorted(entries))))
+        assert status == 0, lines
+        assert lines[-1] == f"blob 3 floors {72 * len(entries)} 0"
 
 
 def test_the_largest_and_the_smallest(run: Run) -> None:
@@ -334,6 +344,57 @@ BAD_BUNDLES = {
     "a pin as keys": (
         d.signed(1, d.pin(d.VENDOR).encode()),
         "record 1 says keys and holds something else",
+    ),
+    "no floors": (GOOD + d.record(5, b""), "record 3 (floors): 0 bytes, expected 16"),
+    "floors cut short": (
+        GOOD + d.record(5, d.floors()[:-1]),
+        "record 3: 143 bytes, expected 1 to 64",
+    ),
+    "floors and a byte": (
+        GOOD + d.record(5, d.floors() + b"\0"),
+        "145 bytes, expected 1 to 64 times",
+    ),
+    "65 floors": (
+        GOOD + d.record(5, d.floors(*((b"s%02d" % n, 1) for n in range(65)))),
+        "4680 bytes, expected 1 to 64 times 72",
+    ),
+    "floors with a signature": (
+        GOOD + d.signed(5, d.floors()),
+        "record 3 (floors) has a signature, expected none",
+    ),
+    "floors twice": (GOOD + 2 * d.record(5, d.floors()), "record 4: floors a second time"),
+    "floors before grants": (
+        d.record(5, d.floors()) + d.signed(4, d.GRANTS_BLOB),
+        "record 2: grants behind floors",
+    ),
+    "floors unsorted": (
+        GOOD + d.record(5, d.floors((b"tools", 1), (b"os", 1))),
+        "the floor of os is not sorted behind the one before",
+    ),
+    "a floor twice": (
+        GOOD + d.record(5, d.floors((b"os", 1), (b"os", 2))),
+        "the floor of os is not sorted behind",
+    ),
+    "a floor of 0": (
+        GOOD + d.record(5, d.floors((b"os", 0))),
+        "the floor of os is 0, expected 1 to 2^53 - 1",
+    ),
+    "a floor beyond JSON": (
+        GOOD + d.record(5, d.floors((b"os", 2**53))),
+        "the floor of os is 9007199254740992",
+    ),
+    "a floor of no stream": (GOOD + d.record(5, d.floors((b"", 1))), "floor 1 is of no stream's"),
+    "a floor of a capital letter": (
+        GOOD + d.record(5, d.floors((b"os", 1), (b"ossO", 1))),
+        "floor 2 is of no stream's name",
+    ),
+    "a floor's name that goes on": (
+        GOOD + d.record(5, d.floors((b"os\0x", 1))),
+        "floor 1 is of no stream's name",
+    ),
+    "a floor's name without an end": (
+        GOOD + d.record(5, d.floors((b"o" * 64, 1))),
+        "floor 1 is of no stream's name",
     ),
     "the same party's keys twice": (
         2 * d.signed(1, d.keys(d.VENDOR).encode()),

@@ -2,8 +2,8 @@
 """Grants as no encoder of ours would write them, and PKCS#7 as no signer of ours would make it.
 
 For tests of what the gate refuses by itself: each of these is signed by the right key, over bytes
-that say the wrong thing. Packed by hand after docs/formats.md sections 6, 7 and 12; nothing here
-is checked.
+that say the wrong thing. Revocations are here, too. Packed by hand after docs/formats.md sections
+6, 7, 12 and 16; nothing here is checked.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.world import Signer
-from verity.formats import der, grants, pkcs7
+from verity.formats import der, grants, pkcs7, revoke
 from verity.formats.grants import Code, Party, Role
 from verity.formats.records import RecordKind
 
 ISSUED = 1_700_000_000
 EXPIRES = 4_102_444_800  # 2100: these are judged by a machine's clock
-HEADER, CODE, ELEVATE, CONFIG = 168, 40, 64, 352
+HEADER, CODE, ELEVATE, CONFIG, REVOKE = 168, 40, 64, 352, 64
 PATH_AT = 168
 
 _RECORD = struct.Struct("<II")
@@ -113,6 +113,56 @@ class Blob:
             self.zero1,
         )
         return header + body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revoke:
+    """Revocations, likewise; streams are names and the lowest serials that still count."""
+
+    serial: int
+    party: int = Party.USER
+    role: int = Role.ROOT
+    keys: Sequence[bytes] = ()
+    digests: Sequence[bytes] = ()
+    streams: Sequence[tuple[bytes, int]] = ()
+    kind: bytes = revoke.KIND
+    header_len: int = REVOKE
+    total_len: int | None = None
+    zero0: int = 0
+    zero1: int = 0
+    issued: int = ISSUED
+    n_keys: int | None = None
+    n_digests: int | None = None
+    n_streams: int | None = None
+    zero2: int = 0
+    extra: bytes = b""
+
+    def encode(self) -> bytes:
+        """The bytes, with `extra` behind them."""
+        streams = [struct.pack("<64sQ", *entry) for entry in self.streams]
+        body = b"".join([*self.keys, *self.digests, *streams, self.extra])
+        header = struct.pack(
+            "<16sIIBBHIQQIIII",
+            self.kind,
+            self.header_len,
+            REVOKE + len(body) if self.total_len is None else self.total_len,
+            self.party,
+            self.role,
+            self.zero0,
+            self.zero1,
+            self.serial,
+            self.issued,
+            len(self.keys) if self.n_keys is None else self.n_keys,
+            len(self.digests) if self.n_digests is None else self.n_digests,
+            len(self.streams) if self.n_streams is None else self.n_streams,
+            self.zero2,
+        )
+        return header + body
+
+
+def key_id(signer: Signer) -> bytes:
+    """By which revocations name a key."""
+    return bytes.fromhex(signer.public.key_id)
 
 
 def digest(number: int) -> bytes:

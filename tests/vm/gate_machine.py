@@ -116,11 +116,13 @@ def load_command(bundle: str, *options: str) -> list[str]:
     return [f"{AT}/verity-load", *options, *pins, "--bundle", bundle]
 
 
-def load(machine: Machine, fragments: Sequence[Fragment], *options: str) -> Gate:
-    """Loads the gate with these; `files` must be there."""
+def load(
+    machine: Machine, fragments: Sequence[Fragment], *options: str, behind: bytes = b""
+) -> Gate:
+    """Loads the gate with these, and with records behind them; `files` must be there."""
     machine.run(f"mkdir -p {AT}")
     with machine.exchange() as (host, guest):
-        (host / "boot.bundle").write_bytes(world.encode(fragments))
+        (host / "boot.bundle").write_bytes(world.encode(fragments) + behind)
         machine.run(["cp", f"{guest}/boot.bundle", f"{AT}/boot.bundle"])
     machine.run(load_command(f"{AT}/boot.bundle", *options), timeout_s=120)
     return Gate(machine)
@@ -133,7 +135,7 @@ def whole_bundle(image: Image, folder: Path) -> list[Fragment]:
         world.vendor_keys(),
         world.user_keys(),
         world.policy(),
-        world.extension_grants("harness", 1, *programs),
+        world.harness_grants(*programs),
         world.os_grants(image),
     ]
 

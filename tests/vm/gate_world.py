@@ -5,7 +5,7 @@ Streams of the policy, each by the one party and role that may:
 
     os, spare        vendor os; `os` is everything on the machine's disk
     config           user etc; two owners of eight must sign, and the first of them has two keys
-    harness          user extension; the programs of the tests themselves
+    harness          user extension; the programs of the tests themselves, by a key of their own
     tools, t1 to t5  user extension; at the tests' disposal, nothing imported at the start
 
 Everything else here has a threshold of one. Keys are made from numbers, so that all of it repeats.
@@ -19,7 +19,7 @@ from pathlib import Path
 from tests import boot
 from tests.boot import EXTENSION, OS, POLICY, USER_ROOT, VENDOR_ROOT
 from tests.world import ISSUED, Signer
-from verity.formats import bundle, grants, kernel_keys
+from verity.formats import grants, kernel_keys, records
 from verity.formats.grant_rules import earned
 from verity.formats.grants import Code, Grants, Party, Role
 from verity.formats.kernel_keys import KeyEntry
@@ -35,6 +35,8 @@ from .image import Image
 ETC = tuple(Signer(number) for number in range(31, 39))
 ETC_SECOND_KEY = Signer(40)
 """Of the owner of ETC[0]."""
+HARNESS = Signer(41)
+"""Signs the tests' own programs: they go on when a test revokes the key EXTENSION."""
 
 EXTENSION_STREAMS = ("harness", "t1", "t2", "t3", "t4", "t5", "tools")
 _STREAMS = (
@@ -65,7 +67,7 @@ def user_keys(version: int = 3) -> Fragment:
     """The user's, with the threshold of the role etc."""
     blob = boot.keys_blob(
         Party.USER,
-        {Role.EXTENSION: [EXTENSION], Role.POLICY: [POLICY], Role.ETC: ETC},
+        {Role.EXTENSION: [EXTENSION, HARNESS], Role.POLICY: [POLICY], Role.ETC: ETC},
         keys=_user_entries(),
         thresholds={Role.EXTENSION: 1, Role.POLICY: 1, Role.ETC: 2},
         expires=EXPIRES,
@@ -88,23 +90,23 @@ def os_grants(image: Image) -> Fragment:
     return boot.signed("os", RecordKind.GRANTS, blob, OS).fragment
 
 
-def extension_grants(stream: str, serial: int, *files: Path) -> Fragment:
-    """Grants for programs or scripts of the host, by their contents."""
+def harness_grants(*files: Path) -> Fragment:
+    """Grants for the tests' own programs, by their contents."""
     found = {digest_path(file).value: _flags(file) for file in files}
     blob = boot.grants_blob(
         Party.USER,
         Role.EXTENSION,
-        stream,
-        serial=serial,
+        "harness",
+        serial=1,
         expires=EXPIRES,
         code=grants.sorted_code(found),
     )
-    return boot.signed(stream, RecordKind.GRANTS, blob, EXTENSION).fragment
+    return boot.signed("harness", RecordKind.GRANTS, blob, HARNESS).fragment
 
 
 def encode(fragments: Sequence[Fragment]) -> bytes:
-    """Fragments as a file."""
-    return bundle.encode(fragments)
+    """Fragments as a file; nothing is checked."""
+    return records.join(fragments)
 
 
 def _user_entries() -> tuple[KeyEntry, ...]:
@@ -112,7 +114,10 @@ def _user_entries() -> tuple[KeyEntry, ...]:
     owners[str(ETC[0].number)].append(ETC_SECOND_KEY.public.spki)
     return kernel_keys.sorted_keys(
         {
-            Role.EXTENSION: {"extension": [EXTENSION.public.spki]},
+            Role.EXTENSION: {
+                "extension": [EXTENSION.public.spki],
+                "harness": [HARNESS.public.spki],
+            },
             Role.POLICY: {"policy": [POLICY.public.spki]},
             Role.ETC: owners,
         }

@@ -214,7 +214,7 @@ ELEVATIONS = [
     ),
 ]
 KINDS = [
-    change("revocations", Refusal.UNSUPPORTED, kind=b"\x93verity-revoke1\0"),
+    change("grants that say they are revocations", Refusal.HEADER, kind=b"\x93verity-revoke1\0"),
     change("an unlock token", Refusal.UNSUPPORTED, kind=b"\x93verity-unlock1\0"),
     change("a pin", Refusal.KIND, kind=b"\x93verity-pin1\0\0\0\0"),
     change("grants of another version", Refusal.KIND, kind=b"\x93verity-grants2\0"),

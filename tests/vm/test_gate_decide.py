@@ -8,7 +8,6 @@ tests/unit/trust.
 
 from __future__ import annotations
 
-import itertools
 import random
 import struct
 from collections.abc import Iterator, Sequence
@@ -32,7 +31,7 @@ PROGRAM = "verity_decide_facts"
 
 _HERE = Path(__file__).parent
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<12I")
+_FACTS = struct.Struct("<13I")
 _VALUES: dict[str, Sequence[int]] = {
     "act": (0, *(act.number for act in Act), len(Act) + 1, HUGE),
     "state": (*(state.number for state in State), 4, HUGE),
@@ -46,6 +45,7 @@ _VALUES: dict[str, Sequence[int]] = {
     "covered": (0, 1, 2),
     "chained": (0, 1, 2),
     "traced": (0, 1, 2),
+    "revoked": (0, 1, 2),
 }
 
 
@@ -103,6 +103,6 @@ def test_as_python_decides(machine: Machine) -> None:
         assert answer == reason.number | (ENFORCED if enforced(facts.state, reason) else 0), facts
         seen.add(answer)
     # Each reason both enforced and not, but for allow, which is never enforced.
-    known = len(Reason)
-    assert len(seen) == 2 * known - 1
-    assert not seen - set(itertools.chain(range(known), range(ENFORCED, ENFORCED + known)))
+    assert len(seen) == 2 * len(Reason) - 1
+    numbers = range(len(Reason))
+    assert not seen - {number + flag for number in numbers for flag in (0, ENFORCED)}

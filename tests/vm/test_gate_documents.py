@@ -20,10 +20,11 @@ from tests.world import ISSUED, Signer
 from verity.formats.gate_calls import Refusal
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import Mode
+from verity.formats.records import RecordKind
 
 from . import gate_machine
 from . import gate_world as world
-from .gate_blobs import Blob, code_rows, signed
+from .gate_blobs import Blob, Revoke, code_rows, key_id, signed
 from .gate_machine import ACCEPTED, AT, Gate, value
 from .image import Image
 from .machine import Machine
@@ -31,6 +32,7 @@ from .machine import Machine
 KEYS_ONLY, READY = "keys-only", "ready"
 SEAL = "call=4,32,32,1,0,0,0,0"
 LATE = struct.pack("<Q", 2**53)
+FLOORS = struct.pack("<II64sQ64sQ", RecordKind.FLOORS, 2 * 72, b"nobody", 9, b"t5", 5)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,8 @@ def machine(vm_image: Image, gate_files: Path) -> Iterator[Machine]:
     """A bare machine with two snapshots: before the policy, and with policy and grants."""
     with Machine.boot("bare", vm_image) as machine:
         machine.push(gate_files, AT)
-        gate = gate_machine.load(machine, [world.vendor_keys(), world.user_keys()], "--observe")
+        keys = [world.vendor_keys(), world.user_keys()]
+        gate = gate_machine.load(machine, keys, "--observe", behind=FLOORS)
         machine.snapshot(KEYS_ONLY)
         grants = Blob(serial=1, code=code_rows(0, 2)).encode()
         fragments = world.encode([world.policy()]), signed(grants, EXTENSION)
@@ -78,7 +81,7 @@ def refused(gate: Gate, fragment: bytes, refusal: Refusal) -> None:
 # --- keys ---------------------------------------------------------------------------------------
 
 # Offsets of docs/formats.md section 9. The user's blob has keys of etc, extension and policy.
-ENTRY, LAST = 64, 64 + 10 * 128
+ENTRY, LAST = 64, 64 + 11 * 128
 KEYS: dict[str, tuple[Mapping[int, bytes], Refusal]] = {
     "header length": ({16: b"\x48"}, Refusal.HEADER),
     "total length": ({20: b"\1"}, Refusal.HEADER),
@@ -86,7 +89,7 @@ KEYS: dict[str, tuple[Mapping[int, bytes], Refusal]] = {
     "party 3": ({24: b"\3"}, Refusal.PARTY_ROLE),
     "reserved bytes of the header": ({27: b"\1"}, Refusal.HEADER),
     "no keys": ({28: b"\0"}, Refusal.HEADER),
-    "a key too few": ({28: b"\x0a"}, Refusal.HEADER),
+    "a key too few": ({28: b"\x0b"}, Refusal.HEADER),
     "65 keys": ({28: b"\x41"}, Refusal.HEADER),
     "version 0": ({32: bytes(8)}, Refusal.HEADER),
     "a version beyond JSON": ({32: LATE}, Refusal.HEADER),
@@ -207,6 +210,26 @@ def test_grants_come_after_the_policy(keyed: Gate) -> None:
     refused(keyed, grants, Refusal.ORDER)
 
 
+def test_revocations_come_after_the_policy(machine: Machine) -> None:
+    machine.restore(KEYS_ONLY)
+    gate = Gate(machine)
+    revoked = signed(Revoke(serial=1).encode(), USER_ROOT)
+    refused(gate, revoked, Refusal.ORDER)
+    assert gate.send(world.encode([world.policy()]), revoked) == (ACCEPTED,) * 2
+
+
+def test_a_policy_and_keys_of_revoked_keys(machine: Machine) -> None:
+    """Keys count no more for what comes after they were revoked, before the seal as after it."""
+    machine.restore(READY)
+    gate = Gate(machine)
+    revoked = Revoke(serial=1, keys=sorted([key_id(VENDOR_ROOT), key_id(EXTENSION)])).encode()
+    assert gate.send(signed(revoked, USER_ROOT)) == (ACCEPTED,)
+    keys = signed(world.vendor_keys(9).blob, VENDOR_ROOT)
+    grants = signed(Blob(serial=2, code=code_rows(0, 2)).encode(), EXTENSION)
+    for fragment in (keys, grants):
+        refused(gate, fragment, Refusal.REVOKED_KEY)
+
+
 def test_there_is_one_policy(machine: Machine) -> None:
     """The good one is the control of every row above: it is accepted, and that once."""
     machine.restore(KEYS_ONLY)
@@ -226,6 +249,27 @@ def test_expiry_does_not_stop_a_boot(machine: Machine) -> None:
     grants = Blob(serial=1, code=code_rows(0, 2), expires=end).encode()
     fragments = signed(keys, VENDOR_ROOT), signed(policy, POLICY), signed(grants, EXTENSION)
     assert gate.send(*fragments) == (ACCEPTED,) * 3
+
+
+# --- floors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", ["t5", "t4"])
+def test_below_the_floor(machine: Machine, stream: str) -> None:
+    """The host had serial 5 of t5 before; it has none of t4, whose oldest is taken."""
+    machine.restore(READY)
+    gate = Gate(machine)
+
+    def grants(number: int) -> bytes:
+        blob = Blob(serial=number, stream=stream.encode(), code=code_rows(0, 2))
+        return signed(blob.encode(), EXTENSION)
+
+    if stream == "t5":
+        refused(gate, grants(1), Refusal.FLOOR)
+        refused(gate, grants(4), Refusal.FLOOR)
+        assert gate.send(grants(5)) == (ACCEPTED,)
+    else:
+        assert gate.send(grants(1)) == (ACCEPTED,)
 
 
 # --- the seal -----------------------------------------------------------------------------------
@@ -254,6 +298,22 @@ UNSEALABLE: dict[str, tuple[tuple[bytes, ...], Refusal]] = {
     ),
     "a policy that tries": ((world.encode([world.policy(Mode.TRIAL)]), GRANTS), Refusal.MODE),
 }
+
+
+RESTS_ON: dict[str, tuple[Signer, Refusal | None]] = {
+    "the policy": (POLICY, Refusal.REVOKED_KEY),
+    "the vendor's keys": (VENDOR_ROOT, Refusal.REVOKED_KEY),
+    "the user's keys": (USER_ROOT, Refusal.REVOKED_KEY),
+    "nothing": (STRANGER, None),
+}
+
+
+@pytest.mark.parametrize("name", RESTS_ON)
+def test_not_sealed_on_a_revoked_key(machine: Machine, name: str) -> None:
+    """What was taken before its key was revoked stays, and is nothing to seal with."""
+    signer, refusal = RESTS_ON[name]
+    revoked = signed(Revoke(serial=1, keys=[key_id(signer)]).encode(), USER_ROOT)
+    assert seal(machine, READY, revoked) == (refusal.number if refusal else ACCEPTED)
 
 
 @pytest.mark.parametrize("name", UNSEALABLE)

@@ -8,9 +8,11 @@ gate to be refused is in test_loader.py.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ from verity.formats.records import Fragment, RecordKind
 
 from . import gate_world as world
 from .debian import run
-from .gate_blobs import Blob, code_rows, signature
+from .gate_blobs import Blob, Revoke, code_rows, key_id, signature
 from .gate_machine import AT, Gate, load_command, value
 from .image import Image
 from .machine import Machine
@@ -86,6 +88,15 @@ def too_many() -> list[Fragment]:
     return [*good()[:3], grants("os", 0, 100_000), grants("spare", 100_000, 100_001)]
 
 
+def revoked(**tables: Any) -> list[Fragment]:
+    """The good bundle, in which the user's root revokes something of it."""
+    blob = Revoke(serial=1, **tables).encode()
+    kept = Fragment(
+        kind=RecordKind.REVOKE, blob=blob, signatures=(signature(boot.USER_ROOT, blob),)
+    )
+    return [*good()[:3], kept, *good()[3:]]
+
+
 @dataclass(frozen=True)
 class Row:
     """A bundle, and what the loader must say about it."""
@@ -99,6 +110,15 @@ ROWS: dict[str, Row] = {
     "altered grants": Row(lambda: spoiled(3, 170), ("grants (record 7 of", "3032 threshold")),
     "more digests than there is room": Row(
         too_many, ("grants (record 9 of", "3021 full", "grant fewer files")
+    ),
+    "grants of a revoked key": Row(
+        lambda: revoked(keys=[key_id(OS)]), ("grants (record 9 of", "3033 revoked-key")
+    ),
+    "grants of a revoked serial": Row(
+        lambda: revoked(streams=[(b"os", 2)]), ("grants (record 9 of", "3025 revoked-serial")
+    ),
+    "a policy of a revoked key": Row(
+        lambda: revoked(keys=[key_id(boot.POLICY)]), ("the seal", "3033 revoked-key")
     ),
     "no grants": Row(lambda: good()[:3], ("nothing is granted", "put grants into the bundle")),
 }
@@ -143,6 +163,22 @@ def test_the_gate_refuses_the_bundle(machine: Machine, name: str) -> None:
 def test_the_good_bundle_seals(machine: Machine) -> None:
     put(machine, world.encode(good()))
     seals(machine, load_command(BUNDLE))
+
+
+def test_a_bundle_that_revokes_other_things_seals(machine: Machine) -> None:
+    put(machine, world.encode(revoked(keys=[key_id(STRANGER)], streams=[(b"tools", 2)])))
+    seals(machine, load_command(BUNDLE))
+
+
+def test_grants_below_the_floor(machine: Machine) -> None:
+    """The bundle of before, put back by whoever can write to it, and the floors with it."""
+    for floor, accepted in ((2, False), (1, True)):
+        floors = struct.pack("<II64sQ", RecordKind.FLOORS, 72, b"os", floor)
+        put(machine, world.encode(good()) + floors)
+        if accepted:
+            seals(machine, load_command(BUNDLE))
+        else:
+            refused(machine, load_command(BUNDLE), 1, "grants (record 7 of", "3024 floor")
 
 
 # --- pins ---------------------------------------------------------------------------------------

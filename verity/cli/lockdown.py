@@ -198,9 +198,14 @@ def _show(found: verb.Lockdown, *, as_json: bool) -> int:
             output.line(f"keys: {party} {f'version {version}' if version else 'none'}")
         for stream in gate.streams:
             serial = f"serial {stream.serial}" if stream.serial else "nothing imported"
+            serial += ", revoked" if stream.revoked else ""
             output.line(f"stream: {stream.name} ({stream.party} {stream.role}), {serial}")
         output.line(f"code: {gate.code.used} of {gate.code.capacity} digests")
         output.line(f"elevations: {gate.elevations.used} of {gate.elevations.capacity}")
+        for last in gate.revocations:
+            output.line(f"revocations: {last.party} {last.role}, serial {last.serial}")
+        for what, room in (("keys", gate.revoked_keys), ("digests", gate.revoked_digests)):
+            output.line(f"revoked {what}: {room.used} of {room.capacity}")
         output.line(f"foreign programs: {gate.foreign_programs}")
         output.line(f"refusals: {gate.denied} denied, {gate.observed} observed, {gate.lost} lost")
         for reason, count in gate.reasons.items():
@@ -240,6 +245,15 @@ def _status_fields(found: verb.Lockdown) -> dict[str, Any]:
         ],
         "code": {"used": gate.code.used, "capacity": gate.code.capacity},
         "elevations": {"used": gate.elevations.used, "capacity": gate.elevations.capacity},
+        "revocations": [
+            {name: getattr(one, name) for name in one.__dataclass_fields__}
+            for one in gate.revocations
+        ],
+        "revoked_keys": {"used": gate.revoked_keys.used, "capacity": gate.revoked_keys.capacity},
+        "revoked_digests": {
+            "used": gate.revoked_digests.used,
+            "capacity": gate.revoked_digests.capacity,
+        },
         "foreign_programs": gate.foreign_programs,
         "denied": gate.denied,
         "observed": gate.observed,

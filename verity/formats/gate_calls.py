@@ -46,7 +46,7 @@ class Refusal(Enum):
     )
     ORDER = (
         3008,
-        "something that comes before it is missing: keys, then policy, then grants",
+        "something that comes before it is missing: keys, then policy, then revocations and grants",
         "import the others first, or boot with a whole bundle",
     )
     UNSUPPORTED = (
@@ -125,6 +125,16 @@ class Refusal(Enum):
         "four other streams grant one of its digests already",
         "leave the file out of this stream: it is granted without it",
     )
+    FLOOR = (
+        3024,
+        "its serial is older than what this host had before",
+        "get the stream's newest grants; `verity lockdown status` shows what is in",
+    )
+    REVOKED_SERIAL = (
+        3025,
+        "its signer revoked this serial and those before it",
+        "get newer grants of the stream",
+    )
     # the signatures
     TEMPLATE = (
         3030,
@@ -141,6 +151,11 @@ class Refusal(Enum):
         "fewer distinct owners have signed these very bytes than must",
         "a damaged file and a foreign key look the same here: compare the file with its source,"
         " then have the missing owners sign",
+    )
+    REVOKED_KEY = (
+        3033,
+        "without the keys that are revoked, fewer owners of the role signed it than must",
+        "have it signed anew with keys that still count; grants need a higher serial, too",
     )
     # the seal
     NOT_READY = (

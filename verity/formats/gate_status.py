@@ -3,8 +3,9 @@
 
 Two texts, of which the kernel makes one line after the other:
 
-* status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form,
-  all but ``stream`` and ``reason`` stand there once, and none may be missing.
+* status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form, and
+  none may be missing but those that stand there any number of times: ``stream``,
+  ``revoked_stream``, ``revocations`` and ``reason``.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
@@ -84,6 +85,7 @@ class Reason(_Numbered):
     GATE_KEY = "gate-key"
     FOREIGN_PROGRAM = "foreign-program"
     FTRACE = "ftrace"
+    REVOKED = "revoked"  # not granted any more: digest, serial or signing key is revoked
     TRACED = "traced"  # a privileged task would be in another one's hand
     DEVICE = "device"  # writing below what is mounted or otherwise in use
     INTERPRETER = "interpreter"  # runs what it is told, and no granted script started it
@@ -121,9 +123,22 @@ _NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A stream that the policy names, and the serial that counts; 0: nothing imported."""
+    """A stream that the policy names, and the serial that counts; 0: nothing imported.
+
+    ``revoked``: none of what it grants counts, until its next serial.
+    """
 
     name: str
+    party: str
+    role: str
+    serial: int
+    revoked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revocation:
+    """The serial of the last revocations that the gate took from this party and role."""
+
     party: str
     role: str
     serial: int
@@ -153,6 +168,9 @@ class GateStatus:
     keys: Mapping[str, int]
     code: Room
     elevations: Room
+    revocations: tuple[Revocation, ...]
+    revoked_keys: Room
+    revoked_digests: Room
     streams: tuple[Stream, ...]
     foreign_programs: int
     denied: int
@@ -191,7 +209,11 @@ _STATUS = {
     b"keys": "party number",
     b"code": "number number",
     b"elevations": "number number",
+    b"revocations": "party signer number",
+    b"revoked_keys": "number number",
+    b"revoked_digests": "number number",
     b"stream": "stream party role number",
+    b"revoked_stream": "stream",
     b"foreign_programs": "number",
     b"denied": "number",
     b"observed": "number",
@@ -203,9 +225,11 @@ _WORDS = {
     "mode": [item.value for item in Mode],
     "party": ["vendor", "user"],
     "role": ["os", "etc", "extension"],
+    "signer": ["root", "os", "etc", "extension"],
     "reason": [item.value for item in Reason],
 }
-_NAMED = {"stream", "party", "reason"}  # a first field that tells apart lines of one key
+# key: how many of its first fields tell apart lines of one key
+_NAMED = {b"stream": 1, b"revoked_stream": 1, b"keys": 1, b"reason": 1, b"revocations": 2}
 
 
 def parse_status(data: bytes) -> GateStatus:
@@ -220,7 +244,7 @@ def parse_status(data: bytes) -> GateStatus:
             if len(fields) != len(form):
                 raise _RefusedError(f"{len(fields)} fields, expected {len(form)}")
             values = tuple(map(_value, fields, form))
-            name = (key.decode(), str(values[0])) if form[0] in _NAMED else (key.decode(),)
+            name = (key.decode(), *map(str, values[: _NAMED.get(key, 0)]))
             if name in found:
                 raise _RefusedError("stands there twice")
         except _RefusedError as refused:
@@ -246,7 +270,16 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         used, capacity = values(name)
         return Room(used=int(used), capacity=int(capacity))
 
-    streams = [value for name, value in found.items() if name[0] == "stream"]
+    def each(key: str) -> list[tuple[int | str, ...]]:
+        return [value for name, value in found.items() if name[0] == key]
+
+    streams = each("stream")
+    revoked = {name for (name,) in each("revoked_stream")}
+    unknown = revoked - {stream[0] for stream in streams}
+    if unknown:
+        raise ContentError(
+            "bad-gate-status", f"gate status: revoked_stream {unknown.pop()}: no such stream"
+        )
     if len(streams) > MAX_STREAMS:
         raise ContentError(
             "bad-gate-status",
@@ -261,17 +294,27 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         keys={party: number("keys", party) for party in _WORDS["party"]},
         code=room("code"),
         elevations=room("elevations"),
+        revocations=tuple(
+            Revocation(party=str(party), role=str(role), serial=int(serial))
+            for party, role, serial in each("revocations")
+        ),
+        revoked_keys=room("revoked_keys"),
+        revoked_digests=room("revoked_digests"),
         streams=tuple(
-            Stream(name=str(name), party=str(party), role=str(role), serial=int(serial))
+            Stream(
+                name=str(name),
+                party=str(party),
+                role=str(role),
+                serial=int(serial),
+                revoked=name in revoked,
+            )
             for name, party, role, serial in streams
         ),
         foreign_programs=number("foreign_programs"),
         denied=number("denied"),
         observed=number("observed"),
         lost=number("lost"),
-        reasons={
-            Reason(name[1]): int(value[1]) for name, value in found.items() if name[0] == "reason"
-        },
+        reasons={Reason(str(reason)): int(count) for reason, count in each("reason")},
     )
 
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `revoke` blob: what the kernel will be told that no longer counts, bytes <-> values.
+"""The `revoke` blob: what the gate is told that no longer counts, bytes <-> values.
 
 The layout is pinned in docs/formats.md, "Revocations". It says of one party which keys, which
-fs-verity digests and which serials of its streams are dead; the newest serial of a party is the one
-that counts, and it never expires. The parser is strict: sorted tables without duplicates, zero
-reserved bytes, exact lengths. Who signed it is judged in the trust room, and in the gate, which
-takes this blob from issue 6 on.
+fs-verity digests and which serials of its streams are dead; each party and role has serials of its
+own, and a blob never expires. The parser is strict: sorted tables without duplicates, zero reserved
+bytes, exact lengths. Who signed it is judged in the trust room, and in the gate.
 """
 
 import struct

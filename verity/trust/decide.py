@@ -61,6 +61,7 @@ class Facts:
     covered: int = 0  # ELEVATE: one granted elevation has all of it
     chained: int = 0  # EXEC, ELEVATE: started for another file, which was granted
     traced: int = 0  # ELEVATE: another task has the subject in hand
+    revoked: int = 0  # a revocation names the digest, or took a grant of it away
 
 
 _ACTS = {act.number: act for act in Act}
@@ -98,7 +99,7 @@ def decide(facts: Facts) -> Reason:
     if act is Act.DEVICE:
         return Reason.DEVICE
     if act is Act.ELEVATE and facts.raises and not facts.covered:
-        return Reason.NOT_ELEVATED
+        return Reason.REVOKED if facts.revoked else Reason.NOT_ELEVATED
     if act in (Act.EXEC, Act.ELEVATE):
         return _of_exec(facts, act) if facts.privileged else Reason.ALLOW
     if not facts.prot & _EXEC or not facts.privileged:
@@ -144,7 +145,7 @@ def _of_digest(facts: Facts, use: int) -> Reason:
     if facts.digest != DigestState.KNOWN:
         return Reason.UNDECIDED
     if not facts.granted:
-        return Reason.NOT_GRANTED
+        return Reason.REVOKED if facts.revoked else Reason.NOT_GRANTED
     return Reason.ALLOW if facts.granted & use else Reason.WRONG_USE
 
 

@@ -55,6 +55,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.GATE_KEY: "nobody may use or change the keys that the gate verifies with",
     Reason.FOREIGN_PROGRAM: "such a program could turn a refusal into a permission",
     Reason.FTRACE: "without ftrace the gate would be attached and never called",
+    Reason.REVOKED: "it was granted, and counts no more: its digest, the serial of the grants or a"
+    " key that signed them is revoked",
     Reason.TRACED: "whoever reaches into a privileged process can have it run anything",
     Reason.DEVICE: "it would change what is below a file system behind the kernel's back",
     Reason.INTERPRETER: "the policy lists it as an interpreter, which runs what it is told, and no"
@@ -103,6 +105,10 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.GATE_KEY: (_NONE,),
     Reason.FOREIGN_PROGRAM: (_NONE + "; load it before the gate is sealed, and it won't seal",),
     Reason.FTRACE: (_NONE,),
+    Reason.REVOKED: (
+        "update it: this one was revoked; `verity lockdown status` shows the streams that are dead"
+        " until their next serial",
+    ),
     Reason.TRACED: ("debug it as an ordinary user, or on a machine whose gate isn't sealed",),
     Reason.DEVICE: ("unmount it, or end what else has claimed it, and write then",),
     Reason.INTERPRETER: ("name it in the first line of a script, #!, and " + _SIGN,),

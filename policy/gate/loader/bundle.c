@@ -2,8 +2,8 @@
 /*
  * The boot bundle's records (docs/formats.md section 12), and that bundle and pins go together.
  *
- * It looks at lengths, at the order, at each blob's 16 bytes of kind, and into `keys`; the rest
- * is the gate's business. Nothing is copied but signatures, and nothing is allocated.
+ * It looks at lengths, at the order, at each blob's 16 bytes of kind, and into `keys` and floors; the
+ * rest is the gate's business. Nothing is copied but signatures, and nothing is allocated.
  */
 #include "load.h"
 
@@ -118,7 +118,11 @@ int bundle_next(const struct bytes *bundle, struct bundle_cursor *cursor, struct
 		memcpy(out->sigs[out->nsig].der, take(bundle, cursor, head.len), head.len);
 		out->nsig++;
 	}
-	if (!out->nsig)
+	/* Floors are this host's own: a signature would promise what nobody checks. */
+	if (out->kind == VERITY_RECORD_FLOORS && out->nsig)
+		return refuse(f, HINT_BUNDLE, "%s: record %u (floors) has a signature, expected none",
+			      bundle->name, out->number);
+	if (!out->nsig && out->kind != VERITY_RECORD_FLOORS)
 		return refuse(f, HINT_BUNDLE, "%s: record %u (%s) has no signature", bundle->name,
 			      out->number, record_name(out->kind));
 	return 1;
@@ -167,10 +171,32 @@ static int check_roles(const struct documents *documents, struct failure *f)
 	return 0;
 }
 
+static int take_keys(struct documents *out, const struct blob *blob, const char *name,
+		     struct failure *f)
+{
+	struct key_list list;
+	int result = keys_parse(blob, name, &list, f);
+
+	if (result)
+		return result;
+	if (out->keys[list.party].count)
+		return refuse(f, HINT_BUNDLE, "%s: the keys of the %s a second time", name,
+			      party_names[list.party]);
+	out->keys[list.party] = list;
+	return 0;
+}
+
+static int take_floors(struct documents *out, const struct blob *blob, const char *name,
+		       struct failure *f)
+{
+	if (out->floors.count)
+		return refuse(f, HINT_BUNDLE, "%s: floors a second time", name);
+	return floors_parse(blob, name, &out->floors, f);
+}
+
 static int check_bundle(struct documents *out, struct failure *f)
 {
 	struct bundle_cursor cursor = { 0 };
-	struct key_list list;
 	struct blob blob;
 	char name[256];
 	int result;
@@ -180,16 +206,13 @@ static int check_bundle(struct documents *out, struct failure *f)
 			      out->bundle.name, out->bundle.len, VERITY_BUNDLE_MAX);
 	while ((result = bundle_next(&out->bundle, &cursor, &blob, f)) > 0) {
 		out->blobs++;
-		if (blob.kind != VERITY_RECORD_KEYS)
-			continue;
 		snprintf(name, sizeof(name), "%s: record %u", out->bundle.name, blob.number);
-		result = keys_parse(&blob, name, &list, f);
-		if (result)
+		if (blob.kind == VERITY_RECORD_KEYS)
+			result = take_keys(out, &blob, name, f);
+		else if (blob.kind == VERITY_RECORD_FLOORS)
+			result = take_floors(out, &blob, name, f);
+		if (result < 0)
 			return result;
-		if (out->keys[list.party].count)
-			return refuse(f, HINT_BUNDLE, "%s: the keys of the %s a second time", name,
-				      party_names[list.party]);
-		out->keys[list.party] = list;
 	}
 	if (!result && !out->blobs)
 		return refuse(f, HINT_BUNDLE, "%s: empty", out->bundle.name);

@@ -53,7 +53,7 @@ static int find_object(struct loader *l, struct failure *f)
 /* Roles that a `keys` blob fills: all but root, which comes from the pin. */
 #define ROLES_OF_KEYS (((1u << VERITY_ROLES) - 1) & ~(1u << VERITY_ROLE_ROOT))
 
-/* Each blob in order; the keys of a `keys` go into keyrings once the gate has accepted it. */
+/* Each blob in order, but the floors, which the gate has already; the keys of a `keys` go into keyrings once the gate has accepted it. */
 static int import_all(struct loader *l, struct failure *f)
 {
 	const struct bytes *bundle = &l->documents.bundle;
@@ -63,6 +63,8 @@ static int import_all(struct loader *l, struct failure *f)
 	int result, next, finished = 0;
 
 	while ((next = bundle_next(bundle, &cursor, &blob, f)) > 0) {
+		if (blob.kind == VERITY_RECORD_FLOORS)
+			continue;
 		if (blob.kind != VERITY_RECORD_KEYS && !finished) {
 			result = keyrings_finish(&l->keyrings, f);
 			if (result)
@@ -151,6 +153,8 @@ static int load(struct loader *l, const char **state, struct failure *f)
 	result = gate_load(&l->gate, l->object, f);
 	if (!result)
 		result = gate_configure(&l->gate, &config, f);
+	if (!result)
+		result = gate_set_floors(&l->gate, &l->documents.floors, f);
 	if (!result)
 		result = gate_attach(&l->gate, f);
 	/* 3. The root keys, from the pins. */

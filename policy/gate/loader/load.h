@@ -6,7 +6,7 @@
  *
  * - Every function that can fail returns 0 or -errno and then has filled in the failure that
  *   was passed to it; nothing but load.c and options.c prints, nothing but main exits.
- * - bundle.c, keylist.c and certificate.c are pure: bytes in, values out, no system calls.
+ * - bundle.c, floors.c, keylist.c and certificate.c are pure: bytes in, values out, no system calls.
  * - Whatever a part does to the host it can undo, in any half-done state.
  */
 #include <stddef.h>
@@ -111,11 +111,25 @@ int keys_parse(const struct blob *blob, const char *name, struct key_list *out,
 int bundle_next(const struct bytes *bundle, struct bundle_cursor *cursor, struct blob *out,
 		struct failure *f);
 
+/* --- floors.c --------------------------------------------------------------------------- */
+
+/* Floors that were checked; `data` points into the bundle, at any address. */
+struct floors {
+	const uint8_t *data;
+	uint32_t count; /* 0: the bundle has none */
+};
+
+int floors_parse(const struct blob *blob, const char *name, struct floors *out, struct failure *f);
+void floor_at(const struct floors *floors, uint32_t index, struct verity_floor *out);
+
+/* --- bundle.c again --------------------------------------------------------------------- */
+
 /* All of it: the pins by party, and a bundle whose keys go with them. */
 struct documents {
 	struct bytes bundle;
 	struct key_list pins[VERITY_PARTIES];
 	struct key_list keys[VERITY_PARTIES]; /* count 0: the bundle has none */
+	struct floors floors;
 	uint32_t blobs;
 };
 
@@ -160,12 +174,14 @@ struct gate {
 	uint32_t link_ids[GATE_LINKS_MAX]; /* 0: not known yet */
 	size_t n_links;
 	struct bpf_link *census; /* one of links, or NULL */
-	int config, keyrings, own_keys, own_ids; /* descriptors of maps, owned by object */
+	int config, keyrings, own_keys, own_ids, floors; /* descriptors of maps, owned by object */
 };
 
 /* Open and check the object, and load it into the kernel; nothing is attached yet. */
 int gate_load(struct gate *gate, const char *path, struct failure *f);
 int gate_configure(struct gate *gate, const struct verity_config *config, struct failure *f);
+/* What the gate refuses from now on; before it gets any grants. */
+int gate_set_floors(const struct gate *gate, const struct floors *floors, struct failure *f);
 int gate_set_state(struct gate *gate, uint32_t state, struct failure *f);
 /* Tell the gate that an object is its own; type: VERITY_ID_*. */
 int gate_own(const struct gate *gate, uint32_t type, uint32_t id, const char *name,

@@ -55,6 +55,7 @@ static const struct needed_map needed_maps[] = {
 	{ VERITY_MAP_KEYRINGS, BPF_MAP_TYPE_ARRAY, 4, 4, VERITY_KEYRINGS },
 	{ VERITY_MAP_OWN_KEYS, BPF_MAP_TYPE_HASH, 4, 8, VERITY_OWN_KEYS_MAX },
 	{ VERITY_MAP_OWN_IDS, BPF_MAP_TYPE_HASH, sizeof(struct verity_id), 4, 1 },
+	{ VERITY_MAP_FLOORS, BPF_MAP_TYPE_HASH, VERITY_STREAM_SIZE, 8, VERITY_FLOORS },
 };
 
 static const char *const needed_programs[] = { VERITY_PROGRAM_STATUS, VERITY_PROGRAM_DENIALS,
@@ -170,6 +171,7 @@ int gate_load(struct gate *gate, const char *path, struct failure *f)
 	gate->keyrings = bpf_object__find_map_fd_by_name(gate->object, VERITY_MAP_KEYRINGS);
 	gate->own_keys = bpf_object__find_map_fd_by_name(gate->object, VERITY_MAP_OWN_KEYS);
 	gate->own_ids = bpf_object__find_map_fd_by_name(gate->object, VERITY_MAP_OWN_IDS);
+	gate->floors = bpf_object__find_map_fd_by_name(gate->object, VERITY_MAP_FLOORS);
 	return 0;
 }
 
@@ -225,6 +227,21 @@ int gate_configure(struct gate *gate, const struct verity_config *config, struct
 			result = own_program(gate, program, f);
 	}
 	return result;
+}
+
+int gate_set_floors(const struct gate *gate, const struct floors *floors, struct failure *f)
+{
+	struct verity_floor floor;
+	uint32_t i;
+
+	for (i = 0; i < floors->count; i++) {
+		floor_at(floors, i, &floor);
+		if (bpf_map_update_elem(gate->floors, floor.stream, &floor.serial, BPF_ANY) != 0)
+			return cannot(f, errno, HINT_INSTALL,
+				      "map " VERITY_MAP_FLOORS " does not take the floor of %s",
+				      (const char *)floor.stream);
+	}
+	return 0;
 }
 
 int gate_set_state(struct gate *gate, uint32_t state, struct failure *f)

@@ -11,6 +11,7 @@ from . import (
     memory,
     nameless,
     reach,
+    revoked,
     shared,
     subjects,
     tracing,
@@ -26,6 +27,7 @@ ROWS = (
     *filesystems.ROWS,
     *subjects.ROWS,
     *tracing.ROWS,
+    *revoked.ROWS,
     *kernel.ROWS,
     *reach.ROWS,
 )

@@ -12,6 +12,7 @@ from verity.formats.gate_status import (
     Denial,
     Mode,
     Reason,
+    Revocation,
     Room,
     State,
     Stream,
@@ -21,7 +22,7 @@ from verity.formats.gate_status import (
 from verity.values.errors import ContentError
 
 STATUS = b"""\
-version 2
+version 3
 state sealed
 boot_clock_s 99
 policy_serial 3
@@ -30,8 +31,14 @@ keys vendor 1
 keys user 0
 code 70000 120000
 elevations 12 4096
+revocations vendor root 4
+revocations user root 2
+revocations user extension 9
+revoked_keys 2 1024
+revoked_digests 5 8192
 stream debian-trixie vendor os 7
 stream host.etc user etc 0
+revoked_stream debian-trixie
 foreign_programs 0
 denied 2
 observed 1
@@ -45,7 +52,7 @@ LINE = b"7 13000 denied not-granted exec 0 813 tool %b /opt/tool\n" % DIGEST.enc
 
 def test_status() -> None:
     found = parse_status(STATUS)
-    assert (found.version, found.state, found.boot_clock_s) == (2, State.SEALED, 99)
+    assert (found.version, found.state, found.boot_clock_s) == (3, State.SEALED, 99)
     assert (found.policy_serial, found.policy_mode) == (3, Mode.TRIAL)
     assert found.keys == {"vendor": 1, "user": 0}
     assert (found.code, found.elevations) == (
@@ -53,9 +60,16 @@ def test_status() -> None:
         Room(used=12, capacity=4096),
     )
     assert found.streams == (
-        Stream(name="debian-trixie", party="vendor", role="os", serial=7),
+        Stream(name="debian-trixie", party="vendor", role="os", serial=7, revoked=True),
         Stream(name="host.etc", party="user", role="etc", serial=0),
     )
+    assert found.revocations == (
+        Revocation(party="vendor", role="root", serial=4),
+        Revocation(party="user", role="root", serial=2),
+        Revocation(party="user", role="extension", serial=9),
+    )
+    assert found.revoked_keys == Room(used=2, capacity=1024)
+    assert found.revoked_digests == Room(used=5, capacity=8192)
     assert (found.foreign_programs, found.denied, found.observed, found.lost) == (0, 2, 1, 0)
     assert found.reasons == {Reason.NO_DIGEST: 1, Reason.FTRACE: 2}
 
@@ -90,8 +104,20 @@ def test_unknown_keys_are_ignored(extra: bytes) -> None:
         (b"host.etc", b"h" * 65, "name of a stream"),
         (b"reason ftrace 2", b"reason because 2", "expected one of"),
         (b"reason ftrace 2\n", b"reason ftrace 2", "cut off"),
-        (b"version 2", b"version \xff", "decimal"),
-        (b"version 2", b"version 2\r", "decimal"),
+        (b"version 3", b"version \xff", "decimal"),
+        (b"version 3", b"version 3\r", "decimal"),
+        (b"revocations user root 2", b"revocations vendor root 5", "stands there twice"),
+        (b"revocations user root 2", b"revocations user policy 2", "expected one of root, os"),
+        (b"revocations user root 2", b"revocations user 2", "2 fields, expected 3"),
+        (b"revoked_stream debian-trixie", b"revoked_stream", "0 fields, expected 1"),
+        (
+            b"revoked_stream debian-trixie\n",
+            2 * b"revoked_stream debian-trixie\n",
+            "stands there twice",
+        ),
+        (b"revoked_stream debian-trixie", b"revoked_stream other", "no such stream"),
+        (b"revoked_digests 5 8192\n", b"", "no line `revoked_digests`"),
+        (b"revoked_keys 2 1024\n", b"", "no line `revoked_keys`"),
     ],
 )
 def test_a_bad_status(old: bytes, new: bytes, word: str) -> None:

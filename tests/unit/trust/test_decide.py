@@ -20,7 +20,7 @@ GATE = Path("policy/gate")
 HUGE = 2**32 - 1
 VECTORS = vectors()
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<12I")
+_FACTS = struct.Struct("<13I")
 _ANSWER = struct.Struct("<II")
 
 
@@ -96,6 +96,7 @@ def every_combination() -> Iterator[Facts]:
         "jit": [0, 2],
         "raises": [0, 2],
         "covered": [0, 2],
+        "revoked": [0, 2],
     }
     starting: dict[str, list[int]] = {
         **values,
@@ -152,6 +153,6 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_its_name_and_number() -> None:
-    assert [reason.number for reason in Reason] == list(range(20))
+    assert [reason.number for reason in Reason] == list(range(21))
     assert str(Reason.NOT_GRANTED) == "not-granted"
     assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]
