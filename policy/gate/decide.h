@@ -85,6 +85,8 @@ struct verity_facts {
 #define VERITY_FTRACE 15u
 #define VERITY_UNDECIDED 16u /* the gate could not find out: no memory, or a fact out of range */
 #define VERITY_REASONS 17u
+/* What a policy may have logged and not denied: never what protects the gate, nor not knowing. */
+#define VERITY_OBSERVABLE ((2ull << VERITY_NOT_ELEVATED) - 2)
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
