@@ -10,7 +10,8 @@ import click
 from verity.cli import output, trust_options
 from verity.cli.params import PATH
 from verity.formats.grants import Role
-from verity.formats.policy import Line, Policy, Profile, fields_of
+from verity.formats.policy import Line, Policy, Profile
+from verity.formats.policy_document import fields_of
 from verity.trust.policy import VerifiedPolicy
 from verity.values.errors import CallerError, HostError
 from verity.values.findings import NotEvaluated, Report
@@ -73,17 +74,7 @@ def show(
         effective = policy_read.tightened(signed.policy, source)
         policy, unsigned = effective.policy, effective.tightened
     if wanted is not None:
-        line = policy.guard(wanted)
-        if as_json:
-            fields = {} if line is None else _fields(line, unsigned)
-            output.record("class", {**output.path_fields(wanted, "asked"), **fields})
-        elif line is None:
-            output.line(f"{output.shown(wanted)}  not guarded")
-        else:
-            output.line(f"{output.shown(wanted)}  {line.file_class}")
-            output.line(f"rule      {_text(line)}")
-            output.line(f"reason    {output.one_line(line.reason)}")
-            output.line(f"origin    {output.one_line(line.origin)}{_mark(line, unsigned)}")
+        _show_class(wanted, policy, unsigned if signed else (), as_json=as_json)
         return 0
     if as_json:
         if signed is not None:
@@ -96,8 +87,8 @@ def show(
     else:
         said = signed.policy
         output.line(
-            f"signed: serial {said.serial}, profile {said.profile}, by {len(signed.signers)} owners,"
-            f" sha256:{signed.sha256.hex()}"
+            f"signed: serial {said.serial}, profile {said.profile}, by {len(signed.signers)}"
+            f" owners, sha256:{signed.sha256.hex()}"
         )
     for line in policy.lines:
         output.line(_text(line))
@@ -113,9 +104,7 @@ def show(
 @profile_option
 @trust_options.key_options
 @output.json_option
-def check(
-    root: Path, profile: str, keys: tuple[Path, ...], threshold: int, as_json: bool
-) -> int:
+def check(root: Path, profile: str, keys: tuple[Path, ...], threshold: int, as_json: bool) -> int:
     """Find what in the drop-ins can't be meant so.
 
     Lines that never count, paths that don't exist below --root, patterns that the gate doesn't
@@ -147,6 +136,22 @@ def check(
         notes=found.notes,
     )
     return output.report(report, as_json=as_json, good=lambda: "nothing to find in the drop-ins")
+
+
+def _show_class(
+    wanted: bytes, policy: Policy, unsigned: tuple[Line, ...], *, as_json: bool
+) -> None:
+    guard = policy.guard(wanted)
+    if as_json:
+        fields = {} if guard is None else _fields(guard, unsigned)
+        output.record("class", {**output.path_fields(wanted, "asked"), **fields})
+    elif guard is None:
+        output.line(f"{output.shown(wanted)}  not guarded")
+    else:
+        output.line(f"{output.shown(wanted)}  {guard.file_class}")
+        output.line(f"rule      {_text(guard)}")
+        output.line(f"reason    {output.one_line(guard.reason)}")
+        output.line(f"origin    {output.one_line(guard.origin)}{_mark(guard, unsigned)}")
 
 
 def _signed(root: Path, keys: tuple[Path, ...], threshold: int) -> VerifiedPolicy | None:

@@ -200,7 +200,12 @@ def pattern_of(path: object, label: str) -> re.Pattern[bytes]:
     data = os.fsencode(path)
     if data == ALWAYS_SIGNED or data.startswith(ALWAYS_SIGNED + b"/"):
         refuse(label, f"{path!r}: what lies in {os.fsdecode(ALWAYS_SIGNED)} is always signed")
-    text = re.escape(data).replace(rb"\*", rb"[^/]*").replace(rb"\?", rb"[^/]")
+    return matcher(path)
+
+
+def matcher(path: str) -> re.Pattern[bytes]:
+    """The same for a path that was checked, or is a whole directory of the root such as /etc."""
+    text = re.escape(os.fsencode(path)).replace(rb"\*", rb"[^/]*").replace(rb"\?", rb"[^/]")
     return re.compile(text + rb"(?:/|\Z)", re.DOTALL)
 
 
@@ -213,4 +218,4 @@ def known(label: str, table: Mapping[str, Any], names: AbstractSet[str]) -> None
 
 def refuse(label: str, reason: str) -> NoReturn:
     """Raise the error of every refused drop-in."""
-    raise ContentError("bad-policy", f"{label}: {reason}", hint="docs/guides/etc.md has the form")
+    raise ContentError("bad-policy", f"{label}: {reason}", hint="docs/guides/policy.md has the form")

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import NoReturn
 
+from verity.formats import kernel_guarded
 from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role, is_stream_name
+from verity.formats.kernel_guarded import Guarded
 from verity.values.errors import ContentError
 
 KIND = b"\x93verity-policy1\0"
 MAX_STREAMS = 64
 MAX_GROUPS = 15
 MAX_GID = 2**32 - 2  # the last one means "no group" to chown(2)
-MAX_GUARDED = 512
-MAX_GUARDED_PATH = 247
 MAX_OWNERS = 8
 LONGEST_UNLOCK = 7 * 86400
-MAX_SIZE = 192 + MAX_STREAMS * 72 + MAX_GUARDED * 256
+MAX_SIZE = 192 + MAX_STREAMS * 72 + kernel_guarded.MAX_GUARDED * kernel_guarded.SIZE
 
 GRANTING = frozenset(
     {(Party.VENDOR, Role.OS), (Party.USER, Role.ETC), (Party.USER, Role.EXTENSION)}
@@ -44,7 +44,6 @@ OBSERVABLE = frozenset(
 _SCOPES = 8
 _HEADER = struct.Struct("<16sIIB3sIQQQQI60sQII8I8sQ")
 _STREAM = struct.Struct("<64sBB6s")
-_GUARDED = struct.Struct("<248sBB6s")
 
 
 class Mode(IntEnum):
@@ -66,6 +65,9 @@ class ActSet(IntFlag):
     EXTENSION_MODULES = 32
 
 
+NO_ACTS = ActSet(0)
+
+
 class Scope(IntEnum):
     """What an unlock opens."""
 
@@ -75,31 +77,6 @@ class Scope(IntEnum):
     SESSION = 4
     OBSERVE_ONLY = 5
     OFF = 6
-
-
-class GuardedClass(IntEnum):
-    """What is asked of a guarded file."""
-
-    SIGNED = 1
-    MUTABLE = 2
-    PRODUCED = 3
-    IGNORED = 4
-
-
-class Match(IntEnum):
-    """What a guarded path stands for. Of several that match a path, the longest counts."""
-
-    TREE = 1  # itself, and what is below it
-    PREFIX = 2  # every path that begins with these bytes
-
-
-@dataclass(frozen=True, order=True, kw_only=True)
-class Guarded:
-    """A guarded path, 1 to 247 bytes."""
-
-    path: bytes
-    file_class: GuardedClass
-    match: Match
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -140,7 +117,7 @@ class KernelPolicy:
     groups: tuple[int, ...]
     streams: tuple[Stream, ...]
     observed: frozenset[Reason] = frozenset()
-    observed_acts: ActSet = ActSet(0)
+    observed_acts: ActSet = NO_ACTS
     unlock: tuple[UnlockLimit, ...] = ()
     guarded: tuple[Guarded, ...] = ()
 
@@ -156,9 +133,7 @@ def encode(policy: KernelPolicy) -> bytes:
         _STREAM.pack(stream.name.encode(), stream.party, stream.role, bytes(6))
         for stream in policy.streams
     )
-    body += b"".join(
-        _GUARDED.pack(one.path, one.file_class, one.match, bytes(6)) for one in policy.guarded
-    )
+    body += kernel_guarded.encode(policy.guarded)
     seconds, owners = [0] * _SCOPES, [0] * _SCOPES
     for limit in policy.unlock:
         if not 1 <= limit.seconds <= LONGEST_UNLOCK or not 0 <= limit.owners <= MAX_OWNERS:
@@ -221,13 +196,13 @@ def parse(data: bytes) -> KernelPolicy:
         _refuse("it does not start with the kind \\x93verity-policy1")
     if header_len != _HEADER.size or total_len != len(data):
         _refuse(f"the header says {header_len} + {total_len} bytes, found {len(data)}")
-    if not 1 <= n_streams <= MAX_STREAMS or n_guarded > MAX_GUARDED:
+    if not 1 <= n_streams <= MAX_STREAMS or n_guarded > kernel_guarded.MAX_GUARDED:
         _refuse(
             f"{n_streams} streams and {n_guarded} guarded paths, expected 1 to {MAX_STREAMS} and"
-            f" at most {MAX_GUARDED}"
+            f" at most {kernel_guarded.MAX_GUARDED}"
         )
     behind = _HEADER.size + n_streams * _STREAM.size
-    if behind + n_guarded * _GUARDED.size != len(data):
+    if behind + n_guarded * kernel_guarded.SIZE != len(data):
         _refuse(f"{n_streams} streams and {n_guarded} guarded paths do not fit {len(data)} bytes")
     if any(zero) or zero1:
         _refuse("reserved bytes of the header are not zero")
@@ -248,7 +223,7 @@ def parse(data: bytes) -> KernelPolicy:
         observed=_parse_observed(observed),
         observed_acts=_parse_acts(observed_acts),
         unlock=_parse_unlock(seconds, owners),
-        guarded=_parse_guarded(data[behind:]),
+        guarded=kernel_guarded.parse(data[behind:]),
     )
 
 
@@ -304,23 +279,6 @@ def _parse_unlock(seconds: list[int], owners: bytes) -> tuple[UnlockLimit, ...]:
             _refuse(f"the unlock scope {number}: {longest} seconds by {least} owners")
         if longest:
             found.append(UnlockLimit(scope=Scope(number), seconds=longest, owners=least))
-    return tuple(found)
-
-
-def _parse_guarded(data: bytes) -> tuple[Guarded, ...]:
-    found: list[Guarded] = []
-    for padded, file_class, match, zero in _GUARDED.iter_unpack(data):
-        place = f"guarded path {len(found)}"
-        path = padded.rstrip(b"\0")
-        if not path.startswith(b"/") or len(path) > MAX_GUARDED_PATH or b"\0" in path:
-            _refuse(f"{place}: not 1 to {MAX_GUARDED_PATH} bytes of an absolute path")
-        if any(zero):
-            _refuse(f"{place}: reserved bytes are not zero")
-        if file_class not in GuardedClass._value2member_map_ or match not in Match._value2member_map_:
-            _refuse(f"{place}: the class {file_class} or the match {match} is unknown")
-        if found and path <= found[-1].path:
-            _refuse(f"{place}: not sorted by path, or twice")
-        found.append(Guarded(path=path, file_class=GuardedClass(file_class), match=Match(match)))
     return tuple(found)
 
 

@@ -16,17 +16,11 @@ Interpreters and links are not in it: grants say the former, and no hook asks fo
 from dataclasses import dataclass
 from typing import NoReturn
 
-from verity.formats import kernel_policy
+from verity.formats import kernel_guarded
 from verity.formats.etc_rules import ALWAYS_SIGNED, FileClass
 from verity.formats.gate_status import Reason
-from verity.formats.kernel_policy import (
-    ActSet,
-    Guarded,
-    GuardedClass,
-    KernelPolicy,
-    Match,
-    UnlockLimit,
-)
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
+from verity.formats.kernel_policy import ActSet, KernelPolicy, UnlockLimit
 from verity.formats.policy import (
     REACTIONS,
     Group,
@@ -95,9 +89,9 @@ def table(policy: Policy) -> Table:
         _put(entries, Guarded(path=path, file_class=_CLASS[line.file_class], match=match), line)
     always = Guarded(path=ALWAYS_SIGNED, file_class=GuardedClass.SIGNED, match=Match.TREE)
     _put(entries, always, None)
-    if len(entries) > kernel_policy.MAX_GUARDED:
+    if len(entries) > kernel_guarded.MAX_GUARDED:
         _refuse(
-            f"policy: {len(entries)} guarded paths, the gate holds {kernel_policy.MAX_GUARDED}",
+            f"policy: {len(entries)} guarded paths, the gate holds {kernel_guarded.MAX_GUARDED}",
             hint="name directories in place of the files in them",
         )
     return Table(guarded=tuple(sorted(entries.values())), left_out=tuple(left_out))

@@ -17,7 +17,6 @@ It reads no file, and says nothing of who signed a drop-in. docs/guides/policy.m
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from verity.formats import etc_rules, kernel_policy
@@ -32,9 +31,8 @@ from verity.formats.etc_rules import (
     refuse,
     tables,
 )
-from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role, is_stream_name
-from verity.formats.kernel_policy import ActSet, Mode, Scope, Stream
+from verity.formats.kernel_policy import Mode, Scope, Stream
 from verity.formats.policy import (
     CAPABILITIES,
     REACTIONS,
@@ -46,8 +44,8 @@ from verity.formats.policy import (
     Link,
     ModeLine,
     Profile,
-    Reacts,
     Reaction,
+    Reacts,
     StreamLine,
     Unlock,
     Unprivileged,
@@ -121,10 +119,10 @@ def _etc(table: Mapping[str, Any], label: str, where: _Where) -> list[Line]:
             Guard(
                 path=path,
                 file_class=rule.file_class,
-                profile=Profile.STANDARD,
                 most=rule.most,
                 secret=rule.secret,
-                **where,
+                reason=where["reason"],
+                origin=where["origin"],
             )
         )
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which interpreters the scripts of a tree name in their ``#!``, found by reading their first bytes.
+"""Which interpreters the scripts of a tree name in their ``#!``, by their first bytes.
 
 Only where an operating system keeps programs: /usr, /etc, /opt, and /bin and the like where they
 are directories of their own. ``env`` stands for the program that it is asked for. Other file

@@ -2,7 +2,7 @@
 """The policy that has been verified: a type that only this module builds.
 
     envelope bytes + keys of the user's role policy   -> VerifiedPolicy
-    ... + the gate's blob + PKCS#7                    -> the same, with the blob proven to be its own
+    ... + the gate's blob + PKCS#7                    -> that blob is its own
 
 It reads no file and no clock. Expiry is judged by the caller (``VerifiedPolicy.expired``): it
 blocks new acceptance, and never removes the policy that a host has.
@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 
-from verity.formats import kernel_policy, policy, policy_gate, statement
+from verity.formats import kernel_policy, policy_document, policy_gate, statement
 from verity.formats.grants import Party, Role
 from verity.formats.policy import Policy
 from verity.trust.keys import PublicKey
@@ -57,11 +57,11 @@ def verify_policy(data: bytes, trusted: TrustedSet, *, lowest: int = 1) -> Verif
     if (trusted.party, trusted.role) != (Party.USER, Role.POLICY):
         raise CallerError("bad-trust", "a policy is verified with the user's role policy")
     envelope = statement.parse_envelope(data)
-    if envelope.payload_type != policy.PAYLOAD_TYPE:
+    if envelope.payload_type != policy_document.PAYLOAD_TYPE:
         raise ContentError(
             "bad-document",
             f"policy: the payload type is {envelope.payload_type[:80]!r}, expected"
-            f" {policy.PAYLOAD_TYPE!r}",
+            f" {policy_document.PAYLOAD_TYPE!r}",
         )
     # 2. Signatures, each against every key: key ids are only hints.
     usable: list[bytes] = []
@@ -73,7 +73,7 @@ def verify_policy(data: bytes, trusted: TrustedSet, *, lowest: int = 1) -> Verif
             usable.append(signature.value)
     signers = _enough(trusted, usable, envelope, skipped, issued=None)
     # 3. A policy.
-    found = policy.parse(envelope.payload)
+    found = policy_document.parse(envelope.payload)
     kernel_policy.encode(policy_gate.project(found))
     # 4. Keys that were valid then; only now is it known when.
     if trusted.has_windows:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from verity.formats import policy_gate
-from verity.formats.etc_rules import FileClass, pattern_of
+from verity.formats.etc_rules import FileClass, matcher
 from verity.formats.policy import (
     Guard,
     Interpreter,
@@ -71,7 +71,7 @@ def check(
                 link=Link.STATEMENT,
                 object=one.by,
                 problem=text,
-                remedy="another name adds to it; if this is meant, sign it: `verity policy compile`",
+                remedy="another name adds to it; if meant, sign it: `verity policy compile`",
             )
         )
     if signed is not None:
@@ -114,7 +114,7 @@ def _unreachable(source: Source) -> Iterator[Finding]:
     guards = [line for line in source.lines if isinstance(line, Guard)]
     for number, line in enumerate(guards):
         for later in guards[number + 1 :]:
-            if _layer(line) == _layer(later) and pattern_of(later.path, later.origin).match(
+            if _layer(line) == _layer(later) and matcher(later.path).match(
                 os.fsencode(line.path)
             ):
                 yield _finding(
@@ -152,7 +152,7 @@ def _without_need(source: Source, scripts: Scripts) -> Iterator[Finding]:
     for line in source.lines:
         if not isinstance(line, Interpreter) or line.kind is not InterpreterKind.INTERPRETER:
             continue
-        if scripts.has(line.path) and not scripts.need(pattern_of(line.path, line.origin)):
+        if scripts.has(line.path) and not scripts.need(matcher(line.path)):
             yield _finding(
                 "interpreter-without-need",
                 line,

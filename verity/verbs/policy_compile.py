@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import bundle, kernel_policy, policy, policy_gate, strictjson
+from verity.formats import bundle, kernel_policy, policy_document, policy_gate, strictjson
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.policy import Policy
@@ -42,7 +42,7 @@ class Compiled:
 def compile_policy(source: Policy, signing: Sequence[SigningKey], target: Path) -> Compiled:
     """Write document and blob; neither if one of them can't be written."""
     kernel = policy_gate.project(source)
-    payload, blob = policy.encode(source), kernel_policy.encode(kernel)
+    payload, blob = policy_document.encode(source), kernel_policy.encode(kernel)
     fragment = fragments.sign(RecordKind.POLICY, blob, signing, party=Party.USER, role=Role.POLICY)
     envelope = _envelope(payload, signing)
     trusted = TrustedSet.of_keys(
@@ -69,11 +69,11 @@ def compile_policy(source: Policy, signing: Sequence[SigningKey], target: Path) 
 
 
 def _envelope(payload: bytes, signing: Sequence[SigningKey]) -> bytes:
-    over = pae(payload, policy.PAYLOAD_TYPE)
+    over = pae(payload, policy_document.PAYLOAD_TYPE)
     return strictjson.canonical(
         {
             "payload": base64.b64encode(payload).decode(),
-            "payloadType": policy.PAYLOAD_TYPE,
+            "payloadType": policy_document.PAYLOAD_TYPE,
             "signatures": [
                 {"keyid": key.public.key_id, "sig": base64.b64encode(key.sign(over)).decode()}
                 for key in signing

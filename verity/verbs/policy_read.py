@@ -187,4 +187,3 @@ def loosened(signed: Policy, unsigned: Source) -> tuple[tuple[Line, Line], ...]:
         if before is not None and _says(line) != _says(before) and not _is_tighter(line, before):
             found.append((line, before))
     return tuple(found)
-
