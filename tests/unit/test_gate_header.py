@@ -231,7 +231,6 @@ def test_the_python_side_has_the_same_bounds() -> None:
         "VERITY_GUARDED": kernel_guarded.MAX_GUARDED,
         "VERITY_GUARDED_PATH_SIZE": kernel_guarded.MAX_PATH + 1,
         "VERITY_UNLOCK_LONGEST": kernel_policy.LONGEST_UNLOCK,
-        "VERITY_OWNERS": kernel_policy.MAX_OWNERS,
         **{f"VERITY_OBSERVED_{act.name}": act.value for act in ActSet},
         "VERITY_OBSERVED_ALL": sum(ActSet),
         **{f"VERITY_UNLOCK_{scope.name}": scope.value for scope in Scope},

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from verity.cli import output, policy_show, signing_options
-from verity.cli.policy_show import profile_option
 from verity.formats import kernel_policy
 from verity.formats.grants import is_stream_name
 from verity.formats.kernel_policy import Mode, Stream
@@ -71,7 +70,7 @@ policy.add_command(policy_show.check)
     help="A group whose members count as privileged, in place of those of the drop-ins.",
 )
 @policy_show.root_option
-@profile_option
+@policy_show.profile_option
 @signing_options.issued_option
 @signing_options.expires_option
 @signing_options.days_option
@@ -84,7 +83,7 @@ def compile_policy_command(
     streams: tuple[str, ...],
     groups: tuple[int, ...],
     root: Path,
-    profile: str,
+    profile: str | None,
     issued: int | None,
     expires: int | None,
     days: int,
@@ -107,12 +106,13 @@ def compile_policy_command(
     begin, end = signing_options.validity(
         int(time.time()), issued=issued, expires=expires, days=days
     )
-    found = policy_read.source(root, Profile(profile))
+    chosen = Profile(profile or Profile.STANDARD)
+    found = policy_read.source(root, chosen)
     made = Policy(
         serial=serial,
         issued=begin,
         expires=end,
-        profile=Profile(profile),
+        profile=chosen,
         lines=_with_options(found.lines, mode_name, _streams(streams), groups),
     )
     if not made.of(StreamLine):
@@ -130,7 +130,7 @@ def compile_policy_command(
                 "sha256": written.sha256,
                 "document_sha256": written.document_sha256,
                 "mode": lower(kernel.mode),
-                "profile": profile,
+                "profile": chosen.value,
                 "serial": serial,
                 "groups": list(kernel.groups),
                 "privileged_caps": f"{kernel.privileged_caps:016x}",
@@ -147,7 +147,7 @@ def compile_policy_command(
     output.line(f"policy    sha256:{written.sha256}, signed by {len(key_uris)} keys")
     output.line(f"document  sha256:{written.document_sha256}, {target}{DOCUMENT}")
     lasts = signing_options.lasts(expires, days)
-    output.line(f"mode      {lower(kernel.mode)}, serial {serial}, {lasts}, profile {profile}")
+    output.line(f"mode      {lower(kernel.mode)}, serial {serial}, {lasts}, profile {chosen}")
     output.line(f"groups    {', '.join(map(str, kernel.groups))}")
     unprivileged = ", ".join(capability_names(~kernel.privileged_caps))
     output.line(f"all but   {unprivileged or 'no capability'}: capabilities that privilege")

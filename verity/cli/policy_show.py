@@ -16,7 +16,6 @@ from verity.trust.policy import VerifiedPolicy
 from verity.values.errors import CallerError, HostError
 from verity.values.findings import NotEvaluated, Report
 from verity.verbs import policy_check, policy_read
-from verity.verbs.policy_read import Source
 
 root_option = click.option(
     "--root",
@@ -28,10 +27,9 @@ root_option = click.option(
 )
 profile_option = click.option(
     "--profile",
-    type=click.Choice(list(Profile)),
-    default=Profile.STANDARD.value,
-    show_default=True,
-    help="strict: also the lines of the profile strict, such as root's own dotfiles.",
+    type=click.Choice([one.value for one in Profile]),
+    help="strict: also the lines of the profile strict, such as root's own dotfiles."
+    "  [default: the signed policy's, else standard]",
 )
 
 
@@ -51,7 +49,7 @@ profile_option = click.option(
 def show(
     path: str | None,
     root: Path,
-    profile: str,
+    profile: str | None,
     keys: tuple[Path, ...],
     threshold: int,
     as_json: bool,
@@ -64,15 +62,20 @@ def show(
     compiled.
     """
     wanted = None if path is None else _absolute(path)
-    source = policy_read.source(root, Profile(profile))
     signed = _signed(root, keys, threshold)
+    source = policy_read.source(root, _profile(profile, signed))
     unsigned: tuple[Line, ...]
     if signed is None:
-        policy = _unsigned(source, profile)
+        policy = policy_read.as_one(source)
         unsigned = source.lines
     else:
         effective = policy_read.tightened(signed.policy, source)
         policy, unsigned = effective.policy, effective.tightened
+        if effective.ignored:
+            output.message(
+                f"note: {len(effective.ignored)} lines of the drop-ins are not signed and count for"
+                " nothing: `verity policy check`"
+            )
     if wanted is not None:
         _show_class(wanted, policy, unsigned if signed else (), as_json=as_json)
         return 0
@@ -104,7 +107,9 @@ def show(
 @profile_option
 @trust_options.key_options
 @output.json_option
-def check(root: Path, profile: str, keys: tuple[Path, ...], threshold: int, as_json: bool) -> int:
+def check(
+    root: Path, profile: str | None, keys: tuple[Path, ...], threshold: int, as_json: bool
+) -> int:
     """Find what in the drop-ins can't be meant so.
 
     Lines that never count, paths that don't exist below --root, patterns that the gate doesn't
@@ -112,7 +117,6 @@ def check(root: Path, profile: str, keys: tuple[Path, ...], threshold: int, as_j
     and unsigned lines that are looser than the signed policy. What comes with verity is for many
     hosts, so a path of it may be missing.
     """
-    source = policy_read.source(root, Profile(profile))
     gaps: list[NotEvaluated] = []
     signed = None
     try:
@@ -126,9 +130,8 @@ def check(root: Path, profile: str, keys: tuple[Path, ...], threshold: int, as_j
                 hint=error.hint or "",
             )
         )
-    found = policy_check.check(
-        root, source, _unsigned(source, profile), signed, now=int(time.time())
-    )
+    source = policy_read.source(root, _profile(profile, signed))
+    found = policy_check.check(root, source, signed, now=int(time.time()))
     report = Report(
         counts=found.counts,
         findings=found.findings,
@@ -162,9 +165,10 @@ def _signed(root: Path, keys: tuple[Path, ...], threshold: int) -> VerifiedPolic
     return policy_read.installed(root, trusted)
 
 
-def _unsigned(source: Source, profile: str) -> Policy:
-    """What drop-ins make before they have a serial and times."""
-    return source.policy(serial=1, issued=0, expires=1, profile=Profile(profile))
+def _profile(name: str | None, signed: VerifiedPolicy | None) -> Profile:
+    if name is not None:
+        return Profile(name)
+    return Profile.STANDARD if signed is None else signed.policy.profile
 
 
 def _absolute(text: str) -> bytes:
@@ -183,7 +187,7 @@ def _text(line: Line) -> str:
         for name, value in fields.items()
         if name not in ("reason", "origin") and value not in ("", "standard")
     ]
-    return output.one_line(f"{kind:12}{', '.join(said)}")
+    return output.one_line(f"{kind:14}{', '.join(said)}")
 
 
 def _mark(line: Line, unsigned: tuple[Line, ...]) -> str:

@@ -218,4 +218,6 @@ def known(label: str, table: Mapping[str, Any], names: AbstractSet[str]) -> None
 
 def refuse(label: str, reason: str) -> NoReturn:
     """Raise the error of every refused drop-in."""
-    raise ContentError("bad-policy", f"{label}: {reason}", hint="docs/guides/policy.md has the form")
+    raise ContentError(
+        "bad-policy", f"{label}: {reason}", hint="docs/guides/policy.md has the form"
+    )

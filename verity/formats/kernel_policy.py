@@ -23,7 +23,7 @@ KIND = b"\x93verity-policy1\0"
 MAX_STREAMS = 64
 MAX_GROUPS = 15
 MAX_GID = 2**32 - 2  # the last one means "no group" to chown(2)
-MAX_OWNERS = 8
+MAX_OWNERS = 8  # as many as sign one blob
 LONGEST_UNLOCK = 7 * 86400
 MAX_SIZE = 192 + MAX_STREAMS * 72 + kernel_guarded.MAX_GUARDED * kernel_guarded.SIZE
 

@@ -106,7 +106,15 @@ def _guarded(table: Mapping[str, Any], label: str, where: _Where) -> list[Line]:
     for path in paths_of(table, label):
         if not _is_top(path) or file_class is not FileClass.SIGNED:
             pattern_of(path, label)
-        found.append(Guard(path=path, file_class=file_class, profile=profile, **where))
+        found.append(
+            Guard(
+                path=path,
+                file_class=file_class,
+                profile=profile,
+                reason=where["reason"],
+                origin=where["origin"],
+            )
+        )
     return found
 
 

@@ -18,7 +18,6 @@ from verity.formats.policy import (
     InterpreterKind,
     Line,
     ModeLine,
-    Policy,
     lower,
 )
 from verity.ports.scripts import Scripts
@@ -28,14 +27,7 @@ from verity.verbs import policy_read
 from verity.verbs.policy_read import Source
 
 
-def check(
-    root: Path,
-    source: Source,
-    merged: Policy,
-    signed: VerifiedPolicy | None,
-    *,
-    now: int,
-) -> Report:
+def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int) -> Report:
     """Every finding, in this order.
 
     1. Lines that never count: replaced or covered by a later one of the same place.
@@ -53,11 +45,11 @@ def check(
             f"the gate has no patterns such as {line.path}, so there it asks what is around it",
             remedy="name the paths, or end the pattern with its only *",
         )
-        for line in policy_gate.table(merged).left_out
+        for line in policy_gate.table(policy_read.as_one(source)).left_out
     ]
     scripts = Scripts.below(root)
     findings += _without_need(source, scripts)
-    accepted = signed is not None and signed.policy.lines == source.lines
+    accepted = signed is not None and policy_read.is_source_of(source, signed.policy)
     notes: list[str] = []
     for one in source.shadowed:
         what = "masked" if one.masked else "replaced as a whole"
@@ -114,9 +106,7 @@ def _unreachable(source: Source) -> Iterator[Finding]:
     guards = [line for line in source.lines if isinstance(line, Guard)]
     for number, line in enumerate(guards):
         for later in guards[number + 1 :]:
-            if _layer(line) == _layer(later) and matcher(later.path).match(
-                os.fsencode(line.path)
-            ):
+            if _layer(line) == _layer(later) and matcher(later.path).match(os.fsencode(line.path)):
                 yield _finding(
                     "unreachable",
                     line,

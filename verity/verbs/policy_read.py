@@ -34,6 +34,8 @@ from verity.trust.trusted import TrustedSet
 from verity.values.errors import ContentError
 
 BUILT_IN = "built-in"
+OPTION = "--"
+"""How the origin of a line begins that comes with the program, or from an option."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +54,18 @@ class Source:
     lines: tuple[Line, ...]
     replaced: tuple[Line, ...]
     shadowed: tuple[Shadowed, ...]
-    owners: frozenset[str]
-    """Origins (files) of the owner's own drop-ins."""
+    profile: Profile
 
-    def policy(self, *, serial: int, issued: int, expires: int, profile: Profile) -> Policy:
-        """The policy that they make."""
-        return Policy(
-            serial=serial, issued=issued, expires=expires, profile=profile, lines=self.lines
-        )
+
+def as_one(source: Source) -> Policy:
+    """The policy that drop-ins make, before it has a serial and times."""
+    return Policy(serial=1, issued=0, expires=1, profile=source.profile, lines=source.lines)
 
 
 def source(root: Path, profile: Profile) -> Source:
     """Read the drop-ins of a host. Raises HostError, ContentError (``bad-policy``)."""
     by_name: dict[str, DropIn] = {}
     shadowed: list[Shadowed] = []
-    owners: set[str] = set()
     for place, found in (
         (None, policy_files.built_in()),
         (places.VENDOR_POLICY, policy_files.read(root / places.VENDOR_POLICY)),
@@ -79,13 +78,9 @@ def source(root: Path, profile: Profile) -> Source:
             if before is not None:
                 masked = not one.data
                 shadowed.append(Shadowed(origin=before.origin, by=origin, masked=masked))
-            if place is places.OWNER_POLICY:
-                owners.add(origin)
             by_name[one.name] = replace(one, origin=origin)
     lines, replaced = policy.count(policy_source.parse(by_name.values()), profile)
-    return Source(
-        lines=lines, replaced=replaced, shadowed=tuple(shadowed), owners=frozenset(owners)
-    )
+    return Source(lines=lines, replaced=replaced, shadowed=tuple(shadowed), profile=profile)
 
 
 def installed(root: Path, trusted: TrustedSet) -> VerifiedPolicy:
@@ -179,11 +174,26 @@ def _is_tighter(new: Line, old: Line) -> bool:
 
 
 def loosened(signed: Policy, unsigned: Source) -> tuple[tuple[Line, Line], ...]:
-    """Unsigned lines that would ask less than the signed one about the same, with that one."""
+    """Unsigned lines that would ask less than the signed one about the same, with that one.
+
+    A default that an option of `policy compile` overrode is none of them.
+    """
     keys = {(type(line), line.key): line for line in signed.lines}
     found = []
     for line in unsigned.lines:
         before = keys.get((type(line), line.key))
-        if before is not None and _says(line) != _says(before) and not _is_tighter(line, before):
+        if before is None or _says(line) == _says(before) or _is_tighter(line, before):
+            continue
+        if not (line.origin.startswith(BUILT_IN) and before.origin.startswith(OPTION)):
             found.append((line, before))
     return tuple(found)
+
+
+def is_source_of(source: Source, signed: Policy) -> bool:
+    """Whether the signed policy was made of these drop-ins, but for what options replaced."""
+    given = {type(line) for line in signed.lines if line.origin.startswith(OPTION)}
+    before, after = (
+        [line for line in lines if type(line) not in given]
+        for lines in (source.lines, signed.lines)
+    )
+    return before == after
