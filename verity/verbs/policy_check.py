@@ -99,7 +99,8 @@ def _unreachable(source: Source) -> Iterator[Finding]:
     at = {(type(line), line.key): line for line in source.lines}
     for line in source.replaced:
         by = at[type(line), line.key]
-        if _layer(line) == _layer(by):
+        elsewhere = getattr(line, "profile", None) is not getattr(by, "profile", None)
+        if _layer(line) == _layer(by) and not elsewhere:
             yield _finding(
                 "unreachable", line, f"{by.origin} says the same thing anew", remedy="remove one"
             )

@@ -41,8 +41,9 @@ class Compiled:
 
 def compile_policy(source: Policy, signing: Sequence[SigningKey], target: Path) -> Compiled:
     """Write document and blob; neither if one of them can't be written."""
+    payload = policy_document.encode(source)
     kernel = policy_gate.project(source)
-    payload, blob = policy_document.encode(source), kernel_policy.encode(kernel)
+    blob = kernel_policy.encode(kernel)
     fragment = fragments.sign(RecordKind.POLICY, blob, signing, party=Party.USER, role=Role.POLICY)
     envelope = _envelope(payload, signing)
     trusted = TrustedSet.of_keys(
