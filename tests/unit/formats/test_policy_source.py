@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drop-ins of a policy: what each table says, and that anything else is refused."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from verity.formats import policy, policy_source
@@ -203,6 +206,13 @@ def test_refused(name: str) -> None:
     assert reason in caught.value.message
     assert caught.value.message.startswith(ORIGIN)
     assert caught.value.hint
+
+
+def test_the_example_of_the_guide_is_a_drop_in() -> None:
+    text = Path("docs/guides/policy.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    kinds = {type(line) for line in parse(example)}
+    assert kinds == {ModeLine, Group, Guard, Link, Interpreter, Reacts, StreamLine, Unlock}
 
 
 def test_exceptions_come_behind_what_is_guarded_whatever_their_place() -> None:
