@@ -37,9 +37,11 @@ class Host:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
 
-    def own(self, text: str, name: str = OWN) -> None:
-        """A drop-in of the owner."""
+    def own(self, text: str, name: str = OWN, *, beside: str = "") -> None:
+        """A drop-in of the owner; ``beside`` is a file that is there, too."""
         self.write(f"etc/verity/policy.d/{name}", text)
+        if beside:
+            self.write(beside, text)
 
     def run(self, verb: str, *args: str) -> Done:
         return verity("policy", verb, "--root", "root", *args, cwd=self.path)
@@ -257,26 +259,26 @@ def test_a_signed_policy_is_what_counts(host: Host) -> None:
     assert "1 lines of the drop-ins are not signed and count for nothing" in done.err
 
 
-TIGHTER = {
-    "mode": (SEALED, ("mode", None), {"mode": "sealed"}),
+TIGHTER: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "mode": (SEALED, "mode", {"mode": "sealed"}),
     "reaction": (
         OBSERVED.replace("anonymous", "bpf-programs").replace("observe", "deny"),
-        ("reaction", "bpf-programs"),
+        "reaction",
         {"reaction": "deny"},
     ),
     "unlock": (
         '[[unlock]]\nscope = "off"\nlongest = "5m"\nreason = "r"\n',
-        ("unlock", None),
+        "unlock",
         {"seconds": 300},
     ),
     "guarded": (
         '[[guarded]]\nclass = "signed"\npaths = ["/etc/shadow"]\nreason = "r"\n',
-        ("guarded", "/etc/shadow"),
+        "guarded",
         {"class": "signed"},
     ),
     "group": (
         '[[privileged]]\ngid = 999\nreason = "r"\n',
-        ("group", ""),
+        "group",
         {"gid": 999},
     ),
 }
@@ -284,14 +286,14 @@ TIGHTER = {
 
 @pytest.mark.parametrize("name", TIGHTER)
 def test_unsigned_lines_tighten(host: Host, name: str) -> None:
-    text, key, said = TIGHTER[name]
+    text, kind, said = TIGHTER[name]
     host.install()
     host.own(STREAM + text)
     shown = [
         line for line in host.run("show", *KEY, "--json").of_type("line") if not line["signed"]
     ]
     (line,) = shown
-    assert line["line"] == key[0]
+    assert line["line"] == kind
     assert said.items() <= line.items()
 
 
@@ -398,9 +400,8 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         f"{DROP_IN} [[mode]] 1: {DROP_IN} [[mode]] 2 says the same thing anew",
     ),
     "a line covered": (
-        lambda host: (
-            host.write("srv/a", ""),
-            host.own(STREAM + MUTABLE.format("/srv/a") + MUTABLE.format("/srv/*")),
+        lambda host: host.own(
+            STREAM + MUTABLE.format("/srv/a") + MUTABLE.format("/srv/*"), beside="srv/a"
         ),
         "unreachable",
         "/srv/a is covered by /srv/*",
@@ -416,10 +417,7 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         "nothing has the name /srv/n*",
     ),
     "a pattern that the gate has not": (
-        lambda host: (
-            host.write("etc/a/x", ""),
-            host.own(STREAM + MUTABLE.format("/etc/*/x")),
-        ),
+        lambda host: host.own(STREAM + MUTABLE.format("/etc/*/x"), beside="etc/a/x"),
         "not-for-the-gate",
         "the gate has no patterns such as /etc/*/x",
     ),
@@ -429,10 +427,7 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         "/usr/bin/perl* is there, and no script's #! names it",
     ),
     "a drop-in replaced": (
-        lambda host: (
-            host.write("usr/lib/verity/policy.d/50-own.toml", STREAM),
-            host.own(STREAM),
-        ),
+        lambda host: host.own(STREAM, beside="usr/lib/verity/policy.d/50-own.toml"),
         "shadowed",
         "/usr/lib/verity/policy.d/50-own.toml is replaced as a whole by /etc/verity",
     ),

@@ -136,11 +136,11 @@ accepted, as it was signed; written by `commit verify --accept`, old or new and 
 `commit verify --ostree-key` never takes. One that can't be read is an error.
 
 /etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: The source of the
-policy, and which files of /etc change by themselves; read by `policy` and `etc`. A file with a later name
-overrides.
+policy, and which files of /etc change by themselves; read by `policy` and `etc`. A file with a
+later name overrides.
 
-/etc/verity/policy.json, /etc/verity/policy.gate :: The signed policy, and what the gate is told of it;
-verified by `policy show` and `policy check`.
+/etc/verity/policy.json, /etc/verity/policy.gate :: The signed policy, and what the gate is told of
+it; verified by `policy show` and `policy check`.
 
 /var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents;
 the journal of an `etc apply`.

@@ -51,8 +51,9 @@ def test_verified() -> None:
     assert set(verify_policy(signed(ANN, BOB), BOTH).signers) == {"ann", "bob"}
 
 
-def windowed(**window: int) -> TrustedSet:
-    return replace(ONE, keys=(replace(ONE.keys[0], **window),))
+def windowed(*, valid_from: int | None = None, valid_until: int | None = None) -> TrustedSet:
+    key = replace(ONE.keys[0], valid_from=valid_from, valid_until=valid_until)
+    return replace(ONE, keys=(key,))
 
 
 def altered(change: Callable[[Any], Any]) -> bytes:
