@@ -483,7 +483,44 @@ def test_an_expired_policy_is_a_finding_and_still_counts(host: Host) -> None:
     done = host.run("check", *KEY)
     assert done.status == 1
     assert "FINDING  expired" in done.out
-    assert host.run("show", *KEY).status == 0
+    shown = host.run("show", *KEY)
+    assert (shown.status, "has expired; it still counts here" in shown.err) == (0, True)
+
+
+def test_a_host_s_keyring_says_whose_signature_counts(host: Host) -> None:
+    """As on a host: pin and keyring, no key named; the role extension doesn't sign policies."""
+    roles = (
+        *("--role", "root=root.pem.pub", "--role", "policy=policy.pem.pub"),
+        *("--role", "extension=stranger.pem.pub", "--stream", "extension=*"),
+    )
+    assert verity("key", "generate", "root.pem", cwd=host.path).status == 0
+    init = ("keyring", "init", "--party", "user", *roles, "--key", "root.pem", "keyrings")
+    assert verity(*init, cwd=host.path).status == 0
+    pin = ("lockdown", "pin", "--party", "user", "--root", "root.pem.pub", "user.pin")
+    assert verity(*pin, cwd=host.path).status == 0
+    keyring = ("--keyring", "keyrings", "--pin", "user=user.pin")
+    host.install()
+    done = host.run("show", *keyring, "--json")
+    assert (done.status, done.of_type("signed")[0]["serial"]) == (0, 7)
+    assert host.compile("other", key="stranger.pem").status == 0
+    (host.path / "other.json").replace(host.root / "etc/verity/policy.json")
+    done = host.run("show", *keyring)
+    clean(done, ("policy: signed by 0 of the trusted owners",))
+    assert done.status == 1
+
+
+def test_what_can_not_be_read_is_said(host: Host) -> None:
+    (host.root / "usr/bin").mkdir(parents=True)
+    (host.root / "usr/bin/tool").write_text("#!/bin/sh\n")
+    (host.root / "usr/bin/tool").chmod(0o111)
+    (host.root / "opt/shut").mkdir(parents=True)
+    (host.root / "opt/shut").chmod(0)
+    done = verity("policy", "check", "--root", "root", "--json", cwd=host.path, lesser=True)
+    assert done.status == 3
+    assert [gap["object"] for gap in done.of_type("not-evaluated")] == [
+        "/usr/bin/tool",
+        "/opt/shut",
+    ]
 
 
 def test_a_policy_that_can_not_be_verified_leaves_a_gap(host: Host) -> None:

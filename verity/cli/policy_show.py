@@ -71,6 +71,8 @@ def show(
     else:
         effective = policy_read.tightened(signed.policy, source)
         policy, unsigned = effective.policy, effective.tightened
+        if signed.expired(int(time.time())):
+            output.message("note: the signed policy has expired; it still counts here")
         if effective.ignored:
             output.message(
                 f"note: {len(effective.ignored)} lines of the drop-ins are not signed and count for"
@@ -185,7 +187,9 @@ def _text(line: Line) -> str:
     said = [
         f"{name} {', '.join(value) if isinstance(value, list) else value}"
         for name, value in fields.items()
-        if name not in ("reason", "origin") and value not in ("", "standard")
+        if name not in ("reason", "origin")
+        and value not in ("", "standard")
+        and (name, value) not in (("secret", 0), ("owners", 0))
     ]
     return output.one_line(f"{kind:14}{', '.join(said)}")
 

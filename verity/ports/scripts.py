@@ -9,7 +9,7 @@ systems that are mounted there are walked, too. Nothing is judged here.
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _EXECUTE = 0o111
 class Scripts:
     """Names of interpreters as scripts have them and as links lead to; how many scripts there are.
 
-    ``unread`` are programs that couldn't be opened, with why.
+    ``unread`` are programs and directories that couldn't be opened, with why.
     """
 
     root: Path
@@ -39,18 +39,22 @@ class Scripts:
         named: set[bytes] = set()
         unread: list[tuple[bytes, str]] = []
         number = 0
-        for path in _programs(root):
+        refused: list[OSError] = []
+        for path in _programs(root, refused.append):
             try:
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
                 with closing(os.open(path, flags)) as fd:
                     head = os.read(fd, _LINE)
             except OSError as error:
-                below = b"/" + os.fsencode(path.relative_to(root))
-                unread.append((below, os.strerror(error.errno or 0)))
+                refused.append(error)
                 continue
             if head.startswith(b"#!"):
                 number += 1
                 named |= set(_interpreters(head))
+        for problem in refused:
+            if not isinstance(problem, FileNotFoundError):  # removed since, or not on this host
+                below = os.path.relpath(os.fsencode(problem.filename), os.fsencode(root))
+                unread.append((b"/" + below, os.strerror(problem.errno or 0)))
         names = {name for one in named for name in _spellings(root, one)}
         return cls(root=root, names=frozenset(names), number=number, unread=tuple(unread))
 
@@ -64,18 +68,19 @@ class Scripts:
         return any(True for _ in self.root.glob(relative.replace("[", "[[]")))
 
 
-def _programs(root: Path) -> Iterator[Path]:
-    """Every regular file that may be executed."""
+def _programs(root: Path, refused: Callable[[OSError], None]) -> Iterator[Path]:
+    """Every regular file that may be executed; ``refused`` is told what can't be looked at."""
     for top in _TOPS:
         if (root / top).is_symlink():
             continue
-        for directory, _, names in os.walk(root / top):
+        for directory, _, names in os.walk(root / top, onerror=refused):
             for name in names:
                 path = Path(directory, name)
                 try:
                     mode = path.lstat().st_mode
-                except FileNotFoundError:
-                    continue  # removed since
+                except OSError as error:
+                    refused(error)
+                    continue
                 if stat.S_ISREG(mode) and mode & _EXECUTE:
                     yield path
 
