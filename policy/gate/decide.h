@@ -97,6 +97,8 @@ struct verity_facts {
 #define VERITY_INTERPRETER 19u	/* runs what it is told, and was not started by a granted script */
 #define VERITY_UNDECIDED 20u	/* the gate could not find out: no memory, or a fact out of range */
 #define VERITY_REASONS 21u
+/* What a policy may have logged and not denied: never what protects the gate, nor not knowing. */
+#define VERITY_OBSERVABLE ((2ull << VERITY_NOT_ELEVATED) - 2)
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))

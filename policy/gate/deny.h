@@ -21,11 +21,19 @@ static __always_inline void copy_denial(__u32 index, const struct denial *draft)
 		bpf_probe_read_kernel(place, sizeof(*place), draft);
 }
 
+/* The signed policy has it logged only. Without a policy nothing is. */
+static __always_inline int is_observed(__u32 reason)
+{
+	struct gate_policy *named = THE(policy);
+
+	return named && (named->observed_reasons & VERITY_OBSERVABLE) >> (reason & 63) & 1;
+}
+
 /* `file` may be NULL; it must be one that the verifier trusts. */
 static __always_inline int answer(const struct verity_facts *facts, __u32 reason,
 				  struct file *file)
 {
-	__u32 enforced = verity_enforced(facts->state, reason) ? 1 : 0;
+	__u32 enforced = verity_enforced(facts->state, reason) && !is_observed(reason) ? 1 : 0;
 	__u32 index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
 	struct count *count = bpf_map_lookup_elem(&counts, &index);
 	struct task_struct *task = bpf_get_current_task_btf();

@@ -7,6 +7,7 @@
  * What is here is read in the staging area, by a caller that holds it.
  */
 #include "grants.h"
+#include "policy.h"
 #include "signature.h"
 
 #define NS_PER_S 1000000000ull
@@ -250,6 +251,7 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 {
 	struct verity_policy_header *header = staged_at(0);
 	struct gate_policy *current = THE(policy);
+	struct guarded_walk walk = {};
 	__u32 previous = 0;
 	int refusal = 0;
 
@@ -264,7 +266,9 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 	if (upload->len < sizeof(*header) || header->header_len != sizeof(*header) ||
 	    header->total_len != upload->len || header->zero0[0] || header->zero0[1] ||
 	    header->zero0[2] || !header->n_streams || header->n_streams > VERITY_STREAMS ||
-	    upload->len != sizeof(*header) + header->n_streams * sizeof(struct verity_policy_stream) ||
+	    header->n_guarded > VERITY_GUARDED ||
+	    upload->len !=
+		    guarded_base(header) + header->n_guarded * sizeof(struct verity_guarded_entry) ||
 	    !is_serial(header->serial) || header->issued >= header->expires ||
 	    header->expires >= 1ull << 53 || header->n_groups > VERITY_GROUPS ||
 	    header->mode < VERITY_MODE_OBSERVE || header->mode > VERITY_MODE_SEALED)
@@ -276,9 +280,16 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 			return VERITY_REFUSED_HEADER;
 		previous = group;
 	}
+	refusal = check_reactions(header);
+	if (refusal)
+		return refusal;
 	bpf_loop(header->n_streams, check_stream, &refusal, 0);
 	if (refusal)
 		return refusal;
+	walk.base = guarded_base(header);
+	bpf_loop(header->n_guarded, check_guarded, &walk, 0);
+	if (walk.refusal)
+		return walk.refusal;
 	/* 3. */
 	refusal = check_signatures(upload, nsig, VERITY_PARTY_USER, VERITY_ROLE_POLICY,
 				   threshold_of(VERITY_PARTY_USER, VERITY_ROLE_POLICY));
@@ -286,6 +297,8 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 		return refusal;
 	/* 4. */
 	bpf_loop(header->n_streams, take_stream, NULL, 0);
+	bpf_loop(header->n_guarded, take_guarded, &walk, 0);
+	take_reactions(current, header);
 	current->privileged_caps = header->privileged_caps;
 	current->mode = header->mode;
 	current->n_streams = header->n_streams;

@@ -3,7 +3,8 @@
 #define VERITY_MAPS_H
 /*
  * The gate's memory. Under 32 MiB with everything full: 200,000 digests are 22.3 MiB (two
- * serials of 100,000), the staging area 5 MiB, revoked digests 0.8 MiB, elevations 0.5 MiB.
+ * serials of 100,000), the staging area 5 MiB, revoked digests 0.8 MiB, elevations 0.5 MiB, guarded
+ * paths 128 KiB.
  *
  * Rules:
  * - the loader writes `config`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
@@ -83,8 +84,16 @@ struct gate_policy {
 	__u32 n_streams;
 	__u32 groups[VERITY_GROUPS];
 	struct signers signers;
+	__u32 n_guarded;
+	__u32 observed_acts;
+	__u64 observed_reasons;
+	__u32 unlock_seconds[VERITY_SCOPES];
+	__u8 unlock_owners[VERITY_SCOPES];
 };
 VERITY_ARRAY(policy, struct gate_policy, 1);
+
+/* As signed, sorted by path. An array: a trie can't be written by a sleepable program. */
+VERITY_ARRAY(guarded, struct verity_guarded_entry, VERITY_GUARDED);
 
 /* A stream of the policy. What it grants is the half of each cell that `active` names. */
 struct slot {

@@ -152,6 +152,29 @@ struct verity_key_entry {
 
 #define VERITY_STREAMS 64
 #define VERITY_GROUPS 15
+#define VERITY_GUARDED 512
+#define VERITY_GUARDED_PATH_SIZE 248
+#define VERITY_SCOPES 8 /* unlock scopes index arrays; 0 and 7 are none */
+#define VERITY_UNLOCK_LONGEST 604800u /* seconds: a week */
+
+/* acts that have no reason of their own yet */
+#define VERITY_OBSERVED_USER_NAMESPACES 1u
+#define VERITY_OBSERVED_PTRACE 2u
+#define VERITY_OBSERVED_BPF_PROGRAMS 4u
+#define VERITY_OBSERVED_TRACING 8u /* perf and kprobes */
+#define VERITY_OBSERVED_BLOCK_DEVICES 16u
+#define VERITY_OBSERVED_EXTENSION_MODULES 32u
+#define VERITY_OBSERVED_ALL 63u
+
+/* classes of a guarded path */
+#define VERITY_CLASS_SIGNED 1u
+#define VERITY_CLASS_MUTABLE 2u
+#define VERITY_CLASS_PRODUCED 3u
+#define VERITY_CLASS_IGNORED 4u
+
+/* what a guarded path stands for; of several that match, the longest path counts */
+#define VERITY_MATCH_TREE 1u   /* itself, and what is below it */
+#define VERITY_MATCH_PREFIX 2u /* every path that begins with these bytes */
 
 struct verity_policy_header {
 	__u8 kind[VERITY_KIND_SIZE];
@@ -166,6 +189,12 @@ struct verity_policy_header {
 	__u64 privileged_caps; /* capabilities that make a subject privileged */
 	__u32 n_groups;
 	__u32 groups[VERITY_GROUPS]; /* likewise groups, ascending; the rest zero */
+	__u64 observed_reasons; /* a bit for each that is logged and not denied: VERITY_OBSERVABLE */
+	__u32 observed_acts;	/* likewise VERITY_OBSERVED_* */
+	__u32 n_guarded;
+	__u32 unlock_seconds[VERITY_SCOPES]; /* by scope: the longest token; 0: none is taken */
+	__u8 unlock_owners[VERITY_SCOPES];   /* at least so many sign; 0: as the keys say */
+	__u64 zero1;
 };
 
 /* sorted by name */
@@ -173,6 +202,14 @@ struct verity_policy_stream {
 	__u8 name[VERITY_STREAM_SIZE]; /* as in the grants header */
 	__u8 party;
 	__u8 role;
+	__u8 zero[6];
+};
+
+/* behind the streams; sorted by the bytes of the path */
+struct verity_guarded_entry {
+	__u8 path[VERITY_GUARDED_PATH_SIZE]; /* absolute, zero padded, the last byte zero */
+	__u8 file_class;
+	__u8 match;
 	__u8 zero[6];
 };
 
@@ -429,7 +466,7 @@ VERITY_AT(verity_key_entry, zero0, 34);
 VERITY_AT(verity_key_entry, spki, 36);
 VERITY_AT(verity_key_entry, zero1, 127);
 
-VERITY_SIZE_IS(verity_policy_header, 128);
+VERITY_SIZE_IS(verity_policy_header, 192);
 VERITY_AT(verity_policy_header, kind, 0);
 VERITY_AT(verity_policy_header, header_len, 16);
 VERITY_AT(verity_policy_header, total_len, 20);
@@ -442,6 +479,12 @@ VERITY_AT(verity_policy_header, expires, 48);
 VERITY_AT(verity_policy_header, privileged_caps, 56);
 VERITY_AT(verity_policy_header, n_groups, 64);
 VERITY_AT(verity_policy_header, groups, 68);
+VERITY_AT(verity_policy_header, observed_reasons, 128);
+VERITY_AT(verity_policy_header, observed_acts, 136);
+VERITY_AT(verity_policy_header, n_guarded, 140);
+VERITY_AT(verity_policy_header, unlock_seconds, 144);
+VERITY_AT(verity_policy_header, unlock_owners, 176);
+VERITY_AT(verity_policy_header, zero1, 184);
 
 VERITY_SIZE_IS(verity_policy_stream, 72);
 VERITY_AT(verity_policy_stream, name, 0);
@@ -471,6 +514,12 @@ VERITY_AT(verity_revoke_stream, lowest, 64);
 VERITY_SIZE_IS(verity_floor, 72);
 VERITY_AT(verity_floor, stream, 0);
 VERITY_AT(verity_floor, serial, 64);
+
+VERITY_SIZE_IS(verity_guarded_entry, 256);
+VERITY_AT(verity_guarded_entry, path, 0);
+VERITY_AT(verity_guarded_entry, file_class, 248);
+VERITY_AT(verity_guarded_entry, match, 249);
+VERITY_AT(verity_guarded_entry, zero, 250);
 
 VERITY_SIZE_IS(verity_signature, 256);
 VERITY_AT(verity_signature, len, 0);

@@ -45,6 +45,7 @@ def resigned(name: str, *args: str) -> Callable[[Path], None]:
 
     def change(directory: Path) -> None:
         (directory / name).unlink()
+        (directory / f"{name}.json").unlink(missing_ok=True)  # beside a policy
         forge.run(directory, *args, name)
 
     return change

@@ -264,7 +264,7 @@ def test_a_blob_that_exists(archive: World, kind: str) -> None:
     good(archive, "key", "generate", "uroot.pem")
     if kind == "policy":
         good(archive, *COMPILE, *STREAMS, "doc")
-        start, line = kernel_policy.KIND, "stream    tools=user:extension\n"
+        start, line = kernel_policy.KIND, "stream    tools=user:extension\nobserved  "
     else:
         good(archive, *PROJECT_USER, "--role", "policy=policy.pem.pub", "doc")
         start, line = kernel_keys.KEYS_KIND, "role      policy, threshold 1\n"

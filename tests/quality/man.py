@@ -137,8 +137,12 @@ new and never between. Read by every verb that verifies what is signed.
 /etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
 `commit verify --ostree-key` never takes. One that can't be read is an error.
 
-/etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: Which files of /etc change by
-themselves; read by `etc`. A file with a later name overrides.
+/etc/verity/policy.d/*.toml, /usr/lib/verity/policy.d/*.toml :: The source of the
+policy, and which files of /etc change by themselves; read by `policy` and `etc`. A file with a
+later name overrides.
+
+/etc/verity/policy.json, /etc/verity/policy.gate :: The signed policy, and what the gate is told of
+it; verified by `policy show` and `policy check`.
 
 /var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents;
 the journal of an `etc apply`.

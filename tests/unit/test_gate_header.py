@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from verity.formats import bundle, grants, kernel_keys, kernel_policy, revoke
+from verity.formats import bundle, grants, kernel_guarded, kernel_keys, kernel_policy, revoke
 from verity.formats.grants import Party, Role
-from verity.formats.kernel_policy import Mode
+from verity.formats.kernel_guarded import GuardedClass, Match
+from verity.formats.kernel_policy import ActSet, Mode, Scope
 from verity.formats.records import RecordKind
 
 GATE = Path(__file__).parents[2] / "policy" / "gate"
@@ -47,9 +48,10 @@ LAYOUTS = {
     ),
     "verity_key_entry": (128, "key_id 32s role B owner B zero0 2s spki 91s zero1 B"),
     "verity_policy_header": (
-        128,
+        192,
         "kind 16s header_len I total_len I mode B zero0 3s n_streams I serial Q issued Q"
-        " expires Q privileged_caps Q n_groups I groups 60s",
+        " expires Q privileged_caps Q n_groups I groups 60s observed_reasons Q observed_acts I"
+        " n_guarded I unlock_seconds 32s unlock_owners 8s zero1 Q",
     ),
     "verity_policy_stream": (72, "name 64s party B role B zero 6s"),
     "verity_revoke_header": (
@@ -59,6 +61,7 @@ LAYOUTS = {
     ),
     "verity_revoke_stream": (72, "name 64s lowest Q"),
     "verity_floor": (72, "stream 64s serial Q"),
+    "verity_guarded_entry": (256, "path 248s file_class B match B zero 6s"),
     "verity_signature": (256, "len I der 252s"),
     "verity_record": (8, "kind I len I"),
 }
@@ -81,6 +84,22 @@ NUMBERS = {
     "VERITY_UNLOCK_SESSION": 4,
     "VERITY_UNLOCK_OBSERVE_ONLY": 5,
     "VERITY_UNLOCK_OFF": 6,
+    "VERITY_UNLOCK_LONGEST": 604800,
+    "VERITY_OBSERVED_USER_NAMESPACES": 1,
+    "VERITY_OBSERVED_PTRACE": 2,
+    "VERITY_OBSERVED_BPF_PROGRAMS": 4,
+    "VERITY_OBSERVED_TRACING": 8,
+    "VERITY_OBSERVED_BLOCK_DEVICES": 16,
+    "VERITY_OBSERVED_EXTENSION_MODULES": 32,
+    "VERITY_OBSERVED_ALL": 63,
+    "VERITY_CLASS_SIGNED": 1,
+    "VERITY_CLASS_MUTABLE": 2,
+    "VERITY_CLASS_PRODUCED": 3,
+    "VERITY_CLASS_IGNORED": 4,
+    "VERITY_MATCH_TREE": 1,
+    "VERITY_MATCH_PREFIX": 2,
+    "VERITY_GUARDED": 512,
+    "VERITY_GUARDED_PATH_SIZE": 248,
     "VERITY_COMMAND(VERITY_COMMAND_BEGIN)": 0x56524954,
     "VERITY_COMMAND(VERITY_COMMAND_PUT)": 0x56524955,
     "VERITY_COMMAND(VERITY_COMMAND_COMMIT)": 0x56524956,
@@ -223,6 +242,14 @@ def test_the_python_side_has_the_same_bounds() -> None:
         "VERITY_REVOKE_KEYS": revoke.MAX_KEYS,
         "VERITY_REVOKE_DIGESTS": revoke.MAX_DIGESTS,
         "VERITY_REVOKE_STREAMS": revoke.MAX_STREAMS,
+        "VERITY_GUARDED": kernel_guarded.MAX_GUARDED,
+        "VERITY_GUARDED_PATH_SIZE": kernel_guarded.MAX_PATH + 1,
+        "VERITY_UNLOCK_LONGEST": kernel_policy.LONGEST_UNLOCK,
+        **{f"VERITY_OBSERVED_{act.name}": act.value for act in ActSet},
+        "VERITY_OBSERVED_ALL": sum(ActSet),
+        **{f"VERITY_UNLOCK_{scope.name}": scope.value for scope in Scope},
+        **{f"VERITY_CLASS_{one.name}": one.value for one in GuardedClass},
+        **{f"VERITY_MATCH_{one.name}": one.value for one in Match},
         "VERITY_BLOB_MAX": bundle.MAX_BLOB,
         "VERITY_DER_SIZE": bundle.MAX_DER,
         "VERITY_BUNDLE_MAX": bundle.MAX_SIZE,
@@ -239,7 +266,7 @@ def test_the_python_side_has_the_same_bounds() -> None:
     }.items() <= KINDS.items()
 
 
-@pytest.mark.parametrize("file", ["verity.h", "decide.h", "gate.bpf.c"])
+@pytest.mark.parametrize("file", ["verity.h", "decide.h", "policy.h", "gate.bpf.c"])
 def test_licence_of_the_bpf_part(file: str) -> None:
     first = (GATE / file).read_text(encoding="ascii").splitlines()[0]
     assert first == "/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */"

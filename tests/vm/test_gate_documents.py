@@ -17,9 +17,12 @@ import pytest
 from tests import boot
 from tests.boot import EXTENSION, OS, POLICY, STRANGER, USER_ROOT, VENDOR_ROOT
 from tests.world import ISSUED, Signer
+from verity.formats import kernel_policy
 from verity.formats.gate_calls import Refusal
+from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role
-from verity.formats.kernel_policy import Mode
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
+from verity.formats.kernel_policy import ActSet, Mode, Scope, UnlockLimit
 from verity.formats.records import RecordKind
 
 from . import gate_machine
@@ -157,7 +160,25 @@ def test_keys_do_not_get_older(keyed: Gate, versions: Iterator[int]) -> None:
 
 # --- policy -------------------------------------------------------------------------------------
 
-STREAM, SECOND = 128, 128 + 72  # config, harness, ...
+STREAM, SECOND = 192, 192 + 72  # config, harness, ...
+OBSERVED = frozenset({Reason.NO_DIGEST, Reason.NOT_ELEVATED})
+GUARDS = (
+    Guarded(path=b"/etc", file_class=GuardedClass.SIGNED, match=Match.TREE),
+    Guarded(path=b"/etc/.#", file_class=GuardedClass.IGNORED, match=Match.PREFIX),
+    Guarded(path=b"/etc/" + b"x" * 242, file_class=GuardedClass.MUTABLE, match=Match.TREE),
+)
+UNLOCK = UnlockLimit(scope=Scope.SESSION, seconds=3600, owners=2)
+
+
+def full_policy() -> bytes:
+    """One with everything that a policy may have; the guarded paths are its last 768 bytes."""
+    return world.policy(
+        observed=OBSERVED, observed_acts=ActSet.PTRACE, unlock=(UNLOCK,), guarded=GUARDS
+    ).blob
+
+
+FIRST, PATH2, PATH3 = -768, -512, -256  # the guarded paths
+FLAGS = Refusal.FLAGS
 POLICIES: dict[str, tuple[Mapping[int, bytes], Refusal]] = {
     "header length": ({16: b"\x88"}, Refusal.HEADER),
     "total length": ({20: b"\1"}, Refusal.HEADER),
@@ -184,6 +205,32 @@ POLICIES: dict[str, tuple[Mapping[int, bytes], Refusal]] = {
     "a stream of a role that grants nothing": ({STREAM + 65: bytes([Role.POLICY])}, Refusal.ENTRY),
     "the vendor's etc": ({STREAM + 64: bytes([Party.VENDOR])}, Refusal.ENTRY),
     "the user's os": ({STREAM + 65: bytes([Role.OS])}, Refusal.ENTRY),
+    "a reason that is always denied": ({129: bytes([1 << Reason.GATE_OBJECT.number - 8])}, FLAGS),
+    "not knowing": ({130: bytes([1 << Reason.UNDECIDED.number - 16])}, FLAGS),
+    "allowing": ({128: b"\1"}, FLAGS),
+    "an unknown act": ({136: b"\x40"}, FLAGS),
+    "513 guarded paths": ({140: b"\1\2"}, Refusal.HEADER),
+    "a guarded path too few": ({140: b"\2"}, Refusal.HEADER),
+    "an unlock of scope 0": ({144: b"\1"}, Refusal.HEADER),
+    "an unlock of scope 7": ({172: b"\1"}, Refusal.HEADER),
+    "an unlock of a week and a second": ({160: struct.pack("<I", 604801)}, Refusal.HEADER),
+    "nine owners": ({180: b"\x09"}, Refusal.HEADER),
+    "owners of a scope that isn't unlocked": ({179: b"\1"}, Refusal.HEADER),
+    "the last reserved byte of the header": ({191: b"\1"}, Refusal.HEADER),
+    "a relative path": ({FIRST: b"e"}, Refusal.ENTRY),
+    "a path without an end": ({PATH3 + 247: b"x"}, Refusal.ENTRY),
+    "a path that goes on behind its end": ({FIRST + 246: b"x"}, Refusal.ENTRY),
+    "class 0": ({FIRST + 248: b"\0"}, Refusal.ENTRY),
+    "class 5": ({PATH2 + 248: b"\5"}, Refusal.ENTRY),
+    "match 0": ({PATH3 + 249: b"\0"}, Refusal.ENTRY),
+    "match 3": ({FIRST + 249: b"\3"}, Refusal.ENTRY),
+    "reserved bytes of a guarded path": ({PATH3 + 255: b"\1"}, Refusal.ENTRY),
+    "guarded paths unsorted": ({FIRST + 1: b"x"}, Refusal.UNSORTED),
+    "a guarded path twice": ({PATH2: b"/etc\0\0\0"}, Refusal.UNSORTED),
+    "guarded paths that differ in their last byte only": (
+        {PATH2: b"/etc/" + b"x" * 241 + b"y"},
+        Refusal.UNSORTED,
+    ),
     "reserved bytes of a stream": ({STREAM + 71: b"\1"}, Refusal.ENTRY),
     "streams unsorted": ({STREAM: b"x"}, Refusal.UNSORTED),
     "a stream twice": ({SECOND: b"config\0"}, Refusal.UNSORTED),
@@ -197,7 +244,10 @@ POLICIES: dict[str, tuple[Mapping[int, bytes], Refusal]] = {
 @pytest.mark.parametrize("name", POLICIES)
 def test_wrong_policy(keyed: Gate, name: str) -> None:
     changes, refusal = POLICIES[name]
-    refused(keyed, signed(with_bytes(world.policy().blob, changes), POLICY), refusal)
+    good = full_policy()
+    # Counted from the end: how long the streams are is the world's business.
+    placed = {at if at >= 0 else len(good) + at: data for at, data in changes.items()}
+    refused(keyed, signed(with_bytes(good, placed), POLICY), refusal)
 
 
 @pytest.mark.parametrize("signer", [STRANGER, USER_ROOT, VENDOR_ROOT, EXTENSION, OS], ids=str)
@@ -237,6 +287,18 @@ def test_there_is_one_policy(machine: Machine) -> None:
     assert gate.send(signed(world.policy().blob, POLICY)) == (ACCEPTED,)
     assert value(gate.status(), "policy_serial") == "4"
     refused(gate, signed(world.policy(serial=5).blob, POLICY), Refusal.ORDER)
+
+
+def test_a_policy_with_everything(machine: Machine) -> None:
+    """The control of the rows about reactions, unlocks and guarded paths; and as many as fit."""
+    machine.restore(KEYS_ONLY)
+    assert Gate(machine).send(signed(full_policy(), POLICY)) == (ACCEPTED,)
+    machine.restore(KEYS_ONLY)
+    many = tuple(
+        Guarded(path=b"/a/%03d" % number, file_class=GuardedClass.SIGNED, match=Match.TREE)
+        for number in range(512)
+    )
+    assert Gate(machine).send(signed(world.policy(guarded=many).blob, POLICY)) == (ACCEPTED,)
 
 
 def test_expiry_does_not_stop_a_boot(machine: Machine) -> None:
@@ -328,6 +390,18 @@ def test_sealed_at_once(machine: Machine) -> None:
     assert machine.run(["true"], check=False).status == 127
     machine.restore(READY)
     assert machine.run(["true"]).status == 0
+
+
+def test_what_is_observed_is_not_denied(machine: Machine) -> None:
+    """Nothing in the initramfs has a digest: observing another reason doesn't let it start."""
+    for observed, status in (
+        (frozenset({Reason.NOT_GRANTED}), 127),
+        (kernel_policy.OBSERVABLE, 0),
+    ):
+        policy = world.encode([world.policy(observed=observed)])
+        assert seal(machine, KEYS_ONLY, policy, GRANTS) == ACCEPTED
+        assert machine.run(["true"], check=False).status == status
+        machine.restore(KEYS_ONLY)
 
 
 # --- room ---------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity policy: compile."""
+"""verity policy: compile. The other verbs of the group are in ``policy_show``."""
 
 import re
 import time
@@ -7,20 +7,35 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import output, policy_show, signing_options
 from verity.formats import kernel_policy
 from verity.formats.grants import is_stream_name
-from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.kernel_policy import Mode, Stream
+from verity.formats.policy import (
+    Group,
+    Line,
+    ModeLine,
+    Policy,
+    Profile,
+    StreamLine,
+    capability_names,
+    lower,
+)
 from verity.values.errors import CallerError
-from verity.verbs.policy_compile import compile_policy
+from verity.verbs import policy_read
+from verity.verbs.policy_compile import DOCUMENT, compile_policy
 
 _STREAM = re.compile(r"(?P<name>[^=]+)=(?P<party>vendor|user):(?P<role>[a-z]+)")
-_GROUPS = (6, 42)  # disk and shadow, in every Debian
+_GIVEN = "given to `policy compile`"
 
 
 @click.group()
 def policy() -> None:
     """What the gate enforces, and whose grants it takes."""
+
+
+policy.add_command(policy_show.show)
+policy.add_command(policy_show.check)
 
 
 @policy.command(
@@ -32,8 +47,8 @@ def policy() -> None:
     "--mode",
     "mode_name",
     type=click.Choice([mode.name.lower() for mode in Mode]),
-    required=True,
-    help="observe: log only; trial: enforce for one boot; sealed: enforce.",
+    help="observe: log only; trial: enforce for one boot; sealed: enforce."
+    "  [default: as the drop-ins say]",
 )
 @click.option(
     "--serial", required=True, type=click.IntRange(1, 2**53 - 1), help="Grows with each policy."
@@ -42,76 +57,127 @@ def policy() -> None:
     "--stream",
     "streams",
     multiple=True,
-    required=True,
     metavar="NAME=PARTY:ROLE",
-    help="A stream of grants, and who signs it: vendor:os, user:etc or user:extension.",
+    help="A stream of grants, and who signs it: vendor:os, user:etc or user:extension; in place of"
+    " those of the drop-ins.",
 )
 @click.option(
     "--group",
     "groups",
     multiple=True,
     type=click.IntRange(0, kernel_policy.MAX_GID),
-    default=_GROUPS,
-    show_default=True,
     metavar="GID",
-    help="A group whose members count as privileged, in place of the default.",
+    help="A group whose members count as privileged, in place of those of the drop-ins.",
 )
+@policy_show.root_option
+@policy_show.profile_option
+@signing_options.issued_option
+@signing_options.expires_option
 @signing_options.days_option
 @signing_options.signing_option
 @output.json_option
 @signing_options.target_argument
 def compile_policy_command(
-    mode_name: str,
+    mode_name: str | None,
     serial: int,
     streams: tuple[str, ...],
     groups: tuple[int, ...],
+    root: Path,
+    profile: str | None,
+    issued: int | None,
+    expires: int | None,
     days: int,
     key_uris: tuple[str, ...],
     as_json: bool,
     target: Path,
 ) -> int:
-    """Write the policy for the gate, signed by the user's role policy.
+    """Write the policy of a host, signed by the user's role policy.
 
-    Who counts as privileged: uid 0, any capability but CAP_WAKE_ALARM, and members of the groups.
-    Groups are numbers, because names mean other groups on other hosts: 6 is disk and 42 shadow in
-    every Debian. The group docker has no fixed number and is not among them: add its number on a
-    host that has it. Nothing is overwritten.
+    Its source are the drop-ins: those that come with verity, of usr/lib/verity/policy.d and of
+    etc/verity/policy.d below --root; and what is given here. OUT.json is the document, a DSSE
+    envelope; OUT is what the gate is told of it, for `lockdown bundle`. A host has them as
+    /etc/verity/policy.json and /etc/verity/policy.gate.
+
+    Who counts as privileged: uid 0, any capability but those of the drop-ins, and members of the
+    groups. Groups are numbers, because names mean other groups on other hosts: 6 is disk and 42
+    shadow in every Debian. The group docker has no fixed number and is not among them: add its
+    number on a host that has it. Nothing is overwritten.
     """
-    now = int(time.time())
-    made = KernelPolicy(
-        mode=Mode[mode_name.upper()],
-        serial=serial,
-        issued=now,
-        expires=now + days * signing_options.DAY,
-        privileged_caps=kernel_policy.PRIVILEGED_CAPS,
-        groups=tuple(sorted(set(groups))),
-        streams=_streams(streams),
+    begin, end = signing_options.validity(
+        int(time.time()), issued=issued, expires=expires, days=days
     )
-    sha256 = compile_policy(made, signing_options.signers(key_uris), target)
+    chosen = Profile(profile or Profile.STANDARD)
+    found = policy_read.source(root, chosen)
+    made = Policy(
+        serial=serial,
+        issued=begin,
+        expires=end,
+        profile=chosen,
+        lines=_with_options(found.lines, mode_name, _streams(streams), groups),
+    )
+    if not made.of(StreamLine):
+        raise CallerError(
+            "bad-arguments",
+            "no stream, so nothing could be granted",
+            hint="--stream NAME=PARTY:ROLE, or [[stream]] in a drop-in",
+        )
+    written = compile_policy(made, signing_options.signers(key_uris), target)
+    kernel = written.kernel
     if as_json:
         output.record(
             "policy",
             {
-                "sha256": sha256,
-                "mode": mode_name,
+                "sha256": written.sha256,
+                "document_sha256": written.document_sha256,
+                "mode": lower(kernel.mode),
+                "profile": chosen.value,
                 "serial": serial,
-                "groups": list(made.groups),
-                "privileged_caps": f"{made.privileged_caps:016x}",
+                "groups": list(kernel.groups),
+                "privileged_caps": f"{kernel.privileged_caps:016x}",
                 "streams": [
                     {"name": s.name, "party": s.party.name.lower(), "role": s.role.name.lower()}
-                    for s in made.streams
+                    for s in kernel.streams
                 ],
+                "guarded": len(kernel.guarded),
+                "observed": sorted(one.value for one in kernel.observed),
                 "signatures": len(key_uris),
             },
         )
         return 0
-    output.line(f"policy    sha256:{sha256}, signed by {len(key_uris)} keys")
-    output.line(f"mode      {mode_name}, serial {serial}, for {days} days")
-    output.line(f"groups    {', '.join(map(str, made.groups))}")
-    for stream in made.streams:
+    output.line(f"policy    sha256:{written.sha256}, signed by {len(key_uris)} keys")
+    output.line(f"document  sha256:{written.document_sha256}, {target}{DOCUMENT}")
+    lasts = signing_options.lasts(expires, days)
+    output.line(f"mode      {lower(kernel.mode)}, serial {serial}, {lasts}, profile {chosen}")
+    output.line(f"groups    {', '.join(map(str, kernel.groups))}")
+    unprivileged = ", ".join(capability_names(~kernel.privileged_caps))
+    output.line(f"all but   {unprivileged or 'no capability'}: capabilities that privilege")
+    for stream in kernel.streams:
         granted = f"{stream.party.name}:{stream.role.name}".lower()
         output.line(f"stream    {stream.name}={granted}")
+    output.line(f"guarded   {len(kernel.guarded)} paths")
     return 0
+
+
+def _with_options(
+    lines: tuple[Line, ...],
+    mode_name: str | None,
+    streams: tuple[Stream, ...],
+    groups: tuple[int, ...],
+) -> tuple[Line, ...]:
+    """The lines, with those that options replace."""
+    given: list[Line] = []
+    replaced: list[type[Line]] = []
+    if mode_name is not None:
+        replaced.append(ModeLine)
+        given.append(ModeLine(mode=Mode[mode_name.upper()], reason=_GIVEN, origin="--mode"))
+    if streams:
+        replaced.append(StreamLine)
+        given += [StreamLine(stream=one, reason=_GIVEN, origin="--stream") for one in streams]
+    if groups:
+        replaced.append(Group)
+        numbers = sorted(set(groups))
+        given += [Group(gid=one, reason=_GIVEN, origin="--group") for one in numbers]
+    return (*(line for line in lines if type(line) not in replaced), *given)
 
 
 def _streams(texts: tuple[str, ...]) -> tuple[Stream, ...]:

@@ -14,13 +14,15 @@
 3. /etc/verity is always signed: whoever could exempt it could exempt everything.
 4. Unknown keys, a missing reason, and patterns that would mean all of /etc are refused.
 
-It reads no file: which drop-ins count, and whether they are signed, is the caller's to know.
+It reads no file: which drop-ins count, and whether they are signed, is the caller's to know. The
+other tables of a drop-in are read by ``verity.formats.policy_source``.
 """
 
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NoReturn
@@ -29,6 +31,14 @@ from verity.values.errors import ContentError
 
 MAX_SIZE = 256 * 2**10
 ALWAYS_SIGNED = b"/etc/verity"
+
+TABLES = frozenset(
+    {
+        *("mode", "privileged", "guarded", "etc", "link", "interpreters", "reaction"),
+        *("stream", "unlock"),
+    }
+)
+"""Every table that a drop-in may have."""
 
 _KEYS = {"class", "paths", "reason", "mode", "secret"}
 _MODE = re.compile(r"0[0-7]{3}")
@@ -76,7 +86,8 @@ class Rules:
         """Raises ContentError (``bad-policy``) that names the drop-in and the rule."""
         self._rules: list[tuple[re.Pattern[bytes], Rule]] = []
         for drop_in in sorted(drop_ins, key=lambda one: one.name):
-            self._rules += _parse(drop_in)
+            for path, rule, label in parse(drop_in):
+                self._rules.append((pattern_of(path, label), rule))
 
     def of(self, path: bytes) -> Rule:
         """The rule for a path on the host."""
@@ -88,9 +99,21 @@ class Rules:
         return DEFAULT
 
 
-def _parse(drop_in: DropIn) -> list[tuple[re.Pattern[bytes], Rule]]:
+def parse(drop_in: DropIn) -> list[tuple[str, Rule, str]]:
+    """Each path of each [[etc]], in order, with its rule and what to call it in an error."""
+    found = []
+    for table, label in tables(drop_in, load(drop_in), "etc"):
+        rule = rule_of(table, label, drop_in.origin)
+        for path in paths_of(table, label):
+            pattern_of(path, label)
+            found.append((path, rule, label))
+    return found
+
+
+def load(drop_in: DropIn) -> Mapping[str, Any]:
+    """The tables of a drop-in; unknown ones are refused."""
     if len(drop_in.data) > MAX_SIZE:
-        _refuse(drop_in.origin, f"{len(drop_in.data)} bytes, at most {MAX_SIZE} are allowed")
+        refuse(drop_in.origin, f"{len(drop_in.data)} bytes, at most {MAX_SIZE} are allowed")
     try:
         top = tomllib.loads(drop_in.data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -99,37 +122,58 @@ def _parse(drop_in: DropIn) -> list[tuple[re.Pattern[bytes], Rule]]:
         ) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ContentError("bad-policy", f"{drop_in.origin}: not TOML: {error}") from error
-    _known(drop_in.origin, top, {"etc"})
-    tables = top.get("etc", [])
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        _refuse(drop_in.origin, "etc must be an array of tables, [[etc]]")
-    found = []
-    for number, table in enumerate(tables, 1):
-        label = f"{drop_in.origin}: rule {number}"
-        rule = _rule(table, label, drop_in.origin)
-        paths = table.get("paths")
-        if not isinstance(paths, list) or not paths:
-            _refuse(label, "paths must be a list with at least one path")
-        found += [(_pattern(path, label), rule) for path in paths]
-    return found
+    known(drop_in.origin, top, TABLES)
+    return top
 
 
-def _rule(table: Mapping[str, Any], label: str, origin: str) -> Rule:
-    _known(label, table, _KEYS)
-    name, reason = table.get("class"), table.get("reason")
+def tables(
+    drop_in: DropIn, top: Mapping[str, Any], name: str
+) -> list[tuple[Mapping[str, Any], str]]:
+    """The tables of an array of tables, each with what to call it in an error."""
+    found = top.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        refuse(drop_in.origin, f"{name} must be an array of tables, [[{name}]]")
+    word = "rule" if name == "etc" else f"[[{name}]]"
+    return [(table, f"{drop_in.origin}: {word} {number}") for number, table in enumerate(found, 1)]
+
+
+def paths_of(table: Mapping[str, Any], label: str) -> list[Any]:
+    """The paths of a rule; a list with at least one."""
+    paths = table.get("paths")
+    if not isinstance(paths, list) or not paths:
+        refuse(label, "paths must be a list with at least one path")
+    return paths
+
+
+def class_of(table: Mapping[str, Any], label: str) -> FileClass:
+    """The class of a rule."""
+    name = table.get("class")
     if name not in set(FileClass):
-        _refuse(label, f"class is {name!r}, expected one of {', '.join(FileClass)}")
+        refuse(label, f"class is {name!r}, expected one of {', '.join(FileClass)}")
+    return FileClass(name)
+
+
+def reason_of(table: Mapping[str, Any], label: str) -> str:
+    """The reason of a rule, which every rule needs."""
+    reason = table.get("reason")
     if not isinstance(reason, str) or not reason.strip():
-        _refuse(label, "it needs a reason")
-    file_class = FileClass(name)
+        refuse(label, "it needs a reason")
+    return reason
+
+
+def rule_of(table: Mapping[str, Any], label: str, origin: str) -> Rule:
+    """What an [[etc]] says."""
+    known(label, table, _KEYS)
+    file_class = class_of(table, label)
+    reason = reason_of(table, label)
     mode, secret = table.get("mode"), table.get("secret", False)
     if not isinstance(secret, bool):
-        _refuse(label, f"secret is {secret!r}, expected true or false")
+        refuse(label, f"secret is {secret!r}, expected true or false")
     if mode is not None:
         if not isinstance(mode, str) or not _MODE.fullmatch(mode):
-            _refuse(label, f'mode is {mode!r}, expected four octal digits such as "0640"')
+            refuse(label, f'mode is {mode!r}, expected four octal digits such as "0640"')
         if file_class not in (FileClass.MUTABLE, FileClass.PRODUCED):
-            _refuse(label, f"a mode says nothing for the class {file_class}")
+            refuse(label, f"a mode says nothing for the class {file_class}")
     return Rule(
         file_class=file_class,
         reason=reason,
@@ -139,9 +183,10 @@ def _rule(table: Mapping[str, Any], label: str, origin: str) -> Rule:
     )
 
 
-def _pattern(path: object, label: str) -> re.Pattern[bytes]:
+def pattern_of(path: object, label: str) -> re.Pattern[bytes]:
+    """What a path of a rule stands for: itself, and all below it."""
     if not isinstance(path, str):
-        _refuse(label, f"the path {path!r} is no text")
+        refuse(label, f"the path {path!r} is no text")
     parts = path.split("/")
     if (
         parts[0]
@@ -149,21 +194,30 @@ def _pattern(path: object, label: str) -> re.Pattern[bytes]:
         or any(part in ("", ".", "..") for part in parts[1:])
         or "\0" in path
     ):
-        _refuse(label, f"{path!r} is no absolute path below a directory such as /etc")
+        refuse(label, f"{path!r} is no absolute path below a directory such as /etc")
     if set(path.removeprefix("/etc/")) <= set("*?/"):
-        _refuse(label, f"{path!r} would be everything: name what is meant")
+        refuse(label, f"{path!r} would be everything: name what is meant")
     data = os.fsencode(path)
     if data == ALWAYS_SIGNED or data.startswith(ALWAYS_SIGNED + b"/"):
-        _refuse(label, f"{path!r}: what lies in {os.fsdecode(ALWAYS_SIGNED)} is always signed")
-    text = re.escape(data).replace(rb"\*", rb"[^/]*").replace(rb"\?", rb"[^/]")
+        refuse(label, f"{path!r}: what lies in {os.fsdecode(ALWAYS_SIGNED)} is always signed")
+    return matcher(path)
+
+
+def matcher(path: str) -> re.Pattern[bytes]:
+    """The same for a path that was checked, or is a whole directory of the root such as /etc."""
+    text = re.escape(os.fsencode(path)).replace(rb"\*", rb"[^/]*").replace(rb"\?", rb"[^/]")
     return re.compile(text + rb"(?:/|\Z)", re.DOTALL)
 
 
-def _known(label: str, table: Mapping[str, Any], known: set[str]) -> None:
+def known(label: str, table: Mapping[str, Any], names: AbstractSet[str]) -> None:
+    """Refuse keys that are none of these."""
     for key in table:
-        if key not in known:
-            _refuse(label, f"unknown key {key[:80]!r}, expected {', '.join(sorted(known))}")
+        if key not in names:
+            refuse(label, f"unknown key {key[:80]!r}, expected {', '.join(sorted(names))}")
 
 
-def _refuse(label: str, reason: str) -> NoReturn:
-    raise ContentError("bad-policy", f"{label}: {reason}", hint="docs/guides/etc.md has the form")
+def refuse(label: str, reason: str) -> NoReturn:
+    """Raise the error of every refused drop-in."""
+    raise ContentError(
+        "bad-policy", f"{label}: {reason}", hint="docs/guides/policy.md has the form"
+    )

@@ -16,6 +16,9 @@ STORE = Path("var/lib/verity/store")
 
 VENDOR_POLICY = Path("usr/lib/verity/policy.d")
 OWNER_POLICY = Path("etc/verity/policy.d")
+POLICY = Path("etc/verity/policy.json")
+"""The signed policy, as its owner installed it: a DSSE envelope, and for the gate a fragment."""
+POLICY_BLOB = Path("etc/verity/policy.gate")
 
 STAGE = ".verity-stage"
 """Name of the directory that ``etc apply`` prepares files in, on their own file system."""

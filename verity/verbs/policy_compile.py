@@ -1,26 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""policy compile: the blob that tells the gate its mode, who is privileged, and the streams.
+"""policy compile: the one policy document, signed, and beside it what the gate is told of it.
 
-What is compiled is what the caller names; drop-ins as its source are not read yet. It is signed
-by keys of the user's role policy, and verified with their public halves before it is written.
+Both are signed by the same keys of the user's role policy, and verified with their public halves
+before anything is written: the document as DSSE, in ``OUT.json``, and the blob that follows from it
+as a fragment of a boot bundle, in ``OUT``. The document and the blob are the same bytes for the
+same lines, serial and times; a signature of ECDSA is another one each time.
 """
 
+import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import bundle, kernel_policy
+from verity.formats import bundle, kernel_policy, policy_document, policy_gate, strictjson
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.policy import Policy
 from verity.formats.records import RecordKind
+from verity.formats.statement import pae
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import write_new_file
+from verity.trust import policy as trust_policy
+from verity.trust.trusted import TrustedSet
+from verity.values.errors import VerityError
 from verity.verbs import fragments
 
+DOCUMENT = ".json"
+_MODE = 0o644
 
-def compile_policy(policy: KernelPolicy, signing: Sequence[SigningKey], target: Path) -> str:
-    """Write a fragment with the policy; the SHA-256 of the blob in hex."""
-    blob = kernel_policy.encode(policy)
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """What was written: SHA-256 of blob and document in hex, and what the gate is told."""
+
+    sha256: str
+    document_sha256: str
+    kernel: KernelPolicy
+
+
+def compile_policy(source: Policy, signing: Sequence[SigningKey], target: Path) -> Compiled:
+    """Write document and blob; neither if one of them can't be written."""
+    payload = policy_document.encode(source)
+    kernel = policy_gate.project(source)
+    blob = kernel_policy.encode(kernel)
     fragment = fragments.sign(RecordKind.POLICY, blob, signing, party=Party.USER, role=Role.POLICY)
-    write_new_file(target, bundle.encode([fragment]), mode=0o644)
-    return hashlib.sha256(blob).hexdigest()
+    envelope = _envelope(payload, signing)
+    trusted = TrustedSet.of_keys(
+        [key.public for key in signing],
+        party=Party.USER,
+        role=Role.POLICY,
+        threshold=len(signing),
+        allow_example_keys=True,  # whoever opened the keys has decided
+    )
+    verified = trust_policy.verify_policy(envelope, trusted)
+    trust_policy.verify_blob(fragment.blob, fragment.signatures, verified, trusted)
+    document = target.with_name(target.name + DOCUMENT)
+    write_new_file(document, envelope, mode=_MODE)
+    try:
+        write_new_file(target, bundle.encode([fragment]), mode=_MODE)
+    except VerityError:
+        document.unlink()
+        raise
+    return Compiled(
+        sha256=hashlib.sha256(blob).hexdigest(),
+        document_sha256=hashlib.sha256(payload).hexdigest(),
+        kernel=kernel,
+    )
+
+
+def _envelope(payload: bytes, signing: Sequence[SigningKey]) -> bytes:
+    over = pae(payload, policy_document.PAYLOAD_TYPE)
+    return strictjson.canonical(
+        {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": policy_document.PAYLOAD_TYPE,
+            "signatures": [
+                {"keyid": key.public.key_id, "sig": base64.b64encode(key.sign(over)).decode()}
+                for key in signing
+            ],
+        }
+    )

@@ -15,9 +15,11 @@ from typing import Any
 from verity.formats import dump, grant_limits
 from verity.formats.dump import Entry, printable
 from verity.formats.grants import Code, ElevateEntry
+from verity.formats.kernel_guarded import GuardedClass, Match
 from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.keyring import Keyring
+from verity.formats.policy import lower
 from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.formats.statement import format_time
 
@@ -117,6 +119,23 @@ def _policy(opened: Opened, said: KernelPolicy) -> Iterator[Line]:
     yield "caps", f"privileged by any of {said.privileged_caps:016x}"
     for stream in said.streams:
         yield "stream", f"{stream.name}={stream.party.name.lower()}:{stream.role.name.lower()}"
+    yield from _loosens(said)
+
+
+def _loosens(said: KernelPolicy) -> Iterator[Line]:
+    """What a policy exempts: whoever signs it answers for each."""
+    for reason in sorted(said.observed, key=lambda one: one.number):
+        yield "observed", f"{reason.value}: logged and not denied"
+    for act in said.observed_acts:
+        yield "observed", f"{lower(act)}: logged and not denied"
+    for limit in said.unlock:
+        owners = f"{limit.owners} owners" if limit.owners else "the threshold of the keys"
+        yield "unlock", f"{lower(limit.scope)} for at most {limit.seconds} seconds, by {owners}"
+    exempt = [one for one in said.guarded if one.file_class is not GuardedClass.SIGNED]
+    yield "guarded", f"{len(said.guarded) - len(exempt)} paths signed"
+    for one in exempt:
+        more = "*" if one.match is Match.PREFIX else ""
+        yield "guarded", f"{printable(one.path)}{more}: {lower(one.file_class)}"
 
 
 def _keys(opened: Opened, said: KernelKeys) -> Iterator[Line]:

@@ -23,6 +23,7 @@ from verity.formats import (
     kernel_policy,
     keyring,
     pkcs7,
+    policy_document,
     revoke,
     serial_record,
     sign_bundle,
@@ -32,13 +33,16 @@ from verity.formats import (
 )
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
 from verity.formats.dump import Entry
+from verity.formats.etc_rules import FileClass
 from verity.formats.floor_record import RecordedFloor
 from verity.formats.fsverity import digest_bytes
+from verity.formats.gate_status import Reason
 from verity.formats.grant_rules import earned
 from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.gvariant import Variant, encode
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
-from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.kernel_policy import ActSet, KernelPolicy, Mode, Scope, Stream, UnlockLimit
 from verity.formats.keyring import Revoked
 from verity.formats.ostree_file import (
     ContentHasher,
@@ -46,6 +50,7 @@ from verity.formats.ostree_file import (
     FileHeader,
     parse_filez_frame,
 )
+from verity.formats.policy import Group, Guard, ModeLine, Policy, Profile, StreamLine
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import Revoke, StreamFloor
 from verity.formats.statement import Kind, Statement
@@ -157,6 +162,36 @@ def policy() -> bytes:
             streams=(
                 Stream(name="debian-trixie", party=Party.VENDOR, role=Role.OS),
                 Stream(name="tools", party=Party.USER, role=Role.EXTENSION),
+            ),
+            observed=frozenset({Reason.ANONYMOUS}),
+            observed_acts=ActSet.USER_NAMESPACES,
+            unlock=(UnlockLimit(scope=Scope.SESSION, seconds=3600, owners=2),),
+            guarded=(Guarded(path=b"/etc", file_class=GuardedClass.SIGNED, match=Match.TREE),),
+        )
+    )
+
+
+def policy_lines() -> bytes:
+    """A policy document of few lines."""
+    why, here = "off by default", "built-in/00-policy.toml [[mode]] 1"
+    path, group = "/etc", "/etc/verity/policy.d/50-own.toml [[privileged]] 1"
+    stream = Stream(name="debian-trixie", party=Party.VENDOR, role=Role.OS)
+    return policy_document.encode(
+        Policy(
+            serial=4,
+            issued=ISSUED,
+            expires=EXPIRES,
+            profile=Profile.STANDARD,
+            lines=(
+                ModeLine(mode=Mode.OBSERVE, reason=why, origin=here),
+                Guard(
+                    path=path,
+                    file_class=FileClass.SIGNED,
+                    reason="the configuration of the host",
+                    origin="built-in/05-guarded.toml [[guarded]] 1",
+                ),
+                Group(gid=999, name="docker", reason="who starts containers is root", origin=group),
+                StreamLine(stream=stream, reason="given to `policy compile`", origin="--stream"),
             ),
         )
     )
@@ -314,6 +349,7 @@ def written() -> dict[str, str]:
         "keys": hex_lines(keys()),
         "pin": hex_lines(pin()),
         "policy": hex_lines(policy()),
+        "policy-document": policy_lines().decode() + "\n",
         "bundle": hex_lines(fragment()),
         "floors": hex_lines(floors()),
         "commit": hex_lines(commit()),

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from tests.world import EXPIRES, ISSUED
 from verity.formats import kernel_policy
+from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role
-from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
+from verity.formats.kernel_policy import ActSet, KernelPolicy, Mode, Scope, Stream, UnlockLimit
 from verity.values.errors import ContentError
 
 ETC = Stream(name="etc", party=Party.USER, role=Role.ETC)
@@ -26,19 +28,59 @@ POLICY = KernelPolicy(
     groups=(6, 42),
     streams=(ETC, OS, TOOLS),
 )
+FULL = replace(
+    POLICY,
+    observed=frozenset({Reason.ANONYMOUS, Reason.NOT_ELEVATED}),
+    observed_acts=ActSet.TRACING,
+    unlock=(
+        UnlockLimit(scope=Scope.DIGEST, seconds=604800),
+        UnlockLimit(scope=Scope.SESSION, seconds=3600, owners=2),
+    ),
+    guarded=(
+        Guarded(path=b"/etc", file_class=GuardedClass.SIGNED, match=Match.TREE),
+        Guarded(path=b"/etc/.#", file_class=GuardedClass.IGNORED, match=Match.PREFIX),
+    ),
+)
+
+
+def guards(count: int) -> tuple[Guarded, ...]:
+    return tuple(replace(FULL.guarded[0], path=b"/%03d" % number) for number in range(count))
 
 
 def test_layout() -> None:
     data = kernel_policy.encode(POLICY)
-    assert len(data) == 128 + 3 * 72
+    assert len(data) == 192 + 3 * 72
     assert data[:16] == b"\x93verity-policy1\0"
-    assert struct.unpack_from("<II", data, 16) == (128, len(data))
+    assert struct.unpack_from("<II", data, 16) == (192, len(data))
     assert data[24:28] == b"\x03\0\0\0"
     assert struct.unpack_from("<IQQQ", data, 28) == (3, 9, ISSUED, EXPIRES)
     assert struct.unpack_from("<QI15I", data, 56) == (0xFFFF_FFF7_FFFF_FFFF, 2, 6, 42, *[0] * 13)
-    assert data[128:200] == b"etc".ljust(64, b"\0") + b"\x02\x03" + bytes(6)
-    assert data[200:272] == b"os".ljust(64, b"\0") + b"\x01\x02" + bytes(6)
+    assert data[128:192] == bytes(64)
+    assert data[192:264] == b"etc".ljust(64, b"\0") + b"\x02\x03" + bytes(6)
+    assert data[264:336] == b"os".ljust(64, b"\0") + b"\x01\x02" + bytes(6)
     assert kernel_policy.parse(data) == POLICY
+
+
+def test_layout_of_reactions_unlocks_and_guarded_paths() -> None:
+    data = kernel_policy.encode(FULL)
+    assert len(data) == 192 + 3 * 72 + 2 * 256
+    assert struct.unpack_from("<QII", data, 128) == (1 << 6 | 1 << 10, 8, 2)
+    assert struct.unpack_from("<8I8BQ", data, 144) == (
+        *(0, 604800, 0, 0, 3600, 0, 0, 0),
+        *(0, 0, 0, 0, 2, 0, 0, 0),
+        0,
+    )
+    assert data[-512:-256] == b"/etc".ljust(248, b"\0") + b"\1\1" + bytes(6)
+    assert data[-256:] == b"/etc/.#".ljust(248, b"\0") + b"\4\2" + bytes(6)
+    assert kernel_policy.parse(data) == FULL
+
+
+def test_what_protects_the_gate_is_never_only_observed() -> None:
+    never = {Reason.ALLOW, Reason.UNDECIDED, Reason.FOREIGN_PROGRAM, Reason.FTRACE}
+    never |= {Reason.GATE_OBJECT, Reason.GATE_PIN, Reason.GATE_KEY}
+    # By the act, not by the reason; and what was revoked never.
+    never |= {Reason.REVOKED, Reason.TRACED, Reason.DEVICE, Reason.INTERPRETER}
+    assert kernel_policy.OBSERVABLE == frozenset(Reason) - never
 
 
 def test_every_capability_but_one_is_privileged() -> None:
@@ -56,6 +98,9 @@ def test_every_capability_but_one_is_privileged() -> None:
         replace(POLICY, serial=2**53 - 1, expires=2**53 - 1),
         replace(POLICY, streams=tuple(replace(OS, name=f"s{n:02}") for n in range(64))),
         replace(POLICY, streams=(replace(OS, name="a" * 63),)),
+        replace(POLICY, observed=kernel_policy.OBSERVABLE, observed_acts=ActSet(63)),
+        replace(POLICY, guarded=guards(512)),
+        replace(POLICY, guarded=(replace(FULL.guarded[0], path=b"/" + b"x" * 246),)),
     ],
 )
 def test_read_as_written(good: KernelPolicy) -> None:
@@ -77,6 +122,16 @@ def test_read_as_written(good: KernelPolicy) -> None:
         replace(POLICY, groups=(-1,)),
         replace(POLICY, groups=(2**32,)),
         replace(POLICY, serial=0),
+        replace(POLICY, observed=frozenset({Reason.GATE_KEY})),
+        replace(POLICY, observed=frozenset({Reason.UNDECIDED})),
+        replace(POLICY, unlock=(UnlockLimit(scope=Scope.OFF, seconds=604801),)),
+        replace(POLICY, unlock=(UnlockLimit(scope=Scope.OFF, seconds=60, owners=9),)),
+        replace(POLICY, unlock=(UnlockLimit(scope=Scope.OFF, seconds=0),)),
+        replace(POLICY, guarded=guards(513)),
+        replace(POLICY, guarded=tuple(reversed(guards(2)))),
+        replace(POLICY, guarded=guards(1) * 2),
+        replace(POLICY, guarded=(replace(FULL.guarded[0], path=b"/" + b"x" * 247),)),
+        replace(POLICY, guarded=(replace(FULL.guarded[0], path=b"etc"),)),
         replace(POLICY, expires=ISSUED),
     ],
 )
@@ -87,7 +142,7 @@ def test_nothing_is_written_that_would_not_be_read(bad: KernelPolicy) -> None:
 
 @given(st.data())
 def test_a_mutated_blob_is_read_the_same_way_or_refused(data: st.DataObject) -> None:
-    blob = bytearray(kernel_policy.encode(POLICY))
+    blob = bytearray(kernel_policy.encode(FULL))
     for _ in range(data.draw(st.integers(1, 3))):
         blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
     try:

@@ -78,7 +78,7 @@ HUGE: dict[str, tuple[Parse, Callable[[], bytes], str]] = {
     "an envelope of 100 MB": (statement.parse_envelope, lambda: b" " * MANY, "at most 131072"),
     "grants of 100 MB": (grants.parse, lambda: grants.KIND + bytes(MANY), "expected 168 to"),
     "a policy of 100 MB": (
-        kernel_policy.parse, lambda: kernel_policy.KIND + bytes(MANY), "expected 128 to"
+        kernel_policy.parse, lambda: kernel_policy.KIND + bytes(MANY), "expected 192 to"
     ),
     "a signature of 100 MB": (pkcs7.parse, lambda: SIGNED[:90] + bytes(MANY), "template"),
     "a commit over its limit": (commit, lambda: bytes(gvariant.MAX_SIZE + 1), "at most 134217728"),

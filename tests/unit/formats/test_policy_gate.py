@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the document to the gate's blob: the gate asks what the document says, or more."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verity.formats import kernel_policy, policy, policy_gate, policy_source
+from verity.formats.etc_rules import DropIn, FileClass
+from verity.formats.gate_status import Reason
+from verity.formats.grants import Party, Role
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
+from verity.formats.kernel_policy import ActSet, Mode, Scope, Stream, UnlockLimit
+from verity.formats.policy import Guard, Line, Policy, Profile, StreamLine
+from verity.values.errors import ContentError
+
+RULES = Path("policy/rules")
+OS = Stream(name="os", party=Party.VENDOR, role=Role.OS)
+
+
+def guard(path: str, kind: FileClass = FileClass.SIGNED) -> Guard:
+    return Guard(path=path, file_class=kind, reason="why", origin="here")
+
+
+def of(*lines: Line, profile: Profile = Profile.STANDARD) -> Policy:
+    counting, _ = policy.count(lines, profile)
+    return Policy(serial=1, issued=0, expires=1, profile=profile, lines=counting)
+
+
+def defaults(profile: Profile) -> Policy:
+    """The drop-ins that come with the program, as they are in the source."""
+    drop_ins = [
+        DropIn(name=path.name, origin=f"built-in/{path.name}", data=path.read_bytes())
+        for path in RULES.glob("*.toml")
+    ]
+    stream = StreamLine(stream=OS, reason="why", origin="--stream")
+    return of(*policy_source.parse(drop_ins), stream, profile=profile)
+
+
+def asked(table: tuple[Guarded, ...], path: bytes) -> GuardedClass | None:
+    """What the gate asks of a path: the longest entry that matches counts."""
+    found = [
+        one
+        for one in table
+        if (path.startswith(one.path) if one.match is Match.PREFIX else path == one.path)
+        or (one.match is Match.TREE and path.startswith(one.path + b"/"))
+    ]
+    best = max(found, key=lambda one: len(one.path), default=None)
+    return None if best is None else best.file_class
+
+
+def expected(found: Policy, path: bytes) -> GuardedClass | None:
+    line = found.guard(path)
+    return None if line is None else GuardedClass[line.file_class.name]
+
+
+MUTABLE, SIGNED, IGNORED = FileClass.MUTABLE, FileClass.SIGNED, FileClass.IGNORED
+ALWAYS = Guarded(path=b"/etc/verity", file_class=GuardedClass.SIGNED, match=Match.TREE)
+
+
+def test_exemptions_stay_where_they_come_later() -> None:
+    found = policy_gate.table(
+        of(guard("/etc"), guard("/etc/a", MUTABLE), guard("/etc/b*", IGNORED))
+    )
+    assert found.left_out == ()
+    assert found.guarded == (
+        Guarded(path=b"/etc", file_class=GuardedClass.SIGNED, match=Match.TREE),
+        Guarded(path=b"/etc/a", file_class=GuardedClass.MUTABLE, match=Match.TREE),
+        Guarded(path=b"/etc/b", file_class=GuardedClass.IGNORED, match=Match.PREFIX),
+        ALWAYS,
+    )
+
+
+def test_what_comes_later_and_is_wider_takes_exemptions_back() -> None:
+    found = policy_gate.table(
+        of(guard("/etc/a", MUTABLE), guard("/etc/ab", MUTABLE), guard("/etc"))
+    )
+    assert [one.path for one in found.guarded] == [b"/etc", b"/etc/verity"]
+    found = policy_gate.table(
+        of(guard("/etc"), guard("/etc/a", MUTABLE), guard("/etc/ab", MUTABLE), guard("/etc/a*"))
+    )
+    assert [one.path for one in found.guarded] == [b"/etc", b"/etc/a", b"/etc/verity"]
+
+
+def test_a_pattern_that_the_gate_has_not_is_left_out_where_that_asks_more() -> None:
+    lost = guard("/etc/*/x", MUTABLE)
+    assert policy_gate.table(of(guard("/etc"), lost)).left_out == (lost,)
+    assert policy_gate.table(of(guard("/home/*/x", IGNORED))).left_out == ()
+    assert policy_gate.table(of(guard("/etc"), guard("/etc/s*_key"))).left_out == ()
+
+
+REFUSED: dict[str, tuple[Guard, ...]] = {
+    "signed within mutable": (guard("/etc/a", MUTABLE), guard("/etc/a/*/b")),
+    "signed over mutable": (guard("/etc"), guard("/etc/ab", MUTABLE), guard("/etc/a?")),
+    "a tree and a prefix": (guard("/etc"), guard("/etc/a*", MUTABLE), guard("/etc/a")),
+    "what is always signed as a prefix": (guard("/etc"), guard("/etc/verity*", MUTABLE)),
+    "513 paths": tuple(guard(f"/srv/{number:03}") for number in range(512)),
+    "a path too long": (guard("/srv/" + "x" * 243),),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    stream = StreamLine(stream=OS, reason="why", origin="here")
+    mode = policy.ModeLine(mode=Mode.SEALED, reason="why", origin="here")
+    with pytest.raises(ContentError) as caught:
+        kernel_policy.encode(policy_gate.project(of(mode, stream, *REFUSED[name])))
+    assert caught.value.code == "bad-policy"
+
+
+def test_without_a_stream_nothing_could_be_granted() -> None:
+    with pytest.raises(ContentError, match="no streams"):
+        policy_gate.project(of(policy.ModeLine(mode=Mode.SEALED, reason="why", origin="here")))
+
+
+PARTS = st.lists(st.sampled_from(["a", "ab", "b"]), min_size=1, max_size=3).map("/".join)
+PATHS = st.tuples(PARTS, st.sampled_from(["", "", "*"])).map(lambda two: "/srv/" + two[0] + two[1])
+LINES = st.lists(st.builds(guard, PATHS, st.sampled_from(FileClass)), max_size=8)
+
+
+@given(LINES, PARTS)
+def test_the_longest_entry_is_the_last_line(lines: list[Guard], path: str) -> None:
+    """Two rules of precedence that must say the same, but for what is ignored where nothing is."""
+    found = of(*lines)
+    try:
+        table = policy_gate.table(found).guarded
+    except ContentError as error:
+        assert "another line has the same with a *" in error.message
+        return
+    name = b"/srv/" + path.encode()
+    wanted = expected(found, name)
+    assert asked(table, name) in (wanted, None if wanted is GuardedClass.IGNORED else wanted)
+
+
+# --- what comes with the program ----------------------------------------------------------------
+
+
+def test_defaults_deny_and_say_why() -> None:
+    found = policy_gate.project(defaults(Profile.STANDARD))
+    assert found.mode is Mode.OBSERVE
+    assert found.groups == (6, 42)
+    assert found.privileged_caps == kernel_policy.PRIVILEGED_CAPS
+    assert found.observed == frozenset()
+    assert found.observed_acts == ActSet.BPF_PROGRAMS | ActSet.USER_NAMESPACES
+    assert UnlockLimit(scope=Scope.OFF, seconds=3600) in found.unlock
+    reacts = {one.to for one in defaults(Profile.STANDARD).of(policy.Reacts)}
+    assert reacts == set(policy.REACTIONS)
+    assert {Reason(to) for to in reacts if to in set(Reason)} == kernel_policy.OBSERVABLE
+
+
+def test_strict_only_adds() -> None:
+    standard, strict = (policy_gate.project(defaults(profile)) for profile in Profile)
+    assert strict.observed_acts == ActSet.BPF_PROGRAMS
+    assert {limit.scope for limit in strict.unlock} == set(Scope) - {Scope.OFF}
+    assert set(standard.guarded) < set(strict.guarded)
+    for path in (b"/root/.ssh/authorized_keys", b"/root/.bashrc", b"/root/.config/x"):
+        assert asked(standard.guarded, path) is None
+        assert asked(strict.guarded, path) is GuardedClass.SIGNED
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_the_gate_is_told_all_of_the_defaults(profile: Profile) -> None:
+    found = defaults(profile)
+    table = policy_gate.table(found)
+    assert table.left_out == ()
+    assert len(kernel_policy.encode(policy_gate.project(found))) < 32 * 1024
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_every_file_of_a_real_etc_has_the_class_of_its_rule(profile: Profile) -> None:
+    found = defaults(profile)
+    table = policy_gate.table(found).guarded
+    number = 0
+    for directory, names, files in os.walk(b"/etc"):
+        for name in [*names, *files]:
+            path = os.path.join(directory, name)
+            assert asked(table, path) is expected(found, path) is not None, path
+            number += 1
+    assert number > 300
+    assert asked(table, b"/etc/shadow") is GuardedClass.MUTABLE
+    assert asked(table, b"/etc/systemd/system/x.service") is GuardedClass.SIGNED
