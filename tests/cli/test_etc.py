@@ -44,7 +44,8 @@ def test_what_sign_writes(made: EtcWorld) -> None:
         "manifest",
         "statement.json",
     ]
-    assert sorted(path.name for path in made.state.iterdir()) == ["1", "current", "lock"]
+    kept = sorted(path.name for path in made.state.iterdir())
+    assert kept == ["1", "current", "lock", "stream"]
     entries = {one.path: one for one in dump.parse((folder / "manifest").read_bytes())}
     assert b"/etc/motd" in entries
     assert entries[b"/"].mode == 0o40755

@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from verity.cli import etc_options, output, signing_options
-from verity.cli.etc_output import print_applied, print_difference, print_others, print_signed
+from verity.cli.etc_output import (
+    print_applied,
+    print_difference,
+    print_forgotten,
+    print_others,
+    print_signed,
+)
 from verity.cli.trust_options import PATH, judged, key_options, trusted_set
 from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
@@ -171,6 +177,14 @@ def diff(
 @etc_options.place_options
 @_dry_option
 @click.option("--resume", is_flag=True, help="End what was interrupted, and no more.")
+@click.option(
+    "--abandon", is_flag=True, help="Give up what was interrupted: back to the intent before."
+)
+@click.option(
+    "--abandon-as-is",
+    is_flag=True,
+    help="Forget what was interrupted and leave /etc as it is, perhaps half changed.",
+)
 @output.json_option
 @click.argument("serial", metavar="[SERIAL]", required=False, type=click.IntRange(1, 2**53 - 1))
 def apply(
@@ -180,6 +194,8 @@ def apply(
     store: Path | None,
     dry_run: bool,
     resume: bool,
+    abandon: bool,
+    abandon_as_is: bool,
     as_json: bool,
     serial: int | None,
 ) -> int:
@@ -188,11 +204,18 @@ def apply(
     What an earlier intent had and this one hasn't is removed. What nobody signed, and what changes
     by itself, is left.
     """
-    host, trusted = Host.at(root, store), _trusted(keys, threshold)
-    if resume:
-        if serial is not None or dry_run:
-            raise CallerError("bad-arguments", "--resume: with neither SERIAL nor --dry-run")
-        ended = etc_apply.resume(host, trusted)
+    host = Host.at(root, store)
+    ends = {"--resume": resume, "--abandon": abandon, "--abandon-as-is": abandon_as_is}
+    asked = [name for name, is_there in ends.items() if is_there]
+    if len(asked) > 1:
+        raise CallerError("bad-arguments", f"{' and '.join(asked)}: only one of them")
+    if asked and (serial is not None or dry_run):
+        raise CallerError("bad-arguments", f"{asked[0]}: with neither SERIAL nor --dry-run")
+    if abandon_as_is:
+        return print_forgotten(etc_apply.abandon_as_is(host), as_json=as_json)
+    trusted = _trusted(keys, threshold)
+    if asked:
+        ended = (etc_apply.resume if resume else etc_apply.abandon)(host, trusted)
         if ended is None:
             output.message("nothing was interrupted")
             return 0

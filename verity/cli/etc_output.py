@@ -146,6 +146,7 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
                 "signed_by": list(done.intent.signers),
                 "dry_run": dry_run,
                 "finished": done.finished,
+                "abandoned": done.abandoned,
                 "changes": changes,
                 "left": len(done.plan.left),
                 "differs": len(done.wrong),
@@ -154,6 +155,8 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
     else:
         verb = "would be brought" if dry_run else "is"
         after = " (an interrupted run, ended)" if done.finished and not dry_run else ""
+        if done.abandoned is not None:
+            after = f" (that to serial {done.abandoned} was given up)"
         output.line(
             f"/etc {verb} {'to' if dry_run else 'at'} serial {done.intent.serial} of"
             f" {done.intent.stream}{after}: {changes} changes, {len(done.plan.left)} left"
@@ -161,6 +164,19 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
     if done.wrong:
         output.message("some files differ again: something writes them; `verity etc status`")
         return 1
+    return 0
+
+
+def print_forgotten(was_there: bool, *, as_json: bool) -> int:
+    """That a journal was dropped, if there was one; the exit status."""
+    if not was_there:
+        output.message("nothing was interrupted")
+        return 0
+    if as_json:
+        output.record("abandoned", {"as_is": True})
+    else:
+        output.line("the interrupted apply is forgotten, and /etc left as it is")
+    output.message("`verity etc status` says what differs from the signed state before")
     return 0
 
 

@@ -8,12 +8,13 @@ or a power cut /etc is the old one, or `etc status` says that an apply is pendin
 not all of them at once: docs/adr/0022 says why.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from verity.formats.dump import Entry, printable
 from verity.ports import places
-from verity.ports.etc_state import Journal, not_signed
+from verity.ports.etc_state import Journal
 from verity.ports.replace_tree import ReplaceTree
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
@@ -28,12 +29,14 @@ from verity.verbs.etc_plan import Plan
 class Applied:
     """What was done, or would be; ``wrong`` is what differs after all.
 
-    ``finished``: it was an interrupted run that was brought to its end.
+    ``finished``: it was an interrupted run that was brought to its end. ``abandoned``: the serial
+    to which an interrupted run led that was given up.
     """
 
     intent: Intent
     plan: Plan
     finished: bool
+    abandoned: int | None = None
     wrong: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -45,7 +48,7 @@ def apply(host: Host, trusted: TrustedSet, serial: int | None, *, dry_run: bool 
         if serial is None:
             if pending is not None:
                 return _bring(host, trusted, pending, pending, dry_run=dry_run)
-            serial = _current(host)
+            serial = host.state.must_current()
         return _bring(host, trusted, _journal(host, pending, serial), pending, dry_run=dry_run)
 
 
@@ -54,11 +57,43 @@ def resume(host: Host, trusted: TrustedSet) -> Applied | None:
     with host.state.writing():
         pending = host.state.journal()
         if pending is None:
-            # Before the journal there may be prepared files already.
-            scope = etc_intent.current(host, trusted).scope
-            ReplaceTree(host.root, scope.tops, places.STAGE).clear()
+            _clear(host, trusted)
             return None
         return _bring(host, trusted, pending, pending, dry_run=False)
+
+
+def abandon(host: Host, trusted: TrustedSet) -> Applied | None:
+    """Give up what was interrupted: back to the intent, which is still the one before.
+
+    Where nothing was changed yet that needs no contents. None if nothing was interrupted.
+    """
+    with host.state.writing():
+        pending = host.state.journal()
+        if pending is None:
+            _clear(host, trusted)
+            return None
+        journal = _journal(host, pending, host.state.must_current())
+        done = _bring(host, trusted, journal, pending, dry_run=False, way_out=_AS_IS)
+        return replace(done, abandoned=pending.after)
+
+
+def abandon_as_is(host: Host) -> bool:
+    """Drop the journal and leave /etc as it is, perhaps in between; whether there was one.
+
+    For when neither state can be had, or the journal itself is damaged: it verifies nothing.
+    """
+    with host.state.writing():
+        if not host.state.has_journal():
+            return False
+        ReplaceTree(host.root, (etc_read.ETC,), places.STAGE).clear()
+        host.state.end()
+        return True
+
+
+def _clear(host: Host, trusted: TrustedSet) -> None:
+    """Before the journal there may be prepared files already."""
+    scope = etc_intent.current(host, trusted).scope
+    ReplaceTree(host.root, scope.tops, places.STAGE).clear()
 
 
 def revert(host: Host, trusted: TrustedSet, *, dry_run: bool = False) -> Applied:
@@ -68,7 +103,7 @@ def revert(host: Host, trusted: TrustedSet, *, dry_run: bool = False) -> Applied
         pending = host.state.journal()
         if pending is not None:
             return _bring(host, trusted, pending, pending, dry_run=dry_run)
-        current = _current(host)
+        current = host.state.must_current()
         before = [serial for serial in host.state.serials() if serial < current]
         if not before:
             raise HostError(
@@ -79,13 +114,6 @@ def revert(host: Host, trusted: TrustedSet, *, dry_run: bool = False) -> Applied
         return _bring(host, trusted, _journal(host, None, before[-1]), None, dry_run=dry_run)
 
 
-def _current(host: Host) -> int:
-    current = host.state.current()
-    if current is None:
-        raise not_signed(host.state.path)
-    return current
-
-
 def _journal(host: Host, pending: Journal | None, serial: int) -> Journal:
     """From all that may be there: what a pending run began with, and what it led to."""
     before = {host.state.current()}
@@ -94,41 +122,55 @@ def _journal(host: Host, pending: Journal | None, serial: int) -> Journal:
     return Journal(before=tuple(sorted(one for one in before if one is not None)), after=serial)
 
 
+_BACK = "`verity etc apply --abandon` goes back to what was signed before"
+_AS_IS = "`verity etc apply --abandon-as-is` drops it and leaves /etc as it is, perhaps in between"
+
+
 def _bring(
-    host: Host, trusted: TrustedSet, journal: Journal, pending: Journal | None, *, dry_run: bool
+    host: Host,
+    trusted: TrustedSet,
+    journal: Journal,
+    pending: Journal | None,
+    *,
+    dry_run: bool,
+    way_out: str = _BACK,
 ) -> Applied:
     """The steps of all of them.
 
     1. Verify the target, and those before it for what has to go.
     2. Read what is there, and plan.
     3. Prepare every file, from the store, each checked while copied.
-    4. Write the journal.
+    4. Write the journal; the stream is the host's own from now on.
     5. Change names; make it durable.
     6. Make the target the intent, and remove the journal.
     7. Read again and compare.
     """
-    # 1. Verify.
-    intent = etc_intent.load(host, journal.after, trusted)
-    earlier, notes = _earlier(host, trusted, journal)
-    # 2. Plan.
-    plan = _plan(host, intent, {path for one in earlier for path in one.entries})
-    done = Applied(intent=intent, plan=plan, finished=pending == journal, notes=tuple(notes))
-    if dry_run:
-        return done
-    # The homes of an interrupted run, too: what it prepared there is cleared.
-    before = {top for one in earlier for top in one.scope.tops}
-    tops = {*intent.scope.tops, *(top for top in before if etc_read.is_there(host.root, top))}
-    tree = ReplaceTree(host.root, sorted(tops), places.STAGE)
-    # 3. Prepare.
-    tree.clear()
-    if plan.empty and pending is None and host.state.current() == journal.after:
-        return done
-    try:
-        _prepare(host, tree, plan)
-    except BaseException:
+    with _still_pending(pending, way_out):
+        # 1. Verify.
+        intent = etc_intent.load(host, journal.after, trusted)
+        earlier, notes = _earlier(host, trusted, journal)
+        # 2. Plan.
+        plan = _plan(host, intent, {path for one in earlier for path in one.entries})
+        done = Applied(intent=intent, plan=plan, finished=pending == journal, notes=tuple(notes))
+        # The homes of an interrupted run, too: what it prepared there is cleared.
+        before = {top for one in earlier for top in one.scope.tops}
+        tops = {*intent.scope.tops, *(top for top in before if etc_read.is_there(host.root, top))}
+        tree = ReplaceTree(host.root, sorted(tops), places.STAGE)
+        if dry_run:
+            _check(host, tree, plan)
+            return done
+        # 3. Prepare.
         tree.clear()
-        raise
+        if plan.empty and pending is None and host.state.current() == journal.after:
+            host.state.keep_stream(intent.stream)
+            return done
+        try:
+            _prepare(host, tree, plan)
+        except BaseException:
+            tree.clear()
+            raise
     # 4. Journal.
+    host.state.keep_stream(intent.stream)
     if pending != journal:
         host.state.begin(journal)
     # 5. Change.
@@ -146,7 +188,7 @@ def _bring(
         raise HostError(
             error.code,
             f"{error.message}; /etc is in between, and serial {journal.after} is pending",
-            hint="mend that, then `verity etc apply --resume`",
+            hint=f"mend that, then `verity etc apply --resume`; {way_out}",
         ) from error
     # 6. The intent.
     host.state.make_current(journal.after)
@@ -161,17 +203,33 @@ def _bring(
     )
 
 
+@contextlib.contextmanager
+def _still_pending(pending: Journal | None, way_out: str) -> Iterator[None]:
+    """An error that leaves an interrupted run interrupted says so, and names the way out."""
+    try:
+        yield
+    except VerityError as error:
+        if pending is None:
+            raise
+        raise type(error)(
+            error.code,
+            f"{error.message}; serial {pending.after} is still pending",
+            hint=f"{error.hint}; or {way_out}" if error.hint else way_out,
+        ) from error
+
+
 def _earlier(host: Host, trusted: TrustedSet, journal: Journal) -> tuple[list[Intent], list[str]]:
     """The intents before. One that can't be verified takes nothing away.
 
-    A serial or a content that is revoked by now still says what has to go with it.
+    A serial or a content that is revoked by now still says what has to go with it, and so does one
+    of the stream that was the host's before.
     """
     trusted = replace(trusted, revocations=Revocations(keys=trusted.revocations.keys))
     found = []
     notes = []
     for serial in journal.before:
         try:
-            found.append(etc_intent.load(host, serial, trusted))
+            found.append(etc_intent.load(host, serial, trusted, any_stream=True))
         except VerityError as error:
             notes.append(
                 f"what serial {serial} had stays, because that can't be verified: {error.message}"
@@ -191,9 +249,21 @@ def _plan(host: Host, intent: Intent, earlier: set[bytes]) -> Plan:
     return etc_plan.plan(earlier, intent.entries, found)
 
 
-def _prepare(host: Host, tree: ReplaceTree, plan: Plan) -> None:
+def _check(host: Host, tree: ReplaceTree, plan: Plan) -> None:
+    """Refuse what preparing would, without writing anything."""
+    _check_places(tree, plan)
+    for entry in plan.put:
+        if entry.digest is not None:
+            host.store.check(entry.digest, label=printable(entry.path))
+
+
+def _check_places(tree: ReplaceTree, plan: Plan) -> None:
     for entry in (*plan.remove, *plan.put, *plan.dress):
         tree.check(entry.path)
+
+
+def _prepare(host: Host, tree: ReplaceTree, plan: Plan) -> None:
+    _check_places(tree, plan)
 
     def fill(entry: Entry, fd: int) -> None:
         if entry.digest is not None:

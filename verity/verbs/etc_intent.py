@@ -13,7 +13,7 @@ from verity.formats import bundle
 from verity.formats.dump import Entry
 from verity.ports import places
 from verity.ports.content_store import ContentStore
-from verity.ports.etc_state import EtcState, not_signed
+from verity.ports.etc_state import EtcState
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
     VerifiedManifest,
@@ -21,7 +21,7 @@ from verity.trust.verified import (
     verify_manifest,
     verify_statement,
 )
-from verity.values.errors import ContentError
+from verity.values.errors import ContentError, VerityError
 from verity.verbs import etc_read
 from verity.verbs.etc_read import Scope
 
@@ -39,8 +39,8 @@ class Host:
         """The usual places below a root; ``store`` is another content store."""
         return cls(
             root=root,
-            state=EtcState(root / places.STATE),
-            store=ContentStore(store or root / places.STORE),
+            state=EtcState(root, places.STATE),
+            store=ContentStore(root, places.STORE) if store is None else ContentStore(store),
         )
 
 
@@ -68,10 +68,11 @@ class Intent:
         return tuple(sorted(key.key_id for key in self.manifest.source.signers.values()))
 
 
-def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
+def load(host: Host, serial: int, trusted: TrustedSet, *, any_stream: bool = False) -> Intent:
     """Verify a serial, and take its rules from what was signed with it.
 
-    1. The statement is signed by enough trusted owners, of the kind etc, and of this serial.
+    1. The statement is signed by enough trusted owners, of the kind etc, of this serial, and of
+       the host's own stream (unless ``any_stream``): one key may sign for many hosts.
     2. It names the manifest.
     3. It names the grants, and they are signed, too.
     """
@@ -84,6 +85,8 @@ def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
             f"{host.state.path / str(serial)}: the statement is of serial"
             f" {source.statement.serial}, expected {serial}",
         )
+    if not any_stream:
+        check_stream(host, source.statement.stream, what=f"serial {serial}")
     # 2. The manifest.
     manifest = verify_manifest(stored.manifest, source)
     # 3. The grants.
@@ -99,9 +102,20 @@ def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
     return Intent(manifest=manifest, entries=entries, scope=scope)
 
 
+def check_stream(
+    host: Host, stream: str, *, what: str, kind: type[VerityError] = ContentError
+) -> None:
+    """Refuse another stream than the host's own (``wrong-stream``), once there is one."""
+    own = host.state.stream()
+    if own is not None and own != stream:
+        raise kind(
+            "wrong-stream",
+            f"{what}: of the stream {stream}, and this host's own is {own}",
+            hint=f"to move this host to {stream} on purpose, remove {host.state.stream_file}",
+        )
+
+
 def current(host: Host, trusted: TrustedSet) -> Intent:
-    """The intent. HostError (``not-signed``) before the first `verity etc sign`."""
-    serial = host.state.current()
-    if serial is None:
-        raise not_signed(host.state.path)
-    return load(host, serial, trusted)
+    """The intent. HostError (``not-signed``) before the first `verity etc sign`, or if what says
+    which it is is gone (``no-intent``)."""
+    return load(host, host.state.must_current(), trusted)

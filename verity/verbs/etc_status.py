@@ -24,6 +24,7 @@ from verity.verbs.etc_compare import Change, Difference, Vendor
 from verity.verbs.etc_intent import Host, Intent
 from verity.verbs.etc_read import ETC, Found, Other
 
+_VENDOR_ETC = b"/" + os.fsencode(places.VENDOR_ETC)
 _RESTORE = "`verity etc apply` brings back what is signed; `verity etc sign` accepts what is there"
 _REMOVE = "remove it, which no apply does; or `verity etc sign` accepts it"
 _WORDS = {
@@ -143,7 +144,7 @@ def _pending(host: Host) -> list[Finding]:
             problem=f"an apply of serial {journal.after} has begun and not ended",
             expected=f"all of serial {journal.after}",
             found="something in between",
-            remedy="`verity etc apply --resume` ends it",
+            remedy="`verity etc apply --resume` ends it; `verity etc apply --abandon` goes back",
         )
     ]
 
@@ -193,15 +194,20 @@ def _below_etc(path: bytes) -> bool:
 
 def _vendor(host: Host, intent: Intent, vendor: Path | None) -> dict[bytes, Entry] | None:
     """The vendor's default of what is signed or would be, by path on the host; None without one."""
-    folder = vendor or host.root / places.VENDOR_ETC
-    if vendor is None and not folder.is_dir():
+    if vendor is not None:
+        default = Tree(vendor)
+    elif etc_read.is_there(host.root, _VENDOR_ETC):
+        default = etc_read.open_top(host.root, _VENDOR_ETC)
+    else:
         return None
     entries = {}
-    with Tree(folder) as opened:
+    with default as opened:
         for item in opened.walk(tree.measured):
             if isinstance(item, Gap):
                 raise HostError(
-                    "unreadable", f"{folder}{printable(item.path)}: {item.why}", hint=item.hint
+                    "unreadable",
+                    f"{opened.label}{printable(item.path)}: {item.why}",
+                    hint=item.hint,
                 )
             path = ETC + item.path
             if item.path != b"/" and intent.scope.rule(path).file_class is FileClass.SIGNED:
