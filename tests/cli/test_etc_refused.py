@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         lambda world: None,
         (*SIGN, "--root", "nothing"),
         3,
-        ["nothing/etc: does not exist"],
+        ["nothing: no such directory, expected the root of a host"],
     ),
     "an /etc that is a link": (
         lambda world: move_away(world.etc),
@@ -247,6 +247,24 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ("apply", *CHECK),
         3,
         ["there is no signed /etc"],
+    ),
+    "what says which is the intent is gone": (
+        lambda world: (world.state / "current").unlink(),
+        ("status", *CHECK),
+        3,
+        ["current: it is gone, or what it names is"],
+    ),
+    "no such root to look at": (
+        lambda world: None,
+        ("status", *CHECK, "--root", "nothing"),
+        3,
+        ["nothing: no such directory, expected the root of a host"],
+    ),
+    "nobody is trusted": (
+        lambda world: None,
+        ("status",),
+        3,
+        ["no pin of the user, whose keyring says who signs /etc"],
     ),
     "resume with a serial": (
         lambda world: None,

@@ -11,6 +11,7 @@ from verity.cli.etc_output import (
     print_applied,
     print_difference,
     print_forgotten,
+    print_loose,
     print_others,
     print_signed,
 )
@@ -42,7 +43,17 @@ _dry_option = click.option(
 def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
     """The keys of the owner's role etc: those named, or of this host's keyrings, also for --root: a
     tree that is looked at doesn't say whom to trust."""
-    return trusted_set(keys, threshold, role=Role.ETC)
+    try:
+        return trusted_set(keys, threshold, role=Role.ETC)
+    except HostError as error:
+        if error.code != "no-pin":
+            raise
+        raise HostError(
+            "no-pin",
+            "no pin of the user, whose keyring says who signs /etc: nobody is trusted",
+            hint="--key FILE.pub; or --pin user=sha256:FINGERPRINT with --keyring DIR; or"
+            " `verity lockdown pin` puts the pin to /etc/verity/pins/user.pin",
+        ) from error
 
 
 @etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial auto")
@@ -165,10 +176,18 @@ def diff(
         if with_text:
             text = etc_diff.text(host, intent, one, show_secrets=show_secret_files)
         print_difference(one, intent, text, as_json=as_json)
+    loose = () if from_vendor else etc_status.loose(seen.found, intent)
+    for finding in loose:
+        print_loose(finding, as_json=as_json)
     for gap in seen.found.gaps:
         output.message(f"{output.shown(gap.path)}: {output.one_line(gap.why)}")
-    if shown:
+    if shown or loose:
         return 1
+    if not seen.found.gaps:
+        other = "the vendor's default" if from_vendor else "/etc"
+        output.message(
+            f"no difference: {other} is as signed (serial {intent.serial} of {intent.stream})"
+        )
     return 3 if seen.found.gaps else 0
 
 

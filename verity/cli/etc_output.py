@@ -6,6 +6,7 @@ from typing import Any
 from verity.cli import output
 from verity.cli.signing_options import by_keys
 from verity.formats.dump import Entry
+from verity.values.findings import Finding
 from verity.verbs import sign_serials
 from verity.verbs.etc_apply import Applied
 from verity.verbs.etc_compare import Difference
@@ -119,6 +120,15 @@ def print_difference(one: Difference, intent: Intent, text: Text, *, as_json: bo
         output.line(f"         text    {output.one_line(text.why_not)}")
 
 
+def print_loose(one: Finding, *, as_json: bool) -> None:
+    """A file whose contents aren't compared, with a mode or owner that lets others in."""
+    if as_json:
+        fields = output.path_fields(one.path or b"")
+        output.record("loose", {**fields, "expected": one.expected, "found": one.found})
+    else:
+        output.line(f"loose    {one.object}  {one.found}, expected {one.expected}")
+
+
 def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
     """What was done to each file, what is left, and the exit status: 1 if something differs."""
     steps = (
@@ -134,6 +144,8 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
         _step("left", path, as_json=as_json)
     for one in done.wrong:
         _step("differs", one.path, as_json=as_json)
+    for finding in done.loose:
+        print_loose(finding, as_json=as_json)
     for note in done.notes:
         output.message(f"note: {output.one_line(note)}")
     changes = sum(len(entries) for _, entries in steps)
@@ -150,6 +162,7 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
                 "changes": changes,
                 "left": len(done.plan.left),
                 "differs": len(done.wrong),
+                "loose": len(done.loose),
             },
         )
     else:

@@ -19,15 +19,18 @@ from verity.ports.replace_tree import ReplaceTree
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import HostError, VerityError
-from verity.verbs import etc_compare, etc_intent, etc_plan, etc_read
+from verity.values.findings import Finding
+from verity.verbs import etc_compare, etc_intent, etc_plan, etc_read, etc_status
 from verity.verbs.etc_compare import Difference
 from verity.verbs.etc_intent import Host, Intent
 from verity.verbs.etc_plan import Plan
+from verity.verbs.etc_read import Found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What was done, or would be; ``wrong`` is what differs after all.
+    """What was done, or would be; ``wrong`` is what differs after all, ``loose`` what isn't
+    compared and lets others in: that is left, too.
 
     ``finished``: it was an interrupted run that was brought to its end. ``abandoned``: the serial
     to which an interrupted run led that was given up.
@@ -38,6 +41,7 @@ class Applied:
     finished: bool
     abandoned: int | None = None
     wrong: tuple[Difference, ...] = ()
+    loose: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -150,8 +154,17 @@ def _bring(
         intent = etc_intent.load(host, journal.after, trusted)
         earlier, notes = _earlier(host, trusted, journal)
         # 2. Plan.
-        plan = _plan(host, intent, {path for one in earlier for path in one.entries})
-        done = Applied(intent=intent, plan=plan, finished=pending == journal, notes=tuple(notes))
+        found = _read(intent)
+        plan = etc_plan.plan(
+            {path for one in earlier for path in one.entries}, intent.entries, found
+        )
+        done = Applied(
+            intent=intent,
+            plan=plan,
+            finished=pending == journal,
+            loose=etc_status.loose(found, intent),
+            notes=tuple(notes),
+        )
         # The homes of an interrupted run, too: what it prepared there is cleared.
         before = {top for one in earlier for top in one.scope.tops}
         tops = {*intent.scope.tops, *(top for top in before if etc_read.is_there(host.root, top))}
@@ -194,13 +207,8 @@ def _bring(
     host.state.make_current(journal.after)
     host.state.end()
     # 7. Compare.
-    return Applied(
-        intent=intent,
-        plan=plan,
-        finished=done.finished,
-        notes=done.notes,
-        wrong=_wrong(intent, plan),
-    )
+    found = etc_read.read(intent.scope)
+    return replace(done, wrong=_wrong(intent, plan, found), loose=etc_status.loose(found, intent))
 
 
 @contextlib.contextmanager
@@ -237,7 +245,7 @@ def _earlier(host: Host, trusted: TrustedSet, journal: Journal) -> tuple[list[In
     return found, notes
 
 
-def _plan(host: Host, intent: Intent, earlier: set[bytes]) -> Plan:
+def _read(intent: Intent) -> Found:
     found = etc_read.read(intent.scope)
     if found.gaps:
         gap = found.gaps[0]
@@ -246,7 +254,7 @@ def _plan(host: Host, intent: Intent, earlier: set[bytes]) -> Plan:
             f"{printable(gap.path)}: {gap.why}",
             hint="nothing was changed; what can't be read can't be brought to a signed state",
         )
-    return etc_plan.plan(earlier, intent.entries, found)
+    return found
 
 
 def _check(host: Host, tree: ReplaceTree, plan: Plan) -> None:
@@ -279,8 +287,7 @@ def _each(entries: tuple[Entry, ...], act: Callable[[Entry], None]) -> None:
         act(entry)
 
 
-def _wrong(intent: Intent, plan: Plan) -> tuple[Difference, ...]:
-    found = etc_read.read(intent.scope)
+def _wrong(intent: Intent, plan: Plan, found: Found) -> tuple[Difference, ...]:
     return tuple(
         one
         for one in etc_compare.differences(intent.entries, found.entries, None)

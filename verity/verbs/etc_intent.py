@@ -21,7 +21,7 @@ from verity.trust.verified import (
     verify_manifest,
     verify_statement,
 )
-from verity.values.errors import ContentError, VerityError
+from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import etc_read
 from verity.verbs.etc_read import Scope
 
@@ -36,7 +36,16 @@ class Host:
 
     @classmethod
     def at(cls, root: Path, store: Path | None) -> "Host":
-        """The usual places below a root; ``store`` is another content store."""
+        """The usual places below a root; ``store`` is another content store.
+
+        Raises HostError if there is no such root: a typing error, and not a host never signed.
+        """
+        if not root.is_dir():
+            raise HostError(
+                "not-found",
+                f"{root}: no such directory, expected the root of a host",
+                hint="--root is the directory that holds its etc",
+            )
         return cls(
             root=root,
             state=EtcState(root, places.STATE),

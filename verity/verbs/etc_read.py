@@ -9,7 +9,7 @@ are not. What can't be read is a ``Gap``, by the caller to refuse or to report.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -195,6 +195,25 @@ def open_file(root: Path, path: bytes) -> int:
     """A descriptor of one regular file in scope, reached from the root without a symlink."""
     with Tree(root) as opened:
         return opened.open(path)
+
+
+def above(path: bytes) -> Iterator[bytes]:
+    """The directories that lead to a path, from the top."""
+    parts = path.split(b"/")
+    for length in range(2, len(parts)):
+        yield b"/".join(parts[:length])
+
+
+def modes_above(root: Path, path: bytes) -> Iterator[int]:
+    """The modes of the directories that lead to a path, as far as they are there."""
+    with Tree(root) as opened:
+        for folder in above(path):
+            try:
+                yield opened.read(folder, tree.unjudged).entry.mode
+            except HostError as error:
+                if error.code != "not-found":
+                    raise
+                return
 
 
 def contents(root: Path, path: bytes, *, max_size: int) -> bytes:
