@@ -130,7 +130,8 @@ def print_loose(one: Finding, *, as_json: bool) -> None:
 
 
 def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
-    """What was done to each file, what is left, and the exit status: 1 if something differs."""
+    """What was done to each file, what is left, and the exit status: 1 if something differs, 3 if a
+    home was left out."""
     steps = (
         ("removed", done.plan.remove),
         ("made", done.plan.make),
@@ -148,6 +149,8 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
         print_loose(finding, as_json=as_json)
     for note in done.notes:
         output.message(f"note: {output.one_line(note)}")
+    for home, why in sorted(done.left_out.items()):
+        _left_out(home, why, as_json=as_json)
     changes = sum(len(entries) for _, entries in steps)
     if as_json:
         output.record(
@@ -163,6 +166,7 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
                 "left": len(done.plan.left),
                 "differs": len(done.wrong),
                 "loose": len(done.loose),
+                "left_out": len(done.left_out),
             },
         )
     else:
@@ -177,7 +181,16 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
     if done.wrong:
         output.message("some files differ again: something writes them; `verity etc status`")
         return 1
-    return 0
+    return 3 if done.left_out else 0
+
+
+def _left_out(home: bytes, why: str, *, as_json: bool) -> None:
+    if as_json:
+        output.record("left-out", {**output.path_fields(home), "why": why})
+    output.message(
+        f"the home {output.shown(home)} was left out: {output.one_line(why)}; mend that and apply"
+        " again"
+    )
 
 
 def print_forgotten(was_there: bool, *, as_json: bool) -> int:

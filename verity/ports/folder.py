@@ -18,10 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from verity.ports.osfile import closing, make_directories, translate_oserror
+from verity.ports.osfile import (
+    closing,
+    make_directories,
+    open_directory_at,
+    translate_oserror,
+)
 from verity.values.errors import HostError
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TEMPORARY = (".", ".tmp")
@@ -65,13 +69,7 @@ class Folder:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, create, dir_fd=self.fd)
                     os.fsync(self.fd)
-            try:
-                return os.open(name, _DIRECTORY, dir_fd=self.fd)
-            except NotADirectoryError:
-                # What the kernel says of a symlink, too, when a directory is asked for.
-                if stat.S_ISLNK(os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode):
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
-                raise
+            return open_directory_at(self.fd, name)
 
         with closing(self._named(name, enter)) as fd:
             yield Folder(fd, self.label / name)

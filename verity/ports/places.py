@@ -18,4 +18,5 @@ VENDOR_POLICY = Path("usr/lib/verity/policy.d")
 OWNER_POLICY = Path("etc/verity/policy.d")
 
 STAGE = ".verity-stage"
-"""Name of the directory that ``etc apply`` prepares files in, on their own file system."""
+"""How the name of the directory begins that ``etc apply`` prepares files in, on their own file
+system; 16 digits of its own for each run follow."""

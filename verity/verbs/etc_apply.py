@@ -9,20 +9,18 @@ not all of them at once: docs/adr/0022 says why.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from verity.formats.dump import Entry, printable
-from verity.ports import places
 from verity.ports.etc_state import Journal
-from verity.ports.replace_tree import ReplaceTree
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import HostError, VerityError
 from verity.values.findings import Finding
-from verity.verbs import etc_compare, etc_intent, etc_plan, etc_read, etc_status
+from verity.verbs import etc_compare, etc_intent, etc_parts, etc_read, etc_status
 from verity.verbs.etc_compare import Difference
 from verity.verbs.etc_intent import Host, Intent
+from verity.verbs.etc_parts import Parts
 from verity.verbs.etc_plan import Plan
 from verity.verbs.etc_read import Found
 
@@ -33,7 +31,7 @@ class Applied:
     compared and lets others in: that is left, too.
 
     ``finished``: it was an interrupted run that was brought to its end. ``abandoned``: the serial
-    to which an interrupted run led that was given up.
+    to which an interrupted run led that was given up. ``left_out``: homes that failed, and why.
     """
 
     intent: Intent
@@ -43,6 +41,7 @@ class Applied:
     wrong: tuple[Difference, ...] = ()
     loose: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[bytes, str] = field(default_factory=dict)
 
 
 def apply(host: Host, trusted: TrustedSet, serial: int | None, *, dry_run: bool = False) -> Applied:
@@ -89,15 +88,14 @@ def abandon_as_is(host: Host) -> bool:
     with host.state.writing():
         if not host.state.has_journal():
             return False
-        ReplaceTree(host.root, (etc_read.ETC,), places.STAGE).clear()
+        etc_parts.clear(host.root, ())
         host.state.end()
         return True
 
 
 def _clear(host: Host, trusted: TrustedSet) -> None:
     """Before the journal there may be prepared files already."""
-    scope = etc_intent.current(host, trusted).scope
-    ReplaceTree(host.root, scope.tops, places.STAGE).clear()
+    etc_parts.clear(host.root, etc_intent.current(host, trusted).scope.homes)
 
 
 def revert(host: Host, trusted: TrustedSet, *, dry_run: bool = False) -> Applied:
@@ -149,66 +147,72 @@ def _bring(
     6. Make the target the intent, and remove the journal.
     7. Read again and compare.
     """
-    with _still_pending(pending, way_out):
-        # 1. Verify.
-        intent = etc_intent.load(host, journal.after, trusted)
-        earlier, notes = _earlier(host, trusted, journal)
-        # 2. Plan.
-        found = _read(intent)
-        plan = etc_plan.plan(
-            {path for one in earlier for path in one.entries}, intent.entries, found
-        )
-        done = Applied(
-            intent=intent,
-            plan=plan,
-            finished=pending == journal,
-            loose=etc_status.loose(found, intent),
-            notes=tuple(notes),
-        )
-        # The homes of an interrupted run, too: what it prepared there is cleared.
-        before = {top for one in earlier for top in one.scope.tops}
-        tops = {*intent.scope.tops, *(top for top in before if etc_read.is_there(host.root, top))}
-        tree = ReplaceTree(host.root, sorted(tops), places.STAGE)
-        if dry_run:
-            _check(host, tree, plan)
-            return done
-        # 3. Prepare.
-        tree.clear()
-        if plan.empty and pending is None and host.state.current() == journal.after:
-            host.state.keep_stream(intent.stream)
-            return done
+    with contextlib.ExitStack() as stack:
+        with _still_pending(pending, way_out):
+            # 1. Verify.
+            intent = etc_intent.load(host, journal.after, trusted)
+            earlier, notes = _earlier(host, trusted, journal)
+            # 2. Plan.
+            found = etc_read.read(intent.scope)
+            # The homes of an interrupted run, too: what it prepared there is cleared.
+            before = {home for one in earlier for home in one.scope.homes}
+            parts = stack.enter_context(
+                etc_parts.planned(
+                    host.root,
+                    homes={*intent.scope.homes, *(one for one in before if _is_there(host, one))},
+                    earlier={path for one in earlier for path in one.entries},
+                    target=intent.entries,
+                    found=found,
+                )
+            )
+            # 3. Prepare.
+            if dry_run:
+                parts.check(host.store)
+            else:
+                parts.clear()
+            done = Applied(
+                intent=intent,
+                plan=parts.plan,
+                finished=pending == journal,
+                loose=etc_status.loose(found, intent),
+                notes=tuple(notes),
+                left_out=parts.left_out,
+            )
+            if dry_run:
+                return done
+            if done.plan.empty and pending is None and host.state.current() == journal.after:
+                host.state.keep_stream(intent.stream)
+                return done
+            parts.prepare(host.store)
+        # 4. Journal.
+        host.state.keep_stream(intent.stream)
+        if pending != journal:
+            host.state.begin(journal)
+        # 5. Change.
         try:
-            _prepare(host, tree, plan)
-        except BaseException:
-            tree.clear()
-            raise
-    # 4. Journal.
-    host.state.keep_stream(intent.stream)
-    if pending != journal:
-        host.state.begin(journal)
-    # 5. Change.
-    try:
-        for entries, act in (
-            (plan.remove, tree.remove),
-            (plan.make, tree.make),
-            (plan.put, tree.put),
-            (plan.dress, tree.dress),
-        ):
-            _each(entries, act)
-        tree.clear()
-        tree.sync()
-    except VerityError as error:
-        raise HostError(
-            error.code,
-            f"{error.message}; /etc is in between, and serial {journal.after} is pending",
-            hint=f"mend that, then `verity etc apply --resume`; {way_out}",
-        ) from error
+            parts.change()
+        except VerityError as error:
+            raise HostError(
+                error.code,
+                f"{error.message}; /etc is in between, and serial {journal.after} is pending",
+                hint=f"mend that, then `verity etc apply --resume`; {way_out}",
+            ) from error
     # 6. The intent.
     host.state.make_current(journal.after)
     host.state.end()
     # 7. Compare.
     found = etc_read.read(intent.scope)
-    return replace(done, wrong=_wrong(intent, plan, found), loose=etc_status.loose(found, intent))
+    return replace(
+        done,
+        plan=parts.plan,
+        wrong=_wrong(intent, parts, found),
+        loose=etc_status.loose(found, intent),
+        left_out=parts.left_out,
+    )
+
+
+def _is_there(host: Host, home: bytes) -> bool:
+    return etc_read.is_there(host.root, home)
 
 
 @contextlib.contextmanager
@@ -245,51 +249,10 @@ def _earlier(host: Host, trusted: TrustedSet, journal: Journal) -> tuple[list[In
     return found, notes
 
 
-def _read(intent: Intent) -> Found:
-    found = etc_read.read(intent.scope)
-    if found.gaps:
-        gap = found.gaps[0]
-        raise HostError(
-            "unreadable",
-            f"{printable(gap.path)}: {gap.why}",
-            hint="nothing was changed; what can't be read can't be brought to a signed state",
-        )
-    return found
-
-
-def _check(host: Host, tree: ReplaceTree, plan: Plan) -> None:
-    """Refuse what preparing would, without writing anything."""
-    _check_places(tree, plan)
-    for entry in plan.put:
-        if entry.digest is not None:
-            host.store.check(entry.digest, label=printable(entry.path))
-
-
-def _check_places(tree: ReplaceTree, plan: Plan) -> None:
-    for entry in (*plan.remove, *plan.put, *plan.dress):
-        tree.check(entry.path)
-
-
-def _prepare(host: Host, tree: ReplaceTree, plan: Plan) -> None:
-    _check_places(tree, plan)
-
-    def fill(entry: Entry, fd: int) -> None:
-        if entry.digest is not None:
-            host.store.copy(entry.digest, fd, label=printable(entry.path))
-
-    for entry in plan.put:
-        tree.prepare(entry, fill)
-    tree.sync()
-
-
-def _each(entries: tuple[Entry, ...], act: Callable[[Entry], None]) -> None:
-    for entry in entries:
-        act(entry)
-
-
-def _wrong(intent: Intent, plan: Plan, found: Found) -> tuple[Difference, ...]:
+def _wrong(intent: Intent, parts: Parts, found: Found) -> tuple[Difference, ...]:
+    left = set(parts.plan.left)
     return tuple(
         one
         for one in etc_compare.differences(intent.entries, found.entries, None)
-        if one.path not in plan.left
+        if one.path not in left and not parts.is_left_out(one.path)
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle
-from verity.formats.dump import Entry
+from verity.formats.dump import Entry, printable
 from verity.ports import places
 from verity.ports.content_store import ContentStore
 from verity.ports.etc_state import EtcState
@@ -23,7 +23,7 @@ from verity.trust.verified import (
 )
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import etc_read
-from verity.verbs.etc_read import Scope
+from verity.verbs.etc_read import ETC, Scope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def load(host: Host, serial: int, trusted: TrustedSet, *, any_stream: bool = Fal
 
     1. The statement is signed by enough trusted owners, of the kind etc, of this serial, and of
        the host's own stream (unless ``any_stream``): one key may sign for many hosts.
-    2. It names the manifest.
+    2. It names the manifest, which says something of /etc and of homes, and of nothing else.
     3. It names the grants, and they are signed, too.
     """
     stored = host.state.load(serial)
@@ -98,17 +98,39 @@ def load(host: Host, serial: int, trusted: TrustedSet, *, any_stream: bool = Fal
         check_stream(host, source.statement.stream, what=f"serial {serial}")
     # 2. The manifest.
     manifest = verify_manifest(stored.manifest, source)
+    entries = {entry.path: entry for entry in manifest.entries}
+    homes = etc_read.homes_of(entries)
+    _check_frames(entries, homes, serial)
     # 3. The grants.
     grants = bundle.parse_fragment(stored.grants, label=f"grants of serial {serial}")
     verify_grants(grants.blob, grants.signatures, manifest, trusted)
-    entries = {entry.path: entry for entry in manifest.entries}
     scope = Scope(
         root=host.root,
-        homes=etc_read.homes_of(entries),
+        homes=homes,
         rules=etc_read.rules_as_signed(host.root, entries, host.store),
         signed=frozenset(entries),
     )
     return Intent(manifest=manifest, entries=entries, scope=scope)
+
+
+def _check_frames(entries: Mapping[bytes, Entry], homes: tuple[bytes, ...], serial: int) -> None:
+    """What leads to a home is nobody's to change by this, and no file stands outside."""
+    frames = etc_read.frames_of(homes)
+    for path, entry in entries.items():
+        if path in frames:
+            good = entry == frames[path]
+        else:
+            inside = any(path.startswith(home + b"/.") for home in homes)
+            good = inside or path == ETC or path.startswith(ETC + b"/")
+        if not good:
+            raise ContentError(
+                "bad-manifest",
+                f"manifest of serial {serial}: {printable(path)} is neither in /etc nor a dotfile"
+                " of a home, or leads there and isn't 40755 0 0",
+                hint="whoever prepared it wanted more than it says: sign /etc anew",
+            )
+    if ETC not in entries:
+        raise ContentError("bad-manifest", f"manifest of serial {serial}: it says nothing of /etc")
 
 
 def check_stream(

@@ -9,6 +9,7 @@ are not. What can't be read is a ``Gap``, by the caller to refuse or to report.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def _read_top(scope: Scope, top: bytes, digester: Digester, found: Found) -> Non
         return digester(fd, path) if signed else tree.unjudged(fd, path)
 
     def visit(path: bytes) -> bool:
-        return path != _STAGE and (is_etc or path.startswith(b"/."))
+        return not _STAGE.fullmatch(path) and (is_etc or path.startswith(b"/."))
 
     with open_top(scope.root, top) as opened:
         for item in opened.walk(judge, visit=visit):
@@ -158,7 +159,7 @@ def _read_top(scope: Scope, top: bytes, digester: Digester, found: Found) -> Non
                 found.others[path] = Other(entry=entry, rule=rule)
 
 
-_STAGE = b"/" + os.fsencode(places.STAGE)
+_STAGE = re.compile(b"/" + re.escape(os.fsencode(places.STAGE)) + b"-[0-9a-f]{16}")
 
 
 def rules_for_signing(root: Path) -> Rules:
