@@ -9,15 +9,15 @@ import pytest
 from tests.cli.program import assert_clean_error, copy
 from tests.etc_world import EtcWorld, make_etc_world, make_first, make_second, state_of, write
 
-ALL = ("status", "diff", "apply", "apply 1", "revert", "apply --resume", "sign")
+ALL = ("status", "diff", "apply", "revert 1", "revert", "apply --resume", "sign")
 # What stands behind a symlink: the verbs that need it.
 REFUSED = {
     "": ALL,
     "etc": ALL,
-    "etc/1": ("apply 1", "revert"),
+    "etc/1": ("revert 1", "revert"),
     "etc/current": ALL,
-    "store": ("apply", "apply 1", "revert", "sign"),
-    "store/sha256": ("apply", "apply 1", "revert", "sign"),
+    "store": ("apply", "revert 1", "revert", "sign"),
+    "store/sha256": ("apply", "revert 1", "revert", "sign"),
 }
 
 

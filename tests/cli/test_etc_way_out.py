@@ -135,7 +135,7 @@ def test_one_of_them_and_nothing_else(made: EtcWorld) -> None:
 def test_a_dry_run_promises_nothing_that_is_refused_later(world: EtcWorld) -> None:
     assert world.run("apply", "--abandon").status == 0
     lose_contents(world)
-    dry, wet = (world.run("apply", "1", *more) for more in (["--dry-run"], []))
+    dry, wet = (world.run("revert", *more) for more in (["--dry-run"], []))
     assert (dry.status, dry.out, dry.err) == (wet.status, wet.out, wet.err)
     assert dry.status == 3
     assert "are not in the store" in dry.err

@@ -15,7 +15,7 @@ from verity.cli.etc_output import (
     print_others,
     print_signed,
 )
-from verity.cli.trust_options import PATH, judged, key_options, trusted_set
+from verity.cli.trust_options import PATH, judged, key_options, keyrings, trusted_set
 from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
@@ -37,6 +37,9 @@ _vendor_option = click.option(
 )
 _dry_option = click.option(
     "--dry-run", is_flag=True, help="Only say what would be done; change nothing."
+)
+_serial_argument = click.argument(
+    "serial", metavar="[SERIAL]", required=False, type=click.IntRange(1, 2**53 - 1)
 )
 
 
@@ -119,11 +122,14 @@ def status(
     as_json: bool,
 ) -> int:
     """Say what differs from the signed /etc; exit status 1 if anything does."""
-    host = Host.at(root, store)
-    intent = etc_intent.current(host, _trusted(keys, threshold))
+    host, trusted = Host.at(root, store), _trusted(keys, threshold)
+    intent = etc_intent.current(host, trusted)
     seen = etc_status.look(host, intent, vendor)
-    now = int(time.time())
-    report = judged(etc_status.status(host, intent, seen, now=now), now)
+    now, asked = int(time.time()), keyrings()
+    known = etc_intent.reference_time(
+        host, trusted, now if asked is None else asked.reference_time(now)
+    )
+    report = judged(etc_status.status(host, intent, seen, now=known), now)
     if classes:
         print_others(seen, as_json=as_json)
     return output.report(report, as_json=as_json, good=lambda: "good: /etc is as signed")
@@ -205,7 +211,7 @@ def diff(
     help="Forget what was interrupted and leave /etc as it is, perhaps half changed.",
 )
 @output.json_option
-@click.argument("serial", metavar="[SERIAL]", required=False, type=click.IntRange(1, 2**53 - 1))
+@_serial_argument
 def apply(
     keys: tuple[Path, ...],
     threshold: int,
@@ -218,7 +224,7 @@ def apply(
     as_json: bool,
     serial: int | None,
 ) -> int:
-    """Bring /etc to what was signed: the intent, or the given serial, which becomes it.
+    """Bring /etc to what was signed: the intent, or the given later serial, which becomes it.
 
     What an earlier intent had and this one hasn't is removed. What nobody signed, and what changes
     by itself, is left.
@@ -248,6 +254,7 @@ def apply(
 @etc_options.place_options
 @_dry_option
 @output.json_option
+@_serial_argument
 def revert(
     keys: tuple[Path, ...],
     threshold: int,
@@ -255,7 +262,9 @@ def revert(
     store: Path | None,
     dry_run: bool,
     as_json: bool,
+    serial: int | None,
 ) -> int:
-    """Bring /etc back to the signed serial before the one that is the intent."""
-    done = etc_apply.revert(Host.at(root, store), _trusted(keys, threshold), dry_run=dry_run)
+    """Bring /etc back to the signed serial before the intent, or to the given older one."""
+    host, trusted = Host.at(root, store), _trusted(keys, threshold)
+    done = etc_apply.revert(host, trusted, serial, dry_run=dry_run)
     return print_applied(done, dry_run=dry_run, as_json=as_json)

@@ -170,6 +170,11 @@ class EtcState:
         """Where the host's own stream stands, for messages."""
         return self.path / _STREAM
 
+    def statement(self, serial: int) -> bytes:
+        """The statement of a serial alone."""
+        with self._open() as folder, folder.inside(str(serial)) as there:
+            return there.read(STATEMENT, max_size=statement.MAX_ENVELOPE)
+
     def stream(self) -> str | None:
         """The stream that is this host's own; None before the first was signed or applied."""
         data = self._small(_STREAM)

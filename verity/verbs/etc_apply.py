@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from verity.ports.etc_state import Journal
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import HostError, VerityError
+from verity.values.errors import CallerError, ContentError, HostError, VerityError
 from verity.values.findings import Finding
 from verity.verbs import etc_compare, etc_intent, etc_parts, etc_read, etc_status
 from verity.verbs.etc_compare import Difference
@@ -45,13 +45,23 @@ class Applied:
 
 
 def apply(host: Host, trusted: TrustedSet, serial: int | None, *, dry_run: bool = False) -> Applied:
-    """Bring /etc to a serial; without one, to the intent, or to where an interrupted run led."""
+    """Bring /etc to a serial; without one, to the intent, or to where an interrupted run led.
+
+    Never to one below the intent (``goes-back``): that is what ``revert`` is for.
+    """
     with host.state.writing():
         pending = host.state.journal()
         if serial is None:
             if pending is not None:
                 return _bring(host, trusted, pending, pending, dry_run=dry_run)
             serial = host.state.must_current()
+        current = host.state.current()
+        if current is not None and serial < current:
+            raise ContentError(
+                "goes-back",
+                f"serial {serial}: serial {current} is the intent, and an older one is not applied",
+                hint=f"`verity etc revert {serial}` goes back on purpose",
+            )
         return _bring(host, trusted, _journal(host, pending, serial), pending, dry_run=dry_run)
 
 
@@ -98,22 +108,33 @@ def _clear(host: Host, trusted: TrustedSet) -> None:
     etc_parts.clear(host.root, etc_intent.current(host, trusted).scope.homes)
 
 
-def revert(host: Host, trusted: TrustedSet, *, dry_run: bool = False) -> Applied:
-    """Bring /etc to the serial before the intent. An interrupted run is ended, and no more: it may
-    have been this very one."""
+def revert(
+    host: Host, trusted: TrustedSet, serial: int | None = None, *, dry_run: bool = False
+) -> Applied:
+    """Bring /etc to the serial before the intent, or to an older one.
+
+    Without a serial an interrupted run is ended, and no more: it may have been this very one.
+    """
     with host.state.writing():
         pending = host.state.journal()
-        if pending is not None:
+        if serial is None and pending is not None:
             return _bring(host, trusted, pending, pending, dry_run=dry_run)
         current = host.state.must_current()
-        before = [serial for serial in host.state.serials() if serial < current]
+        before = [one for one in host.state.serials() if one < current]
+        if serial is not None and serial >= current:
+            raise CallerError(
+                "not-before",
+                f"serial {serial}: not before serial {current}, which is the intent",
+                hint=f"`verity etc apply {serial}` goes there",
+            )
         if not before:
             raise HostError(
                 "nothing-before",
                 f"{host.state.path}: no signed /etc comes before serial {current}",
                 hint="`verity etc apply` brings back what is signed",
             )
-        return _bring(host, trusted, _journal(host, None, before[-1]), None, dry_run=dry_run)
+        journal = _journal(host, pending, before[-1] if serial is None else serial)
+        return _bring(host, trusted, journal, pending, dry_run=dry_run)
 
 
 def _journal(host: Host, pending: Journal | None, serial: int) -> Journal:
@@ -185,21 +206,25 @@ def _bring(
                 return done
             parts.prepare(host.store)
         # 4. Journal.
-        host.state.keep_stream(intent.stream)
-        if pending != journal:
-            host.state.begin(journal)
-        # 5. Change.
         try:
+            host.state.keep_stream(intent.stream)
+            if pending != journal:
+                host.state.begin(journal)
+        except BaseException:
+            parts.clear()
+            raise
+        try:
+            # 5. Change.
             parts.change()
+            # 6. The intent.
+            host.state.make_current(journal.after)
+            host.state.end()
         except VerityError as error:
             raise HostError(
                 error.code,
                 f"{error.message}; /etc is in between, and serial {journal.after} is pending",
                 hint=f"mend that, then `verity etc apply --resume`; {way_out}",
             ) from error
-    # 6. The intent.
-    host.state.make_current(journal.after)
-    host.state.end()
     # 7. Compare.
     found = etc_read.read(intent.scope)
     return replace(

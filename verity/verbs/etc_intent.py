@@ -5,6 +5,7 @@ Nothing else of `verity etc` reads a manifest, and none that isn't verified leav
 Whether the contents are in the store is found out where they are needed.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from verity.trust.verified import (
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import etc_read
 from verity.verbs.etc_read import ETC, Scope
+
+_NEWEST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +147,19 @@ def check_stream(
             f"{what}: of the stream {stream}, and this host's own is {own}",
             hint=f"to move this host to {stream} on purpose, remove {host.state.stream_file}",
         )
+
+
+def reference_time(host: Host, trusted: TrustedSet, now: int) -> int:
+    """The newest time that is known: ``now`` (the clock's), or when one of the newest serials was
+    issued that count here. A clock that was set back makes nothing valid again."""
+    latest = now
+    for serial in host.state.serials()[-_NEWEST:]:
+        # One that can't be verified says nothing of the time.
+        with contextlib.suppress(VerityError):
+            said = verify_statement([host.state.statement(serial)], trusted).statement
+            check_stream(host, said.stream, what=f"serial {serial}")
+            latest = max(latest, said.issued)
+    return latest
 
 
 def current(host: Host, trusted: TrustedSet) -> Intent:

@@ -189,7 +189,7 @@ def _check_state(serial: int, highest: int, host: Host) -> None:
         raise CallerError(
             "stale-serial",
             f"the serial {serial} does not grow: {highest} is signed here already",
-            hint=f"--serial auto, or `verity etc apply {highest}` to go back to that one",
+            hint="--serial auto takes the next one",
         )
 
 
