@@ -1,71 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serial floors by the program: what a host has accepted is not undone."""
 
+import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.program import Done, assert_clean_error, snapshot, stock, verity
+from tests.cli.floor_host import ACCEPT, FIRST, NAME, Host, checks
+from tests.cli.program import (
+    STRANGER,
+    assert_clean_error,
+    needs_root,
+    snapshot,
+    stock,
+    verity,
+)
 from tests.cli.spoil import KEY, REPO, change_detached, flip_grants
 from tests.cli.worlds import REF, World, sign
-from verity.formats import bundle, gvariant
-from verity.formats.commit import DetachedMetadata
-from verity.formats.records import Fragment, RecordKind
+from tests.world import OTHER, envelope
+from verity.formats import gvariant, statement
 from verity.verbs import signed
-
-NAME = "vendor.os.os"
-ACCEPT, FIRST = "--accept", "--accept-without-floor"
-
-
-class Host:
-    """A repository with two versions of a stream, the older one signed with serial 1."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.root = world.path / "host"
-        self.state = self.root / "var/lib/verity"
-        self.state.mkdir(parents=True)
-        self.floor = self.state / "floors" / NAME
-        self.old = world.checksum()
-        stock("ostree", "--repo=repo", "commit", "-b", REF, "tree", "--subject=2", cwd=world.path)
-        self.new = world.checksum()
-        sign(world.path, "--serial", "5", self.new)
-
-    def verify(self, revision: str, *options: str, key: tuple[str, ...] = KEY) -> Done:
-        return verity(
-            *("commit", "verify", *REPO, *key, "--root", "host", "--json", *options, revision),
-            cwd=self.world.path,
-        )
-
-    def accepted(self, revision: str, how: str = ACCEPT) -> None:
-        done = self.verify(revision, how)
-        assert done.status == 0, done
-
-    def bundle(self, revision: str) -> None:
-        """A boot bundle with the grants of a commit."""
-        metadata = World(self.world.path).detached(REF) if revision == self.new else self._old()
-        fragment = Fragment(
-            kind=RecordKind.GRANTS,
-            blob=metadata.get_bytes(signed.GRANTS) or b"",
-            signatures=metadata.get_byte_arrays(signed.GRANTS_SIGNATURES),
-        )
-        (self.state / "boot.bundle").write_bytes(bundle.encode([fragment]))
-
-    def _old(self) -> DetachedMetadata:
-        path = self.world.object(self.old, "commitmeta")
-        return DetachedMetadata.parse(path.read_bytes(), label="test")
 
 
 @pytest.fixture
 def host(copied: Callable[[str], World]) -> Host:
     return Host(copied("archive"))
-
-
-def checks(done: Done) -> list[str]:
-    assert done.status == (1 if done.of_type("finding") else 0)
-    return [record["check"] for record in done.of_type("finding")]
 
 
 def test_a_downgrade_to_an_older_signed_commit(host: Host) -> None:
@@ -138,6 +101,76 @@ def test_the_boot_bundle_stands_in(host: Host, spoil: Callable[[Path], object], 
     host.accepted(host.new, FIRST)
 
 
+def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """The floor's envelope with something in it changed."""
+
+    def spoil(path: Path) -> None:
+        (data,) = gvariant.decode("aay", path.read_bytes(), label="floor")
+        fields = json.loads(data)
+        change(fields)
+        path.write_bytes(gvariant.encode("aay", (json.dumps(fields).encode(),)))
+
+    return spoil
+
+
+def resigned(path: Path) -> None:
+    """The same statement, by a key that nobody trusts."""
+    (data,) = gvariant.decode("aay", path.read_bytes(), label="floor")
+    payload = statement.parse_envelope(data).payload
+    path.write_bytes(gvariant.encode("aay", (envelope(payload, OTHER),)))
+
+
+def another_kind(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return spoil
+
+
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "one byte": lambda path: path.write_bytes(b"\0"),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "a bit": lambda path: path.write_bytes(path.read_bytes().replace(b'"sig', b'"rig')),
+    "no array": lambda path: path.write_bytes(b"{}"),
+    "too long": lambda path: path.write_bytes(path.read_bytes() * 4096),
+    "unsigned": rewritten(lambda fields: fields.update(signatures=[])),
+    "another payload": rewritten(lambda fields: fields.update(payload="e30=")),
+    "signed by a stranger": resigned,
+    "a directory": another_kind(Path.mkdir),
+    "a fifo": another_kind(os.mkfifo),
+    "a symlink to itself": another_kind(lambda path: path.symlink_to(path.name)),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_floor_that_is_not_one_is_a_finding(host: Host, name: str) -> None:
+    host.accepted(host.new, FIRST)
+    SPOILED[name](host.floor)
+    for how in ((), (ACCEPT,)):
+        done = host.verify(host.new, *how)
+        assert checks(done) == ["bad-floor"]
+        (finding,) = done.of_type("finding")
+        assert finding["problem"].startswith(f"host/var/lib/verity/floors/{NAME}: ")
+        assert "`verity commit verify --accept-without-floor`" in finding["remedy"]
+        assert done.of_type("floor") == []
+
+
+@needs_root
+def test_a_floor_that_may_not_be_read_is_a_finding(host: Host) -> None:
+    host.accepted(host.new, FIRST)
+    for folder in (host.world.path, *host.world.path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    os.chown(host.floor, STRANGER, STRANGER)
+    host.floor.chmod(0o600)
+    args = ("commit", "verify", *REPO, *KEY, "--root", "host", "--json", host.new)
+    done = verity(*args, cwd=host.world.path, lesser=True)
+    assert checks(done) == ["bad-floor"]
+    assert "permission denied" in done.of_type("finding")[0]["problem"]
+
+
 def test_an_older_floor_put_in_its_place(host: Host) -> None:
     """It verifies; what the boot bundle grants says that a newer one was accepted."""
     host.accepted(host.old, FIRST)
@@ -196,7 +229,12 @@ def test_where_no_host_is_none_is_compared(host: Host) -> None:
     args = ("commit", "verify", *REPO, *KEY, "--root", "tree")
     done = verity(*args, host.old, cwd=host.world.path)
     assert done.status == 0
-    assert done.out.rstrip().endswith(", 0 floors)")
+    assert "floor" not in done.out + done.err
+    told = verity(*args, "--json", host.old, cwd=host.world.path)
+    assert [one["text"] for one in told.of_type("note")] == [
+        "no floor was compared: no host's state is here"
+    ]
+    assert "floors" not in told.records[-1]["counts"]
     refused = verity(*args, ACCEPT, host.old, cwd=host.world.path)
     assert refused.status == 2
     assert_clean_error(refused, ("tree/var/lib/verity: not there",), hint=True)
@@ -209,9 +247,11 @@ def test_where_no_host_is_none_is_compared(host: Host) -> None:
 def test_a_floor_that_cannot_be_read_is_not_missing(host: Host) -> None:
     host.floor.mkdir(parents=True)
     done = host.verify(host.new)
-    assert done.status == 3
-    assert [record["check"] for record in done.of_type("not-evaluated")] == ["is-directory"]
-    assert host.verify(host.new, FIRST).status == 3
+    assert checks(done) == ["bad-floor"]
+    assert "is a directory, expected a file" in done.of_type("finding")[0]["problem"]
+    said = host.verify(host.new, FIRST)
+    assert (said.status, said.of_type("floor")) == (3, [])
+    assert_clean_error(said, (NAME, "is a directory"), hint=True)
     assert host.floor.is_dir()
 
 

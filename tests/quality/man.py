@@ -127,10 +127,12 @@ PARTY/N.keyring.json for each version, with what the kernel is told of it in N.k
 DIR/PARTY/N.keyring.json.part :: A version that waits for `keyring sign`. Versions are written whole
 or not at all, and never overwritten.
 
-/var/lib/verity/boot.bundle :: The signed keys, policy and grants that the loader hands to the gate.
+/var/lib/verity/boot.bundle :: The signed keys, policy and grants that the loader hands to the gate,
+and what the host had accepted when it was made.
 
 /var/lib/verity/floors/PARTY.ROLE.STREAM :: The highest statement of a stream that this host has
-accepted, as it was signed; written by `commit verify --accept`, old or new and never between.
+accepted, as it was signed; written by `commit verify --accept` and `etc status --accept`, old or
+new and never between. Read by every verb that verifies what is signed.
 
 /etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
 `commit verify --ostree-key` never takes. One that can't be read is an error.
@@ -171,9 +173,8 @@ NOTES = """
 Without a gate, signatures and fs-verity tell and nothing refuses; `lockdown status` says what the
 state of this host is worth. `lockdown import`, `observe` and `seal` decide nothing: they ask the
 gate. fs-verity keeps the contents of a file as they are, but not its mode, owner or extended
-attributes, nor which file is at a path. The gate takes no revocations yet. Only
-`commit verify` looks at serial floors. OSTree's own signatures are for stock `ostree` and never
-count here.
+attributes, nor which file is at a path. The gate takes no revocations yet. OSTree's own signatures
+are for stock `ostree` and never count here.
 
 `commit show` and `manifest make`, `convert`, `show`, `verify` and `diff` check no signature.
 """

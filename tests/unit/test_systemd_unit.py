@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The unit that loads the gate: what it runs, when, and that it stays in PID 1's namespaces."""
+"""The units: what they run, and when; the gate's stays in PID 1's namespaces."""
 
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
-from verity.ports import gate_files
+from verity.ports import floors, gate_files
 
-UNIT = Path(__file__).parents[2] / "policy" / "systemd" / "verity-gate.service"
+UNITS = Path(__file__).parents[2] / "policy" / "systemd"
 # Each of them gives the service a mount namespace of its own.
 FORBIDDEN = (
     "Private",
@@ -21,12 +21,16 @@ FORBIDDEN = (
 )
 
 
-@pytest.fixture
-def unit() -> ConfigParser:
+def parsed(name: str) -> ConfigParser:
     parser = ConfigParser(interpolation=None, strict=True, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names have capitals
-    parser.read(UNIT, encoding="ascii")
+    assert parser.read(UNITS / name, encoding="ascii")
     return parser
+
+
+@pytest.fixture
+def unit() -> ConfigParser:
+    return parsed("verity-gate.service")
 
 
 def test_it_runs_the_loader_with_the_files_of_the_host(unit: ConfigParser) -> None:
@@ -63,3 +67,13 @@ def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) ->
 
 def test_there_is_no_way_to_stop_it_by_a_command(unit: ConfigParser) -> None:
     assert not {"ExecStop", "ExecStopPost", "ExecReload"} & set(unit["Service"])
+
+
+def test_a_boot_is_accepted_behind_what_calls_it_good() -> None:
+    """What it runs is run by tests/cli/test_floors_asked.py."""
+    accept = parsed("verity-accept.service")
+    assert accept["Unit"]["Requires"] == accept["Unit"]["After"] == "boot-complete.target"
+    assert accept["Unit"]["ConditionKernelCommandLine"] == "ostree"
+    assert accept["Unit"]["ConditionPathExists"] == f"/{gate_files.VENDOR_PIN}"
+    assert accept["Service"]["ReadWritePaths"] == f"/{floors.STATE}"
+    assert "Before" not in accept["Unit"]

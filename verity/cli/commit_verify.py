@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from verity.cli import native_options, output
+from verity.cli.floor_output import print_accepted
 from verity.cli.params import PATH
 from verity.cli.trust_options import (
     by_keyring,
@@ -17,13 +18,12 @@ from verity.cli.trust_options import (
     repo_option,
     trusted_set,
 )
-from verity.ports import floors
-from verity.ports.floors import FloorStore
+from verity.ports.floors import STATE, FloorStore
 from verity.ports.gate_files import BUNDLE
 from verity.ports.ostree_repo import Repository
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
-from verity.verbs import batch, commit_reproduce, commit_verify, serial_floors
+from verity.verbs import batch, commit_accept, commit_reproduce, commit_verify
 from verity.verbs.commit_verify import Outcome
 from verity.verbs.serial_floors import HostState
 
@@ -58,12 +58,17 @@ from verity.verbs.serial_floors import HostState
     help="The same where no floor of the stream can be verified: for the first one, or new keys.",
 )
 @click.option(
+    "--booted",
+    is_flag=True,
+    help="Verify the commit that the host of --root has booted, in the place of REV.",
+)
+@click.option(
     "--reproduce",
     is_flag=True,
     help="Only make manifest and grants anew from the commit, and compare: no key is needed.",
 )
 @output.json_option
-@click.argument("revision", metavar="REV")
+@click.argument("revision", metavar="[REV]", required=False)
 def verify(
     repo: Path,
     keys: tuple[Path, ...],
@@ -75,11 +80,20 @@ def verify(
     floor_directory: Path | None,
     accept: bool,
     accept_without_floor: bool,
+    booted: bool,
     reproduce: bool,
     as_json: bool,
-    revision: str,
+    revision: str | None,
 ) -> int:
-    """Verify a commit: signatures, serial, manifest, grants, and the contents of every object."""
+    """Verify a commit: signatures, serial, manifest, grants, and the contents of every object.
+
+    An OS is accepted after a boot of it went well: on a host that OSTree has booted, --accept takes
+    no other commit than that.
+    """
+    if booted == (revision is not None):
+        raise CallerError("bad-arguments", "expected one of REV and --booted")
+    if revision is None:
+        revision = commit_accept.booted_commit(root)
     if reproduce:
         named = keys or by_keyring() or ostree_key or ostree_revoked or gpg_keyring
         if named or accept or accept_without_floor:
@@ -105,7 +119,7 @@ def verify(
     if host is None and (accept or accept_without_floor):
         raise CallerError(
             "bad-arguments",
-            f"{root / floors.STATE}: not there, so this host keeps no floors",
+            f"{root / STATE}: not there, so this host keeps no floors",
             hint="--floors DIR names another place",
         )
     with Repository(repo) as repository:
@@ -120,13 +134,11 @@ def verify(
         )
     outcome = dataclasses.replace(outcome, report=judged(outcome.report, now))
     native_options.show(outcome.native, as_json=as_json)
-    raised = None
+    if as_json:
+        for text in outcome.asides:
+            output.record("note", {"text": text})
     if host is not None and (accept or accept_without_floor):
-        raised = _accept(host, outcome, trusted)
-    if raised and as_json:
-        output.record("floor", {"path": raised})
-    elif raised:
-        output.line(f"accepted  {output.one_line(raised)}")
+        print_accepted(_accept(host, root, outcome, trusted), as_json=as_json)
     return output.report(
         outcome.report,
         as_json=as_json,
@@ -135,17 +147,16 @@ def verify(
 
 
 def _host(root: Path, directory: Path | None, *, without_floor: bool) -> HostState | None:
-    """The host's floors; None where no host is: the summary says that none was compared."""
+    """The host's floors; None where no host is."""
     if directory is None:
-        if not (root / floors.STATE).is_dir():
-            return None
-        directory = root / floors.FLOORS
+        return HostState.at(root, without_floor=without_floor)
     return HostState(store=FloorStore(directory), bundle=root / BUNDLE, without_floor=without_floor)
 
 
-def _accept(host: HostState, outcome: Outcome, trusted: TrustedSet) -> str | None:
+def _accept(host: HostState, root: Path, outcome: Outcome, trusted: TrustedSet) -> Path | None:
     """Raise the floor if everything was good; the file if it was raised."""
     if outcome.report.exit_status or outcome.statement is None:
         return None
-    raised = serial_floors.accept(host, outcome.envelopes, outcome.statement, trusted)
-    return None if raised is None else str(raised)
+    return commit_accept.accept(
+        host, root, outcome.commit, outcome.envelopes, outcome.statement, trusted
+    )

@@ -15,12 +15,14 @@ from verity.cli.etc_output import (
     print_others,
     print_signed,
 )
+from verity.cli.floor_output import print_accepted, with_floors
 from verity.cli.trust_options import PATH, judged, key_options, keyrings, trusted_set
 from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
-from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
+from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status, serial_floors
 from verity.verbs.etc_intent import Host
+from verity.verbs.serial_floors import HostState
 from verity.verbs.sign_prepare import Spot
 
 
@@ -111,6 +113,17 @@ def sign(
 @click.option(
     "--classes", is_flag=True, help="List every file that isn't signed, with the rule and why."
 )
+@click.option(
+    "--accept",
+    is_flag=True,
+    help="If all is good, let no older serial be good again: neither `apply` nor `revert` goes back"
+    " to one.",
+)
+@click.option(
+    "--accept-without-floor",
+    is_flag=True,
+    help="The same where the floor there was can't be verified or is gone.",
+)
 @output.json_option
 def status(
     keys: tuple[Path, ...],
@@ -119,19 +132,26 @@ def status(
     store: Path | None,
     vendor: Path | None,
     classes: bool,
+    accept: bool,
+    accept_without_floor: bool,
     as_json: bool,
 ) -> int:
     """Say what differs from the signed /etc; exit status 1 if anything does."""
     host, trusted = Host.at(root, store), _trusted(keys, threshold)
+    state = HostState.at(root, without_floor=accept_without_floor)
     intent = etc_intent.current(host, trusted)
     seen = etc_status.look(host, intent, vendor)
     now, asked = int(time.time()), keyrings()
     known = etc_intent.reference_time(
         host, trusted, now if asked is None else asked.reference_time(now)
     )
-    report = judged(etc_status.status(host, intent, seen, now=known), now)
+    compared = serial_floors.judge(state, intent.manifest.source, trusted, now=known)
+    report = etc_status.status(host, intent, seen, now=compared.time)
+    report = judged(with_floors(compared, report, as_json=as_json), now)
     if classes:
         print_others(seen, as_json=as_json)
+    if state is not None and (accept or accept_without_floor) and not report.exit_status:
+        print_accepted(etc_intent.accept(host, state, intent, trusted), as_json=as_json)
     return output.report(report, as_json=as_json, good=lambda: "good: /etc is as signed")
 
 

@@ -94,6 +94,11 @@ def explain(
         found = dataclasses.replace(found, steps=(*steps, *found.steps))
     if not as_json:
         output.line(f"{output.shown(found.path)}")
+        for note in found.notes:
+            output.message(f"note: {output.one_line(note)}")
+    else:
+        for text in (*found.notes, *found.asides):
+            output.record("note", {"text": text})
     for step in found.steps:
         if as_json:
             output.record(

@@ -88,17 +88,19 @@ def seal(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
 
 @lockdown.command("import", epilog="Example: verity lockdown import extension.grants")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PATH)
+@root_option
 @output.json_option
-def import_(files: tuple[Path, ...], as_json: bool) -> int:
+def import_(files: tuple[Path, ...], root: Path, as_json: bool) -> int:
     """Hand signed blobs to the gate, which verifies them itself. As root.
 
-    Each FILE is a fragment of a boot bundle. The first refusal ends a file, the others go on.
+    Each FILE is a fragment of a boot bundle. The first refusal ends a file, the others go on. A
+    file with grants below a serial floor of this host isn't given to the gate.
     """
     result = 0
     for path in files:
         fields = output.path_fields(os.fsencode(path), "file")
         try:
-            for done in gate_import.import_file(path):
+            for done in gate_import.import_file(path, root):
                 if as_json:
                     found = {name: getattr(done, name) for name in done.__dataclass_fields__}
                     output.record("imported", {**fields, **found})

@@ -11,7 +11,9 @@ from verity.cli.trust_options import PATH
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
 from verity.values.errors import CallerError
+from verity.values.findings import Report
 from verity.verbs import keyring_project, lockdown_bundle
+from verity.verbs.serial_floors import HostState
 
 
 @click.command(epilog="Example: verity lockdown pin --party user --root root.pem.pub user.pin")
@@ -96,6 +98,13 @@ def pin(
     metavar="FILE",
     help="What `commit show --grants` or `extension sign` wrote; once for each stream.",
 )
+@click.option(
+    "--root",
+    type=PATH,
+    default=Path("/"),
+    metavar="DIR",
+    help="The host whose serial floors count, and are recorded in the bundle.  [default: /]",
+)
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there, in one step.")
 @key_opening.example_option
 @output.json_option
@@ -105,6 +114,7 @@ def bundle(
     keys: tuple[Path, ...],
     policy: Path,
     grants: tuple[Path, ...],
+    root: Path,
     replace: bool,
     as_json: bool,
     target: Path,
@@ -113,7 +123,8 @@ def bundle(
 
     The gate verifies all of it again. Here anything is refused that it would refuse: a wrong
     signature or too few, a stream that the policy doesn't name, a key with two roles, a table
-    beyond the role's rights, and whatever has expired.
+    beyond the role's rights, and whatever has expired. So are grants below a floor of the host. A
+    floor that is damaged is a finding; the bundle that is there stands in for it.
     """
     made = lockdown_bundle.make(
         lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants),
@@ -122,7 +133,16 @@ def bundle(
         now=int(time.time()),
         replace=replace,
         allow_example_keys=key_opening.access().allow_example_keys,
+        host=HostState.at(root),
     )
+    _print_bundle(made, as_json=as_json)
+    found = Report(findings=made.floors.findings, notes=made.floors.notes)
+    if not found.findings and not found.notes:
+        return 0
+    return output.report(found, as_json=as_json, good=lambda: "good: no grants are below a floor")
+
+
+def _print_bundle(made: lockdown_bundle.Written, *, as_json: bool) -> None:
     if as_json:
         for part in made.parts:
             output.record(
@@ -137,8 +157,10 @@ def bundle(
                     "signers": part.signers,
                 },
             )
+        for floor in made.floors.floors:
+            output.record("floor", {"stream": floor.stream, "serial": floor.serial})
         output.record("bundle", {"sha256": made.sha256, "bytes": made.size})
-        return 0
+        return
     for part in made.parts:
         signed = f"signed by {part.signers} of the {part.party.name}'s role {part.role.name}"
         stream = f"stream {part.stream} " if part.stream else ""
@@ -146,8 +168,9 @@ def bundle(
             f"{part.kind.name.lower():8}  {stream}serial {part.serial}, {signed.lower()},"
             f" until {format_time(part.expires)}"
         )
+    for floor in made.floors.floors:
+        output.line(f"floor     stream {floor.stream} serial {floor.serial}")
     output.line(f"bundle    sha256:{made.sha256} ({made.size} bytes)")
-    return 0
 
 
 def _pins(texts: tuple[str, ...]) -> dict[Party, Path]:

@@ -9,9 +9,10 @@ import click
 from verity.cli import output
 from verity.cli.trust_options import PATH
 from verity.formats import dump
+from verity.ports.gate_files import BUNDLE
 from verity.ports.osfile import write_new_file
 from verity.ports.ostree_repo import Repository
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, HostError
 from verity.values.findings import Report
 from verity.verbs import batch, manifest_convert, state_checksum
 from verity.verbs import manifest as verb
@@ -103,17 +104,38 @@ def convert(target: str, file: str) -> int:
     is_flag=True,
     help="Print one line for the state of all that is named: KIND:NAME=FILE or KIND:NAME=DIR.",
 )
+@click.option(
+    "--root",
+    type=PATH,
+    metavar="DIR",
+    help="With --checksum: the host whose policy, in its boot bundle, is part of the state."
+    "  [default: the DIR of an etc:NAME=DIR, else /]",
+)
+@click.option(
+    "--policy",
+    type=PATH,
+    metavar="FILE",
+    help="With --checksum: the policy that is part of it, as `policy compile` wrote it.",
+)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @output.json_option
-def show(files: tuple[str, ...], checksum: bool, as_json: bool) -> int:
+def show(
+    files: tuple[str, ...],
+    checksum: bool,
+    root: Path | None,
+    policy: Path | None,
+    as_json: bool,
+) -> int:
     """Check that a manifest is canonical and say what it holds.
 
     With --checksum each FILE is a manifest or a directory that is measured now, named as
-    KIND:NAME=FILE (KIND: etc, extension, os, tree); etc:NAME=DIR is the root of a host. Two hosts
-    in the same state print the same line.
+    KIND:NAME=FILE (KIND: etc, extension, os, tree); etc:NAME=DIR is the root of a host. The policy
+    of the host is a part, too. Two hosts in the same state print the same line.
     """
     if checksum:
-        return _print_state(files, as_json=as_json)
+        return _print_state(files, root, policy, as_json=as_json)
+    if root is not None or policy is not None:
+        raise CallerError("bad-arguments", "--root and --policy: only with --checksum")
     for file in files:
         found = verb.summarise(verb.load(Path(file)))
         if as_json:
@@ -127,13 +149,23 @@ def show(files: tuple[str, ...], checksum: bool, as_json: bool) -> int:
     return 0
 
 
-def _print_state(texts: tuple[str, ...], *, as_json: bool) -> int:
-    parts = [state_checksum.measure(state_checksum.parse_part(text)) for text in texts]
-    value = state_checksum.checksum(parts)
+def _print_state(
+    texts: tuple[str, ...], root: Path | None, policy: Path | None, *, as_json: bool
+) -> int:
+    if root is not None and policy is not None:
+        raise CallerError("bad-arguments", "expected at most one of --root and --policy")
+    named = [state_checksum.parse_part(text) for text in texts]
+    bundle = policy or (root or state_checksum.host_of(named)) / BUNDLE
+    in_force = state_checksum.policy_of(bundle)
+    if policy is not None and in_force is None:
+        raise HostError("not-found", f"{policy}: does not exist", hint="check the path")
+    parts = [state_checksum.measure(part) for part in named]
+    value = state_checksum.checksum(parts, in_force)
     if as_json:
         for one in parts:
             fields = {"kind": one.part.kind, "name": one.part.name, "sha256": one.sha256}
             output.record("part", fields)
+        output.record("policy", {"sha256": in_force})
         output.record("state", {"sha256": value})
     else:
         output.line(f"state: sha256:{value}")

@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 
 from verity.cli import output
+from verity.cli.floor_output import with_floors
 from verity.cli.trust_options import host_option, judged, key_options, repo_option, trusted_set
 from verity.cli.working import Work, enable_jobs, enable_jobs_option, stopping
 from verity.ports.ostree_repo import Repository
-from verity.verbs import batch, signed
+from verity.verbs import batch, serial_floors, signed
 from verity.verbs import objects as verb
 from verity.verbs.enable import How
+from verity.verbs.serial_floors import HostState
 
 _revision_argument = click.argument("revision", metavar="REV")
 _jobs_option = click.option(
@@ -52,14 +54,16 @@ def enable(
     now = int(time.time())
     with Repository(repo) as repository:
         commit = signed.load(repository, revision, trusted)
+        compared = serial_floors.judge(HostState.at(root), commit.statement, trusted, now=now)
         with stopping() as stop, Work("objects", time.monotonic) as work:
             result = verb.enable(
                 repository,
                 commit,
-                now=now,
+                now=compared.time,
                 how=How(jobs=enable_jobs(jobs), pause=time.sleep, stop=stop),
                 progress=work.hear,
             )
+    result = with_floors(compared, result, as_json=as_json)
     status = output.report(
         judged(result, now), as_json=as_json, good=lambda: "good: fs-verity is on for every object"
     )
@@ -85,7 +89,11 @@ def check(
     now = int(time.time())
     with Repository(repo) as repository:
         commit = signed.load(repository, revision, trusted)
-        result = verb.check(repository, commit, now=now, jobs=jobs or batch.default_jobs())
+        compared = serial_floors.judge(HostState.at(root), commit.statement, trusted, now=now)
+        result = verb.check(
+            repository, commit, now=compared.time, jobs=jobs or batch.default_jobs()
+        )
+    result = with_floors(compared, result, as_json=as_json)
     return output.report(
         judged(result, now),
         as_json=as_json,

@@ -90,7 +90,7 @@ host_option = click.option(
     type=PATH,
     default=Path("/"),
     metavar="DIR",
-    help="The host whose keyrings and pins count.  [default: /]",
+    help="The host whose keyrings, pins and serial floors count.  [default: /]",
 )
 
 

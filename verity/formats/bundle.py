@@ -3,15 +3,15 @@
 
 A bundle is records of kind, length and bytes (docs/formats.md section 12), which `records.py`
 reads; a fragment is one blob with the signatures over it, and a bundle is fragments in the order of
-their kinds. Every blob has 1 to 8 signatures in the PKCS#7 template. The tables inside of a blob
-are read by its own module, and who signed is judged in the trust room. Revocations are
-refused until the gate takes them, and floors, which have no layout yet.
+their kinds. Every blob has 1 to 8 signatures in the PKCS#7 template, but for floors, which nobody
+signs and which are read here, too. The tables inside of a blob are read by its own module, and who
+signed is judged in the trust room. Revocations are refused until the gate takes them.
 """
 
 from collections.abc import Sequence
 from typing import NoReturn
 
-from verity.formats import grants, kernel_keys, kernel_policy, pkcs7, records
+from verity.formats import floor_record, grants, kernel_keys, kernel_policy, pkcs7, records
 from verity.formats.records import Fragment, RecordKind
 from verity.values.errors import ContentError
 
@@ -38,7 +38,8 @@ def parse(data: bytes) -> tuple[Fragment, ...]:
     """Read a bundle. Raises ContentError (``bad-bundle``) with the place and the reason.
 
     1. Records as they must be.
-    2. Each blob is of its record's kind and has 1 to 8 signatures, each of them the template.
+    2. Each blob is of its record's kind and has 1 to 8 signatures, each of them the template;
+       floors are entries as they must be, and have none.
     """
     fragments = tuple(records.split(data, label="bundle"))
     for number, fragment in enumerate(fragments, 1):
@@ -61,6 +62,9 @@ def parse_fragment(data: bytes, *, label: str) -> Fragment:
 
 def _check(fragment: Fragment, place: str) -> None:
     kind, size = fragment.kind, len(fragment.blob)
+    if kind is RecordKind.FLOORS:
+        _check_floors(fragment.blob, place)
+        return
     if kind not in _BLOB_KINDS:
         _refuse(f"{place}: {kind.name.lower()} is not taken by the gate of this version")
     if size > MAX_BLOB:
@@ -71,6 +75,13 @@ def _check(fragment: Fragment, place: str) -> None:
         _refuse(f"{place}: the blob of {size} bytes has no signature")
     for number, signature in enumerate(fragment.signatures, 1):
         _check_signature(signature, f"{place}: signature {number}")
+
+
+def _check_floors(blob: bytes, place: str) -> None:
+    try:
+        floor_record.parse(blob)
+    except ContentError as error:
+        raise ContentError("bad-bundle", f"bundle: {place}: {error.message}") from error
 
 
 def _check_signature(signature: bytes, place: str) -> None:

@@ -5,8 +5,7 @@ signature begins and ends, and which signatures are over which blob.
 It looks at nothing that a blob or a signature holds, so it is also what carries a fragment to the
 gate: a damaged blob and a foreign signature are handed over as they are, and it is the gate that
 refuses them, and its reason that is shown. For those who make and check bundles there is
-`verity.formats.bundle`, which begins with this. Floors are for the boot alone and have no layout
-yet: refused.
+`verity.formats.bundle`, which begins with this.
 """
 
 import struct
@@ -58,8 +57,8 @@ def split(data: bytes, *, label: str) -> list[Fragment]:
     ``label`` is the file as messages should show it.
 
     1. Records of known kinds, none of them empty, that end where the data ends.
-    2. A signature stands behind a blob, at most 8 behind one.
-    3. Blobs stand in the order of their kinds.
+    2. A signature stands behind a blob, at most 8 behind one, and none behind floors.
+    3. Blobs stand in the order of their kinds, and floors once, at the end.
     """
     if not 0 < len(data) <= MAX_SIZE:
         raise ContentError("bad-bundle", f"{label}: {len(data)} bytes, expected 1 to {MAX_SIZE}")
@@ -87,8 +86,6 @@ def _record(data: bytes, offset: int, place: str) -> tuple[RecordKind, bytes]:
     if number not in set(RecordKind):
         raise ContentError("bad-bundle", f"{place}: the kind {number} is unknown")
     kind = RecordKind(number)
-    if kind is RecordKind.FLOORS:
-        raise ContentError("bad-bundle", f"{place}: floors has no layout in this version")
     if size > left:
         raise ContentError("bad-bundle", f"{place}: {size} bytes stated, {left} are left")
     if not size:
@@ -99,10 +96,14 @@ def _record(data: bytes, offset: int, place: str) -> tuple[RecordKind, bytes]:
 
 def _misplaced(kind: RecordKind, before: Sequence[Fragment]) -> str | None:
     if kind is not RecordKind.SIGNATURE:
+        if before and kind is before[-1].kind is RecordKind.FLOORS:
+            return "floors a second time"
         if before and kind < before[-1].kind:
             return f"{kind.name.lower()} must not come after {before[-1].kind.name.lower()}"
     elif not before:
         return "a signature without a blob before it"
+    elif before[-1].kind is RecordKind.FLOORS:
+        return "a signature behind floors, which nobody signs"
     elif len(before[-1].signatures) == MAX_SIGNATURES:
         return f"more than {MAX_SIGNATURES} signatures over one blob"
     return None

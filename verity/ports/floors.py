@@ -8,6 +8,7 @@ Who compares and then writes takes the lock first.
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -32,6 +33,16 @@ _MAX_SIZE = 1 << 20
 _MODE = 0o644
 
 
+def has_state(root: Path) -> bool:
+    """Whether there is a host that could keep floors; a build system or a bare tree is none."""
+    try:
+        return stat.S_ISDIR(os.stat(root / STATE).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise translate_oserror(error, str(root / STATE)) from error
+
+
 class FloorStore:
     """The floors in one directory, which is made when the first is written."""
 
@@ -43,14 +54,17 @@ class FloorStore:
         return self.directory / name
 
     def read(self, name: str) -> tuple[bytes, ...] | None:
-        """The envelopes of a floor, None if it is not there; ContentError ``bad-floor``."""
+        """The envelopes of a floor, None if it is not there; ContentError ``bad-floor``.
+
+        One that can't be read is as bad as a damaged one: it was there and doesn't count.
+        """
         path = self.path(name)
         try:
             data = read_file(path, max_size=_MAX_SIZE)
         except HostError as error:
             if error.code == "not-found":
                 return None
-            raise
+            raise ContentError("bad-floor", error.message, hint=error.hint) from error
         try:
             return cast("tuple[bytes, ...]", gvariant.decode(_TYPE, data, label=str(path)))
         except ContentError as error:
@@ -65,14 +79,26 @@ class FloorStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One writer at a time: of two that accept at once, none may overwrite the higher one."""
+        """One writer at a time: of two that accept at once, none may overwrite the higher one.
+
+        What a killed writer left is removed, and what it did is made durable: this one may find it
+        done, and say so.
+        """
         try:
-            if not self.directory.is_dir():
-                self.directory.mkdir(mode=0o755, exist_ok=True)
-                sync_directory(self.directory.parent)
+            self.directory.mkdir(mode=0o755, exist_ok=True)
+            sync_directory(self.directory.parent)
             fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise translate_oserror(error, str(self.directory)) from error
         with closing(fd):
             lock(fd, label=str(self.directory))
+            self._tidy(fd)
             yield
+
+    def _tidy(self, fd: int) -> None:
+        try:
+            for left in self.directory.glob(".*.tmp"):
+                left.unlink()
+            os.fsync(fd)
+        except OSError as error:
+            raise translate_oserror(error, str(self.directory)) from error

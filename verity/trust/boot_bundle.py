@@ -118,6 +118,21 @@ def check(
     return tuple(parts)
 
 
+def streams(labelled: Sequence[Labelled]) -> dict[str, TrustedSet]:
+    """Who grants in each stream that the policy names, as far as the keys have that role.
+
+    For what ``check`` has taken.
+    """
+    parsed = (_parsed(item, kernel_keys.parse_keys) for item in _of_kind(labelled, RecordKind.KEYS))
+    keys = {found.party: found for found in parsed}
+    return {
+        stream.name: _of_role(keys, stream.party, stream.role, item.label)
+        for item in _of_kind(labelled, RecordKind.POLICY)
+        for stream in _parsed(item, kernel_policy.parse).streams
+        if stream.party in keys and stream.role in keys[stream.party].thresholds
+    }
+
+
 def check_places(holders: Iterable[KernelKeys | Pin]) -> None:
     """Refuse a key with two parties or roles (``key-twice``); a role may repeat it."""
     places: dict[bytes, tuple[Party, Role]] = {}

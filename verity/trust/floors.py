@@ -3,11 +3,12 @@
 
 A floor is the highest statement of a stream that a host has accepted, kept as it was signed: who
 can write the file can take it away or put an older one there, but not forge it upwards. Grants of
-the boot bundle are a floor as well, because they name stream and serial under a signature.
+the boot bundle are a floor as well, because they name stream and serial under a signature. Its
+record of floors is unsigned: it is a floor too, because a floor only ever forbids.
 
 Rules:
 
-* A floor counts only if it verifies again, with the keys that count now.
+* A signed floor counts only if it verifies again, with the keys that count now.
 * A serial below the floor is refused (``below-floor``).
 * The floor's own serial is good for the floor's own subjects only: another document with the same
   number says that somebody signed two (``equivocation``).
@@ -19,11 +20,12 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from verity.formats import grants
+from verity.formats import floor_record, grants
+from verity.formats.grants import Grants
 from verity.formats.statement import Statement
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
-from verity.trust.verified import VerifiedStatement, verify_statement
+from verity.trust.verified import verify_statement
 from verity.values.errors import ContentError
 
 
@@ -37,10 +39,9 @@ class Floor:
     subjects: Mapping[str, bytes]
 
 
-def name(source: VerifiedStatement, trusted: TrustedSet) -> str:
+def name(trusted: TrustedSet, stream: str) -> str:
     """The name of a stream's floor: two parties or roles with one name have two."""
-    said = source.statement
-    return f"{source.party.name}.{trusted.role.name}.".lower() + said.stream
+    return f"{trusted.party.name}.{trusted.role.name}.".lower() + stream
 
 
 def of_statement(
@@ -73,27 +74,54 @@ def of_grants(
         source=source,
         serial=parsed.serial,
         issued=parsed.issued,
-        subjects={"grants": hashlib.sha256(blob).digest(), "manifest": parsed.manifest_sha256},
+        subjects=_subjects(blob, parsed),
     )
+
+
+def of_record(data: bytes, *, stream: str, source: str) -> Floor | None:
+    """A floor from the record of a boot bundle; None if the stream isn't in it.
+
+    It names no subject, so it rules out no other document of its serial. Raises ContentError.
+    """
+    for entry in floor_record.parse(data):
+        if entry.stream == stream:
+            return Floor(source=source, serial=entry.serial, issued=0, subjects={})
+    return None
 
 
 def check(said: Statement, floor: Floor) -> None:
     """Refuse a statement that the floor rules out (``below-floor``, ``equivocation``)."""
-    if said.serial < floor.serial:
+    _check("statement", said.stream, said.serial, said.subjects, floor)
+
+
+def check_grants(blob: bytes, floor: Floor, *, label: str) -> None:
+    """Refuse a blob of grants that the floor rules out, as ``check``."""
+    parsed = grants.parse(blob)
+    _check(label, parsed.stream, parsed.serial, _subjects(blob, parsed), floor)
+
+
+def _subjects(blob: bytes, parsed: Grants) -> dict[str, bytes]:
+    return {"grants": hashlib.sha256(blob).digest(), "manifest": parsed.manifest_sha256}
+
+
+def _check(
+    label: str, stream: str, serial: int, subjects: Mapping[str, bytes], floor: Floor
+) -> None:
+    if serial < floor.serial:
         raise ContentError(
             "below-floor",
-            f"statement: serial {said.serial} of the stream {said.stream}, this host has accepted"
+            f"{label}: serial {serial} of the stream {stream}, this host has accepted"
             f" {floor.serial} ({floor.source})",
             hint="an older version was put in place of a newer one: get the newest",
         )
-    if said.serial > floor.serial:
+    if serial > floor.serial:
         return
-    for key in sorted(floor.subjects.keys() & said.subjects.keys()):
-        ours, theirs = floor.subjects[key].hex(), said.subjects[key].hex()
+    for key in sorted(floor.subjects.keys() & subjects.keys()):
+        ours, theirs = floor.subjects[key].hex(), subjects[key].hex()
         if ours != theirs:
             raise ContentError(
                 "equivocation",
-                f"statement: serial {said.serial} of the stream {said.stream} with the {key}"
+                f"{label}: serial {serial} of the stream {stream} with the {key}"
                 f" {theirs}; this host has accepted {ours} under that number ({floor.source})",
                 hint="the signer signed two versions under one number, or the key is stolen: ask",
             )

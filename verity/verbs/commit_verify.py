@@ -5,7 +5,7 @@ It checks more than stock ostree: the contents of every object, also after a loc
 manifest against the commit's own tree; the grants against both; that no key is revoked, and that
 nothing is older than what this host has accepted. OSTree's own signatures are judged for those who
 name keys for them, and never counted towards our thresholds. Nothing is written: raising a floor is
-``serial_floors.accept``.
+``commit_accept``.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,6 @@ from verity.formats.commit import DetachedMetadata
 from verity.formats.dump import printable
 from verity.formats.grant_rules import earned
 from verity.ports.ostree_repo import Repository
-from verity.trust import floors
 from verity.trust.native import NativeSignature
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
@@ -30,19 +29,24 @@ from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import commit_differences, contents, native_signatures, serial_floors, signed
 from verity.verbs.contents import CommitTree
 from verity.verbs.native_signatures import NativeTrust
-from verity.verbs.serial_floors import HostState
+from verity.verbs.serial_floors import HostState, Judged
 
 _NOBODY = NativeTrust()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was found, OSTree's own signatures, and what may become a floor if all is good."""
+    """What was found, OSTree's own signatures, and what may become a floor if all is good.
+
+    ``asides`` are notes for those who want to know everything.
+    """
 
     report: Report
     native: tuple[NativeSignature, ...]
     statement: VerifiedStatement | None
     envelopes: tuple[bytes, ...]
+    commit: str
+    asides: tuple[str, ...] = ()
 
 
 @dataclass
@@ -51,7 +55,6 @@ class _Collector:
     not_evaluated: list[NotEvaluated] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    floors: int = 0
 
     def add(self, error: VerityError, link: Link, label: str, path: bytes | None = None) -> None:
         if isinstance(error, HostError):
@@ -118,6 +121,7 @@ def verify(
     manifest: VerifiedManifest | None = None
     grants: VerifiedGrants | None = None
     envelopes: tuple[bytes, ...] = ()
+    compared = Judged(time=now, compared=None if host is None else 0)
     try:
         envelopes = signed.envelopes(detached, checksum)
         statement = verify_statement(envelopes, trusted)
@@ -130,9 +134,12 @@ def verify(
         except ContentError as error:
             found.add(error, Link.COMMIT, label)
         # 4. Serial.
-        time = _serial(found, statement, trusted, host, now, label)
+        compared = serial_floors.judge(host, statement, trusted, now=now)
+        found.findings += compared.findings
+        found.not_evaluated += compared.not_evaluated
+        found.notes += compared.notes
         # 5. Expiry.
-        found.findings += signed.expiry(statement, time, label)
+        found.findings += signed.expiry(statement, compared.time, label)
         # 6. Manifest and boot list.
         try:
             manifest = verify_manifest(signed.manifest_bytes(detached, checksum), statement)
@@ -159,40 +166,21 @@ def verify(
         # 10. Grants against manifest and contents.
         if manifest is not None and grants is not None:
             _due(found, grants, manifest, tree, label)
+    kept = {} if compared.compared is None else {"floors": compared.compared}
     report = Report(
-        counts=found.counts | {"floors": found.floors},
+        counts=found.counts | kept,
         findings=tuple(found.findings),
         not_evaluated=tuple(found.not_evaluated),
         notes=tuple(found.notes),
     )
-    return Outcome(report=report, native=judged, statement=statement, envelopes=envelopes)
-
-
-def _serial(
-    found: _Collector,
-    statement: VerifiedStatement,
-    trusted: TrustedSet,
-    host: HostState | None,
-    now: int,
-    label: str,
-) -> int:
-    """Hold the serial against the host's floors; the reference time that they give."""
-    if host is None:
-        return now
-    try:
-        looked = serial_floors.look(host, statement, trusted)
-    except HostError as error:
-        found.add(error, Link.STATEMENT, label)
-        return now
-    found.findings += looked.findings
-    found.notes += looked.notes
-    found.floors = len(looked.floors)
-    for floor in looked.floors:
-        try:
-            floors.check(statement.statement, floor)
-        except ContentError as error:
-            found.add(error, Link.STATEMENT, label)
-    return floors.reference_time(now, looked.floors)
+    return Outcome(
+        report=report,
+        native=judged,
+        statement=statement,
+        envelopes=envelopes,
+        commit=checksum,
+        asides=compared.asides,
+    )
 
 
 def _grants(

@@ -17,12 +17,13 @@ from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, ContentError, HostError, VerityError
 from verity.values.findings import Finding
-from verity.verbs import etc_compare, etc_intent, etc_parts, etc_read, etc_status
+from verity.verbs import etc_compare, etc_intent, etc_parts, etc_read, etc_status, serial_floors
 from verity.verbs.etc_compare import Difference
 from verity.verbs.etc_intent import Host, Intent
 from verity.verbs.etc_parts import Parts
 from verity.verbs.etc_plan import Plan
 from verity.verbs.etc_read import Found
+from verity.verbs.serial_floors import HostState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ def _bring(
 ) -> Applied:
     """The steps of all of them.
 
-    1. Verify the target, and those before it for what has to go.
+    1. Verify the target, its serial against the floors, and those before it for what has to go.
     2. Read what is there, and plan.
     3. Prepare every file, from the store, each checked while copied.
     4. Write the journal; the stream is the host's own from now on.
@@ -172,6 +173,7 @@ def _bring(
         with _still_pending(pending, way_out):
             # 1. Verify.
             intent = etc_intent.load(host, journal.after, trusted)
+            serial_floors.hold(HostState.at(host.root), intent.manifest.source, trusted)
             earlier, notes = _earlier(host, trusted, journal)
             # 2. Plan.
             found = etc_read.read(intent.scope)

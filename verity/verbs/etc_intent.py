@@ -23,8 +23,9 @@ from verity.trust.verified import (
     verify_statement,
 )
 from verity.values.errors import ContentError, HostError, VerityError
-from verity.verbs import etc_read
+from verity.verbs import etc_read, serial_floors
 from verity.verbs.etc_read import ETC, Scope
+from verity.verbs.serial_floors import HostState
 
 _NEWEST = 8
 
@@ -160,6 +161,12 @@ def reference_time(host: Host, trusted: TrustedSet, now: int) -> int:
             check_stream(host, said.stream, what=f"serial {serial}")
             latest = max(latest, said.issued)
     return latest
+
+
+def accept(host: Host, state: HostState, intent: Intent, trusted: TrustedSet) -> Path | None:
+    """Make an intent the floor of its stream, once all of /etc was found to be so."""
+    stored = host.state.load(intent.serial)
+    return serial_floors.accept(state, [stored.statement], intent.manifest.source, trusted)
 
 
 def current(host: Host, trusted: TrustedSet) -> Intent:

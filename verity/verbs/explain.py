@@ -23,8 +23,9 @@ from verity.trust.trusted import TrustedSet
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm
 from verity.values.errors import CallerError, HostError, VerityError
 from verity.values.findings import Link
-from verity.verbs import signed
+from verity.verbs import serial_floors, signed
 from verity.verbs.audit import metadata_differences
+from verity.verbs.serial_floors import HostState, Judged
 from verity.verbs.signed import SignedCommit
 
 
@@ -45,6 +46,8 @@ class Explanation:
 
     path: bytes
     steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    asides: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -57,7 +60,7 @@ class Explanation:
 def explain(
     root: Path, path: bytes, repository: Repository, revision: str, trusted: TrustedSet, *, now: int
 ) -> Explanation:
-    """Walk the chain for ``path`` (absolute, below ``root``)."""
+    """Walk the chain for ``path`` (absolute, below ``root``); serial floors are that root's."""
     if not path.startswith(b"/") or b"/../" in path + b"/":
         raise CallerError(
             "bad-path",
@@ -67,7 +70,9 @@ def explain(
         commit = signed.load(repository, revision, trusted)
     except VerityError as error:
         return Explanation(path=path, steps=(_signed_link_broken(error),))
-    steps = _signed_links(commit, now)
+    compared = serial_floors.judge(HostState.at(root), commit.statement, trusted, now=now)
+    steps = [*_signed_links(commit, compared.time), *_floor_link(compared)]
+    told = {"notes": compared.notes, "asides": compared.asides}
     entry = next((e for e in commit.manifest.entries if e.path == path), None)
     if entry is None:
         steps.append(
@@ -79,7 +84,7 @@ def explain(
                 hint="remove the file, or have it signed",
             )
         )
-        return Explanation(path=path, steps=tuple(steps))
+        return Explanation(path=path, steps=tuple(steps), **told)
     steps.append(
         Step(
             link=Link.MANIFEST,
@@ -91,7 +96,7 @@ def explain(
     if entry.is_regular:
         steps.append(_granted(commit.grants.grants, entry))
     steps += _file_links(root, entry, repository, commit.checksum)
-    return Explanation(path=path, steps=tuple(steps))
+    return Explanation(path=path, steps=tuple(steps), **told)
 
 
 def _signed_link_broken(error: VerityError) -> Step:
@@ -136,6 +141,25 @@ def _signed_links(commit: SignedCommit, now: int) -> list[Step]:
             ),
             hint="get a newer commit, or have this one signed anew" if expired else "",
         ),
+    ]
+
+
+def _floor_link(compared: Judged) -> list[Step]:
+    """The serial against the floors; no link where no host is."""
+    if compared.compared is None:
+        return []
+    wrong = [(one.problem, one.remedy) for one in compared.findings]
+    unknown = [(one.why, one.hint) for one in compared.not_evaluated]
+    found = [*wrong, *unknown]
+    good = f"not below, by {compared.compared} floors"
+    return [
+        Step(
+            link=Link.STATEMENT,
+            holds=False if wrong else None if unknown else True,
+            asked="its serial, against what this host has accepted of the stream",
+            answer=tuple(text for text, _ in found) or (good,),
+            hint=found[0][1] if found else "",
+        )
     ]
 
 

@@ -3,6 +3,7 @@
 
 It carries bytes. What is signed by whom, and whether that is enough, is decided by the gate and by
 nothing here; its refusal ends the file, because what follows in it may rest on what was refused.
+Only what the gate can't know is held here: grants below a floor that this host has accepted since.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import records
+from verity.formats.grants import Party
+from verity.formats.records import Fragment, RecordKind
 from verity.ports import bpf
+from verity.ports.gate_files import USER_PIN, VENDOR_PIN
 from verity.ports.osfile import read_file
+from verity.values.errors import ContentError
+from verity.verbs import grant_floors, lockdown_bundle
+from verity.verbs.serial_floors import HostState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +31,37 @@ class Imported:
     signatures: int
 
 
-def import_file(path: Path) -> Iterator[Imported]:
-    """Hand over each blob in order; what was yielded is in force. Stops with the first error."""
+def import_file(path: Path, root: Path) -> Iterator[Imported]:
+    """Hand over each blob in order; what was yielded is in force. Stops with the first error.
+
+    ``root`` has the floors. Raises ContentError for what they rule out, before anything is given.
+    """
     label = str(path)
     found = records.split(read_file(path, max_size=records.MAX_SIZE), label=label)
-    for number, record in enumerate(found, 1):
-        kind = record.kind.name.lower()
-        bpf.import_blob(record.blob, record.signatures, label=f"{label}: blob {number} ({kind})")
+    labels = [f"{label}: blob {n} ({one.kind.name.lower()})" for n, one in enumerate(found, 1)]
+    _hold(HostState.at(root), root, list(zip(labels, found, strict=True)))
+    for number, (name, record) in enumerate(zip(labels, found, strict=True), 1):
+        bpf.import_blob(record.blob, record.signatures, label=name)
         yield Imported(
-            number=number, kind=kind, size=len(record.blob), signatures=len(record.signatures)
+            number=number,
+            kind=record.kind.name.lower(),
+            size=len(record.blob),
+            signatures=len(record.signatures),
         )
+
+
+def _hold(state: HostState | None, root: Path, found: list[tuple[str, Fragment]]) -> None:
+    """Refuse floors, which are no grants, and grants below one of the host's."""
+    for name, record in found:
+        if record.kind is RecordKind.FLOORS:
+            raise ContentError("bad-bundle", f"{name}: floors are for the boot alone")
+    granted = [(name, one.blob) for name, one in found if one.kind is RecordKind.GRANTS]
+    if state is None or not granted or not state.bundle.exists():
+        return
+    pins = {
+        party: lockdown_bundle.load_pin(root / place, party)
+        for party, place in ((Party.VENDOR, VENDOR_PIN), (Party.USER, USER_PIN))
+    }
+    streams = grant_floors.granting(state.bundle, pins)
+    for name, blob in granted:
+        grant_floors.hold(state, streams, blob, label=name)

@@ -2,8 +2,9 @@
 """lockdown bundle: fragments into the boot bundle of a host, each verified against the pins.
 
 ``trust.boot_bundle`` says what the gate would take; nothing else gets into a file. It sorts the
-fragments by kind and keeps the order in which they are given within a kind. A bundle that is
-there is replaced only on demand, and then at once: old or new.
+fragments by kind and keeps the order in which they are given within a kind. The host's floors are
+held against the grants, and recorded at the end. A bundle that is there is replaced only on demand,
+and then at once: old or new.
 """
 
 import hashlib
@@ -19,7 +20,9 @@ from verity.ports.osfile import read_file, replace_file, write_new_file
 from verity.trust import boot_bundle
 from verity.trust.boot_bundle import Labelled, Part
 from verity.values.errors import CallerError, ContentError
-from verity.verbs import fragments
+from verity.verbs import fragments, grant_floors
+from verity.verbs.grant_floors import Compared
+from verity.verbs.serial_floors import HostState
 
 _MODE = 0o644
 
@@ -40,6 +43,7 @@ class Written:
     sha256: str
     size: int
     parts: tuple[Part, ...]
+    floors: Compared
 
 
 def make(
@@ -50,8 +54,12 @@ def make(
     now: int,
     replace: bool = False,
     allow_example_keys: bool = False,
+    host: HostState | None = None,
 ) -> Written:
-    """Check every fragment (``now``: seconds since 1970) and write the bundle."""
+    """Check every fragment (``now``: seconds since 1970) and write the bundle.
+
+    ``host`` has the floors. If they are damaged, the bundle is written with those of the old one.
+    """
     accepted = {party: load_pin(path, party) for party, path in pins.items()}
     labelled = [
         *_load(sources.keys, RecordKind.KEYS),
@@ -59,9 +67,13 @@ def make(
         *_load(sources.grants, RecordKind.GRANTS),
     ]
     parts = boot_bundle.check(labelled, accepted, now=now, allow_example_keys=allow_example_keys)
-    data = bundle.encode([item.fragment for item in labelled])
+    compared = grant_floors.compare(host, labelled)
+    record = [] if compared.record is None else [compared.record]
+    data = bundle.encode([*(item.fragment for item in labelled), *record])
     (replace_file if replace else write_new_file)(target, data, mode=_MODE)
-    return Written(sha256=hashlib.sha256(data).hexdigest(), size=len(data), parts=parts)
+    return Written(
+        sha256=hashlib.sha256(data).hexdigest(), size=len(data), parts=parts, floors=compared
+    )
 
 
 def load_pin(path: Path, party: Party) -> Pin:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state checksum: one line that two hosts have in common exactly if they are in the same state.
 
-SHA-256 over the sorted lines ``kind name manifest-sha256`` of manifests as measured
-(docs/formats.md section 2). Nothing is verified here: what a state is worth says its signature.
+SHA-256 over the sorted lines ``kind name manifest-sha256`` of manifests as measured, and one of the
+policy that the host's boot bundle has (docs/formats.md section 20). Nothing is verified here: what
+a state is worth says its signature.
 """
 
 import hashlib
@@ -11,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import dump
+from verity.formats import dump, records
 from verity.formats.grants import is_stream_name
 from verity.ports import tree
-from verity.values.errors import CallerError, HostError
+from verity.ports.osfile import read_file
+from verity.trust.verified import VerifiedManifest
+from verity.values.errors import CallerError, ContentError, HostError
 from verity.verbs import etc_read, manifest
 from verity.verbs.etc_read import Scope
 
@@ -80,13 +83,50 @@ def measure(part: Part) -> Measured:
     return Measured(part=part, sha256=hashlib.sha256(data).hexdigest())
 
 
-def checksum(parts: Iterable[Measured]) -> str:
-    """The state checksum, in hex. Raises CallerError (``bad-arguments``) for a part named twice."""
+def policy_of(path: Path) -> str | None:
+    """SHA-256 (hex) of the compiled policy in a boot bundle or fragment; None if no file is there.
+
+    Raises ContentError if it holds none, or more than one.
+    """
+    try:
+        data = read_file(path, max_size=records.MAX_SIZE)
+    except HostError as error:
+        if error.code == "not-found":
+            return None
+        raise
+    found = [
+        one.blob
+        for one in records.split(data, label=str(path))
+        if one.kind is records.RecordKind.POLICY
+    ]
+    if len(found) != 1:
+        raise ContentError("bad-bundle", f"{path}: {len(found)} policies, expected one")
+    return hashlib.sha256(found[0]).hexdigest()
+
+
+def host_of(parts: Iterable[Part]) -> Path:
+    """The root of the host that the parts are of: an etc:NAME=DIR names it, else it is this one."""
+    roots = [part.source for part in parts if part.kind == "etc" and part.source.is_dir()]
+    return roots[0] if roots else Path("/")
+
+
+def of_signed(kind: str, manifest: VerifiedManifest) -> Measured:
+    """A part that was measured and found equal to what is signed."""
+    part = Part(kind=kind, name=manifest.source.statement.stream, source=Path("/"))
+    return Measured(part=part, sha256=manifest.sha256.hex())
+
+
+def checksum(parts: Iterable[Measured], policy: str | None) -> str:
+    """The state checksum, in hex, with the ``policy`` of the host (hex), None if it has none.
+
+    Raises CallerError (``bad-arguments``) for a part named twice.
+    """
     lines = sorted(one.line for one in parts)
     names = [line.rsplit(b" ", 1)[0] for line in lines]
     twice = {name.decode() for name in names if names.count(name) > 1}
     if twice:
         raise CallerError("bad-arguments", f"{min(twice)}: named twice, a state has each part once")
+    lines = sorted([*lines, f"policy - {policy or 'none'}\n".encode()])
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
 

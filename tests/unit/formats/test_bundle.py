@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.world import VENDOR
-from verity.formats import bundle, pkcs7
+from verity.formats import bundle, floor_record, pkcs7
+from verity.formats.floor_record import RecordedFloor
 from verity.formats.records import Fragment, RecordKind
 from verity.values.errors import ContentError
 
 KEYS = b"\x93verity-keys1\0\0\0 and so on"
 POLICY = b"\x93verity-policy1\0 and so on"
 GRANTS = b"\x93verity-grants1\0 and so on"
+FLOORS = floor_record.encode(
+    [RecordedFloor(stream="os", serial=7), RecordedFloor(stream="tools", serial=2**53 - 1)]
+)
 P7S = pkcs7.encode(key_id=VENDOR.public.key_id, signature=VENDOR.sign(b"whatever"))
 
 
@@ -29,6 +33,7 @@ WHOLE = (
     fragment(RecordKind.POLICY, POLICY),
     fragment(RecordKind.GRANTS, GRANTS),
     fragment(RecordKind.GRANTS, GRANTS + b"2", 8),
+    fragment(RecordKind.FLOORS, FLOORS, 0),
 )
 
 
@@ -70,7 +75,15 @@ REFUSED = {
     "kind 6": (KEYS_SIGNED + record(6, KEYS), "the kind 6 is unknown"),
     "kind 17": (KEYS_SIGNED + record(17, P7S), "the kind 17 is unknown"),
     "revoke": (record(3, b"\x93verity-revoke1\0") + SIGNATURE, "revoke is not taken"),
-    "floors": (KEYS_SIGNED + record(5, b"floors"), "floors has no layout"),
+    "floors of another size": (
+        KEYS_SIGNED + record(5, b"floors"),
+        "6 bytes, expected 1 to 64 times",
+    ),
+    "floors that are signed": (KEYS_SIGNED + record(5, FLOORS) + SIGNATURE, "which nobody signs"),
+    "floors before grants": (
+        record(5, FLOORS) + record(4, GRANTS) + SIGNATURE,
+        "grants must not come after floors",
+    ),
     "signature first": (SIGNATURE + KEYS_SIGNED, "a signature without a blob before it"),
     "unsigned": (record(1, KEYS), "blob 1 (keys): the blob of 26 bytes has no signature"),
     "unsigned among others": (

@@ -17,6 +17,7 @@ from tests.world import OTHER, ROOT, THIRD, VENDOR, keyring_of
 from verity.formats import (
     bundle,
     dump,
+    floor_record,
     grants,
     kernel_keys,
     kernel_policy,
@@ -31,6 +32,7 @@ from verity.formats import (
 )
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
 from verity.formats.dump import Entry
+from verity.formats.floor_record import RecordedFloor
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grant_rules import earned
 from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
@@ -293,6 +295,13 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 EXAMPLES = dict(blocks(DOCUMENT.read_text()))
 
 
+def floors() -> bytes:
+    """What a host has accepted, at the end of a bundle."""
+    return floor_record.encode(
+        [RecordedFloor(stream="debian-trixie", serial=7), RecordedFloor(stream="tools", serial=2)]
+    )
+
+
 def written() -> dict[str, str]:
     """What the document has to say."""
     certificate = pkcs7.certificate(key_id=VENDOR.public.key_id, spki=VENDOR.public.spki)
@@ -306,6 +315,7 @@ def written() -> dict[str, str]:
         "pin": hex_lines(pin()),
         "policy": hex_lines(policy()),
         "bundle": hex_lines(fragment()),
+        "floors": hex_lines(floors()),
         "commit": hex_lines(commit()),
         "dirtree": hex_lines(dirtree()),
         "dirmeta": hex_lines(ROOT_META.encode()),

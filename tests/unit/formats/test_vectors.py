@@ -14,6 +14,7 @@ from tests.documents import VECTORS, Document, load
 from verity.formats import (
     any_dump,
     dump,
+    floor_record,
     grants,
     gvariant,
     kernel_keys,
@@ -65,6 +66,7 @@ OBJECTS: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {
 FORMATS = {
     "composefs-dump": of_bytes(any_dump.parse, any_dump.to_manifest),
     "envelope": of_bytes(statement.parse_envelope),
+    "floors": of_bytes(floor_record.parse, floor_record.encode),
     "grants": of_bytes(grants.parse, grants.encode),
     "gvariant": Format(
         lambda one: gvariant.decode(one.kind, one.data, label=LABEL),

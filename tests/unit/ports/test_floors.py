@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from verity.ports.floors import FloorStore
+from verity.ports.floors import STATE, FloorStore, has_state
 from verity.values.errors import ContentError, HostError
 
 
@@ -49,8 +49,9 @@ def test_what_cannot_be_read_is_not_missing(tmp_path: Path) -> None:
     found = store(tmp_path)
     found.path("vendor.os.s").unlink()
     found.path("vendor.os.s").mkdir()
-    with pytest.raises(HostError, match="is a directory"):
+    with pytest.raises(ContentError, match="is a directory") as caught:
         found.read("vendor.os.s")
+    assert caught.value.code == "bad-floor"
 
 
 def test_no_place_for_it(tmp_path: Path) -> None:
@@ -78,3 +79,16 @@ def test_a_second_writer_waits(tmp_path: Path) -> None:
             second.wait(1)
     out, _ = second.communicate(timeout=60)
     assert (second.returncode, out) == (0, "in\n")
+
+
+def test_what_is_a_host(tmp_path: Path) -> None:
+    assert not has_state(tmp_path)
+    (tmp_path / "var").write_bytes(b"")
+    assert not has_state(tmp_path)
+    (tmp_path / "var").unlink()
+    (tmp_path / STATE).mkdir(parents=True)
+    assert has_state(tmp_path)
+    (tmp_path / STATE).rmdir()
+    (tmp_path / STATE).symlink_to(STATE.name)
+    with pytest.raises(HostError, match="symbolic link"):
+        has_state(tmp_path)

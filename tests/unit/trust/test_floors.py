@@ -21,7 +21,7 @@ FLOOR = Floor(source="f", serial=5, issued=ISSUED, subjects=SAID.subjects)
 
 def test_the_name_says_party_and_role() -> None:
     source = verify_statement([World().envelope], JUST_VENDOR)
-    assert floors.name(source, JUST_VENDOR) == "vendor.os.os"
+    assert floors.name(JUST_VENDOR, source.statement.stream) == "vendor.os.os"
 
 
 def test_a_floor_is_what_was_signed() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state checksum: its example in docs/formats.md, and how parts are named."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -21,9 +22,15 @@ def measured(kind: str, name: str, sha256: str) -> Measured:
 
 
 def test_the_example_of_the_document() -> None:
-    parts = [measured(*line.split()) for line in block("state").splitlines()]
-    assert b"".join(part.line for part in parts).decode() == block("state")
-    assert f"state: sha256:{checksum(reversed(parts))}\n" == block("state-checksum")
+    *lines, policy = block("state").splitlines()
+    parts = [measured(*line.split()) for line in lines]
+    assert b"".join(part.line for part in parts).decode() == "".join(f"{one}\n" for one in lines)
+    name, dash, digest = policy.split()
+    assert (name, dash) == ("policy", "-")
+    assert f"state: sha256:{checksum(reversed(parts), digest)}\n" == block("state-checksum")
+    # Without a policy there is a line, too: having none is a state.
+    none = "".join(f"{one}\n" for one in [*lines, "policy - none"]).encode()
+    assert checksum(parts, None) == hashlib.sha256(none).hexdigest()
 
 
 @pytest.mark.parametrize(

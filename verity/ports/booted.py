@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which commit of OSTree a host has booted, by the command line of its kernel.
+
+    ostree=/ostree/boot.1/OS/BOOTCSUM/0  ->  ../../../deploy/OS/deploy/COMMIT.SERIAL
+
+The link is OSTree's own; nothing here asks whether the kernel or the link is honest. Below another
+root it is what files there say, and an offline tree without /proc says nothing.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from verity.ports.osfile import read_file, translate_oserror
+from verity.values.errors import ContentError, HostError
+
+CMDLINE = Path("proc/cmdline")
+_MAX_SIZE = 1 << 16
+_ARGUMENT = "ostree="
+_DEPLOYMENT = re.compile(r"(?P<commit>[0-9a-f]{64})\.[0-9]+")
+
+
+def commit(root: Path) -> str | None:
+    """The checksum of the booted commit; None if the host is not booted by OSTree.
+
+    Raises ContentError (``bad-deployment``) or HostError if it is and can't be told.
+    """
+    try:
+        line = read_file(root / CMDLINE, max_size=_MAX_SIZE).decode("utf-8", "surrogateescape")
+    except HostError as error:
+        if error.code == "not-found":
+            return None
+        raise
+    given = [word for word in line.split() if word.startswith(_ARGUMENT)]
+    if not given:
+        return None
+    path = root / given[-1].removeprefix(_ARGUMENT).lstrip("/")
+    try:
+        target = os.readlink(path)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+    found = _DEPLOYMENT.fullmatch(os.path.basename(target))
+    if found is None:
+        raise ContentError(
+            "bad-deployment",
+            f"{path}: it leads to {target!r}, expected a deployment named COMMIT.SERIAL",
+            hint="`ostree admin status` shows what this host can boot",
+        )
+    return found["commit"]
