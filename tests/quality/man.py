@@ -141,9 +141,9 @@ new and never between. Read by every verb that verifies what is signed.
 themselves; read by `etc`. A file with a later name overrides.
 
 /var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents;
-the journal of an `etc apply`.
+the journal of an `etc apply`, and the host's own stream.
 
-/etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
+/etc/.verity-stage-* :: Files that `etc apply` prepares, removed when it ends; in a home, too.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 

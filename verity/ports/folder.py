@@ -188,7 +188,10 @@ class Folder:
         try:
             return act()
         except OSError as error:
-            raise translate_oserror(error, str(self.label / name)) from error
+            found = translate_oserror(error, str(self.label / name))
+            if error.errno == errno.ELOOP:
+                found.hint = "below a host's root none is followed: look at who made it"
+            raise found from error
 
 
 def _temporary(name: str) -> str:

@@ -46,6 +46,7 @@ def test_a_symlink_is_a_named_error(tmp_path: Path, part: str) -> None:
     ):
         folder.read("one", max_size=100)
     assert caught.value.code == "is-symlink"
+    assert caught.value.hint == "below a host's root none is followed: look at who made it"
 
 
 def test_a_folder_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
