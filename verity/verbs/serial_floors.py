@@ -268,8 +268,8 @@ def accept(
     with state.store.locked():
         # 2. Compare.
         now = look(state, stream, trusted)
-        if now.findings:
-            raise ContentError(now.findings[0].check, now.findings[0].problem)
+        for finding in now.findings:
+            raise ContentError(finding.check, finding.problem, hint=finding.remedy)
         for floor in now.floors:
             floors.check(source.statement, floor)
         name = floors.name(trusted, stream)
