@@ -12,6 +12,10 @@ from tests.cli.program import Done, assert_clean_error, snapshot, verity
 from tests.cli.spoil import KEY, REPO
 from tests.cli.worlds import World
 from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, make_second
+from verity.formats import floor_record
+from verity.formats.floor_record import RecordedFloor
+from verity.formats.records import Fragment, RecordKind, join
+from verity.ports.gate_files import BUNDLE
 
 
 @pytest.fixture
@@ -143,6 +147,18 @@ def test_a_damaged_floor_of_etc(etc: EtcWorld) -> None:
     assert "FINDING  bad-floor  " in done.out
     assert "`verity etc status --accept-without-floor`" in done.out
     assert etc.run("revert").status == 1
+    assert etc.run("status", "--accept-without-floor").status == 0
+    assert etc.run("status").status == 0
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["told", "damaged"])
+def test_a_floor_of_etc_that_the_boot_bundle_tells_of_is_missed(etc: EtcWorld, whole: bool) -> None:
+    blob = floor_record.encode([RecordedFloor(stream=STREAM, serial=2)])
+    data = join([Fragment(kind=RecordKind.FLOORS, blob=blob, signatures=())])
+    (etc.path / "root" / BUNDLE).write_bytes(data if whole else data[:-1])
+    done = etc.run("status")
+    assert (done.status, "FINDING  no-floor  " in done.out) == (1, True)
+    assert etc.run("status", "--accept").status == 1
     assert etc.run("status", "--accept-without-floor").status == 0
     assert etc.run("status").status == 0
 
