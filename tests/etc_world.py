@@ -148,3 +148,10 @@ def sign_at(world: EtcWorld, serial: int, *, expired: bool) -> None:
     spot = Spot(stream=STREAM, serial=serial, issued=now - 7200, expires=expires)
     key = keystore.load_signer(str(world.path / "etc.pem"))
     etc_sign.sign(spot, Host.at(world.path / "root", None), (), [key])
+
+
+def stored(world: EtcWorld, contents: bytes) -> Path:
+    """The file of the content store that holds these."""
+    return next(
+        path for path in world.store.rglob("*") if path.is_file() and path.read_bytes() == contents
+    )

@@ -23,6 +23,7 @@ from tests.cli.spoil import KEY, REPO, change_detached, flip_grants
 from tests.cli.worlds import REF, World, sign
 from tests.world import OTHER, envelope
 from verity.formats import gvariant, statement
+from verity.ports.floors import FloorStore
 from verity.verbs import signed
 
 
@@ -101,11 +102,16 @@ def test_the_boot_bundle_stands_in(host: Host, spoil: Callable[[Path], object], 
     host.accepted(host.new, FIRST)
 
 
+def only_envelope(path: Path) -> bytes:
+    (data,) = FloorStore(path.parent).read(path.name) or ()
+    return data
+
+
 def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     """The floor's envelope with something in it changed."""
 
     def spoil(path: Path) -> None:
-        (data,) = gvariant.decode("aay", path.read_bytes(), label="floor")
+        data = only_envelope(path)
         fields = json.loads(data)
         change(fields)
         path.write_bytes(gvariant.encode("aay", (json.dumps(fields).encode(),)))
@@ -115,7 +121,7 @@ def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], No
 
 def resigned(path: Path) -> None:
     """The same statement, by a key that nobody trusts."""
-    (data,) = gvariant.decode("aay", path.read_bytes(), label="floor")
+    data = only_envelope(path)
     payload = statement.parse_envelope(data).payload
     path.write_bytes(gvariant.encode("aay", (envelope(payload, OTHER),)))
 

@@ -76,7 +76,7 @@ def test_a_revoked_serial_is_no_way_back(world: EtcWorld) -> None:
 def test_what_a_revoked_serial_had_goes(world: EtcWorld) -> None:
     (world.etc / "app/old.conf").unlink()
     world.must_sign(3)
-    assert by_keyring(world, "apply", "2").status == 0
+    assert by_keyring(world, "revert").status == 0
     revoke(world, "--lowest", f"{STREAM}:3")
     assert by_keyring(world, "status").status == 1
     done = by_keyring(world, "apply", "3")

@@ -2,7 +2,6 @@
 """The signed /etc when something is wrong: message, status, and that nothing was changed."""
 
 import fcntl
-import json
 import os
 import shutil
 import stat
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import assert_clean_error, copy, needs_root, stock, verity
-from tests.etc_world import EtcWorld, make_etc_world, make_first, make_second, write
+from tests.etc_world import EtcWorld, make_etc_world, make_first, make_second, stored, write
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +24,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> EtcWorld:
 def world(made: EtcWorld, tmp_path: Path) -> EtcWorld:
     """A copy, to break."""
     return EtcWorld(copy(made.path, tmp_path / "w"))
-
-
-def stored(world: EtcWorld, contents: bytes) -> Path:
-    """The file of the content store that holds these."""
-    return next(
-        path for path in world.store.rglob("*") if path.is_file() and path.read_bytes() == contents
-    )
 
 
 def rewrite(path: Path, data: bytes) -> None:
@@ -107,7 +99,7 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         lambda world: None,
         (*SIGN, "--root", "nothing"),
         3,
-        ["nothing/etc: does not exist"],
+        ["nothing: no such directory, expected the root of a host"],
     ),
     "an /etc that is a link": (
         lambda world: move_away(world.etc),
@@ -218,6 +210,18 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         3,
         ["/etc/hosts: its contents"],
     ),
+    "an older serial": (
+        lambda world: None,
+        ("apply", *CHECK, "1"),
+        1,
+        ["serial 1: serial 2 is the intent, and an older one is not applied"],
+    ),
+    "a revert that goes nowhere": (
+        lambda world: None,
+        ("revert", *CHECK, "2"),
+        2,
+        ["serial 2: not before serial 2, which is the intent"],
+    ),
     "no serial before": (
         lambda world: shutil.rmtree(world.state / "1"),
         ("revert", *CHECK),
@@ -247,6 +251,24 @@ REFUSED: dict[str, tuple[Callable[[EtcWorld], object], Sequence[str], int, Seque
         ("apply", *CHECK),
         3,
         ["there is no signed /etc"],
+    ),
+    "what says which is the intent is gone": (
+        lambda world: (world.state / "current").unlink(),
+        ("status", *CHECK),
+        3,
+        ["current: it is gone, or what it names is"],
+    ),
+    "no such root to look at": (
+        lambda world: None,
+        ("status", *CHECK, "--root", "nothing"),
+        3,
+        ["nothing: no such directory, expected the root of a host"],
+    ),
+    "nobody is trusted": (
+        lambda world: None,
+        ("status",),
+        3,
+        ["no pin of the user, whose keyring says who signs /etc"],
     ),
     "resume with a serial": (
         lambda world: None,
@@ -321,65 +343,13 @@ def test_what_cannot_be_verified_takes_nothing_away(world: EtcWorld) -> None:
     world.must_sign(3)
     (world.etc / "late").unlink()
     world.must_sign(4)
-    assert world.run("apply", "3").status == 0
+    assert world.run("revert").status == 0
     rewrite(world.state / "3/statement.json", b"{}")
     done = world.run("apply", "4")
     assert done.status == 0
     assert "what serial 3 had stays, because that can't be verified" in done.err
     assert "left     /etc/late\n" in done.out
     assert world.current() == "4"
-
-
-def test_a_pending_run_is_said_and_sign_refuses(world: EtcWorld) -> None:
-    (world.state / "journal").write_text(json.dumps({"before": [2], "after": 1}))
-    done = world.run("status", "--json")
-    assert done.status == 1
-    assert [one["check"] for one in done.of_type("finding")] == ["pending"]
-    refused = world.sign(3)
-    assert refused.status == 3
-    assert "an apply has begun and not ended" in refused.err
-    assert not (world.state / "3").exists()
-
-
-@pytest.mark.parametrize("verb", ["apply", "revert", "apply --resume"])
-def test_a_pending_run_is_ended_by_whatever_comes(world: EtcWorld, verb: str) -> None:
-    (world.state / "journal").write_text(json.dumps({"before": [2], "after": 1}))
-    done = world.run(*verb.split())
-    assert done.status == 0
-    assert "serial 1 of etc-test (an interrupted run, ended)" in done.out
-    assert not (world.state / "journal").exists()
-    assert world.run("status").status == 0
-
-
-def test_a_pending_run_that_cannot_end_is_left_by_naming_another(world: EtcWorld) -> None:
-    old = world.files()
-    world.run("apply", "1")
-    (world.state / "journal").write_text(json.dumps({"before": [1], "after": 2}))
-    (world.etc / "link").unlink()
-    write(world.etc / "new/dir/new.conf", "new = 1\n", 0o600)  # as far as it came
-    lost = stored(world, b"welcome again\n" * 1000)
-    kept = lost.read_bytes()
-    lost.unlink()
-    assert world.run("apply").status == 3
-    assert (world.state / "journal").exists()
-    assert world.run("apply", "1").status == 0
-    assert (world.current(), world.run("status").status) == ("1", 0)
-    lost.write_bytes(kept)
-    assert world.run("apply", "2").status == 0
-    assert world.files() == old
-
-
-def test_what_an_interrupted_run_prepared_in_a_home_is_cleared(world: EtcWorld) -> None:
-    home = world.path / "root/home/u"
-    write(home / ".profile", "x\n")
-    world.must_sign(3, "--home", "/home/u")
-    (world.state / "current").write_text("2\n")
-    (world.state / "journal").write_text(json.dumps({"before": [2], "after": 3}))
-    write(home / ".verity-stage/0", "x\n")
-    (home / ".verity-stage").chmod(0o700)
-    assert world.run("apply", "2").status == 0
-    assert sorted(os.listdir(home)) == [".profile"]
-    assert world.run("status").status == 0
 
 
 def test_a_home_that_is_gone(world: EtcWorld) -> None:
@@ -394,34 +364,8 @@ def test_a_home_that_is_gone(world: EtcWorld) -> None:
     assert world.run("apply").status == 3
     (world.etc / "motd").unlink()
     assert world.run("status").status == 1
-    assert world.run("apply", "2").status == 0
+    assert world.run("revert").status == 0
     assert world.run("status").status == 0
-
-
-@needs_root
-@pytest.mark.parametrize(("mode", "owner"), [(0o700, 1234), (0o770, 0)])
-def test_a_stage_that_somebody_else_made(world: EtcWorld, mode: int, owner: int) -> None:
-    home = world.path / "root/home/u"
-    write(home / ".profile", "x\n")
-    world.must_sign(3, "--home", "/home/u")
-    write(home / ".profile", "y\n")
-    write(home / ".verity-stage/kept", "z\n")
-    (home / ".verity-stage").chmod(mode)
-    os.chown(home / ".verity-stage", owner, 0)
-    done = world.run("apply")
-    assert done.status == 3
-    assert_clean_error(done, ["/home/u: the directory for prepared files"], hint=True)
-    assert (home / ".profile").read_text() == "y\n"
-    assert (home / ".verity-stage/kept").exists()
-
-
-def test_two_at_a_time(world: EtcWorld) -> None:
-    with (world.state / "lock").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        done = world.run("apply")
-        assert done.status == 3
-        assert_clean_error(done, ["another `verity etc` writes here"], hint=True)
-    assert world.run("apply").status == 0
 
 
 @needs_root
@@ -492,3 +436,12 @@ def test_a_home_behind_a_link_is_not_followed(world: EtcWorld, tmp_path: Path, v
     assert "/home/u/apps/one" in done.out + done.err
     assert (victim / "one/.profile").read_text() == "the victim's\n"
     assert os.listdir(victim / "one") == [".profile"]
+
+
+def test_two_at_a_time(world: EtcWorld) -> None:
+    with (world.state / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = world.run("apply")
+        assert done.status == 3
+        assert_clean_error(done, ["another `verity etc` writes here"], hint=True)
+    assert world.run("apply").status == 0

@@ -12,6 +12,10 @@ from tests.cli.program import Done, assert_clean_error, snapshot, verity
 from tests.cli.spoil import KEY, REPO
 from tests.cli.worlds import World
 from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, make_second
+from verity.formats import floor_record
+from verity.formats.floor_record import RecordedFloor
+from verity.formats.records import Fragment, RecordKind, join
+from verity.ports.gate_files import BUNDLE
 
 
 @pytest.fixture
@@ -106,7 +110,7 @@ def test_etc_goes_back_until_a_serial_is_accepted(etc: EtcWorld) -> None:
         {"v": 1, "type": "floor", "path": f"root/var/lib/verity/floors/user.etc.{STREAM}"}
     ]
     before, files = snapshot(etc.path), etc.files()
-    for verb in (("revert",), ("apply", "1"), ("apply", "--dry-run", "1")):
+    for verb in (("revert",), ("revert", "1"), ("revert", "--dry-run", "1")):
         done = etc.run(*verb)
         assert (done.status, done.out) == (1, "")
         words = f"serial 1 of the stream {STREAM}, this host has accepted 2"
@@ -142,7 +146,19 @@ def test_a_damaged_floor_of_etc(etc: EtcWorld) -> None:
     assert done.status == 1
     assert "FINDING  bad-floor  " in done.out
     assert "`verity etc status --accept-without-floor`" in done.out
-    assert etc.run("apply", "1").status == 1
+    assert etc.run("revert").status == 1
+    assert etc.run("status", "--accept-without-floor").status == 0
+    assert etc.run("status").status == 0
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["told", "damaged"])
+def test_a_floor_of_etc_that_the_boot_bundle_tells_of_is_missed(etc: EtcWorld, whole: bool) -> None:
+    blob = floor_record.encode([RecordedFloor(stream=STREAM, serial=2)])
+    data = join([Fragment(kind=RecordKind.FLOORS, blob=blob, signatures=())])
+    (etc.path / "root" / BUNDLE).write_bytes(data if whole else data[:-1])
+    done = etc.run("status")
+    assert (done.status, "FINDING  no-floor  " in done.out) == (1, True)
+    assert etc.run("status", "--accept").status == 1
     assert etc.run("status", "--accept-without-floor").status == 0
     assert etc.run("status").status == 0
 

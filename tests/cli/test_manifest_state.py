@@ -214,3 +214,7 @@ def test_a_damaged_bundle_is_a_finding_of_the_audit(world: World) -> None:
     place.write_bytes(b"x")
     done = verity(*AUDIT, "tree", "--json", cwd=world.path)
     assert "bad-bundle" in [one["check"] for one in done.of_type("finding")]
+    place.unlink()
+    place.mkdir()
+    done = verity(*AUDIT, "tree", "--json", cwd=world.path)
+    assert "is-directory" in [one["check"] for one in done.of_type("not-evaluated")]

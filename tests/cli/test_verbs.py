@@ -169,7 +169,8 @@ def test_commit_verify_in_every_mode(any_world: World) -> None:
         assert done.out.startswith(f"good: {revision} is as signed (")
         assert (done.status, done.err) == (0, "")
     as_json = verity("commit", "verify", "--repo", "repo", *KEY, "--json", REF, cwd=any_world.path)
-    (summary,) = as_json.records
+    note, summary = as_json.records
+    assert note["text"] == "no floor was compared: no host's state is here"
     assert (summary["findings"], summary["not_evaluated"], summary["exit_status"]) == (0, 0, 0)
     assert snapshot(any_world.path) == before
 
@@ -268,7 +269,9 @@ def test_audit_finds_exactly_what_was_changed(world: World) -> None:
     assert text.status == 1
     assert "FINDING  unsigned-privileged  /usr/bin/evil: not signed, and set-uid 0" in text.out
     assert text.out.count("FINDING") == len(found)
-    assert text.out.splitlines()[-1].startswith(f"{len(found)} findings, 0 not evaluated (")
+    counted, state = text.out.splitlines()[-2:]
+    assert counted.startswith(f"{len(found)} findings, 0 not evaluated (")
+    assert state == f"state: differs ({len(found)} findings)"
 
 
 def test_explain_prints_the_chain(bare: World) -> None:
@@ -296,13 +299,15 @@ def test_explain_a_symlink_holds_without_fs_verity(bare: World) -> None:
 def test_objects_where_the_kernel_cannot(bare: World) -> None:
     for verb in ("enable", "check"):
         done = verity("objects", verb, "--repo", "repo", *KEY, "--json", REF, cwd=bare.path)
-        kinds = {record["type"] for record in done.records}
+        note, *records = done.records
+        assert note["type"] == "note"
+        kinds = {record["type"] for record in records}
         assert done.status == done.records[-1]["exit_status"]
         assert done.status in (1, 3), done.out
         assert kinds <= {"finding", "not-evaluated", "summary"}
         objects = done.records[-1]["counts"]["objects"]
-        assert len(done.records) == objects + 1
-        for record in done.records[:-1]:
+        assert len(records) == objects + 1
+        for record in records[:-1]:
             assert "repo/objects/" in record["object"]
             assert record.get("hint") or record.get("remedy")
 

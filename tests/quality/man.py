@@ -145,9 +145,9 @@ later name overrides.
 it; verified by `policy show` and `policy check`.
 
 /var/lib/verity/etc, /var/lib/verity/store :: What `etc sign` signed, by serial, and the contents;
-the journal of an `etc apply`.
+the journal of an `etc apply`, and the host's own stream.
 
-/etc/.verity-stage :: Files that `etc apply` prepares, removed when it ends.
+/etc/.verity-stage-* :: Files that `etc apply` prepares, removed when it ends; in a home, too.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 

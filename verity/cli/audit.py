@@ -12,8 +12,8 @@ from verity.cli.floor_output import with_floors
 from verity.cli.trust_options import PATH, judged, key_options, repo_option, trusted_set
 from verity.ports.gate_files import BUNDLE
 from verity.ports.ostree_repo import Repository
-from verity.values.errors import ContentError
-from verity.values.findings import Finding, Link, Report
+from verity.values.errors import ContentError, HostError
+from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import audit as verb
 from verity.verbs import serial_floors, signed, state_checksum
 from verity.verbs.serial_floors import HostState
@@ -77,7 +77,7 @@ def audit(
 
 
 def _policy(root: Path, result: Report) -> tuple[str | None, Report]:
-    """The policy that is part of the state; a bundle without one that can be read is a finding."""
+    """The policy that is part of the state; a bundle that has none is a finding."""
     try:
         return state_checksum.policy_of(root / BUNDLE), result
     except ContentError as error:
@@ -89,6 +89,14 @@ def _policy(root: Path, result: Report) -> tuple[str | None, Report]:
             remedy="make it anew: `verity lockdown bundle`",
         )
         return None, dataclasses.replace(result, findings=(*result.findings, found))
+    except HostError as error:
+        gap = NotEvaluated(
+            check=error.code,
+            object=str(root / BUNDLE),
+            why=error.message,
+            hint=error.hint or "",
+        )
+        return None, dataclasses.replace(result, not_evaluated=(*result.not_evaluated, gap))
 
 
 def _print_state(value: str | None, result: Report) -> None:

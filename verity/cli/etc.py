@@ -7,9 +7,16 @@ from pathlib import Path
 import click
 
 from verity.cli import etc_options, output, signing_options
-from verity.cli.etc_output import print_applied, print_difference, print_others, print_signed
+from verity.cli.etc_output import (
+    print_applied,
+    print_difference,
+    print_forgotten,
+    print_loose,
+    print_others,
+    print_signed,
+)
 from verity.cli.floor_output import print_accepted, with_floors
-from verity.cli.trust_options import PATH, judged, key_options, trusted_set
+from verity.cli.trust_options import PATH, judged, key_options, keyrings, trusted_set
 from verity.formats.grants import Role
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
@@ -33,12 +40,25 @@ _vendor_option = click.option(
 _dry_option = click.option(
     "--dry-run", is_flag=True, help="Only say what would be done; change nothing."
 )
+_serial_argument = click.argument(
+    "serial", metavar="[SERIAL]", required=False, type=click.IntRange(1, 2**53 - 1)
+)
 
 
 def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
     """The keys of the owner's role etc: those named, or of this host's keyrings, also for --root: a
     tree that is looked at doesn't say whom to trust."""
-    return trusted_set(keys, threshold, role=Role.ETC)
+    try:
+        return trusted_set(keys, threshold, role=Role.ETC)
+    except HostError as error:
+        if error.code != "no-pin":
+            raise
+        raise HostError(
+            "no-pin",
+            "no pin of the user, whose keyring says who signs /etc: nobody is trusted",
+            hint="--key FILE.pub; or --pin user=sha256:FINGERPRINT with --keyring DIR; or"
+            " `verity lockdown pin` puts the pin to /etc/verity/pins/user.pin",
+        ) from error
 
 
 @etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial auto")
@@ -121,8 +141,11 @@ def status(
     state = HostState.at(root, without_floor=accept_without_floor)
     intent = etc_intent.current(host, trusted)
     seen = etc_status.look(host, intent, vendor)
-    now = int(time.time())
-    compared = serial_floors.judge(state, intent.manifest.source, trusted, now=now)
+    now, asked = int(time.time()), keyrings()
+    known = etc_intent.reference_time(
+        host, trusted, now if asked is None else asked.reference_time(now)
+    )
+    compared = serial_floors.judge(state, intent.manifest.source, trusted, now=known)
     report = etc_status.status(host, intent, seen, now=compared.time)
     report = judged(with_floors(compared, report, as_json=as_json), now)
     if classes:
@@ -179,10 +202,18 @@ def diff(
         if with_text:
             text = etc_diff.text(host, intent, one, show_secrets=show_secret_files)
         print_difference(one, intent, text, as_json=as_json)
+    loose = () if from_vendor else etc_status.loose(seen.found, intent)
+    for finding in loose:
+        print_loose(finding, as_json=as_json)
     for gap in seen.found.gaps:
         output.message(f"{output.shown(gap.path)}: {output.one_line(gap.why)}")
-    if shown:
+    if shown or loose:
         return 1
+    if not seen.found.gaps:
+        other = "the vendor's default" if from_vendor else "/etc"
+        output.message(
+            f"no difference: {other} is as signed (serial {intent.serial} of {intent.stream})"
+        )
     return 3 if seen.found.gaps else 0
 
 
@@ -191,8 +222,16 @@ def diff(
 @etc_options.place_options
 @_dry_option
 @click.option("--resume", is_flag=True, help="End what was interrupted, and no more.")
+@click.option(
+    "--abandon", is_flag=True, help="Give up what was interrupted: back to the intent before."
+)
+@click.option(
+    "--abandon-as-is",
+    is_flag=True,
+    help="Forget what was interrupted and leave /etc as it is, perhaps half changed.",
+)
 @output.json_option
-@click.argument("serial", metavar="[SERIAL]", required=False, type=click.IntRange(1, 2**53 - 1))
+@_serial_argument
 def apply(
     keys: tuple[Path, ...],
     threshold: int,
@@ -200,19 +239,28 @@ def apply(
     store: Path | None,
     dry_run: bool,
     resume: bool,
+    abandon: bool,
+    abandon_as_is: bool,
     as_json: bool,
     serial: int | None,
 ) -> int:
-    """Bring /etc to what was signed: the intent, or the given serial, which becomes it.
+    """Bring /etc to what was signed: the intent, or the given later serial, which becomes it.
 
     What an earlier intent had and this one hasn't is removed. What nobody signed, and what changes
     by itself, is left.
     """
-    host, trusted = Host.at(root, store), _trusted(keys, threshold)
-    if resume:
-        if serial is not None or dry_run:
-            raise CallerError("bad-arguments", "--resume: with neither SERIAL nor --dry-run")
-        ended = etc_apply.resume(host, trusted)
+    host = Host.at(root, store)
+    ends = {"--resume": resume, "--abandon": abandon, "--abandon-as-is": abandon_as_is}
+    asked = [name for name, is_there in ends.items() if is_there]
+    if len(asked) > 1:
+        raise CallerError("bad-arguments", f"{' and '.join(asked)}: only one of them")
+    if asked and (serial is not None or dry_run):
+        raise CallerError("bad-arguments", f"{asked[0]}: with neither SERIAL nor --dry-run")
+    if abandon_as_is:
+        return print_forgotten(etc_apply.abandon_as_is(host), as_json=as_json)
+    trusted = _trusted(keys, threshold)
+    if asked:
+        ended = (etc_apply.resume if resume else etc_apply.abandon)(host, trusted)
         if ended is None:
             output.message("nothing was interrupted")
             return 0
@@ -226,6 +274,7 @@ def apply(
 @etc_options.place_options
 @_dry_option
 @output.json_option
+@_serial_argument
 def revert(
     keys: tuple[Path, ...],
     threshold: int,
@@ -233,7 +282,9 @@ def revert(
     store: Path | None,
     dry_run: bool,
     as_json: bool,
+    serial: int | None,
 ) -> int:
-    """Bring /etc back to the signed serial before the one that is the intent."""
-    done = etc_apply.revert(Host.at(root, store), _trusted(keys, threshold), dry_run=dry_run)
+    """Bring /etc back to the signed serial before the intent, or to the given older one."""
+    host, trusted = Host.at(root, store), _trusted(keys, threshold)
+    done = etc_apply.revert(host, trusted, serial, dry_run=dry_run)
     return print_applied(done, dry_run=dry_run, as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Any
 from verity.cli import output
 from verity.cli.signing_options import by_keys
 from verity.formats.dump import Entry
+from verity.values.findings import Finding
 from verity.verbs import sign_serials
 from verity.verbs.etc_apply import Applied
 from verity.verbs.etc_compare import Difference
@@ -119,8 +120,18 @@ def print_difference(one: Difference, intent: Intent, text: Text, *, as_json: bo
         output.line(f"         text    {output.one_line(text.why_not)}")
 
 
+def print_loose(one: Finding, *, as_json: bool) -> None:
+    """A file whose contents aren't compared, with a mode or owner that lets others in."""
+    if as_json:
+        fields = output.path_fields(one.path or b"")
+        output.record("loose", {**fields, "expected": one.expected, "found": one.found})
+    else:
+        output.line(f"loose    {one.object}  {one.found}, expected {one.expected}")
+
+
 def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
-    """What was done to each file, what is left, and the exit status: 1 if something differs."""
+    """What was done to each file, what is left, and the exit status: 1 if something differs, 3 if a
+    home was left out."""
     steps = (
         ("removed", done.plan.remove),
         ("made", done.plan.make),
@@ -134,8 +145,12 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
         _step("left", path, as_json=as_json)
     for one in done.wrong:
         _step("differs", one.path, as_json=as_json)
+    for finding in done.loose:
+        print_loose(finding, as_json=as_json)
     for note in done.notes:
         output.message(f"note: {output.one_line(note)}")
+    for home, why in sorted(done.left_out.items()):
+        _left_out(home, why, as_json=as_json)
     changes = sum(len(entries) for _, entries in steps)
     if as_json:
         output.record(
@@ -146,14 +161,19 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
                 "signed_by": list(done.intent.signers),
                 "dry_run": dry_run,
                 "finished": done.finished,
+                "abandoned": done.abandoned,
                 "changes": changes,
                 "left": len(done.plan.left),
                 "differs": len(done.wrong),
+                "loose": len(done.loose),
+                "left_out": len(done.left_out),
             },
         )
     else:
         verb = "would be brought" if dry_run else "is"
         after = " (an interrupted run, ended)" if done.finished and not dry_run else ""
+        if done.abandoned is not None:
+            after = f" (that to serial {done.abandoned} was given up)"
         output.line(
             f"/etc {verb} {'to' if dry_run else 'at'} serial {done.intent.serial} of"
             f" {done.intent.stream}{after}: {changes} changes, {len(done.plan.left)} left"
@@ -161,6 +181,28 @@ def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
     if done.wrong:
         output.message("some files differ again: something writes them; `verity etc status`")
         return 1
+    return 3 if done.left_out else 0
+
+
+def _left_out(home: bytes, why: str, *, as_json: bool) -> None:
+    if as_json:
+        output.record("left-out", {**output.path_fields(home), "why": why})
+    output.message(
+        f"the home {output.shown(home)} was left out: {output.one_line(why)}; mend that and apply"
+        " again"
+    )
+
+
+def print_forgotten(was_there: bool, *, as_json: bool) -> int:
+    """That a journal was dropped, if there was one; the exit status."""
+    if not was_there:
+        output.message("nothing was interrupted")
+        return 0
+    if as_json:
+        output.record("abandoned", {"as_is": True})
+    else:
+        output.line("the interrupted apply is forgotten, and /etc left as it is")
+    output.message("`verity etc status` says what differs from the signed state before")
     return 0
 
 

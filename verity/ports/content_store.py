@@ -7,24 +7,28 @@
 3. Files are 0400 and directories 0700: contents may be secret where they came from.
 
 Nothing is ever removed or overwritten but what turned out damaged, and it names no path of a
-host: what a digest is the content of, manifests say. One writer at a time: the caller locks.
+host: what a digest is the content of, manifests say. One writer at a time: the caller locks. No
+symlink in it, nor on the way to it from the host's root, is followed.
 """
 
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from verity.formats import fsverity
 from verity.ports import content, kernel, tree
-from verity.ports.osfile import closing, make_directories, translate_oserror
+from verity.ports.folder import Folder
+from verity.ports.osfile import closing, translate_oserror
 from verity.values.digest import CANONICAL, Digest, HashAlgorithm
 from verity.values.errors import ContentError, HostError, VerityError
 
 _PIECE = 1 << 20
 _INCOMING = "incoming"
+_CONTENTS = "sha256"
+_ITSELF = PurePath()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +49,16 @@ class Stored:
 
 
 class ContentStore:
-    """A store below a directory, which is made when something is added."""
+    """A store, made when something is added: ``below`` a host's root, or a path by itself."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, root: Path, below: PurePath = _ITSELF) -> None:
+        self.path = root / below
+        self._root, self._below = root, below
 
     def place(self, digest: bytes) -> Path:
         """Where these contents are, if they are there."""
         name = digest.hex()
-        return self.path / "sha256" / name[:2] / name
+        return self.path / _CONTENTS / name[:2] / name
 
     def add(self, sources: Iterable[Source]) -> Stored:
         """Store all of them, durably; each ends up under its digest or the whole fails.
@@ -62,32 +67,33 @@ class ContentStore:
         2. Turn on fs-verity, where that can be done.
         3. Make the contents durable, then give them their names, then make these durable.
         """
-        incoming = self.path / _INCOMING
-        placed: dict[bytes, Path] = {}
+        with Folder.opened(self._root, self._below, create=0o700) as top:
+            shutil.rmtree(_INCOMING, ignore_errors=True, dir_fd=top.fd)  # what a killed run left
+            with top.inside(_INCOMING, create=0o700) as incoming:
+                try:
+                    return self._add(sources, top, incoming)
+                except OSError as error:
+                    raise translate_oserror(error, str(self.path)) from error
+
+    def _add(self, sources: Iterable[Source], top: Folder, incoming: Folder) -> Stored:
+        placed: set[bytes] = set()
         protected = 0
-        try:
-            make_directories(self.path, mode=0o700)
-            shutil.rmtree(incoming, ignore_errors=True)  # what a killed run left
-            incoming.mkdir(mode=0o700)
-            for source in sources:
-                if source.digest in placed or self._good(source.digest):
-                    continue
-                # 1. Copy.
-                temporary = incoming / source.digest.hex()
-                self._take(source, temporary)
-                # 2. Protect.
-                protected += _protect(temporary)
-                placed[source.digest] = temporary
-            # 3. Name.
-            if placed:
-                self._sync()
-                for digest, temporary in placed.items():
-                    target = self.place(digest)
-                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    os.rename(temporary, target)
-                self._sync()
-        except OSError as error:
-            raise translate_oserror(error, str(self.path)) from error
+        for source in sources:
+            if source.digest in placed or self._good(source.digest):
+                continue
+            # 1. Copy.
+            self._take(source, incoming)
+            # 2. Protect.
+            protected += _protect(incoming, source.digest.hex())
+            placed.add(source.digest)
+        # 3. Name.
+        if placed:
+            self._sync(top)
+            with top.inside(_CONTENTS, create=0o700) as contents:
+                for name in (digest.hex() for digest in placed):
+                    with contents.inside(name[:2], create=0o700) as target:
+                        os.rename(name, name, src_dir_fd=incoming.fd, dst_dir_fd=target.fd)
+            self._sync(top)
         return Stored(new=len(placed), protected=protected)
 
     def copy(self, digest: bytes, target: int, *, label: str) -> None:
@@ -127,26 +133,40 @@ class ContentStore:
         )
 
     def _open(self, digest: bytes, label: str) -> int:
-        path = self.place(digest)
         try:
-            return content.open_regular(path)
+            with self._holding(digest) as folder:
+                name = digest.hex()
+                return content.open_regular(name, dir_fd=folder.fd, label=str(folder.label / name))
         except VerityError as error:
             raise HostError(
                 "no-content",
-                f"{label}: its contents, {path}, are not in the store or can't be read",
+                f"{label}: its contents are not in the store or can't be read: {error.message}",
                 hint="the store is filled by `verity etc sign` on the host that signs",
             ) from error
 
+    @contextlib.contextmanager
+    def _holding(self, digest: bytes) -> Iterator[Folder]:
+        below = self._below / _CONTENTS / digest.hex()[:2]
+        with Folder.opened(self._root, below) as folder:
+            yield folder
+
     def _good(self, digest: bytes) -> bool:
         try:
-            found = content.digest_path(self.place(digest))
-        except HostError:
+            with self._holding(digest) as folder:
+                found = content.digest_path(digest.hex(), dir_fd=folder.fd)
+        except HostError as error:
+            if error.code == "is-symlink":
+                raise
             return False
         return found.value == digest
 
-    def _take(self, source: Source, temporary: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with closing(source.open()) as fd, closing(os.open(temporary, flags, 0o400)) as out:
+    def _take(self, source: Source, incoming: Folder) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        name = source.digest.hex()
+        with (
+            closing(source.open()) as fd,
+            closing(os.open(name, flags, 0o400, dir_fd=incoming.fd)) as out,
+        ):
             found = _copy(fd, out, label=source.label)
         if found.value != source.digest:
             raise ContentError(
@@ -155,9 +175,8 @@ class ContentStore:
                 hint="stop whatever writes to it, or give it the class mutable",
             )
 
-    def _sync(self) -> None:
-        with closing(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
-            kernel.syncfs(fd, label=str(self.path))
+    def _sync(self, top: Folder) -> None:
+        kernel.syncfs(top.fd, label=str(self.path))
 
 
 def _copy(source: int, target: int, *, label: str) -> Digest:
@@ -174,9 +193,13 @@ def _copy(source: int, target: int, *, label: str) -> Digest:
     return hasher.finish()
 
 
-def _protect(path: Path) -> bool:
+def _protect(folder: Folder, name: str) -> bool:
     """Turn on fs-verity; False where this file system or kernel has none."""
-    with contextlib.suppress(HostError), closing(content.open_regular(path)) as fd:
-        kernel.enable(fd, label=str(path))
+    label = str(folder.label / name)
+    with (
+        contextlib.suppress(HostError),
+        closing(content.open_regular(name, dir_fd=folder.fd, label=label)) as fd,
+    ):
+        kernel.enable(fd, label=label)
         return True
     return False

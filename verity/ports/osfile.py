@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 import time
@@ -70,17 +71,28 @@ def lock(fd: int, *, label: str) -> None:
 def open_directory_below(root: Path, path: bytes) -> int:
     """A descriptor of a directory: ``path`` is absolute, below the root, and follows no symlink.
 
-    The root itself may be one. Raises OSError (ELOOP, ENOTDIR: there is one on the way).
+    The root itself may be one. Raises OSError (ELOOP: there is a symlink on the way).
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    current = os.open(root, flags)
+    current = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for part in filter(None, path.split(b"/")):
         try:
-            following = os.open(part, flags | os.O_NOFOLLOW, dir_fd=current)
+            following = open_directory_at(current, part)
         finally:
             os.close(current)
         current = following
     return current
+
+
+def open_directory_at(directory: int, name: str | bytes) -> int:
+    """A descriptor of a directory in another. Raises OSError, with ELOOP for a symlink."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=directory)
+    except NotADirectoryError:
+        # What the kernel says of a symlink, too, when a directory is asked for.
+        if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        raise
 
 
 def read_file(
@@ -228,7 +240,8 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not to be guessed: whoever may write beside it could put something there before.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -21,4 +21,5 @@ POLICY = Path("etc/verity/policy.json")
 POLICY_BLOB = Path("etc/verity/policy.gate")
 
 STAGE = ".verity-stage"
-"""Name of the directory that ``etc apply`` prepares files in, on their own file system."""
+"""How the name of the directory begins that ``etc apply`` prepares files in, on their own file
+system; 16 digits of its own for each run follow."""

@@ -8,19 +8,25 @@
 3. Nothing is durable before ``sync``, and nothing here knows whether all is done: the caller keeps
    a journal.
 
-Directories are reached by descriptor, from the top down, and no symlink is followed.
+Directories are reached by descriptor, from the top down, and no symlink is followed. The top may be
+a home, where its user renames what they like at any time: so the directory for prepared files has a
+name of its own for each run and is kept open; and what is not as it was made is neither emptied nor
+given away.
 """
 
 import contextlib
 import errno
 import os
+import re
+import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from verity.formats.dump import Entry, counts_for_security, printable
 from verity.ports import kernel
 from verity.ports.osfile import closing, open_directory_below, translate_oserror
+from verity.ports.places import STAGE
 from verity.values.errors import HostError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,22 +34,36 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # Also when what is above it is no directory yet, but a file or a symlink to be replaced.
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_PREFIX = os.fsencode(STAGE)
+_NUMBER = re.compile(rb"[0-9]+")
 
 Fill = Callable[[Entry, int], object]
 """Writes the contents of a regular file to a descriptor."""
 
 
 class ReplaceTree:
-    """Directories (``tops``, paths on the host) below a root, to change files in."""
+    """A directory (``top``, a path on the host) below a root, to change files in.
 
-    def __init__(self, root: Path, tops: Sequence[bytes], stage: str) -> None:
-        self._root = root
-        self._tops = sorted(tops, key=len, reverse=True)
-        self._stage = os.fsencode(stage)
+    ``foreign``: somebody else's, such as a home; directories there keep whom they belong to.
+    """
+
+    def __init__(self, root: Path, top: bytes, *, foreign: bool = False) -> None:
+        self._root, self._top_path, self._foreign = root, top, foreign
         self._prepared: dict[bytes, bytes] = {}
+        self._stage: tuple[bytes, int] | None = None
 
-    def check(self, path: bytes) -> None:
-        """Refuse what is there and can't be replaced by a rename (``immutable``)."""
+    def __enter__(self) -> "ReplaceTree":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._stage is not None:
+            os.close(self._stage[1])
+            self._stage = None
+
+    def check(self, entry: Entry) -> None:
+        """Refuse what is there and can't be replaced by a rename (``immutable``), or is a directory
+        that isn't ours to give away (``foreign-directory``)."""
+        path = entry.path
         try:
             with self._parent(path) as (parent, name):
                 status = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -55,6 +75,8 @@ class ReplaceTree:
                 return
             raise translate_oserror(error, printable(path)) from error
         with closing(fd):
+            if entry.is_directory and stat.S_ISDIR(os.fstat(fd).st_mode):
+                self._check_owner(fd, entry)
             try:
                 flags = kernel.inode_flags(fd, label=printable(path))
             except HostError:
@@ -67,24 +89,37 @@ class ReplaceTree:
             )
 
     def clear(self) -> None:
-        """Remove everything prepared, also by a run that was killed."""
+        """Remove everything prepared, also by a run that was killed.
+
+        What has such a name and isn't what a run leaves is somebody else's, and stays.
+        """
         self._prepared.clear()
-        for top in self._tops:
-            with self._named(top), self._top(top) as fd:
-                try:
-                    stage = os.open(self._stage, _DIRECTORY, dir_fd=fd)
-                except FileNotFoundError:
+        with self._named(self._top_path), self._top() as top:
+            if self._stage is not None:
+                name, stage = self._stage
+                _empty(stage)
+                self.__exit__()
+                _take_away(name, top)
+            for name in map(os.fsencode, os.listdir(top)):
+                if not name.startswith(_PREFIX):
                     continue
+                try:
+                    stage = os.open(name, _DIRECTORY, dir_fd=top)
+                except OSError as error:
+                    if error.errno in _NOT_THERE:
+                        continue
+                    raise
                 with closing(stage):
-                    _check_ours(stage, top)
-                    for name in os.listdir(stage):
-                        os.unlink(name, dir_fd=stage)
-                os.rmdir(self._stage, dir_fd=fd)
+                    if not _is_left_over(stage):
+                        continue
+                    _empty(stage)
+                _take_away(name, top)
 
     def prepare(self, entry: Entry, fill: Fill) -> None:
         """Write a regular file or a symlink as it is to be."""
         name = b"%d" % len(self._prepared)
-        with self._named(entry.path), self._staging(entry.path) as stage:
+        with self._named(entry.path):
+            stage = self._staging()
             if entry.target is not None:
                 os.symlink(entry.target, name, dir_fd=stage)
                 os.chown(name, entry.uid, entry.gid, dir_fd=stage, follow_symlinks=False)
@@ -108,25 +143,29 @@ class ReplaceTree:
         """Make a directory."""
         with self._named(entry.path), self._parent(entry.path) as (parent, name):
             os.mkdir(name, 0o700, dir_fd=parent)
-        self.dress(entry)
+            with closing(os.open(name, _DIRECTORY, dir_fd=parent)) as fd:
+                # Between the two calls a user may have put another there. Ours is empty, and
+                # nobody but us can fill it.
+                if not _is_ours(fd) or os.listdir(fd):
+                    raise _foreign(entry, os.fstat(fd).st_uid)
+                _dress(fd, entry)
 
     def put(self, entry: Entry) -> None:
         """Give a prepared file its name, over whatever has it."""
         name = self._prepared[entry.path]
         with self._named(entry.path), self._parent(entry.path) as (parent, target):
-            with self._staging(entry.path) as stage:
-                os.rename(name, target, src_dir_fd=stage, dst_dir_fd=parent)
+            os.rename(name, target, src_dir_fd=self._staging(), dst_dir_fd=parent)
 
     def dress(self, entry: Entry) -> None:
         """Give a directory its owner, mode and xattrs."""
         with self._named(entry.path), self._directory(entry.path) as fd:
+            self._check_owner(fd, entry)
             _dress(fd, entry)
 
     def sync(self) -> None:
         """Make all of it durable."""
-        for top in self._tops:
-            with self._named(top), self._top(top) as fd:
-                kernel.syncfs(fd, label=printable(top))
+        with self._named(self._top_path), self._top() as fd:
+            kernel.syncfs(fd, label=printable(self._top_path))
 
     @contextlib.contextmanager
     def _named(self, path: bytes) -> Iterator[None]:
@@ -136,30 +175,41 @@ class ReplaceTree:
             raise translate_oserror(error, printable(path)) from error
 
     @contextlib.contextmanager
-    def _top(self, top: bytes) -> Iterator[int]:
-        with closing(open_directory_below(self._root, top)) as fd:
+    def _top(self) -> Iterator[int]:
+        with closing(open_directory_below(self._root, self._top_path)) as fd:
             yield fd
 
-    def _top_of(self, path: bytes) -> bytes:
-        return next(top for top in self._tops if path == top or path.startswith(top + b"/"))
+    def _staging(self) -> int:
+        """The directory for prepared files, made when first needed and open until ``clear``."""
+        if self._stage is None:
+            name = _PREFIX + b"-" + secrets.token_hex(8).encode("ascii")
+            with self._top() as top:
+                os.mkdir(name, 0o700, dir_fd=top)
+                fd = os.open(name, _DIRECTORY, dir_fd=top)
+            self._stage = name, fd
+            if not _is_ours(fd) or os.listdir(fd):
+                raise HostError(
+                    "foreign-stage",
+                    f"{printable(self._top_path)}: the directory for prepared files was replaced"
+                    " as soon as it was made",
+                    hint="look at who may write there",
+                )
+        return self._stage[1]
 
-    @contextlib.contextmanager
-    def _staging(self, path: bytes) -> Iterator[int]:
-        """The directory for prepared files, made when first needed."""
-        with self._top(self._top_of(path)) as top:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self._stage, 0o700, dir_fd=top)
-            with closing(os.open(self._stage, _DIRECTORY, dir_fd=top)) as fd:
-                _check_ours(fd, path)
-                yield fd
+    def _check_owner(self, fd: int, entry: Entry) -> None:
+        """In somebody else's directory another name may stand for any directory of root's there:
+        giving it to whom the signed one belongs would open it to them."""
+        owner = os.fstat(fd).st_uid
+        if not self._foreign or owner == entry.uid or (_is_ours(fd) and not os.listdir(fd)):
+            return  # the last one is what a killed ``make`` leaves
+        raise _foreign(entry, owner)
 
     @contextlib.contextmanager
     def _directory(self, path: bytes) -> Iterator[int]:
-        top = self._top_of(path)
-        with self._top(top) as start:
+        with self._top() as start:
             current = os.dup(start)
             try:
-                for part in path[len(top) :].split(b"/")[1:]:
+                for part in path[len(self._top_path) :].split(b"/")[1:]:
                     following = os.open(part, _DIRECTORY, dir_fd=current)
                     os.close(current)
                     current = following
@@ -170,23 +220,46 @@ class ReplaceTree:
     @contextlib.contextmanager
     def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
         above, _, name = path.rpartition(b"/")
-        if path in self._tops:
+        if path == self._top_path:
             # The top itself is dressed at most; its parent is not ours to change.
             raise HostError("in-the-way", f"{printable(path)}: expected a directory")
         with self._directory(above) as fd:
             yield fd, name
 
 
-def _check_ours(stage: int, path: bytes) -> None:
-    """Refuse a directory for prepared files that others could change: a home is its user's."""
-    status = os.fstat(stage)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise HostError(
-            "foreign-stage",
-            f"{printable(path)}: the directory for prepared files there is not ours alone, uid"
-            f" {status.st_uid} and mode {stat.S_IMODE(status.st_mode):04o}",
-            hint="remove .verity-stage, and look at who made it",
-        )
+def _foreign(entry: Entry, owner: int) -> HostError:
+    return HostError(
+        "foreign-directory",
+        f"{printable(entry.path)}: a directory of uid {owner} is there, expected one of uid"
+        f" {entry.uid}",
+        hint="look at what it is; move it away, or chown it",
+    )
+
+
+def _is_ours(fd: int) -> bool:
+    """Whether nobody else could change what is in a directory."""
+    status = os.fstat(fd)
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o077
+
+
+def _is_left_over(fd: int) -> bool:
+    """Whether it holds what a run prepares, and nothing else: a home's user can give the name to
+    any directory there, not what is in one that is ours."""
+    return _is_ours(fd) and all(map(_NUMBER.fullmatch, map(os.fsencode, os.listdir(fd))))
+
+
+def _empty(stage: int) -> None:
+    for name in os.listdir(stage):
+        os.unlink(name, dir_fd=stage)
+
+
+def _take_away(name: bytes, top: int) -> None:
+    try:
+        os.rmdir(name, dir_fd=top)
+    except OSError as error:
+        # Another thing by now, which only happens in a home.
+        if error.errno not in (*_NOT_THERE, errno.ENOTEMPTY):
+            raise
 
 
 def _dress(fd: int, entry: Entry) -> None:

@@ -124,9 +124,12 @@ class SerialRecord:
             return file.read(serial_record.MAX_SIZE + 1)
 
     def _replace(self, directory: int, data: bytes) -> None:
-        # The lock is ours, so whatever has this name was left by a crash.
+        # The lock is ours, so whatever has this name was left by a crash, or put there as another
+        # name of somebody's file: it is removed, not written to.
         temporary = f"{self._name}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=directory)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(temporary, flags, 0o644, dir_fd=directory), "wb") as file:
             file.write(data)
             file.flush()

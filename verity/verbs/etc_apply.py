@@ -8,45 +8,61 @@ or a power cut /etc is the old one, or `etc status` says that an apply is pendin
 not all of them at once: docs/adr/0022 says why.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from verity.formats.dump import Entry, printable
-from verity.ports import places
-from verity.ports.etc_state import Journal, not_signed
-from verity.ports.replace_tree import ReplaceTree
+from verity.ports.etc_state import Journal
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import HostError, VerityError
-from verity.verbs import etc_compare, etc_intent, etc_plan, etc_read, serial_floors
+from verity.values.errors import CallerError, ContentError, HostError, VerityError
+from verity.values.findings import Finding
+from verity.verbs import etc_compare, etc_intent, etc_parts, etc_read, etc_status, serial_floors
 from verity.verbs.etc_compare import Difference
 from verity.verbs.etc_intent import Host, Intent
+from verity.verbs.etc_parts import Parts
 from verity.verbs.etc_plan import Plan
+from verity.verbs.etc_read import Found
 from verity.verbs.serial_floors import HostState
 
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What was done, or would be; ``wrong`` is what differs after all.
+    """What was done, or would be; ``wrong`` is what differs after all, ``loose`` what isn't
+    compared and lets others in: that is left, too.
 
-    ``finished``: it was an interrupted run that was brought to its end.
+    ``finished``: it was an interrupted run that was brought to its end. ``abandoned``: the serial
+    to which an interrupted run led that was given up. ``left_out``: homes that failed, and why.
     """
 
     intent: Intent
     plan: Plan
     finished: bool
+    abandoned: int | None = None
     wrong: tuple[Difference, ...] = ()
+    loose: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[bytes, str] = field(default_factory=dict)
 
 
 def apply(host: Host, trusted: TrustedSet, serial: int | None, *, dry_run: bool = False) -> Applied:
-    """Bring /etc to a serial; without one, to the intent, or to where an interrupted run led."""
+    """Bring /etc to a serial; without one, to the intent, or to where an interrupted run led.
+
+    Never to one below the intent (``goes-back``): that is what ``revert`` is for.
+    """
     with host.state.writing():
         pending = host.state.journal()
         if serial is None:
             if pending is not None:
                 return _bring(host, trusted, pending, pending, dry_run=dry_run)
-            serial = _current(host)
+            serial = host.state.must_current()
+        current = host.state.current()
+        if current is not None and serial < current:
+            raise ContentError(
+                "goes-back",
+                f"serial {serial}: serial {current} is the intent, and an older one is not applied",
+                hint=f"`verity etc revert {serial}` goes back on purpose",
+            )
         return _bring(host, trusted, _journal(host, pending, serial), pending, dry_run=dry_run)
 
 
@@ -55,36 +71,71 @@ def resume(host: Host, trusted: TrustedSet) -> Applied | None:
     with host.state.writing():
         pending = host.state.journal()
         if pending is None:
-            # Before the journal there may be prepared files already.
-            scope = etc_intent.current(host, trusted).scope
-            ReplaceTree(host.root, scope.tops, places.STAGE).clear()
+            _clear(host, trusted)
             return None
         return _bring(host, trusted, pending, pending, dry_run=False)
 
 
-def revert(host: Host, trusted: TrustedSet, *, dry_run: bool = False) -> Applied:
-    """Bring /etc to the serial before the intent. An interrupted run is ended, and no more: it may
-    have been this very one."""
+def abandon(host: Host, trusted: TrustedSet) -> Applied | None:
+    """Give up what was interrupted: back to the intent, which is still the one before.
+
+    Where nothing was changed yet that needs no contents. None if nothing was interrupted.
+    """
     with host.state.writing():
         pending = host.state.journal()
-        if pending is not None:
+        if pending is None:
+            _clear(host, trusted)
+            return None
+        journal = _journal(host, pending, host.state.must_current())
+        done = _bring(host, trusted, journal, pending, dry_run=False, way_out=_AS_IS)
+        return replace(done, abandoned=pending.after)
+
+
+def abandon_as_is(host: Host) -> bool:
+    """Drop the journal and leave /etc as it is, perhaps in between; whether there was one.
+
+    For when neither state can be had, or the journal itself is damaged: it verifies nothing.
+    """
+    with host.state.writing():
+        if not host.state.has_journal():
+            return False
+        etc_parts.clear(host.root, ())
+        host.state.end()
+        return True
+
+
+def _clear(host: Host, trusted: TrustedSet) -> None:
+    """Before the journal there may be prepared files already."""
+    etc_parts.clear(host.root, etc_intent.current(host, trusted).scope.homes)
+
+
+def revert(
+    host: Host, trusted: TrustedSet, serial: int | None = None, *, dry_run: bool = False
+) -> Applied:
+    """Bring /etc to the serial before the intent, or to an older one.
+
+    Without a serial an interrupted run is ended, and no more: it may have been this very one.
+    """
+    with host.state.writing():
+        pending = host.state.journal()
+        if serial is None and pending is not None:
             return _bring(host, trusted, pending, pending, dry_run=dry_run)
-        current = _current(host)
-        before = [serial for serial in host.state.serials() if serial < current]
+        current = host.state.must_current()
+        before = [one for one in host.state.serials() if one < current]
+        if serial is not None and serial >= current:
+            raise CallerError(
+                "not-before",
+                f"serial {serial}: not before serial {current}, which is the intent",
+                hint=f"`verity etc apply {serial}` goes there",
+            )
         if not before:
             raise HostError(
                 "nothing-before",
                 f"{host.state.path}: no signed /etc comes before serial {current}",
                 hint="`verity etc apply` brings back what is signed",
             )
-        return _bring(host, trusted, _journal(host, None, before[-1]), None, dry_run=dry_run)
-
-
-def _current(host: Host) -> int:
-    current = host.state.current()
-    if current is None:
-        raise not_signed(host.state.path)
-    return current
+        journal = _journal(host, pending, before[-1] if serial is None else serial)
+        return _bring(host, trusted, journal, pending, dry_run=dry_run)
 
 
 def _journal(host: Host, pending: Journal | None, serial: int) -> Journal:
@@ -95,85 +146,129 @@ def _journal(host: Host, pending: Journal | None, serial: int) -> Journal:
     return Journal(before=tuple(sorted(one for one in before if one is not None)), after=serial)
 
 
+_BACK = "`verity etc apply --abandon` goes back to what was signed before"
+_AS_IS = "`verity etc apply --abandon-as-is` drops it and leaves /etc as it is, perhaps in between"
+
+
 def _bring(
-    host: Host, trusted: TrustedSet, journal: Journal, pending: Journal | None, *, dry_run: bool
+    host: Host,
+    trusted: TrustedSet,
+    journal: Journal,
+    pending: Journal | None,
+    *,
+    dry_run: bool,
+    way_out: str = _BACK,
 ) -> Applied:
     """The steps of all of them.
 
     1. Verify the target, its serial against the floors, and those before it for what has to go.
     2. Read what is there, and plan.
     3. Prepare every file, from the store, each checked while copied.
-    4. Write the journal.
+    4. Write the journal; the stream is the host's own from now on.
     5. Change names; make it durable.
     6. Make the target the intent, and remove the journal.
     7. Read again and compare.
     """
-    # 1. Verify.
-    intent = etc_intent.load(host, journal.after, trusted)
-    serial_floors.hold(HostState.at(host.root), intent.manifest.source, trusted)
-    earlier, notes = _earlier(host, trusted, journal)
-    # 2. Plan.
-    plan = _plan(host, intent, {path for one in earlier for path in one.entries})
-    done = Applied(intent=intent, plan=plan, finished=pending == journal, notes=tuple(notes))
-    if dry_run:
-        return done
-    # The homes of an interrupted run, too: what it prepared there is cleared.
-    before = {top for one in earlier for top in one.scope.tops}
-    tops = {*intent.scope.tops, *(top for top in before if etc_read.is_there(host.root, top))}
-    tree = ReplaceTree(host.root, sorted(tops), places.STAGE)
-    # 3. Prepare.
-    tree.clear()
-    if plan.empty and pending is None and host.state.current() == journal.after:
-        return done
-    try:
-        _prepare(host, tree, plan)
-    except BaseException:
-        tree.clear()
-        raise
-    # 4. Journal.
-    if pending != journal:
-        host.state.begin(journal)
-    # 5. Change.
-    try:
-        for entries, act in (
-            (plan.remove, tree.remove),
-            (plan.make, tree.make),
-            (plan.put, tree.put),
-            (plan.dress, tree.dress),
-        ):
-            _each(entries, act)
-        tree.clear()
-        tree.sync()
-    except VerityError as error:
-        raise HostError(
-            error.code,
-            f"{error.message}; /etc is in between, and serial {journal.after} is pending",
-            hint="mend that, then `verity etc apply --resume`",
-        ) from error
-    # 6. The intent.
-    host.state.make_current(journal.after)
-    host.state.end()
+    with contextlib.ExitStack() as stack:
+        with _still_pending(pending, way_out):
+            # 1. Verify.
+            intent = etc_intent.load(host, journal.after, trusted)
+            serial_floors.hold(HostState.at(host.root), intent.manifest.source, trusted)
+            earlier, notes = _earlier(host, trusted, journal)
+            # 2. Plan.
+            found = etc_read.read(intent.scope)
+            # The homes of an interrupted run, too: what it prepared there is cleared.
+            before = {home for one in earlier for home in one.scope.homes}
+            parts = stack.enter_context(
+                etc_parts.planned(
+                    host.root,
+                    homes={*intent.scope.homes, *(one for one in before if _is_there(host, one))},
+                    earlier={path for one in earlier for path in one.entries},
+                    target=intent.entries,
+                    found=found,
+                )
+            )
+            # 3. Prepare.
+            if dry_run:
+                parts.check(host.store)
+            else:
+                parts.clear()
+            done = Applied(
+                intent=intent,
+                plan=parts.plan,
+                finished=pending == journal,
+                loose=etc_status.loose(found, intent),
+                notes=tuple(notes),
+                left_out=parts.left_out,
+            )
+            if dry_run:
+                return done
+            if done.plan.empty and pending is None and host.state.current() == journal.after:
+                host.state.keep_stream(intent.stream)
+                return done
+            parts.prepare(host.store)
+        # 4. Journal.
+        try:
+            host.state.keep_stream(intent.stream)
+            if pending != journal:
+                host.state.begin(journal)
+        except BaseException:
+            parts.clear()
+            raise
+        try:
+            # 5. Change.
+            parts.change()
+            # 6. The intent.
+            host.state.make_current(journal.after)
+            host.state.end()
+        except VerityError as error:
+            raise HostError(
+                error.code,
+                f"{error.message}; /etc is in between, and serial {journal.after} is pending",
+                hint=f"mend that, then `verity etc apply --resume`; {way_out}",
+            ) from error
     # 7. Compare.
-    return Applied(
-        intent=intent,
-        plan=plan,
-        finished=done.finished,
-        notes=done.notes,
-        wrong=_wrong(intent, plan),
+    found = etc_read.read(intent.scope)
+    return replace(
+        done,
+        plan=parts.plan,
+        wrong=_wrong(intent, parts, found),
+        loose=etc_status.loose(found, intent),
+        left_out=parts.left_out,
     )
+
+
+def _is_there(host: Host, home: bytes) -> bool:
+    return etc_read.is_there(host.root, home)
+
+
+@contextlib.contextmanager
+def _still_pending(pending: Journal | None, way_out: str) -> Iterator[None]:
+    """An error that leaves an interrupted run interrupted says so, and names the way out."""
+    try:
+        yield
+    except VerityError as error:
+        if pending is None:
+            raise
+        raise type(error)(
+            error.code,
+            f"{error.message}; serial {pending.after} is still pending",
+            hint=f"{error.hint}; or {way_out}" if error.hint else way_out,
+        ) from error
 
 
 def _earlier(host: Host, trusted: TrustedSet, journal: Journal) -> tuple[list[Intent], list[str]]:
     """The intents before. One that can't be verified takes nothing away.
 
-    A serial or a content that is revoked by now still says what has to go with it.
+    A serial or a content that is revoked by now still says what has to go with it, and so does one
+    of the stream that was the host's before.
     """
     trusted = replace(trusted, revocations=Revocations(keys=trusted.revocations.keys))
     found = []
     notes = []
     for serial in journal.before:
         try:
-            found.append(etc_intent.load(host, serial, trusted))
+            found.append(etc_intent.load(host, serial, trusted, any_stream=True))
         except VerityError as error:
             notes.append(
                 f"what serial {serial} had stays, because that can't be verified: {error.message}"
@@ -181,40 +276,10 @@ def _earlier(host: Host, trusted: TrustedSet, journal: Journal) -> tuple[list[In
     return found, notes
 
 
-def _plan(host: Host, intent: Intent, earlier: set[bytes]) -> Plan:
-    found = etc_read.read(intent.scope)
-    if found.gaps:
-        gap = found.gaps[0]
-        raise HostError(
-            "unreadable",
-            f"{printable(gap.path)}: {gap.why}",
-            hint="nothing was changed; what can't be read can't be brought to a signed state",
-        )
-    return etc_plan.plan(earlier, intent.entries, found)
-
-
-def _prepare(host: Host, tree: ReplaceTree, plan: Plan) -> None:
-    for entry in (*plan.remove, *plan.put, *plan.dress):
-        tree.check(entry.path)
-
-    def fill(entry: Entry, fd: int) -> None:
-        if entry.digest is not None:
-            host.store.copy(entry.digest, fd, label=printable(entry.path))
-
-    for entry in plan.put:
-        tree.prepare(entry, fill)
-    tree.sync()
-
-
-def _each(entries: tuple[Entry, ...], act: Callable[[Entry], None]) -> None:
-    for entry in entries:
-        act(entry)
-
-
-def _wrong(intent: Intent, plan: Plan) -> tuple[Difference, ...]:
-    found = etc_read.read(intent.scope)
+def _wrong(intent: Intent, parts: Parts, found: Found) -> tuple[Difference, ...]:
+    left = set(parts.plan.left)
     return tuple(
         one
         for one in etc_compare.differences(intent.entries, found.entries, None)
-        if one.path not in plan.left
+        if one.path not in left and not parts.is_left_out(one.path)
     )

@@ -2,8 +2,8 @@
 """etc diff: what differs, with the text of it.
 
 The signed side comes from the content store, checked; the other side from what is there. A file
-that not everybody may read, on either side or by its rule, is secret: its contents aren't given
-out unless that is asked for. What isn't UTF-8 text is binary.
+that not everybody may read or reach, on either side or by its rule, is secret: its contents aren't
+given out unless that is asked for. What isn't UTF-8 text is binary.
 """
 
 import difflib
@@ -35,7 +35,7 @@ def text(host: Host, intent: Intent, one: Difference, *, show_secrets: bool) -> 
     sides = [entry for entry in (one.signed, one.now) if entry is not None and entry.is_regular]
     if not sides or (len(sides) == 2 and sides[0].digest == sides[1].digest):
         return Text()
-    if not show_secrets and is_secret(intent, sides):
+    if not show_secrets and is_secret(host, intent, sides):
         return Text(why_not="secret: not shown without --show-secret-files")
     try:
         before = _signed(host, one.signed)
@@ -49,22 +49,25 @@ def text(host: Host, intent: Intent, one: Difference, *, show_secrets: bool) -> 
     return Text(lines=tuple(lines))
 
 
-def is_secret(intent: Intent, sides: list[Entry]) -> bool:
-    """Whether somebody may not read one of these, or not reach it by what is signed."""
+def is_secret(host: Host, intent: Intent, sides: list[Entry]) -> bool:
+    """Whether somebody may not read one of these, or not reach it by what is signed or by what is
+    there: of a home the manifest doesn't say who may enter it."""
     return any(
-        not side.mode & _ALL_READ
-        or intent.scope.rule(side.path).secret
-        or any(not entry.mode & _ALL_ENTER for entry in _above(intent, side.path))
-        for side in sides
+        not side.mode & _ALL_READ or intent.scope.rule(side.path).secret for side in sides
+    ) or any(
+        not mode & _ALL_ENTER
+        for mode in (
+            *_signed_above(intent, sides[0].path),
+            *etc_read.modes_above(host.root, sides[0].path),
+        )
     )
 
 
-def _above(intent: Intent, path: bytes) -> Iterator[Entry]:
-    parts = path.split(b"/")
-    for length in range(2, len(parts)):
-        above = intent.entries.get(b"/".join(parts[:length]))
-        if above is not None:
-            yield above
+def _signed_above(intent: Intent, path: bytes) -> Iterator[int]:
+    for above in etc_read.above(path):
+        entry = intent.entries.get(above)
+        if entry is not None:
+            yield entry.mode
 
 
 def _signed(host: Host, entry: Entry | None) -> list[str] | None:

@@ -5,15 +5,16 @@ Nothing else of `verity etc` reads a manifest, and none that isn't verified leav
 Whether the contents are in the store is found out where they are needed.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle
-from verity.formats.dump import Entry
+from verity.formats.dump import Entry, printable
 from verity.ports import places
 from verity.ports.content_store import ContentStore
-from verity.ports.etc_state import EtcState, not_signed
+from verity.ports.etc_state import EtcState
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
     VerifiedManifest,
@@ -21,10 +22,12 @@ from verity.trust.verified import (
     verify_manifest,
     verify_statement,
 )
-from verity.values.errors import ContentError
+from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import etc_read, serial_floors
-from verity.verbs.etc_read import Scope
+from verity.verbs.etc_read import ETC, Scope
 from verity.verbs.serial_floors import HostState
+
+_NEWEST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +40,20 @@ class Host:
 
     @classmethod
     def at(cls, root: Path, store: Path | None) -> "Host":
-        """The usual places below a root; ``store`` is another content store."""
+        """The usual places below a root; ``store`` is another content store.
+
+        Raises HostError if there is no such root: a typing error, and not a host never signed.
+        """
+        if not root.is_dir():
+            raise HostError(
+                "not-found",
+                f"{root}: no such directory, expected the root of a host",
+                hint="--root is the directory that holds its etc",
+            )
         return cls(
             root=root,
-            state=EtcState(root / places.STATE),
-            store=ContentStore(store or root / places.STORE),
+            state=EtcState(root, places.STATE),
+            store=ContentStore(root, places.STORE) if store is None else ContentStore(store),
         )
 
 
@@ -69,11 +81,12 @@ class Intent:
         return tuple(sorted(key.key_id for key in self.manifest.source.signers.values()))
 
 
-def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
+def load(host: Host, serial: int, trusted: TrustedSet, *, any_stream: bool = False) -> Intent:
     """Verify a serial, and take its rules from what was signed with it.
 
-    1. The statement is signed by enough trusted owners, of the kind etc, and of this serial.
-    2. It names the manifest.
+    1. The statement is signed by enough trusted owners, of the kind etc, of this serial, and of
+       the host's own stream (unless ``any_stream``): one key may sign for many hosts.
+    2. It names the manifest, which says something of /etc and of homes, and of nothing else.
     3. It names the grants, and they are signed, too.
     """
     stored = host.state.load(serial)
@@ -85,19 +98,69 @@ def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
             f"{host.state.path / str(serial)}: the statement is of serial"
             f" {source.statement.serial}, expected {serial}",
         )
+    if not any_stream:
+        check_stream(host, source.statement.stream, what=f"serial {serial}")
     # 2. The manifest.
     manifest = verify_manifest(stored.manifest, source)
+    entries = {entry.path: entry for entry in manifest.entries}
+    homes = etc_read.homes_of(entries)
+    _check_frames(entries, homes, serial)
     # 3. The grants.
     grants = bundle.parse_fragment(stored.grants, label=f"grants of serial {serial}")
     verify_grants(grants.blob, grants.signatures, manifest, trusted)
-    entries = {entry.path: entry for entry in manifest.entries}
     scope = Scope(
         root=host.root,
-        homes=etc_read.homes_of(entries),
+        homes=homes,
         rules=etc_read.rules_as_signed(host.root, entries, host.store),
         signed=frozenset(entries),
     )
     return Intent(manifest=manifest, entries=entries, scope=scope)
+
+
+def _check_frames(entries: Mapping[bytes, Entry], homes: tuple[bytes, ...], serial: int) -> None:
+    """What leads to a home is nobody's to change by this, and no file stands outside."""
+    frames = etc_read.frames_of(homes)
+    for path, entry in entries.items():
+        if path in frames:
+            good = entry == frames[path]
+        else:
+            inside = any(path.startswith(home + b"/.") for home in homes)
+            good = inside or path == ETC or path.startswith(ETC + b"/")
+        if not good:
+            raise ContentError(
+                "bad-manifest",
+                f"manifest of serial {serial}: {printable(path)} is neither in /etc nor a dotfile"
+                " of a home, or leads there and isn't 40755 0 0",
+                hint="whoever prepared it wanted more than it says: sign /etc anew",
+            )
+    if ETC not in entries:
+        raise ContentError("bad-manifest", f"manifest of serial {serial}: it says nothing of /etc")
+
+
+def check_stream(
+    host: Host, stream: str, *, what: str, kind: type[VerityError] = ContentError
+) -> None:
+    """Refuse another stream than the host's own (``wrong-stream``), once there is one."""
+    own = host.state.stream()
+    if own is not None and own != stream:
+        raise kind(
+            "wrong-stream",
+            f"{what}: of the stream {stream}, and this host's own is {own}",
+            hint=f"to move this host to {stream} on purpose, remove {host.state.stream_file}",
+        )
+
+
+def reference_time(host: Host, trusted: TrustedSet, now: int) -> int:
+    """The newest time that is known: ``now`` (the clock's), or when one of the newest serials was
+    issued that count here. A clock that was set back makes nothing valid again."""
+    latest = now
+    for serial in host.state.serials()[-_NEWEST:]:
+        # One that can't be verified says nothing of the time.
+        with contextlib.suppress(VerityError):
+            said = verify_statement([host.state.statement(serial)], trusted).statement
+            check_stream(host, said.stream, what=f"serial {serial}")
+            latest = max(latest, said.issued)
+    return latest
 
 
 def accept(host: Host, state: HostState, intent: Intent, trusted: TrustedSet) -> Path | None:
@@ -107,8 +170,6 @@ def accept(host: Host, state: HostState, intent: Intent, trusted: TrustedSet) ->
 
 
 def current(host: Host, trusted: TrustedSet) -> Intent:
-    """The intent. HostError (``not-signed``) before the first `verity etc sign`."""
-    serial = host.state.current()
-    if serial is None:
-        raise not_signed(host.state.path)
-    return load(host, serial, trusted)
+    """The intent. HostError (``not-signed``) before the first `verity etc sign`, or if what says
+    which it is is gone (``no-intent``)."""
+    return load(host, host.state.must_current(), trusted)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from verity.formats.dump import Entry, printable
 from verity.values.errors import HostError
-from verity.verbs.etc_read import Found
+from verity.verbs.etc_read import Found, above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +78,4 @@ def plan(earlier: Iterable[bytes], target: Mapping[bytes, Entry], found: Found) 
 
 def _above(paths: Iterable[bytes]) -> set[bytes]:
     """Every directory above these paths."""
-    found: set[bytes] = set()
-    for path in paths:
-        parts = path.split(b"/")
-        found.update(b"/".join(parts[:length]) for length in range(2, len(parts)))
-    return found
+    return {folder for path in paths for folder in above(path)}

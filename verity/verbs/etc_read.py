@@ -9,7 +9,8 @@ are not. What can't be read is a ``Gap``, by the caller to refuse or to report.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def _read_top(scope: Scope, top: bytes, digester: Digester, found: Found) -> Non
         return digester(fd, path) if signed else tree.unjudged(fd, path)
 
     def visit(path: bytes) -> bool:
-        return path != _STAGE and (is_etc or path.startswith(b"/."))
+        return not _STAGE.fullmatch(path) and (is_etc or path.startswith(b"/."))
 
     with open_top(scope.root, top) as opened:
         for item in opened.walk(judge, visit=visit):
@@ -158,7 +159,7 @@ def _read_top(scope: Scope, top: bytes, digester: Digester, found: Found) -> Non
                 found.others[path] = Other(entry=entry, rule=rule)
 
 
-_STAGE = b"/" + os.fsencode(places.STAGE)
+_STAGE = re.compile(b"/" + re.escape(os.fsencode(places.STAGE)) + b"-[0-9a-f]{16}")
 
 
 def rules_for_signing(root: Path) -> Rules:
@@ -195,6 +196,25 @@ def open_file(root: Path, path: bytes) -> int:
     """A descriptor of one regular file in scope, reached from the root without a symlink."""
     with Tree(root) as opened:
         return opened.open(path)
+
+
+def above(path: bytes) -> Iterator[bytes]:
+    """The directories that lead to a path, from the top."""
+    parts = path.split(b"/")
+    for length in range(2, len(parts)):
+        yield b"/".join(parts[:length])
+
+
+def modes_above(root: Path, path: bytes) -> Iterator[int]:
+    """The modes of the directories that lead to a path, as far as they are there."""
+    with Tree(root) as opened:
+        for folder in above(path):
+            try:
+                yield opened.read(folder, tree.unjudged).entry.mode
+            except HostError as error:
+                if error.code != "not-found":
+                    raise
+                return
 
 
 def contents(root: Path, path: bytes, *, max_size: int) -> bytes:

@@ -26,7 +26,7 @@ from verity.ports.etc_state import Stored
 from verity.ports.keystore import SigningKey
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, ContentError, HostError
-from verity.verbs import documents, etc_read, sign_add, sign_proof, sign_serials
+from verity.verbs import documents, etc_intent, etc_read, sign_add, sign_proof, sign_serials
 from verity.verbs.etc_intent import Host
 from verity.verbs.etc_read import Found, Scope
 from verity.verbs.sign_prepare import Spot
@@ -88,12 +88,14 @@ def _writing(host: Host) -> Iterator[None]:
 def _prepare(spot: Spot, host: Host, homes: Sequence[str]) -> Prepared:
     """Read /etc and make its documents.
 
-    1. Refuse a serial that doesn't grow, and an /etc that is half applied.
+    1. Refuse another stream than the host's own, a serial that doesn't grow, and an /etc that is
+       half applied.
     2. Read everything; what can't be read or signed refuses the whole.
     3. Make the documents.
     4. Store the contents.
     """
     # 1. Refuse.
+    etc_intent.check_stream(host, spot.stream, what="--stream", kind=CallerError)
     highest = max(host.state.serials(), default=0)
     serial = highest + 1 if spot.serial is None else spot.serial
     _check_state(serial, highest, host)
@@ -121,15 +123,17 @@ def _prepare(spot: Spot, host: Host, homes: Sequence[str]) -> Prepared:
 def _attach(opened: Opened, trusted: TrustedSet, host: Host) -> Proven:
     """Verify what was signed and keep it.
 
-    1. Refuse what is no /etc, a serial that doesn't grow, and an /etc that is half applied.
+    1. Refuse what is no /etc, another stream than the host's own, a serial that doesn't grow, and
+       an /etc that is half applied.
     2. Verify the signatures, and that the grants are what the manifest gives.
     3. All contents are in the store.
-    4. Write the documents, which are the intent from then on.
+    4. Write the documents, which are the intent from then on, and whose stream is the host's own.
     """
     # 1. Refuse.
     if opened.bundle.kind is not BundleKind.ETC:
         raise CallerError("bad-arguments", f"a bundle of the kind {opened.bundle.kind} is no /etc")
     said = sign_serials.tree_of(opened)
+    etc_intent.check_stream(host, said.statement.stream, what="the bundle")
     _check_state(said.statement.serial, max(host.state.serials(), default=0), host)
     # 2. Verify.
     proven = sign_proof.prove(opened, trusted)
@@ -149,6 +153,7 @@ def _attach(opened: Opened, trusted: TrustedSet, host: Host) -> Proven:
         manifest=opened.bundle.manifest or b"",
         grants=sign_proof.fragment_bytes(proven),
     )
+    host.state.keep_stream(said.statement.stream)
     host.state.add(said.statement.serial, stored)
     return proven
 
@@ -178,13 +183,13 @@ def _check_state(serial: int, highest: int, host: Host) -> None:
         raise HostError(
             "pending",
             f"{host.root}: an apply has begun and not ended, so /etc is in between",
-            hint="`verity etc apply --resume` ends it",
+            hint="`verity etc apply --resume` ends it; `verity etc apply --abandon` goes back",
         )
     if serial <= highest:
         raise CallerError(
             "stale-serial",
             f"the serial {serial} does not grow: {highest} is signed here already",
-            hint=f"--serial auto, or `verity etc apply {highest}` to go back to that one",
+            hint="--serial auto takes the next one",
         )
 
 

@@ -9,7 +9,6 @@ that has expired, are findings.
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,10 +21,15 @@ from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import etc_compare, etc_read, signed
 from verity.verbs.etc_compare import Change, Difference, Vendor
 from verity.verbs.etc_intent import Host, Intent
-from verity.verbs.etc_read import ETC, Found, Other
+from verity.verbs.etc_read import ETC, Found
 
+_VENDOR_ETC = b"/" + os.fsencode(places.VENDOR_ETC)
 _RESTORE = "`verity etc apply` brings back what is signed; `verity etc sign` accepts what is there"
 _REMOVE = "remove it, which no apply does; or `verity etc sign` accepts it"
+_UNSIGNABLE = (
+    "remove it, which no apply does; it can't be signed: give it the class ignored if it belongs"
+    " there (docs/guides/etc.md)"
+)
 _WORDS = {
     Vendor.UNKNOWN: "",
     Vendor.NOT_THERE: "; the vendor has no such file",
@@ -91,7 +95,7 @@ def status(host: Host, intent: Intent, seen: Seen, *, now: int) -> Report:
                 for one in signed.expiry(source, now, "statement")
             ),
             *(_finding(one, intent) for one in seen.differences),
-            *_loose(seen.found.others, intent.entries[ETC].uid),
+            *loose(seen.found, intent),
         ),
         not_evaluated=tuple(_not_evaluated(gap) for gap in seen.found.gaps),
         notes=tuple(notes),
@@ -114,8 +118,16 @@ def _finding(one: Difference, intent: Intent) -> Finding:
         problem=problem + _WORDS[one.vendor],
         expected=f"{described(one.signed)} (stream {intent.stream} serial {intent.serial})",
         found=described(one.now),
-        remedy=_REMOVE if one.change is Change.ADDED else _RESTORE,
+        remedy=_remedy(one),
     )
+
+
+def _remedy(one: Difference) -> str:
+    if one.change is not Change.ADDED:
+        return _RESTORE
+    there = one.now
+    signable = there is None or there.is_regular or there.is_symlink or there.is_directory
+    return _REMOVE if signable else _UNSIGNABLE
 
 
 def described(entry: Entry | None) -> str:
@@ -143,15 +155,16 @@ def _pending(host: Host) -> list[Finding]:
             problem=f"an apply of serial {journal.after} has begun and not ended",
             expected=f"all of serial {journal.after}",
             found="something in between",
-            remedy="`verity etc apply --resume` ends it",
+            remedy="`verity etc apply --resume` ends it; `verity etc apply --abandon` goes back",
         )
     ]
 
 
-def _loose(others: Mapping[bytes, Other], owner: int) -> list[Finding]:
+def loose(found: Found, intent: Intent) -> tuple[Finding, ...]:
     """Findings for files whose contents aren't compared, and that others could change or read."""
+    owner = intent.entries[ETC].uid
     findings = []
-    for path, other in sorted(others.items()):
+    for path, other in sorted(found.others.items()):
         entry, most = other.entry, other.rule.most
         if most is None or not entry.is_regular:
             continue
@@ -170,7 +183,7 @@ def _loose(others: Mapping[bytes, Other], owner: int) -> list[Finding]:
                     remedy="chmod and chown it",
                 )
             )
-    return findings
+    return tuple(findings)
 
 
 def _not_evaluated(gap: Gap) -> NotEvaluated:
@@ -193,15 +206,20 @@ def _below_etc(path: bytes) -> bool:
 
 def _vendor(host: Host, intent: Intent, vendor: Path | None) -> dict[bytes, Entry] | None:
     """The vendor's default of what is signed or would be, by path on the host; None without one."""
-    folder = vendor or host.root / places.VENDOR_ETC
-    if vendor is None and not folder.is_dir():
+    if vendor is not None:
+        default = Tree(vendor)
+    elif etc_read.is_there(host.root, _VENDOR_ETC):
+        default = etc_read.open_top(host.root, _VENDOR_ETC)
+    else:
         return None
     entries = {}
-    with Tree(folder) as opened:
+    with default as opened:
         for item in opened.walk(tree.measured):
             if isinstance(item, Gap):
                 raise HostError(
-                    "unreadable", f"{folder}{printable(item.path)}: {item.why}", hint=item.hint
+                    "unreadable",
+                    f"{opened.label}{printable(item.path)}: {item.why}",
+                    hint=item.hint,
                 )
             path = ETC + item.path
             if item.path != b"/" and intent.scope.rule(path).file_class is FileClass.SIGNED:

@@ -79,7 +79,7 @@ class Judged:
     """What a host's floors say of a statement.
 
     ``time`` is the reference time that they give, ``compared`` how many there were, None without a
-    host. ``asides`` are for those who want to know everything.
+    host, or where it may do without and does. ``asides`` are for those who want to know everything.
     """
 
     time: int
@@ -131,7 +131,7 @@ def judge(
     # 3. The time.
     return Judged(
         time=floors.reference_time(now, looked.floors),
-        compared=len(looked.floors),
+        compared=len(looked.floors) if looked.floors or findings else None,
         findings=tuple(findings),
         notes=tuple(looked.notes),
         asides=tuple(looked.asides),
@@ -268,8 +268,8 @@ def accept(
     with state.store.locked():
         # 2. Compare.
         now = look(state, stream, trusted)
-        if now.findings:
-            raise ContentError(now.findings[0].check, now.findings[0].problem)
+        for finding in now.findings:
+            raise ContentError(finding.check, finding.problem, hint=finding.remedy)
         for floor in now.floors:
             floors.check(source.statement, floor)
         name = floors.name(trusted, stream)

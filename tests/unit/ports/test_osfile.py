@@ -302,3 +302,13 @@ def test_a_lock_that_is_held_for_ever(tmp_path: Path, monkeypatch: pytest.Monkey
         osfile.lock(other.fileno(), label="f")
         with pytest.raises(BlockingIOError):
             fcntl.flock(holder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("write", [write_new_file, replace_file])
+def test_nobody_can_be_in_the_way_by_guessing_the_name(
+    tmp_path: Path, write: Callable[..., None]
+) -> None:
+    """In a directory that others may write to, such as /tmp."""
+    (tmp_path / f".new.{os.getpid()}.tmp").write_text("planted")
+    write(tmp_path / "new", b"data", mode=0o644)
+    assert (tmp_path / "new").read_bytes() == b"data"

@@ -163,3 +163,15 @@ def test_the_highest_serials_fit() -> None:
     top = serial_record.MAX_SERIAL
     many = {top - number: ONE for number in range(serial_record.KEPT)}
     assert serial_record.parse(serial_record.encode("s", many), stream="s") == many
+
+
+def test_what_has_the_temporary_name_is_not_written_to(tmp_path: Path) -> None:
+    """Who shares the directory can give another file of the signer's that name, too."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    os.link(victim, tmp_path / "s.tmp")
+    with SerialRecord.of_file(tmp_path / "s", "s").locked() as book:
+        book.given[1] = ONE
+    assert victim.read_text() == "precious"
+    assert serial_record.parse((tmp_path / "s").read_bytes(), stream="s") == {1: ONE}
+    assert not (tmp_path / "s.tmp").exists()
