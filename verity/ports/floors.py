@@ -40,7 +40,9 @@ def has_state(root: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise translate_oserror(error, str(root / STATE)) from error
+        above = (root, *(root / folder for folder in reversed(STATE.parents[:-1])))
+        closed = [path for path in above if not os.access(path, os.X_OK)]
+        raise translate_oserror(error, str((*closed, root / STATE)[0])) from error
 
 
 class FloorStore:
