@@ -242,13 +242,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
     "a-key-and-a-keyring": (
         (*VERIFY, "--key", "vendor.pem.pub", "--keyring", LIB, REF),
         2,
-        ("no --keyring and --pin",),
+        ("no --keyring, --pin and",),
         False,
     ),
     "a-key-and-a-pin": (
         (*VERIFY, "--key", "vendor.pem.pub", "--pin", PIN, REF),
         2,
-        ("no --keyring and --pin",),
+        ("no --keyring, --pin and",),
         False,
     ),
     "a-threshold-for-a-keyring": (
@@ -283,9 +283,21 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
     ),
     "no-keyring": (
         (*VERIFY, "--keyring", "nowhere", REF),
-        1,
-        ("keyring of the vendor: there is no version",),
+        3,
+        ("--keyring nowhere: no such directory",),
         True,
+    ),
+    "a-directory-without-keyrings": (
+        (*VERIFY, "--keyring", "tree", REF),
+        3,
+        ("tree: there is no keyring of the vendor in it",),
+        True,
+    ),
+    "two-directories": (
+        (*VERIFY, "--keyring", LIB, "--keyring", ETC, REF),
+        2,
+        ("--keyring host/etc/verity/keyrings: a second one",),
+        False,
     ),
     "two-pins": (
         (*VERIFY, "--pin", PIN, "--pin", PIN, REF),

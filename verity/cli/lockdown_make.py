@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import key_opening, output, signing_options
+from verity.cli.params import Once
 from verity.cli.trust_options import PATH
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
@@ -96,6 +97,13 @@ def pin(
     metavar="FILE",
     help="What `commit show --grants` or `extension sign` wrote; once for each stream.",
 )
+@click.option(
+    "--keyring",
+    cls=Once,
+    type=PATH,
+    metavar="DIR",
+    help="The keyrings that say what is revoked.  [default: those beside the files of --keys]",
+)
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there, in one step.")
 @key_opening.example_option
 @output.json_option
@@ -105,6 +113,7 @@ def bundle(
     keys: tuple[Path, ...],
     policy: Path,
     grants: tuple[Path, ...],
+    keyring: Path | None,
     replace: bool,
     as_json: bool,
     target: Path,
@@ -113,16 +122,19 @@ def bundle(
 
     The gate verifies all of it again. Here anything is refused that it would refuse: a wrong
     signature or too few, a stream that the policy doesn't name, a key with two roles, a table
-    beyond the role's rights, and whatever has expired.
+    beyond the role's rights, and whatever has expired. So is what a keyring revokes, of which the
+    gate knows nothing.
     """
     made = lockdown_bundle.make(
-        lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants),
+        lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants, keyring=keyring),
         _pins(pins),
         target,
         now=int(time.time()),
         replace=replace,
         allow_example_keys=key_opening.access().allow_example_keys,
     )
+    for note in made.notes:
+        output.message(f"note: {note}")
     if as_json:
         for part in made.parts:
             output.record(
