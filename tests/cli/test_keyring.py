@@ -223,6 +223,19 @@ def test_rotate_a_compromised_key(here: Path) -> None:
     ]
 
 
+def test_an_overlap_prolongs_no_end(here: Path) -> None:
+    change(here, "rotate", "--replace", "os1.pem.pub=os2.pem.pub", "--overlap-days", "1")
+    until = {key["key_id"]: key["until"] for key in newest(here)["roles"]["os"]["keys"]}
+    change(here, "rotate", "--remove", "os1.pem.pub", "--overlap-days", "3000")
+    after = {key["key_id"]: key["until"] for key in newest(here)["roles"]["os"]["keys"]}
+    assert after == until
+    # An earlier end than the one that it has is taken.
+    change(here, "rotate", "--replace", "os2.pem.pub=ext.pem.pub", "--overlap-days", "30")
+    change(here, "rotate", "--remove", "os2.pem.pub", "--overlap-days", "2")
+    last = {key["key_id"]: key["until"] for key in newest(here)["roles"]["os"]["keys"]}
+    assert last[key_id(here, "os1")] < last[key_id(here, "os2")] < newest(here)["expires"]
+
+
 def test_rotate_with_an_overlap(here: Path) -> None:
     change(here, "rotate", "--replace", "os1.pem.pub=os2.pem.pub", "--overlap-days", "30")
     keys = {key["key_id"]: key for key in newest(here)["roles"]["os"]["keys"]}

@@ -160,7 +160,8 @@ def revoke(
     "--overlap-days",
     type=click.IntRange(1, 36500),
     default=None,
-    help="Keep the old keys for what is issued within so many days; not for root keys.",
+    help="Keep the old keys for what is issued within so many days, or until the end that they have"
+    " if it is earlier; not for root keys.",
 )
 @click.option("--revoke", "revoked", is_flag=True, help="Revoke the old keys: compromised ones.")
 @keyring_options.threshold_option

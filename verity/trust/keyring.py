@@ -183,6 +183,7 @@ def verify_chain(
             if before is not None and not starts:
                 _root_signers(envelope, found, before, skipped, revoked)
             signers = _root_signers(envelope, found, found, skipped, revoked)
+            skipped += _strangers(envelope, found, found if before is None or starts else before)
             newest_issued = max(newest_issued, found.issued)
         before = found
     assert before is not None  # noqa: S101 - there is at least one version
@@ -277,6 +278,18 @@ def _root_signers(
             else "a version is signed by the root threshold of the one before and by its own",
         )
     return judged.signers
+
+
+def _strangers(envelope: statement.Envelope, found: Keyring, before: Keyring) -> list[str]:
+    """What is signed by no root key: anyone can put that into an envelope, so it harms nothing."""
+    keys = [one.key for roots in (before, found) for one in unverified_set(roots, Role.ROOT).keys]
+    pae = envelope.pae()
+    return [
+        f"signature {number} of keyring version {found.version}: by no root key"
+        for number, signature in enumerate(envelope.signatures, 1)
+        if signature.value is not None
+        and not any(key.verifies(signature=signature.value, data=pae) for key in keys)
+    ]
 
 
 def _trusted(

@@ -109,13 +109,16 @@ def rotate(
 ) -> Keyring:
     """Put new keys in the place of old ones (by key id), and take others out.
 
-    With ``until`` the old ones stay, and count for what is issued before then; with ``revoked``
-    they count for nothing any more.
+    With ``until`` the old ones stay, and count for what is issued before then, or before the end
+    that they had if that is earlier; with ``revoked`` they count for nothing any more.
     """
     out = frozenset((*replaced, *removed))
     if until is not None:
         keys = tuple(
-            replace(key, valid_until=until) if key.key_id in out else key for key in before.keys
+            replace(key, valid_until=min(until, key.valid_until or until))
+            if key.key_id in out
+            else key
+            for key in before.keys
         )
         value = replace(_next(before, times), keys=keys)
         for key_id in sorted(out):

@@ -58,13 +58,17 @@ class RootSignature:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A version on disk. ``missing`` says whose signatures it waits for; empty: it is complete."""
+    """A version on disk. ``missing`` says whose signatures it waits for; empty: it is complete.
+
+    ``left_out`` are keys that signed and are no root keys: their signatures stay behind.
+    """
 
     keyring: Keyring
     path: Path
     signers: tuple[str, ...]
     missing: tuple[str, ...]
     fingerprint: str
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +158,7 @@ def publish(source: Source, what: Draft, signatures: Sequence[RootSignature]) ->
     value = what.keyring
     roots = [one for one in (source.newest, value) if one is not None]
     # 1. Signatures that count.
-    known = {key.key_id for one in roots for key in one.of_role(Role.ROOT)}
+    known = signing_keys(source, value)
     by_key = {signature.public.key_id: signature for signature in signatures}
     for key_id, signature in by_key.items():
         if key_id not in known:
@@ -187,6 +191,12 @@ def publish(source: Source, what: Draft, signatures: Sequence[RootSignature]) ->
         missing=missing,
         fingerprint=PinPrint.of(pin_of(value)).fingerprint,
     )
+
+
+def signing_keys(source: Source, value: Keyring) -> frozenset[str]:
+    """The ids of the keys whose signatures such a version takes: its roots, and those before."""
+    roots = [one for one in (source.newest, value) if one is not None]
+    return frozenset(key.key_id for one in roots for key in one.of_role(Role.ROOT))
 
 
 def waiting(source: Source) -> tuple[Draft, list[RootSignature]] | None:

@@ -40,6 +40,7 @@ LINK_OF = {
     "wrong-commit": Link.COMMIT,
     "wrong-manifest": Link.MANIFEST,
     "bad-manifest": Link.MANIFEST,
+    "too-many-entries": Link.MANIFEST,
     "wrong-boot": Link.MANIFEST,
     "wrong-grants": Link.GRANTS,
     "bad-grants": Link.GRANTS,

@@ -178,6 +178,12 @@ def test_one_owner_with_two_keys_against_a_threshold_of_two() -> None:
     refused("bad-signature", [keyring_envelope(TWO, ROOT, ROOT)], pin)
 
 
+def test_a_signature_by_no_root_key_is_skipped_and_reported() -> None:
+    found = verify_chain([V1, keyring_envelope(second(), THIRD, ROOT, ROOT2)], PIN)
+    assert found.keyring.version == 2
+    assert found.skipped == ("signature 1 of keyring version 2: by no root key",)
+
+
 def test_a_malformed_signature_in_front_is_skipped_and_reported() -> None:
     bad = ({"keyid": "x", "sig": "***"},)
     data = envelope(
