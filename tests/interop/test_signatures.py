@@ -249,6 +249,7 @@ def test_an_spki_signature_on_another_curve(repo: Repo, name: str) -> None:
     """As ostree's engine makes it, which leaves the digest to OpenSSL: SHA-256."""
     (repo.path / "raw").write_bytes(repo.raw())
     stock(*DIGEST, "-sign", f"{name}.pem", "-out", "sig", "raw", cwd=repo.path)
+    repo.sign()
     repo.append(SPKI, (repo.path / "sig").read_bytes())
     done = repo.verify("--ostree-key", f"{name}.pem.pub")
     assert (done.status, judged(done)) == (0, [("spki", 1, "good")])

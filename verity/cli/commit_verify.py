@@ -114,6 +114,7 @@ def verify(
             revision,
             trusted,
             now=now if asked is None else asked.reference_time(now),
+            clock=now,
             jobs=batch.default_jobs(),
             host=host,
             native=native,

@@ -66,6 +66,7 @@ def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> 
         versions, pin, allow_example_keys=key_opening.access().allow_example_keys
     )
     value = found.keyring
+    now = int(time.time())
     if as_json:
         fields = {**keyring_options.fields(value), "first": found.first, "verified": True}
         output.record("keyring-version", fields)
@@ -75,7 +76,7 @@ def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> 
     return output.report(
         Report(
             counts={"versions": value.version - found.first + 1},
-            findings=tuple(keyring_verify.expiry(found, int(time.time()))),
+            findings=tuple(keyring_verify.expiry(found, now, found.reference_time(now))),
             notes=found.skipped,
         ),
         as_json=as_json,

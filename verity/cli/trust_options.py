@@ -18,6 +18,8 @@ from verity.cli import key_opening
 from verity.cli.params import PATH as PATH
 from verity.cli.params import Once
 from verity.formats.grants import Party, Role
+from verity.formats.statement import format_time
+from verity.trust import clock
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
 from verity.values.findings import Report
@@ -175,7 +177,11 @@ def keyrings() -> "Keyrings | None":
 
 
 def judged(report: Report, now: int) -> Report:
-    """The report with what is to be said of the keyrings: that one has expired is a finding."""
+    """The report with what is to be said of the keyrings, that one has expired is a finding; and of
+    a clock that was never set."""
+    if not clock.is_set(now):
+        said = f"the clock says {format_time(now)}, so it was never set; documents say the time"
+        report = replace(report, notes=(said, *report.notes))
     asked = keyrings()
     if asked is None:
         return report

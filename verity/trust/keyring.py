@@ -14,6 +14,7 @@ from verity.formats import kernel_keys, keyring, statement
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import Pin
 from verity.formats.keyring import Keyring
+from verity.trust import clock
 from verity.trust.keys import PublicKey, parse_spki
 from verity.trust.revocations import NOTHING, Revocations
 from verity.trust.trusted import TrustedKey, TrustedSet
@@ -41,15 +42,14 @@ class PinPrint:
 class VerifiedKeyring:
     """The newest version of a party's keyring, reached from the pin.
 
-    ``first`` is the version that the pin is of; ``newest_issued`` the latest time that a version
-    says it was issued; ``signers`` the root owners of the newest, with their keys.
+    ``first`` is the version that the pin is of; ``signers`` the root owners of the newest, with
+    their keys.
     ``allow_example_keys`` is what it was verified with.
     """
 
     keyring: Keyring
     payload: bytes
     first: int
-    newest_issued: int
     signers: Mapping[str, PublicKey]
     skipped: tuple[str, ...]
     allow_example_keys: bool
@@ -65,8 +65,9 @@ class VerifiedKeyring:
         return Revocations.of(self.keyring.revoked)
 
     def reference_time(self, now: int) -> int:
-        """The clock, or what was issued, whichever is later: a clock set back gains nothing."""
-        return max(now, self.newest_issued)
+        """The newest time that is known. Only the newest version says one: its root owners can
+        take back a time that was signed by mistake, as everything else."""
+        return clock.reference(now, [self.keyring.issued])
 
     def expired(self, now: int) -> bool:
         """Whether it had expired at the reference time."""
@@ -153,7 +154,6 @@ def verify_chain(
             " there must be a keyring",
         )
     anchor: int | None = None
-    newest_issued = 0
     before: Keyring | None = None
     signers: Mapping[str, PublicKey] = {}
     skipped: list[str] = []
@@ -184,7 +184,6 @@ def verify_chain(
                 _root_signers(envelope, found, before, skipped, revoked)
             signers = _root_signers(envelope, found, found, skipped, revoked)
             skipped += _strangers(envelope, found, found if before is None or starts else before)
-            newest_issued = max(newest_issued, found.issued)
         before = found
     assert before is not None  # noqa: S101 - there is at least one version
     if anchor is None:
@@ -203,7 +202,6 @@ def verify_chain(
         keyring=before,
         payload=envelope.payload,
         first=anchor,
-        newest_issued=newest_issued,
         signers=signers,
         skipped=tuple(skipped),
         allow_example_keys=allow_example_keys,

@@ -90,6 +90,7 @@ def audit(
         counts={"files": len(seen), "measured by the kernel": by_kernel, "hashed": hashed},
         findings=(
             *signed.expiry(manifest.source, now, "statement"),
+            *signed.ahead(manifest.source, now, "statement"),
             *sorted(findings, key=lambda finding: finding.path or b""),
         ),
         not_evaluated=tuple(

@@ -84,6 +84,7 @@ def verify(
     *,
     now: int,
     jobs: int,
+    clock: int | None = None,
     host: HostState | None = None,
     native: NativeTrust = _NOBODY,
 ) -> Outcome:
@@ -94,7 +95,8 @@ def verify(
     3. The statement is signed by enough trusted owners, none of whose keys is revoked, and names
        this commit.
     4. Its serial is not below the host's floor, and not the floor's with other subjects.
-    5. It has not expired at the reference time: ``now`` (seconds since 1970) or later.
+    5. It has not expired at the reference time: ``now`` (seconds since 1970) or later; nor was it
+       issued ahead of the ``clock``, which is ``now`` if None.
     6. The manifest is the one it names, canonical, and so is the boot list.
     7. The grants are the ones it names, signed in the kernel's form.
     8. Every object of the commit is what its name says, contents included.
@@ -133,6 +135,7 @@ def verify(
         time = _serial(found, statement, trusted, host, now, label)
         # 5. Expiry.
         found.findings += signed.expiry(statement, time, label)
+        found.findings += signed.ahead(statement, now if clock is None else clock, label)
         # 6. Manifest and boot list.
         try:
             manifest = verify_manifest(signed.manifest_bytes(detached, checksum), statement)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from verity.formats.grants import Party, Role
 from verity.ports import keyring_files
+from verity.trust import clock
 from verity.trust.keyring import PinPrint, VerifiedKeyring, check_parties
 from verity.trust.revocations import NOTHING, Revocations
 from verity.trust.trusted import TrustedSet
@@ -60,17 +61,20 @@ class Keyrings:
             found |= NOTHING if one is None else one.revocations
         return found
 
-    def reference_time(self, now: int) -> int:
-        """The newest time that is known: the clock's, or when a version was issued."""
-        return max((found.reference_time(now) for found in self.of_party.values()), default=now)
+    def reference_time(self, now: int, party: Party = Party.VENDOR) -> int:
+        """The newest time that is known for what a party signs: the clock's, or when its keyring
+        or the user's was issued. A vendor can't make the user's documents expire."""
+        issued = {one: found.keyring.issued for one, found in self.of_party.items()}
+        return clock.reference(
+            now, [time for one, time in issued.items() if one in (party, Party.USER)]
+        )
 
     def findings(self, now: int) -> list[Finding]:
-        """That a keyring has expired, judged at the newest time that is known."""
-        latest = self.reference_time(now)
+        """That a keyring has expired by the newest time that is known, or is ahead of the clock."""
         return [
             finding
-            for _, found in sorted(self.of_party.items())
-            for finding in keyring_verify.expiry(found, latest)
+            for party, found in sorted(self.of_party.items())
+            for finding in keyring_verify.expiry(found, now, self.reference_time(now, party))
         ]
 
     @property

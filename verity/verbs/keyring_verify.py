@@ -10,6 +10,7 @@ from verity.formats.keyring import Keyring
 from verity.formats.statement import MAX_ENVELOPE, format_time
 from verity.ports import keyring_files
 from verity.ports.osfile import read_file
+from verity.trust import clock
 from verity.trust.keyring import PinPrint, VerifiedKeyring, read, verify_chain
 from verity.values.errors import CallerError, ContentError
 from verity.values.findings import Finding, Link
@@ -65,22 +66,38 @@ def of_party(
     )
 
 
-def expiry(found: VerifiedKeyring, now: int) -> list[Finding]:
-    """The finding that the newest version had expired at the reference time, or nothing."""
-    if not found.expired(now):
-        return []
-    party = found.keyring.party.name.lower()
-    return [
-        Finding(
-            check="keyring-expired",
-            link=Link.KEY,
-            object=f"keyring of the {party}, version {found.keyring.version}",
-            problem="the newest keyring has expired, so nothing new is accepted by it",
-            expected=f"a time before {format_time(found.keyring.expires)}",
-            found=format_time(found.reference_time(now)),
-            remedy="get the party's next version; what was accepted stays",
+def expiry(found: VerifiedKeyring, now: int, latest: int) -> list[Finding]:
+    """Findings about time: that the newest version had expired at ``latest``, or was issued ahead
+    of the clock (``now``). Both are seconds since 1970."""
+    value = found.keyring
+    label = f"keyring of the {value.party.name.lower()}, version {value.version}"
+    findings = []
+    if latest >= value.expires:
+        findings.append(
+            Finding(
+                check="keyring-expired",
+                link=Link.KEY,
+                object=label,
+                problem="the newest keyring has expired, so nothing new is accepted by it",
+                expected=f"a time before {format_time(value.expires)}",
+                found=format_time(latest),
+                remedy="get the party's next version; what was accepted stays",
+            )
         )
-    ]
+    if clock.is_ahead(value.issued, now):
+        findings.append(
+            Finding(
+                check="issued-ahead",
+                link=Link.KEY,
+                object=label,
+                problem="it was issued more than a day ahead of this host's clock, so nothing new"
+                " is accepted by it",
+                expected=f"a time about {format_time(now)}, which the clock says",
+                found=format_time(value.issued),
+                remedy="set the clock; if it is right, get the party's next version",
+            )
+        )
+    return findings
 
 
 def _named(path: Path, data: bytes) -> Keyring:

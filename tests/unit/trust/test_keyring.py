@@ -27,6 +27,7 @@ from verity.formats import kernel_keys, keyring
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import Pin, sorted_keys
 from verity.formats.keyring import Keyring, Revoked
+from verity.trust.clock import RELEASED
 from verity.trust.keyring import (
     PinPrint,
     VerifiedKeyring,
@@ -224,11 +225,23 @@ def test_expiry_is_told_and_refuses_no_chain() -> None:
 
 
 def test_a_clock_set_back_does_not_revive_an_expired_keyring() -> None:
-    ahead = keyring_envelope(replace(FIRST_KEYRING, issued=EXPIRES - 1), ROOT)
-    behind = keyring_envelope(second(issued=1, expires=EXPIRES - 1), ROOT, ROOT2)
-    found = verify_chain([ahead, behind], PIN)
+    late = replace(FIRST_KEYRING, issued=EXPIRES - 1, expires=EXPIRES)
+    found = verify_chain([keyring_envelope(late, ROOT)], PIN)
     assert found.reference_time(0) == EXPIRES - 1
-    assert found.expired(0)
+    assert not found.expired(0)
+    assert verify_chain([keyring_envelope(replace(late, issued=1, expires=2), ROOT)], PIN).expired(
+        0
+    )
+
+
+def test_a_time_ahead_is_taken_back_by_the_next_version() -> None:
+    far = EXPIRES + 10**9
+    ahead = keyring_envelope(replace(FIRST_KEYRING, issued=far, expires=far + 1), ROOT)
+    assert verify_chain([ahead], PIN).reference_time(0) == far
+    assert verify_chain([ahead], PIN).reference_time(EXPIRES) == EXPIRES
+    found = verify_chain([ahead, V2], PIN)
+    assert found.reference_time(0) == RELEASED
+    assert not found.expired(0)
 
 
 def test_none_is_made_by_hand() -> None:
