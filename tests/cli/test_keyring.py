@@ -467,6 +467,23 @@ def test_example_keys_count_only_where_they_are_allowed(here: Path) -> None:
     good(here, *check, "--allow-example-keys")
 
 
+def test_show_says_who_signed_each_version(here: Path) -> None:
+    change(
+        here, "rotate", "--replace", "ann.pem.pub=ann2.pem.pub", keys=(*BOTH, "--key", "ann2.pem")
+    )
+    first, second = good(here, "keyring", "show", "--json", "k").records
+    ann, bob, ann2 = (key_id(here, name) for name in ("ann", "bob", "ann2"))
+    assert {(one["owner"], one["key_id"]) for one in first["signers"]} == {
+        ("ann", ann),
+        ("bob", bob),
+    }
+    assert {one["key_id"] for one in second["signers"]} == {ann, bob, ann2}
+    alone = good(here, "keyring", "show", "k/vendor/2.keyring.json").out
+    assert f"signed    by root key {bob}, owner bob\n" in alone
+    # A root key of the version before is known to whoever shows that, too.
+    assert f"signed    by no root key shown, it says {ann}\n" in alone
+
+
 def test_show_a_directory(here: Path) -> None:
     change(here, "revoke", "--lowest", "debian-x:2")
     change(here, "revoke", "--lowest", "debian-x:3", keys=("--key", "ann.pem"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import native_options, output
+from verity.cli import native_options, output, statement_output
 from verity.cli.params import PATH
 from verity.cli.trust_options import (
     by_keyring,
@@ -120,6 +120,8 @@ def verify(
             native=native,
         )
     outcome = dataclasses.replace(outcome, report=judged(outcome.report, now))
+    if as_json:
+        statement_output.record(outcome.statement)
     native_options.show(outcome.native, as_json=as_json)
     raised = None
     if host is not None and (accept or accept_without_floor):
@@ -131,7 +133,10 @@ def verify(
     return output.report(
         outcome.report,
         as_json=as_json,
-        good=lambda: f"good: {output.one_line(revision)} is as signed",
+        good=lambda: (
+            f"good: {output.one_line(revision)} is as signed"
+            + statement_output.as_signed(outcome.statement)
+        ),
     )
 
 

@@ -80,6 +80,11 @@ class Entry:
         return stat.S_ISLNK(self.mode)
 
 
+def count_files(entries: Iterable[Entry]) -> int:
+    """How many files there are, as every verb counts them: regular ones, by their names."""
+    return sum(entry.is_regular for entry in entries)
+
+
 def counts_for_security(name: bytes) -> bool:
     """Whether an xattr of this name stands in a manifest."""
     return (

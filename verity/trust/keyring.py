@@ -8,16 +8,17 @@ expired is how a chain looks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import InitVar, dataclass
 
-from verity.formats import kernel_keys, keyring, statement
+from verity.formats import kernel_keys, keyring
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import Pin
 from verity.formats.keyring import Keyring
 from verity.trust import clock
-from verity.trust.keys import PublicKey, parse_spki
+from verity.trust.keyring_version import read, root_signers, strangers, trusted_of
+from verity.trust.keys import PublicKey
 from verity.trust.revocations import NOTHING, Revocations
-from verity.trust.trusted import TrustedKey, TrustedSet
+from verity.trust.trusted import TrustedSet
 from verity.values.errors import ContentError
 
 _PROOF = object()  # only this module can name it, so only it can build what follows
@@ -103,7 +104,7 @@ class VerifiedKeyring:
                     f" {role.name.lower()} signs in {', '.join(streams)[:200]}, not in {stream}",
                 )
             streams = (stream,)
-        return _trusted(
+        return trusted_of(
             self.keyring,
             role,
             streams=streams,
@@ -181,9 +182,9 @@ def verify_chain(
         # 4. Signed by the roots before, and by its own.
         if anchor is not None:
             if before is not None and not starts:
-                _root_signers(envelope, found, before, skipped, revoked)
-            signers = _root_signers(envelope, found, found, skipped, revoked)
-            skipped += _strangers(envelope, found, found if before is None or starts else before)
+                root_signers(envelope, found, before, skipped, revoked)
+            signers = root_signers(envelope, found, found, skipped, revoked)
+            skipped += strangers(envelope, found, found if before is None or starts else before)
         before = found
     assert before is not None  # noqa: S101 - there is at least one version
     if anchor is None:
@@ -196,7 +197,7 @@ def verify_chain(
         )
     # 5. Real keys.
     for role in before.roles:
-        _trusted(before, role, allow_example_keys=allow_example_keys)
+        trusted_of(before, role, allow_example_keys=allow_example_keys)
     return VerifiedKeyring(
         proof=_PROOF,
         keyring=before,
@@ -205,33 +206,6 @@ def verify_chain(
         signers=signers,
         skipped=tuple(skipped),
         allow_example_keys=allow_example_keys,
-    )
-
-
-def read(data: bytes) -> tuple[statement.Envelope, Keyring]:
-    """Read an envelope that holds a keyring; nothing is verified. ContentError ``bad-document``."""
-    envelope = statement.parse_envelope(data)
-    if envelope.payload_type != keyring.PAYLOAD_TYPE:
-        raise ContentError(
-            "bad-document",
-            f"keyring: the payload type is {envelope.payload_type[:80]!r}, expected"
-            f" {keyring.PAYLOAD_TYPE!r}",
-        )
-    return envelope, keyring.parse(envelope.payload)
-
-
-def unverified_set(found: Keyring, role: Role) -> TrustedSet:
-    """The keys of a role in a keyring that nobody verified: for making and checking versions.
-
-    It says what a version would trust, and is no reason to trust anything.
-    """
-    rule = found.roles[role]
-    return _trusted(
-        found,
-        role,
-        streams=rule.streams or None,
-        revocations=Revocations.of(found.revoked),
-        allow_example_keys=True,  # refused where keys come in, and where a chain is verified
     )
 
 
@@ -246,72 +220,3 @@ def check_parties(keyrings: Iterable[Keyring]) -> None:
                     f"key {key.key_id}: it is in the keyrings of both parties, expected one",
                     hint="make a key for each role: `verity key generate`",
                 )
-
-
-def _root_signers(
-    envelope: statement.Envelope,
-    found: Keyring,
-    roots: Keyring,
-    skipped: list[str],
-    revoked: frozenset[str],
-) -> Mapping[str, PublicKey]:
-    trusted = replace(unverified_set(roots, Role.ROOT), revocations=Revocations(keys=revoked))
-    usable = []
-    for number, signature in enumerate(envelope.signatures, 1):
-        text = f"signature {number} of keyring version {found.version}: malformed base64"
-        if signature.value is not None:
-            usable.append(signature.value)
-        elif text not in skipped:
-            skipped.append(text)
-    judged = trusted.judge(usable, envelope.pae())
-    if len(judged.signers) < trusted.threshold:
-        refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
-        raise ContentError(
-            "bad-signature",
-            f"keyring of the {found.party.name.lower()}, version {found.version}: signed by"
-            f" {len(judged.signers)} root owners of version {roots.version}, {trusted.threshold}"
-            f" needed{refused}",
-            hint="its roots were revoked: ask for new ones, and put their pin in its place"
-            if judged.refused
-            else "a version is signed by the root threshold of the one before and by its own",
-        )
-    return judged.signers
-
-
-def _strangers(envelope: statement.Envelope, found: Keyring, before: Keyring) -> list[str]:
-    """What is signed by no root key: anyone can put that into an envelope, so it harms nothing."""
-    keys = [one.key for roots in (before, found) for one in unverified_set(roots, Role.ROOT).keys]
-    pae = envelope.pae()
-    return [
-        f"signature {number} of keyring version {found.version}: by no root key"
-        for number, signature in enumerate(envelope.signatures, 1)
-        if signature.value is not None
-        and not any(key.verifies(signature=signature.value, data=pae) for key in keys)
-    ]
-
-
-def _trusted(
-    found: Keyring,
-    role: Role,
-    *,
-    streams: tuple[str, ...] | None = None,
-    revocations: Revocations = NOTHING,
-    allow_example_keys: bool = False,
-) -> TrustedSet:
-    return TrustedSet(
-        party=found.party,
-        role=role,
-        keys=tuple(
-            TrustedKey(
-                key=parse_spki(key.spki, label=f"key {key.key_id}"),
-                owner=key.owner,
-                valid_from=key.valid_from,
-                valid_until=key.valid_until,
-            )
-            for key in found.of_role(role)
-        ),
-        threshold=found.roles[role].threshold,
-        streams=streams,
-        revocations=revocations,
-        allow_example_keys=allow_example_keys,
-    )

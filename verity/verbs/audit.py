@@ -87,7 +87,11 @@ def audit(
         if path not in seen and not _inside(path, unreadable)
     ]
     return Report(
-        counts={"files": len(seen), "measured by the kernel": by_kernel, "hashed": hashed},
+        counts={
+            "files": by_kernel + hashed,
+            "measured by the kernel": by_kernel,
+            "hashed": hashed,
+        },
         findings=(
             *signed.expiry(manifest.source, now, "statement"),
             *signed.ahead(manifest.source, now, "statement"),

@@ -11,7 +11,7 @@ name keys for them, and never counted towards our thresholds. Nothing is written
 from dataclasses import dataclass, field
 
 from verity.formats.commit import DetachedMetadata
-from verity.formats.dump import printable
+from verity.formats.dump import count_files, printable
 from verity.formats.grant_rules import earned
 from verity.ports.ostree_repo import Repository
 from verity.trust import floors
@@ -151,7 +151,7 @@ def verify(
     except VerityError as error:
         found.add(error, Link.OBJECT, label)
     else:
-        found.counts |= {"files": len(tree.entries), "objects": tree.objects}
+        found.counts |= {"files": count_files(tree.entries), "objects": tree.objects}
         for path, problem in tree.damaged:
             found.add(problem, Link.OBJECT, printable(path), path)
         # 9. Manifest against the tree.

@@ -15,6 +15,7 @@ from verity.formats.keyring import Keyring, KeyringKey, Revoked, RoleRule
 from verity.formats.statement import format_time
 from verity.trust.keys import PublicKey
 from verity.values.errors import CallerError
+from verity.verbs.keyring_project import owner_name
 
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
@@ -161,11 +162,6 @@ def is_key_id(text: str) -> bool:
     return _KEY_ID.fullmatch(text) is not None
 
 
-def owner_of(new: NewKey) -> str:
-    """The name of the owner; of a key without one it is made from the key."""
-    return new.owner or f"key-{new.key.key_id[:32]}"
-
-
 def checked(value: Keyring) -> Keyring:
     """Refuse with a way out what the format would refuse; then whatever else it refuses."""
     for role, rule in sorted(value.roles.items()):
@@ -221,7 +217,7 @@ def _with(value: Keyring, keys: Sequence[NewKey], rules: Rules) -> Keyring:
             )
         held[key_id] = KeyringKey(
             spki=new.key.spki,
-            owner=owner_of(new),
+            owner=owner_name(new.key, new.owner),
             valid_from=new.valid_from,
             valid_until=new.valid_until,
         )

@@ -15,7 +15,7 @@ from verity.formats.keyring import Keyring
 from verity.formats.statement import MAX_ENVELOPE, format_time
 from verity.ports.osfile import read_file
 from verity.ports.ostree_repo import Repository
-from verity.trust.keyring import read, unverified_set
+from verity.trust.keyring_version import read, unverified_set
 from verity.trust.verified import ROLE_OF, verify_statement
 from verity.values.errors import ContentError
 from verity.values.findings import Finding, Link, Report

@@ -19,14 +19,8 @@ from verity.formats.keyring import Keyring
 from verity.formats.records import MAX_SIGNATURES, Fragment, RecordKind
 from verity.ports import keyring_files
 from verity.ports.keystore import SigningKey
-from verity.trust.keyring import (
-    PinPrint,
-    VerifiedKeyring,
-    pin_of,
-    read,
-    unverified_set,
-    verify_chain,
-)
+from verity.trust.keyring import PinPrint, VerifiedKeyring, pin_of, verify_chain
+from verity.trust.keyring_version import read, unverified_set
 from verity.trust.keys import PublicKey
 from verity.trust.trusted import blob_signed_by
 from verity.values.errors import CallerError, ContentError

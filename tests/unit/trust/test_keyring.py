@@ -28,13 +28,7 @@ from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import Pin, sorted_keys
 from verity.formats.keyring import Keyring, Revoked
 from verity.trust.clock import RELEASED
-from verity.trust.keyring import (
-    PinPrint,
-    VerifiedKeyring,
-    check_parties,
-    pin_of,
-    verify_chain,
-)
+from verity.trust.keyring import PinPrint, VerifiedKeyring, check_parties, pin_of, verify_chain
 from verity.trust.revocations import Revocations
 from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.values.errors import ContentError
