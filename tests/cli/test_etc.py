@@ -74,7 +74,7 @@ def test_sign_says_what_it_did(world: EtcWorld) -> None:
     done = world.sign(2)
     assert done.status == 0
     lines = done.out.splitlines()
-    assert lines[0].startswith("signed    6 files by key ")
+    assert lines[0].startswith("signed    7 files by key ")
     assert lines[1:3] == [
         "as        stream etc-test serial 2, for 365 days",
         "left out  1 mutable, 1 produced",

@@ -110,7 +110,7 @@ def revoke(
     def shown(found: Keyring) -> Keyring:
         if found != before:
             raise HostError(
-                "changed",
+                "busy",
                 f"{directory / party_name}: somebody made version {found.version} meanwhile",
                 hint="look at it, and try again",
             )
