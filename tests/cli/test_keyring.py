@@ -278,13 +278,6 @@ def test_an_old_host_walks_every_version_in_any_order(here: Path) -> None:
     assert_clean_error(skipped, ("version 10 follows version 1",), hint=True)
 
 
-def test_show_says_that_it_verifies_nothing(here: Path) -> None:
-    done = good(here, "keyring", "show", "k/vendor/1.keyring.json")
-    assert done.out.startswith("file      k/vendor/1.keyring.json (unverified)\n")
-    done = good(here, "keyring", "show", "--json", "k/vendor/1.keyring.json")
-    assert done.records[0]["verified"] is False
-
-
 def expired(here: Path, directory: str) -> str:
     """A keyring in ``directory`` that was good until an hour ago; the fingerprint of its pin."""
     now = int(time.time())
@@ -465,37 +458,6 @@ def test_example_keys_count_only_where_they_are_allowed(here: Path) -> None:
     assert done.status == 1
     assert_clean_error(done, ("vendor os: key", "is one of keys-example/"), hint=True)
     good(here, *check, "--allow-example-keys")
-
-
-def test_show_says_who_signed_each_version(here: Path) -> None:
-    change(
-        here, "rotate", "--replace", "ann.pem.pub=ann2.pem.pub", keys=(*BOTH, "--key", "ann2.pem")
-    )
-    first, second = good(here, "keyring", "show", "--json", "k").records
-    ann, bob, ann2 = (key_id(here, name) for name in ("ann", "bob", "ann2"))
-    assert {(one["owner"], one["key_id"]) for one in first["signers"]} == {
-        ("ann", ann),
-        ("bob", bob),
-    }
-    assert {one["key_id"] for one in second["signers"]} == {ann, bob, ann2}
-    alone = good(here, "keyring", "show", "k/vendor/2.keyring.json").out
-    assert f"signed    by root key {bob}, owner bob\n" in alone
-    # A root key of the version before is known to whoever shows that, too.
-    assert f"signed    by no root key shown, it says {ann}\n" in alone
-
-
-def test_show_a_directory(here: Path) -> None:
-    change(here, "revoke", "--lowest", "debian-x:2")
-    change(here, "revoke", "--lowest", "debian-x:3", keys=("--key", "ann.pem"))
-    user = ("--party", "user", "--role", "root=uroot.pem.pub", "--role", "policy=policy.pem.pub")
-    good(here, "keyring", "init", *user, "--key", "uroot.pem", "k")
-    records = good(here, "keyring", "show", "--json", "k").records
-    assert [(one["file"], one["version"]) for one in records] == [
-        ("k/vendor/1.keyring.json", 1),
-        ("k/vendor/2.keyring.json", 2),
-        ("k/vendor/3.keyring.json.part", 3),
-        ("k/user/1.keyring.json", 1),
-    ]
 
 
 def test_revoking_a_key_that_is_not_here_is_noted(here: Path) -> None:

@@ -94,7 +94,9 @@ def revoke(
             for text in revoked_keys
         ]
         for key_id in ids:
-            if key_id not in {key.key_id for key in before.keys}:
+            if key_id in before.revoked.keys:
+                output.message(f"note: key {key_id} is revoked already")
+            elif key_id not in {key.key_id for key in before.keys}:
                 output.message(
                     f"note: key {key_id} is not in this keyring: compare it, a mistyped id revokes"
                     " nobody"

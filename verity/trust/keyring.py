@@ -168,6 +168,12 @@ def verify_chain(
                 f" {pinned.party.name.lower()}",
             )
         # 2. No version is skipped.
+        if before is not None and found.version == before.version and found != before:
+            raise ContentError(
+                "bad-chain",
+                f"keyring: there are two different versions {found.version}",
+                hint="its root owners signed two, or one was put there by somebody else: ask them",
+            )
         if before is not None and found.version != before.version + 1:
             raise ContentError(
                 "bad-chain",

@@ -217,13 +217,13 @@ def waiting(source: Source) -> tuple[Draft, list[RootSignature]] | None:
         raise ContentError(
             "bad-keys", f"{file.path}: the keys beside it are not those of this version"
         )
-    signatures = []
-    for one in [one for one in (source.newest, value) if one is not None]:
-        for trusted in unverified_set(one, Role.ROOT).keys:
-            halves = _halves(what, trusted.key, envelope, fragment.signatures)
-            if halves is not None:
-                signatures.append(halves)
-    return what, signatures
+    roots = [one for one in (source.newest, value) if one is not None]
+    # A key that has the role root in both versions is in each of them.
+    known = {
+        held.key.key_id: held.key for one in roots for held in unverified_set(one, Role.ROOT).keys
+    }
+    halves = (_halves(what, key, envelope, fragment.signatures) for key in known.values())
+    return what, [one for one in halves if one is not None]
 
 
 def assemble(what: Draft, signatures: Sequence[RootSignature]) -> tuple[bytes, bytes]:

@@ -33,8 +33,7 @@ def prepare(directory: Path, party: Party) -> Opened:
         )
     what, signatures = found
     bundle = Bundle(kind=BundleKind.KEYRING, payload=what.payload, blob=what.blob)
-    # A key that has the role root in both versions is found in each.
-    for one in {one.public.key_id: one for one in signatures}.values():
+    for one in signatures:
         bundle = bundle.with_signature(
             Signature(public=one.public.spki, pae=one.over_pae, pkcs7=one.over_blob)
         )

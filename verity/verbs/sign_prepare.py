@@ -198,6 +198,6 @@ def check_unsigned(detached: DetachedMetadata, checksum: str, *, replace: bool) 
         raise CallerError(
             "already-signed",
             f"commit {checksum}: has a verity statement already",
-            hint="`verity commit show` shows it; --replace puts a new one in its place. For a second"
-            " signer: `verity sign prepare commit --replace`, `sign add` by each, `sign attach`",
+            hint="`verity commit show` shows it; --replace puts a new one in its place. For two"
+            " signers: `verity sign prepare commit --replace`, `sign add` by each, `sign attach`",
         )

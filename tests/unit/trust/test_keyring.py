@@ -106,6 +106,11 @@ def test_a_version_twice() -> None:
     refused("bad-chain", [V1, V1])
 
 
+def test_two_different_versions_of_one_number() -> None:
+    other = keyring_envelope(second(issued=ISSUED + 1), ROOT, ROOT2)
+    assert "two different versions 2" in refused("bad-chain", [V1, V2, other])
+
+
 def test_versions_out_of_order() -> None:
     refused("bad-chain", [V2, V1])
 
