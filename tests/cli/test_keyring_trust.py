@@ -19,10 +19,11 @@ from tests.cli.program import (
 from tests.cli.worlds import REF, World
 from verity.formats.grants import Party, Role
 from verity.ports import keystore
-from verity.verbs import keyring_change, keyring_make
+from verity.verbs import keyring_change, keyring_make, keyring_trust
 from verity.verbs.keyring_change import NewKey, Rules, Times
 
 VERIFY = ("commit", "verify", "--repo", "repo", "--root", "host")
+DAY = 86400
 LIB = "host/usr/lib/verity/keyrings"
 ETC = "host/etc/verity/keyrings"
 
@@ -211,6 +212,50 @@ def test_a_statement_that_expired_before_the_keyring_was_issued(host: World) -> 
     assert (done.status, findings(done)) == (1, ["expired"])
 
 
+def test_a_keyring_from_the_future_is_found_and_replaced(host: World) -> None:
+    now = int(time.time())
+    expire(host, Times(issued=now + 9 * DAY, expires=now + 99 * DAY))
+    floors = ("--floors", "floors", "--accept-without-floor")
+    done = verity(*VERIFY, *floors, "--json", REF, cwd=host.path)
+    assert (done.status, findings(done)) == (1, ["issued-ahead"])
+    assert not list((host.path / "floors").glob("*"))
+    pin = ("--pin", "vendor=host/etc/verity/pins/vendor.pin")
+    done = verity("keyring", "verify", *pin, "--json", LIB, cwd=host.path)
+    assert (done.status, findings(done)) == (1, ["issued-ahead"])
+    # The statement expires before then, and counts again once the next version says the right time.
+    host.sign_at(issued=now, expires=now + 2 * DAY)
+    change(host, "add-key", "--stream", "os=os")
+    run(host.path, *VERIFY, REF)
+
+
+def test_a_vendor_makes_no_document_of_the_users_expire(host: World) -> None:
+    """On a host whose clock was never set."""
+    user_keyring(host, "--lowest", "other:2")
+    now = int(time.time())
+    expire(host, Times(issued=now + 9000 * DAY, expires=now + 9001 * DAY))
+    root = host.path / "host"
+    found = keyring_trust.load(keyring_trust.host_directories(root), keyring_trust.host_pins(root))
+    assert found.findings(0) == []
+    assert [one.check for one in found.findings(now)] == ["issued-ahead"]
+    assert found.reference_time(0) == now + 9000 * DAY
+    assert found.reference_time(0, Party.USER) < now + DAY
+
+
+def test_a_statement_from_the_future(host: World) -> None:
+    now = int(time.time())
+    host.sign_at(issued=now + 2 * DAY, expires=now + 9 * DAY)
+    floors = ("--floors", "floors", "--accept-without-floor")
+    done = verity(*VERIFY, *floors, "--json", REF, cwd=host.path)
+    assert (done.status, findings(done)) == (1, ["issued-ahead"])
+    assert not list((host.path / "floors").glob("*"))
+    repo = ("--repo", "repo", "--json")
+    for command in (
+        ("objects", "check", "--root", "host", *repo, REF),
+        ("audit", "--root", "tree", "--key", "vendor.pem.pub", *repo, "--commit", REF),
+    ):
+        assert findings(verity(*command, cwd=host.path))[0] == "issued-ahead"
+
+
 def test_explain_shows_the_keyring_as_the_first_link(host: World) -> None:
     pin = ("--pin", "vendor=host/etc/verity/pins/vendor.pin", "--keyring", LIB)
     chain = ("explain", "--root", "tree", "--repo", "repo", "--commit", REF, *pin, "--json")
@@ -242,13 +287,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
     "a-key-and-a-keyring": (
         (*VERIFY, "--key", "vendor.pem.pub", "--keyring", LIB, REF),
         2,
-        ("no --keyring and --pin",),
+        ("no --keyring, --pin and",),
         False,
     ),
     "a-key-and-a-pin": (
         (*VERIFY, "--key", "vendor.pem.pub", "--pin", PIN, REF),
         2,
-        ("no --keyring and --pin",),
+        ("no --keyring, --pin and",),
         False,
     ),
     "a-threshold-for-a-keyring": (
@@ -283,9 +328,21 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
     ),
     "no-keyring": (
         (*VERIFY, "--keyring", "nowhere", REF),
-        1,
-        ("keyring of the vendor: there is no version",),
+        3,
+        ("--keyring nowhere: no such directory",),
         True,
+    ),
+    "a-directory-without-keyrings": (
+        (*VERIFY, "--keyring", "tree", REF),
+        3,
+        ("tree: there is no keyring of the vendor in it",),
+        True,
+    ),
+    "two-directories": (
+        (*VERIFY, "--keyring", LIB, "--keyring", ETC, REF),
+        2,
+        ("--keyring host/etc/verity/keyrings: a second one",),
+        False,
     ),
     "two-pins": (
         (*VERIFY, "--pin", PIN, "--pin", PIN, REF),

@@ -193,9 +193,22 @@ def test_a_stranger_signs_no_keyring(signed_by: Callable[..., World]) -> None:
     waiting(world)
     good(world, *VERSION)
     good(world, "sign", "add", "--yes", "--key", "stranger.pem", "v.sign")
-    done = verity("sign", "attach", "v.sign", "k", cwd=world.path)
-    assert (done.status, done.out) == (2, "")
-    assert_clean_error(done, ("it is no root key of version 3",), hint=True)
+    done = good(world, "sign", "attach", "v.sign", "k")
+    assert "waits     for 1 more of the root owners of version 3 (bob)\n" in done.out
+    stranger = key_id(world.path, "stranger")
+    assert f"the signature by key {stranger} is left out: it is no root key" in done.err
+    assert newest(world.path)["version"] == 2
+
+
+def test_a_stranger_keeps_no_version_from_being_signed(signed_by: Callable[..., World]) -> None:
+    world = signed_by()
+    waiting(world)
+    good(world, *VERSION)
+    for name in ("stranger", "bob"):
+        good(world, "sign", "add", "--yes", "--key", f"{name}.pem", "v.sign")
+    (record,) = good(world, "sign", "attach", "--json", "v.sign", "k").records
+    assert (record["complete"], record["left_out"]) == (True, [key_id(world.path, "stranger")])
+    assert newest(world.path)["version"] == 3
 
 
 def test_no_keyring_waits(signed_by: Callable[..., World]) -> None:

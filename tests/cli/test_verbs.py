@@ -151,7 +151,8 @@ def test_commit_sign_says_what_it_signed(world: World) -> None:
     assert (record["code"], record["elevate"], record["gpg"]) == (3, 1, False)
     counted = f"{record['files']} files, {record['objects']} objects"
     verified = verity("commit", "verify", "--repo", "repo", *KEY, UNSIGNED_REF, cwd=world.path)
-    assert verified.out == f"good: {UNSIGNED_REF} is as signed ({counted})\n"
+    signed = f"as signed in the stream sid, serial 9, by key {record['key_id']}"
+    assert verified.out == f"good: {UNSIGNED_REF} is {signed} ({counted})\n"
     text = verity(
         *("commit", "sign", "--repo", "repo", "--key", "vendor.pem", "--replace"),
         *("--stream", "sid", "--serial", "10", UNSIGNED_REF),
@@ -166,11 +167,14 @@ def test_commit_verify_in_every_mode(any_world: World) -> None:
     before = snapshot(any_world.path)
     for revision in (REF, any_world.checksum()):
         done = verity("commit", "verify", "--repo", "repo", *KEY, revision, cwd=any_world.path)
-        assert done.out.startswith(f"good: {revision} is as signed (")
+        assert done.out.startswith(f"good: {revision} is as signed in the stream os, serial ")
         assert (done.status, done.err) == (0, "")
     as_json = verity("commit", "verify", "--repo", "repo", *KEY, "--json", REF, cwd=any_world.path)
-    note, summary = as_json.records
+    statement, note, summary = as_json.records
     assert note["text"] == "no floor was compared: no host's state is here"
+    (signer,) = statement["signers"]
+    said = (statement["type"], statement["stream"], statement["serial"], signer["owner"])
+    assert said == ("statement", "os", 1, signer["key_id"])
     assert (summary["findings"], summary["not_evaluated"], summary["exit_status"]) == (0, 0, 0)
     assert snapshot(any_world.path) == before
 

@@ -58,9 +58,11 @@ class Repo:
         assert verity("key", "generate", "vendor.pem", cwd=path).status == 0
         stock("openssl", "genpkey", "-algorithm", "ed25519", "-out", "ed.pem", cwd=path)
         stock("openssl", "genpkey", "-algorithm", "rsa", "-out", "rsa.pem", cwd=path)
-        curve = ("-pkeyopt", "ec_paramgen_curve:P-256")
-        stock("openssl", "genpkey", "-algorithm", "ec", *curve, "-out", "ec.pem", cwd=path)
-        for name in ("ed", "rsa", "ec"):
+        for name, curve in (("ec", "P-256"), ("p384", "P-384"), ("p521", "P-521")):
+            option = ("-pkeyopt", f"ec_paramgen_curve:{curve}")
+            out = ("-out", f"{name}.pem")
+            stock("openssl", "genpkey", "-algorithm", "ec", *option, *out, cwd=path)
+        for name in ("ed", "rsa", "ec", "p384", "p521"):
             (path / f"{name}.pem").chmod(0o600)
             stock(
                 *("openssl", "pkey", "-in", f"{name}.pem", "-pubout", "-out", f"{name}.pem.pub"),
@@ -240,6 +242,27 @@ def test_openssl_verifies_ours_and_we_verify_its(repo: Repo, name: str, key: str
     done = repo.verify("--ostree-key", public)
     assert done.status == 0
     assert [verdict for _, _, verdict in judged(done)] == ["good", "good"]
+
+
+@pytest.mark.parametrize("name", ["p384", "p521"])
+def test_an_spki_signature_on_another_curve(repo: Repo, name: str) -> None:
+    """As ostree's engine makes it, which leaves the digest to OpenSSL: SHA-256."""
+    (repo.path / "raw").write_bytes(repo.raw())
+    stock(*DIGEST, "-sign", f"{name}.pem", "-out", "sig", "raw", cwd=repo.path)
+    repo.sign()
+    repo.append(SPKI, (repo.path / "sig").read_bytes())
+    done = repo.verify("--ostree-key", f"{name}.pem.pub")
+    assert (done.status, judged(done)) == (0, [("spki", 1, "good")])
+    revoked = ("--ostree-revoked", f"{name}.pem.pub")
+    done = repo.verify("--ostree-key", f"{name}.pem.pub", *revoked)
+    assert (done.status, judged(done)) == (1, [("spki", 1, "revoked")])
+    refused = verity(
+        *("commit", "sign", "--repo=repo", "--key=vendor.pem", "--stream=os", "--serial=2"),
+        *(f"--ostree-sign={name}.pem", "--replace", REF),
+        cwd=repo.path,
+    )
+    assert refused.status == 1
+    assert "neither ECDSA P-256" in refused.err
 
 
 # --- stock ostree after our signing --------------------------------------------------------

@@ -88,10 +88,10 @@ Load the gate as root, look at what it would refuse, and seal it until reboot:
 EXIT_STATUS = """
 0 :: Everything that was required was checked and is good.
 
-1 :: A finding, a difference, or a document that is malformed or badly signed. Any finding wins
-over what could not be checked.
+1 :: What was looked at says no: a finding, a difference, or a file that is malformed, badly signed
+or of the wrong kind. Any finding wins over what could not be checked.
 
-2 :: Bad arguments.
+2 :: What was asked for can't be: a wrong argument, or a change that no document may have.
 
 3 :: No finding, but something that was required could not be checked or done: a missing input, a
 missing permission, a kernel or file system that can't.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import native_options, output
+from verity.cli import native_options, output, statement_output
 from verity.cli.floor_output import print_accepted
 from verity.cli.params import PATH
 from verity.cli.trust_options import (
@@ -128,11 +128,14 @@ def verify(
             revision,
             trusted,
             now=now if asked is None else asked.reference_time(now),
+            clock=now,
             jobs=batch.default_jobs(),
             host=host,
             native=native,
         )
     outcome = dataclasses.replace(outcome, report=judged(outcome.report, now))
+    if as_json:
+        statement_output.record(outcome.statement)
     native_options.show(outcome.native, as_json=as_json)
     if as_json:
         for text in outcome.asides:
@@ -142,7 +145,10 @@ def verify(
     return output.report(
         outcome.report,
         as_json=as_json,
-        good=lambda: f"good: {output.one_line(revision)} is as signed",
+        good=lambda: (
+            f"good: {output.one_line(revision)} is as signed"
+            + statement_output.as_signed(outcome.statement)
+        ),
     )
 
 

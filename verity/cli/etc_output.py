@@ -5,7 +5,7 @@ from typing import Any
 
 from verity.cli import output
 from verity.cli.signing_options import by_keys
-from verity.formats.dump import Entry
+from verity.formats.dump import Entry, count_files
 from verity.values.findings import Finding
 from verity.verbs import sign_serials
 from verity.verbs.etc_apply import Applied
@@ -21,7 +21,7 @@ def print_signed(prepared: Prepared, proven: Proven, *, lasts: str, as_json: boo
     """What was signed, and what was left out."""
     said = sign_serials.tree_of(prepared.opened)
     at = said.statement
-    files = sum(not entry.is_directory for entry in said.entries)
+    files = count_files(said.entries)
     manifest, grants = (at.subjects[name].hex() for name in ("manifest", "grants"))
     if as_json:
         for path in prepared.ungranted:

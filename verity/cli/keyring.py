@@ -11,6 +11,7 @@ from verity.cli import (
     keyring_change,
     keyring_make,
     keyring_options,
+    keyring_revoke,
     keyring_show,
     output,
     signing_options,
@@ -90,7 +91,7 @@ def project(
 for _command in (
     keyring_make.init,
     keyring_change.add_key,
-    keyring_change.revoke,
+    keyring_revoke.revoke,
     keyring_change.rotate,
     keyring_make.sign,
     keyring_show.show,

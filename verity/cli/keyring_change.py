@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity keyring add-key, revoke, rotate: the next version."""
+"""verity keyring add-key, rotate: the next version. `revoke` is in a module of its own."""
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +9,12 @@ import click
 
 from verity.cli import key_opening, keyring_options, output, signing_options
 from verity.formats.keyring import Keyring
-from verity.values.digest import Digest, HashAlgorithm
-from verity.values.errors import CallerError, ContentError
+from verity.values.errors import CallerError
 from verity.verbs import keyring_change, keyring_make, keyring_project
 from verity.verbs.keyring_change import NewKey
 
-_LOWEST = re.compile(r"(?P<stream>[a-z0-9._-]{1,63}):(?P<serial>[0-9]{1,16})")
 
-
-def _options(command: Callable[..., int]) -> Callable[..., int]:
+def options(command: Callable[..., int]) -> Callable[..., int]:
     """What every verb that makes a next version takes."""
     for option in (
         keyring_options.directory_argument,
@@ -36,7 +32,7 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
     epilog="Example: verity keyring add-key --party vendor --role os=os2.pem.pub --key ann.pem"
     " --key bob.pem keyrings",
 )
-@_options
+@options
 @keyring_options.role_option(required=False)
 @keyring_options.threshold_option
 @keyring_options.stream_option
@@ -69,7 +65,7 @@ def add_key(
         valid_until=keyring_options.time_of("--until", valid_until),
     )
     times = keyring_options.times_of(int(time.time()), days)
-    return _change(
+    return publish(
         party_name,
         key_uris,
         directory,
@@ -79,72 +75,10 @@ def add_key(
 
 
 @click.command(
-    epilog="Example: verity keyring revoke --party vendor --lowest debian-trixie:42 --key ann.pem"
-    " --key bob.pem keyrings"
-)
-@_options
-@click.option(
-    "--revoke-key",
-    "revoked_keys",
-    multiple=True,
-    metavar="KEY-ID|FILE.pub",
-    help="A key whose signatures no longer count, whatever they are over.",
-)
-@click.option(
-    "--digest",
-    "digests",
-    multiple=True,
-    metavar="sha256:HEX",
-    help="Content that no longer counts: a file by its fs-verity digest, or a signed document.",
-)
-@click.option(
-    "--lowest",
-    "lowest",
-    multiple=True,
-    metavar="STREAM:SERIAL",
-    help="The lowest serial of a stream that still counts.",
-)
-def revoke(
-    party_name: str,
-    days: int,
-    key_uris: tuple[str, ...],
-    as_json: bool,
-    directory: Path,
-    revoked_keys: tuple[str, ...],
-    digests: tuple[str, ...],
-    lowest: tuple[str, ...],
-) -> int:
-    """Make the next version, which revokes keys, digests or serials beside those before.
-
-    A revoked key loses its role; put another one in its place with `keyring rotate --revoke`.
-    """
-    if not revoked_keys and not digests and not lowest:
-        raise CallerError("bad-arguments", "none of --revoke-key, --digest and --lowest is there")
-    values = [_digest(text) for text in digests]
-    floors = dict(map(_floor, lowest))
-    times = keyring_options.times_of(int(time.time()), days)
-
-    def edit(before: Keyring) -> Keyring:
-        ids = [
-            text if keyring_change.is_key_id(text) else keyring_options.key_id_of(before, text)
-            for text in revoked_keys
-        ]
-        for key_id in ids:
-            if key_id not in {key.key_id for key in before.keys}:
-                output.message(
-                    f"note: key {key_id} is not in this keyring: compare it, a mistyped id revokes"
-                    " nobody"
-                )
-        return keyring_change.revoke(before, keys=ids, digests=values, lowest=floors, times=times)
-
-    return _change(party_name, key_uris, directory, edit, as_json=as_json)
-
-
-@click.command(
     epilog="Example: verity keyring rotate --party vendor --replace old.pem.pub=new.pem.pub"
     " --overlap-days 30 --key ann.pem --key bob.pem keyrings"
 )
-@_options
+@options
 @click.option(
     "--replace",
     "replaced",
@@ -160,7 +94,8 @@ def revoke(
     "--overlap-days",
     type=click.IntRange(1, 36500),
     default=None,
-    help="Keep the old keys for what is issued within so many days; not for root keys.",
+    help="Keep the old keys for what is issued within so many days, or until the end that they have"
+    " if it is earlier; not for root keys.",
 )
 @click.option("--revoke", "revoked", is_flag=True, help="Revoke the old keys: compromised ones.")
 @keyring_options.threshold_option
@@ -199,10 +134,10 @@ def rotate(
             revoked=revoked,
         )
 
-    return _change(party_name, key_uris, directory, edit, as_json=as_json)
+    return publish(party_name, key_uris, directory, edit, as_json=as_json)
 
 
-def _change(
+def publish(
     party_name: str,
     key_uris: tuple[str, ...],
     directory: Path,
@@ -210,6 +145,7 @@ def _change(
     *,
     as_json: bool,
 ) -> int:
+    """Publish what ``edit`` makes of the newest version, and print it."""
     made = keyring_make.change(
         directory,
         signing_options.party_of(party_name),
@@ -231,22 +167,3 @@ def _replacement(before: Keyring, text: str) -> tuple[str, NewKey]:
         key=keyring_project.load_key(named.path, key_opening.access()),
         owner=owner,
     )
-
-
-def _digest(text: str) -> bytes:
-    try:
-        found = Digest.parse(text)
-    except ContentError as error:
-        raise CallerError("bad-arguments", f"--digest: {error.message}") from error
-    if found.algorithm is not HashAlgorithm.SHA256:
-        raise CallerError("bad-arguments", f"--digest {text[:80]}: expected sha256:HEX")
-    return found.value
-
-
-def _floor(text: str) -> tuple[str, int]:
-    match = _LOWEST.fullmatch(text)
-    if match is None or int(match["serial"]) < 2:
-        raise CallerError(
-            "bad-arguments", f"--lowest {text}: not STREAM:SERIAL with a serial of 2 or more"
-        )
-    return match["stream"], int(match["serial"])

@@ -79,6 +79,12 @@ def init(
         times,
     )
     made = keyring_make.init(directory, party, value, signing_options.signers(key_uris))
+    root = value.roles[Role.ROOT]
+    if root.threshold == len({key.owner for key in value.of_role(Role.ROOT)}):
+        output.message(
+            "note: every root owner must sign each later version, so one lost root key ends this"
+            " keyring for good: one owner more than the threshold is worth having"
+        )
     return keyring_options.print_published(made, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from verity.formats.keyring import Keyring, KeyringKey
 from verity.formats.statement import format_time, parse_time
 from verity.trust.keyring import PinPrint, pin_of
 from verity.values.errors import CallerError, ContentError
-from verity.verbs import keyring_change, keyring_project, lockdown_bundle
+from verity.verbs import keyring_change, keyring_project, pins
 from verity.verbs.keyring_change import NewKey, Rules, Times
 from verity.verbs.keyring_project import NamedKey
 from verity.verbs.keyring_versions import Published
@@ -156,7 +156,7 @@ def key_id_of(value: Keyring, text: str) -> str:
 
 def pins_of(texts: Sequence[str]) -> dict[Party, PinPrint]:
     """``PARTY=sha256:FINGERPRINT`` or ``PARTY=FILE`` of a pin; one for each party."""
-    pins: dict[Party, PinPrint] = {}
+    accepted: dict[Party, PinPrint] = {}
     for text in texts:
         name, separator, said = text.partition("=")
         if not separator or not said or name not in {party.name.lower() for party in Party}:
@@ -166,24 +166,26 @@ def pins_of(texts: Sequence[str]) -> dict[Party, PinPrint]:
                 hint="`verity lockdown pin` prints the fingerprint of a pin",
             )
         party = signing_options.party_of(name)
-        if party in pins:
+        if party in accepted:
             raise CallerError("bad-arguments", f"--pin {text}: a second pin of the {name}")
         match = _FINGERPRINT.fullmatch(said)
         if match is None and said.startswith("sha256:"):
             raise CallerError(
                 "bad-arguments", f"--pin {text}: sha256: wants 64 lower-case hex digits"
             )
-        pins[party] = (
+        accepted[party] = (
             PinPrint(party=party, fingerprint=match[1])
             if match is not None
-            else PinPrint.of(lockdown_bundle.load_pin(Path(said), party))
+            else PinPrint.of(pins.load(Path(said), party))
         )
-    return pins
+    return accepted
 
 
 def print_published(made: Published, *, as_json: bool) -> int:
     """What was written, and what it waits for."""
     value = made.keyring
+    for key_id in made.left_out:
+        output.message(f"note: the signature by key {key_id} is left out: it is no root key")
     if as_json:
         output.record(
             "keyring-version",
@@ -193,6 +195,7 @@ def print_published(made: Published, *, as_json: bool) -> int:
                 "signers": list(made.signers),
                 "complete": not made.missing,
                 "missing": list(made.missing),
+                "left_out": list(made.left_out),
             },
         )
         return 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity keyring show, verify, check."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -26,15 +27,24 @@ def show(as_json: bool, versions: tuple[Path, ...]) -> int:
     """Show versions of keyrings, UNVERIFIED: `keyring verify` checks them.
 
     VERSION is a file, or a directory of keyrings: then all in it, what waits for signatures too.
+    Who signed is found out with the root keys in the version and in the one before, if that is
+    shown, too.
     """
-    for path, value in (found for one in versions for found in keyring_verify.look(one)):
+    for shown in (found for one in versions for found in keyring_verify.look(one)):
         if as_json:
-            file = output.path_fields(os.fsencode(path), "file")
-            fields = {**keyring_options.fields(value), **file, "verified": False}
-            output.record("keyring-version", fields)
-        else:
-            output.line(f"file      {output.one_line(str(path))} (unverified)")
-            keyring_options.print_keyring(value)
+            file = output.path_fields(os.fsencode(shown.path), "file")
+            fields = {**keyring_options.fields(shown.keyring), **file, "verified": False}
+            signers = [dataclasses.asdict(one) for one in shown.signers]
+            output.record("keyring-version", {**fields, "signers": signers})
+            continue
+        output.line(f"file      {output.one_line(str(shown.path))} (unverified)")
+        keyring_options.print_keyring(shown.keyring)
+        for one in shown.signers:
+            by = f"root key {one.key_id}, owner {one.owner}" if one.owner else "no root key shown"
+            says = f", it says {output.one_line(one.hint)}" if not one.owner and one.hint else ""
+            output.line(f"signed    by {by}{says}")
+        if not shown.signers:
+            output.line("signed    by nobody")
     return 0
 
 
@@ -66,6 +76,7 @@ def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> 
         versions, pin, allow_example_keys=key_opening.access().allow_example_keys
     )
     value = found.keyring
+    now = int(time.time())
     if as_json:
         fields = {**keyring_options.fields(value), "first": found.first, "verified": True}
         output.record("keyring-version", fields)
@@ -75,7 +86,7 @@ def verify(pins: tuple[str, ...], as_json: bool, versions: tuple[Path, ...]) -> 
     return output.report(
         Report(
             counts={"versions": value.version - found.first + 1},
-            findings=tuple(keyring_verify.expiry(found, int(time.time()))),
+            findings=tuple(keyring_verify.expiry(found, now, found.reference_time(now))),
             notes=found.skipped,
         ),
         as_json=as_json,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import key_opening, output, signing_options
+from verity.cli.params import Once
 from verity.cli.trust_options import PATH
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
@@ -105,6 +106,13 @@ def pin(
     metavar="DIR",
     help="The host whose serial floors count, and are recorded in the bundle.  [default: /]",
 )
+@click.option(
+    "--keyring",
+    cls=Once,
+    type=PATH,
+    metavar="DIR",
+    help="The keyrings that say what is revoked.  [default: those beside the files of --keys]",
+)
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there, in one step.")
 @key_opening.example_option
 @output.json_option
@@ -115,6 +123,7 @@ def bundle(
     policy: Path,
     grants: tuple[Path, ...],
     root: Path,
+    keyring: Path | None,
     replace: bool,
     as_json: bool,
     target: Path,
@@ -123,11 +132,12 @@ def bundle(
 
     The gate verifies all of it again. Here anything is refused that it would refuse: a wrong
     signature or too few, a stream that the policy doesn't name, a key with two roles, a table
-    beyond the role's rights, and whatever has expired. So are grants below a floor of the host. A
-    floor that is damaged is a finding; the bundle that is there stands in for it.
+    beyond the role's rights, and whatever has expired. So are grants below a floor of the host, and
+    what a keyring revokes. A floor that is damaged is a finding; the bundle that is there stands in
+    for it.
     """
     made = lockdown_bundle.make(
-        lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants),
+        lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants, keyring=keyring),
         _pins(pins),
         target,
         now=int(time.time()),
@@ -135,6 +145,8 @@ def bundle(
         allow_example_keys=key_opening.access().allow_example_keys,
         host=HostState.at(root),
     )
+    for note in made.notes:
+        output.message(f"note: {note}")
     _print_bundle(made, as_json=as_json)
     found = Report(findings=made.floors.findings, notes=made.floors.notes)
     if not found.findings and not found.notes:

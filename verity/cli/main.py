@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``verity`` command: a table of verbs, loaded when called for, and the exit statuses.
 
-Exit status: 0 everything required was checked and is good; 1 a finding, or a document that is
-malformed or badly signed; 2 bad arguments; 3 no finding, but something required could not be
-checked; 130 interrupted. This is the only place that maps errors to them and the only one that
-exits.
+Exit status: 0 everything required was checked and is good; 1 what was looked at says no: a finding,
+or a file that is malformed, badly signed or of the wrong kind; 2 what was asked for can't be; 3 no
+finding, but something required could not be checked or done; 130 interrupted. This is the only
+place that maps errors to them and the only one that exits.
 """
 
 import errno
@@ -64,7 +64,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
-    epilog="Exit status: 0 checked and good, 1 a finding, 2 bad arguments, 3 could not be checked.",
+    epilog="Exit status: 0 checked and good; 1 what was looked at says no; 2 what was asked for"
+    " can't be; 3 something is missing or can't be checked or done here.",
 )
 @click.version_option(__version__, prog_name="verity")
 def verity() -> None:

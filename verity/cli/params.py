@@ -5,7 +5,7 @@ Starting a command costs what it imports: nothing here needs keys.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,28 @@ from verity.values.errors import CallerError, VerityError
 
 PATH = click.Path(path_type=Path, readable=False)
 """A path as text: whether it can be read is found out by opening it, with our own errors."""
+
+
+class Once(click.Option):
+    """An option with a value that may stand there once: click lets the last one win, silently."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Have every value kept until ``consume_value`` has counted them."""
+        self.multiple = True
+        super().add_to_parser(parser, ctx)
+        self.multiple = False
+
+    def consume_value(
+        self, ctx: click.Context, opts: Mapping[str, Any]
+    ) -> tuple[Any, click.core.ParameterSource]:
+        """The one value, or CallerError."""
+        values = opts.get(self.name or "", [])
+        if len(values) > 1:
+            raise CallerError(
+                "bad-arguments",
+                f"{self.opts[0]} {values[1]}: a second one, expected it once at most",
+            )
+        return super().consume_value(ctx, {**opts, self.name or "": values[0]} if values else opts)
 
 
 def params_options(command: Callable[..., Any]) -> Callable[..., Any]:

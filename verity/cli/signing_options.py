@@ -154,7 +154,12 @@ def role_of(name: str) -> Role:
 def key_fields(made: Made) -> list[dict[str, object]]:
     """The keys for JSON."""
     return [
-        {"role": entry.role.name.lower(), "owner": entry.owner, "key_id": entry.key_id.hex()}
+        {
+            "role": entry.role.name.lower(),
+            "owner": entry.owner,
+            "owner_name": made.owners[entry.key_id],
+            "key_id": entry.key_id.hex(),
+        }
         for entry in made.keys
     ]
 
@@ -167,6 +172,5 @@ def threshold_fields(thresholds: Mapping[Role, int]) -> dict[str, int]:
 def print_keys(made: Made) -> None:
     """A line for each key."""
     for entry in made.keys:
-        output.line(
-            f"key       {entry.key_id.hex()} {entry.role.name.lower()}, owner {entry.owner}"
-        )
+        owner = made.owners[entry.key_id]
+        output.line(f"key       {entry.key_id.hex()} {entry.role.name.lower()}, owner {owner}")

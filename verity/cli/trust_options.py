@@ -16,9 +16,12 @@ from click.core import ParameterSource
 
 from verity.cli import key_opening
 from verity.cli.params import PATH as PATH
+from verity.cli.params import Once
 from verity.formats.grants import Party, Role
+from verity.formats.statement import format_time
+from verity.trust import clock
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, HostError
 from verity.values.findings import Report
 
 # Starting a command costs what it imports: keyrings are imported where they are asked.
@@ -56,7 +59,16 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "  [default: the pins in /etc/verity/pins]",
         ),
         click.option(
+            "--insecure-without-user-revocations",
+            "without_user",
+            is_flag=True,
+            expose_value=False,
+            callback=_kept,
+            help="With a --pin of the vendor alone: ask no user's keyring what it revokes.",
+        ),
+        click.option(
             "--keyring",
+            cls=Once,
             type=PATH,
             metavar="DIR",
             expose_value=False,
@@ -97,7 +109,7 @@ host_option = click.option(
 def by_keyring() -> bool:
     """Whether --keyring or --pin is there."""
     meta = click.get_current_context().meta
-    return meta.get(f"{_META}keyring") is not None or bool(meta.get(f"{_META}pins"))
+    return any(meta.get(f"{_META}{name}") for name in ("keyring", "pins", "without_user"))
 
 
 def trusted_set(
@@ -109,12 +121,13 @@ def trusted_set(
     of a tree that is looked at, which can't say whom to trust.
     """
     context = click.get_current_context()
-    keyring: Path | None = context.meta.get(f"{_META}keyring")
     pins: tuple[str, ...] = context.meta.get(f"{_META}pins", ())
     if keys:
         if by_keyring():
             raise CallerError(
-                "bad-arguments", "--key says whose signatures count: no --keyring and --pin"
+                "bad-arguments",
+                "--key says whose signatures count: no --keyring, --pin and"
+                " --insecure-without-user-revocations",
             )
         return TrustedSet.of_keys(
             [key_opening.public_key(path) for path in keys],
@@ -127,16 +140,34 @@ def trusted_set(
         raise CallerError(
             "bad-arguments", "--threshold is of the keys of --key: a keyring has its own"
         )
+    without_user = context.meta.get(f"{_META}without_user", False)
+    if without_user and not pins:
+        raise CallerError(
+            "bad-arguments", "--insecure-without-user-revocations belongs to a --pin of the vendor"
+        )
     from verity.cli.keyring_options import pins_of
     from verity.verbs import keyring_trust
 
-    found = keyring_trust.load(
-        [keyring] if keyring is not None else keyring_trust.host_directories(host),
-        pins_of(pins) if pins else keyring_trust.host_pins(host),
+    found = keyring_trust.find(
+        pins_of(pins),
+        _directory(context.meta.get(f"{_META}keyring")),
+        host=host,
+        without_user=without_user,
         allow_example_keys=key_opening.access().allow_example_keys,
     )
     context.meta[f"{_META}keyrings"] = found
     return found.trusted(role)
+
+
+def _directory(directory: Path | None) -> Path | None:
+    """The directory of --keyring, which has to be one."""
+    if directory is not None and not directory.is_dir():
+        raise HostError(
+            "not-found",
+            f"--keyring {directory}: no such directory",
+            hint="expected a directory with PARTY/N.keyring.json below it",
+        )
+    return directory
 
 
 def keyrings() -> "Keyrings | None":
@@ -146,7 +177,11 @@ def keyrings() -> "Keyrings | None":
 
 
 def judged(report: Report, now: int) -> Report:
-    """The report with what is to be said of the keyrings: that one has expired is a finding."""
+    """The report with what is to be said of the keyrings, that one has expired is a finding; and of
+    a clock that was never set."""
+    if not clock.is_set(now):
+        said = f"the clock says {format_time(now)}, so it was never set; documents say the time"
+        report = replace(report, notes=(said, *report.notes))
     asked = keyrings()
     if asked is None:
         return report

@@ -74,6 +74,11 @@ def parse(data: bytes) -> Found:
     """Read a dump. Raises ContentError (``bad-dump``) with the line number and the reason."""
     if not 0 < len(data) <= dump.MAX_SIZE:
         raise ContentError("bad-dump", f"dump: {len(data)} bytes, expected 1 to {dump.MAX_SIZE}")
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    if lines > dump.MAX_ENTRIES:
+        raise ContentError(
+            "too-many-entries", f"dump: {lines} entries, at most {dump.MAX_ENTRIES} are allowed"
+        )
     entries: dict[bytes, Entry] = {}
     links: dict[bytes, _Link] = {}
     left_out: set[bytes] = set()

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from verity.values.errors import ContentError
 
 MAX_SIZE = 256 * 2**20
+MAX_ENTRIES = 2**20
+"""An entry takes some 300 bytes of memory: without this, the smallest lines would take 2.5 GB."""
 MAX_LINE = 64 * 2**10
 MAX_PATH = 4095  # of Linux: PATH_MAX without the NUL; a symlink's target, too
 MAX_XATTR_NAME = 255
@@ -76,6 +78,11 @@ class Entry:
     def is_symlink(self) -> bool:
         """A symbolic link."""
         return stat.S_ISLNK(self.mode)
+
+
+def count_files(entries: Iterable[Entry]) -> int:
+    """How many files there are, as every verb counts them: regular ones, by their names."""
+    return sum(entry.is_regular for entry in entries)
 
 
 def counts_for_security(name: bytes) -> bool:
@@ -149,7 +156,8 @@ def parse(data: bytes) -> tuple[Entry, ...]:
 
     Who writes one parses it, and who verifies it does again: in one process that is the same work.
 
-    Raises ContentError (``bad-manifest``) with the line number and the reason.
+    Raises ContentError (``bad-manifest``) with the line number and the reason, and for too many
+    lines ``too-many-entries``, before any is looked at.
     """
     if len(data) > MAX_SIZE:
         raise ContentError(
@@ -157,6 +165,13 @@ def parse(data: bytes) -> tuple[Entry, ...]:
         )
     if not data.endswith(b"\n"):
         raise ContentError("bad-manifest", "manifest: empty, or without a final newline")
+    lines = data.count(b"\n")
+    if lines > MAX_ENTRIES:
+        raise ContentError(
+            "too-many-entries",
+            f"manifest: {lines} entries, at most {MAX_ENTRIES} are allowed",
+            hint="sign the tree in parts, each with a stream of its own",
+        )
     entries: list[Entry] = []
     directories: set[bytes] = set()
     previous = b""

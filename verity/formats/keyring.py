@@ -2,9 +2,9 @@
 """The keyring of one party, bytes <-> values: which keys may sign what, and what is revoked.
 
 A keyring is the payload of a DSSE envelope (docs/formats.md, "Keyring"). The parser is strict:
-unknown fields, roles and algorithms are refused, lists are sorted and not empty, each key has one
-role, thresholds count owners and can be met, and the bytes are the only ones that the values can
-have. Who signed it, and what came before it, is judged in the trust room, which alone makes a
+unknown fields, roles and algorithms are refused, lists are sorted and not empty, what is said keeps
+the rules of ``formats.keyring_rules``, and the bytes are the only ones that the values can have.
+Who signed it, and what came before it, is judged in the trust room, which alone makes a
 ``VerifiedKeyring``. It does not see whether a key is a point on its curve.
 """
 
@@ -12,13 +12,25 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
 from verity.formats import kernel_keys, strictjson
 from verity.formats.grants import Party, Role, is_stream_name
+from verity.formats.keyring_rules import RIGHTS as RIGHTS
+from verity.formats.keyring_rules import STREAM_ROLES as STREAM_ROLES
+from verity.formats.keyring_rules import (
+    WHAT,
+    check_places,
+    check_revoked,
+    check_roles,
+    name_of,
+)
+from verity.formats.keyring_rules import Keyring as Keyring
+from verity.formats.keyring_rules import KeyringKey as KeyringKey
+from verity.formats.keyring_rules import Revoked as Revoked
+from verity.formats.keyring_rules import RoleRule as RoleRule
+from verity.formats.keyring_rules import matches as matches
 from verity.formats.statement import format_time, parse_time
 from verity.formats.strictjson import Fields, refuse
 
@@ -27,85 +39,17 @@ MAX_KEYRING = 64 * 2**10
 MAX_VERSION = strictjson.MAX_INTEGER
 P256 = "ecdsa-p256"
 
-RIGHTS: Mapping[Party, frozenset[Role]] = {
-    Party.VENDOR: kernel_keys.RIGHTS[Party.VENDOR] | {Role.EVIDENCE},
-    Party.USER: kernel_keys.RIGHTS[Party.USER] | {Role.EVIDENCE},
-}
-"""The roles of a party beside root; ``evidence`` is none of the kernel's business."""
-
-STREAM_ROLES = frozenset({Role.OS, Role.ETC, Role.EXTENSION})
-"""The roles that sign in streams, and so have patterns of streams."""
-
-_WHAT = "keyring"
 _PARTIES = {party.name.lower(): party for party in Party}
 _ROLES = {role.name.lower(): role for role in Role}
 _OWNER = re.compile(r"[A-Za-z0-9._-]{1,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyringKey:
-    """A key and whose it is. Outside of ``valid_from <= issued < valid_until`` of what it signed
-    its signature does not count (seconds since 1970; None: no bound)."""
-
-    spki: bytes
-    owner: str
-    valid_from: int | None = None
-    valid_until: int | None = None
-
-    @property
-    def key_id(self) -> str:
-        """SHA-256 of the SubjectPublicKeyInfo, 64 hex digits."""
-        return sha256(self.spki).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoleRule:
-    """Who has a role (key ids), how many distinct owners must sign, and in which streams."""
-
-    threshold: int
-    keys: tuple[str, ...]
-    streams: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Revoked:
-    """Key ids; SHA-256 values of documents and fs-verity digests; the lowest serial by stream."""
-
-    keys: tuple[str, ...] = ()
-    digests: tuple[bytes, ...] = ()
-    serials: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keyring:
-    """One version of a party's keyring. Times are seconds since 1970; keys are sorted by id."""
-
-    party: Party
-    version: int
-    issued: int
-    expires: int
-    keys: tuple[KeyringKey, ...]
-    roles: Mapping[Role, RoleRule]
-    revoked: Revoked = Revoked()
-
-    def of_role(self, role: Role) -> tuple[KeyringKey, ...]:
-        """The keys of a role; none if there is no such role."""
-        rule = self.roles.get(role)
-        held = frozenset(rule.keys) if rule is not None else frozenset[str]()
-        return tuple(key for key in self.keys if key.key_id in held)
-
-
-def matches(pattern: str, stream: str) -> bool:
-    """Whether a stream is meant: its name, or the beginning of it and ``*``."""
-    return stream.startswith(pattern[:-1]) if pattern.endswith("*") else stream == pattern
-
-
 def encode(keyring: Keyring) -> bytes:
     """The JSON of a keyring. Raises ContentError (``bad-document``) for what none may hold."""
     data = _written(keyring)
     if parse(data) != keyring:  # the writer is held to the reader's rules
-        refuse(_WHAT, "the values do not survive their own encoding")
+        refuse(WHAT, "the values do not survive their own encoding")
     return data
 
 
@@ -119,7 +63,7 @@ def parse(data: bytes) -> Keyring:
     5. The bytes are the canonical ones.
     """
     # 1. Fields.
-    top = Fields(strictjson.parse(data, what=_WHAT, max_size=MAX_KEYRING), what=_WHAT)
+    top = Fields(strictjson.parse(data, what=WHAT, max_size=MAX_KEYRING), what=WHAT)
     party = _party(top.text("party"))
     version = top.integer("version")
     issued = parse_time(top.text("issued"))
@@ -129,9 +73,9 @@ def parse(data: bytes) -> Keyring:
     revoked = _revoked(top.object("revoked"))
     top.end()
     if version < 1:
-        refuse(_WHAT, f"the version {version} is below 1")
+        refuse(WHAT, f"the version {version} is below 1")
     if issued >= expires:
-        refuse(_WHAT, "it does not expire after it was issued")
+        refuse(WHAT, "it does not expire after it was issued")
     found = Keyring(
         party=party,
         version=version,
@@ -142,26 +86,26 @@ def parse(data: bytes) -> Keyring:
         revoked=revoked,
     )
     # 2. One role for each key.
-    _check_places(found)
+    check_places(found)
     # 3. Rights and thresholds.
-    _check_roles(found)
+    check_roles(found)
     # 4. Revocations.
-    _check_revoked(found)
+    check_revoked(found)
     # 5. One spelling.
     if _written(found) != data:
-        refuse(_WHAT, "not the canonical JSON: sorted keys, no spaces, UTF-8 without escapes")
+        refuse(WHAT, "not the canonical JSON: sorted keys, no spaces, UTF-8 without escapes")
     return found
 
 
 def _written(keyring: Keyring) -> bytes:
     return strictjson.canonical(
         {
-            "party": _name(keyring.party),
+            "party": name_of(keyring.party),
             "version": keyring.version,
             "issued": format_time(keyring.issued),
             "expires": format_time(keyring.expires),
             "keys": [_key_fields(key) for key in keyring.keys],
-            "roles": {_name(role): _role_fields(rule) for role, rule in keyring.roles.items()},
+            "roles": {name_of(role): _role_fields(rule) for role, rule in keyring.roles.items()},
             "revoked": {
                 "keys": list(keyring.revoked.keys),
                 "digests": [digest.hex() for digest in keyring.revoked.digests],
@@ -194,20 +138,20 @@ def _role_fields(rule: RoleRule) -> dict[str, Any]:
 
 def _party(text: str) -> Party:
     if text not in _PARTIES:
-        refuse(_WHAT, f"unknown party {text[:40]!r}, expected vendor or user")
+        refuse(WHAT, f"unknown party {text[:40]!r}, expected vendor or user")
     return _PARTIES[text]
 
 
 def _keys(items: list[Any]) -> tuple[KeyringKey, ...]:
     if not 1 <= len(items) <= kernel_keys.MAX_KEYS:
-        refuse(_WHAT, f"{len(items)} keys, expected 1 to {kernel_keys.MAX_KEYS}")
+        refuse(WHAT, f"{len(items)} keys, expected 1 to {kernel_keys.MAX_KEYS}")
     keys = tuple(_key(item, index) for index, item in enumerate(items))
     _sorted([key.key_id for key in keys], "keys")
     return keys
 
 
 def _key(item: Any, index: int) -> KeyringKey:
-    place = f"{_WHAT}.keys[{index}]"
+    place = f"{WHAT}.keys[{index}]"
     fields = Fields(item, what=place)
     key_id = fields.text("id")
     algorithm = fields.text("algorithm")
@@ -239,8 +183,8 @@ def _roles(fields: Fields) -> Mapping[Role, RoleRule]:
     roles: dict[Role, RoleRule] = {}
     for name in fields.names():
         if name not in _ROLES:
-            refuse(_WHAT, f"unknown role {name[:40]!r}")
-        place = f"{_WHAT}.roles.{name}"
+            refuse(WHAT, f"unknown role {name[:40]!r}")
+        place = f"{WHAT}.roles.{name}"
         rule = fields.object(name)
         threshold = rule.integer("threshold")
         held = _texts(rule.array("keys"), f"{place}.keys")
@@ -260,7 +204,7 @@ def _roles(fields: Fields) -> Mapping[Role, RoleRule]:
 
 
 def _revoked(fields: Fields) -> Revoked:
-    place = f"{_WHAT}.revoked"
+    place = f"{WHAT}.revoked"
     keys = _texts(fields.array("keys"), f"{place}.keys")
     digests = _texts(fields.array("digests"), f"{place}.digests")
     streams = fields.object("serials")
@@ -277,62 +221,6 @@ def _revoked(fields: Fields) -> Revoked:
     return Revoked(keys=keys, digests=tuple(map(bytes.fromhex, digests)), serials=serials)
 
 
-def _check_places(keyring: Keyring) -> None:
-    places: dict[str, Role] = {}
-    known = {key.key_id for key in keyring.keys}
-    for role, rule in keyring.roles.items():
-        for key_id in rule.keys:
-            if key_id not in known:
-                refuse(_WHAT, f"the role {_name(role)} names {key_id[:80]!r}, which is no key here")
-            if key_id in places:
-                refuse(
-                    _WHAT,
-                    f"key {key_id}: it has the roles {_name(places[key_id])} and {_name(role)},"
-                    " expected one",
-                )
-            places[key_id] = role
-    for key_id in sorted(known - set(places)):
-        refuse(_WHAT, f"key {key_id}: it has no role")
-
-
-def _check_roles(keyring: Keyring) -> None:
-    for role in sorted(keyring.roles):
-        if role not in RIGHTS[keyring.party] | {Role.ROOT}:
-            refuse(_WHAT, f"the {_name(keyring.party)} has no right to the role {_name(role)}")
-        owners = {key.owner for key in keyring.of_role(role)}
-        if len(owners) > kernel_keys.MAX_OWNERS:
-            refuse(
-                _WHAT,
-                f"the role {_name(role)} has {len(owners)} owners, at most"
-                f" {kernel_keys.MAX_OWNERS} are allowed",
-            )
-        threshold = keyring.roles[role].threshold
-        if not 1 <= threshold <= len(owners):
-            refuse(
-                _WHAT,
-                f"the role {_name(role)} has a threshold of {threshold} with {len(owners)} owners",
-            )
-    if Role.ROOT not in keyring.roles:
-        refuse(_WHAT, "there is no role root")
-    for key in keyring.of_role(Role.ROOT):
-        if key.valid_from is not None or key.valid_until is not None:
-            refuse(_WHAT, f"key {key.key_id}: a root key has no from and until, only a version")
-    if not keyring.roles.keys() & kernel_keys.RIGHTS[keyring.party]:
-        refuse(_WHAT, "there is no role beside root that the kernel is told of")
-
-
-def _check_revoked(keyring: Keyring) -> None:
-    for key in keyring.keys:
-        if key.key_id in keyring.revoked.keys:
-            refuse(_WHAT, f"key {key.key_id}: it is revoked, and has a role")
-    if keyring.party is Party.USER:
-        return
-    patterns = [p for rule in keyring.roles.values() for p in rule.streams]
-    for stream in keyring.revoked.serials:
-        if not any(matches(pattern, stream) for pattern in patterns):
-            refuse(_WHAT, f"a vendor can't revoke serials of {stream}, which it does not sign")
-
-
 def _texts(items: list[Any], place: str) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str):
@@ -345,7 +233,3 @@ def _sorted(items: Sequence[str], place: str) -> None:
     for one, other in pairwise(items):
         if one >= other:
             refuse(place, f"{other[:80]!r} stands there twice, or not in the order of its bytes")
-
-
-def _name(value: Party | Role) -> str:
-    return value.name.lower()

@@ -8,15 +8,17 @@ expired is how a chain looks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import InitVar, dataclass
 
-from verity.formats import kernel_keys, keyring, statement
+from verity.formats import kernel_keys, keyring
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import Pin
 from verity.formats.keyring import Keyring
-from verity.trust.keys import PublicKey, parse_spki
+from verity.trust import clock
+from verity.trust.keyring_version import read, root_signers, strangers, trusted_of
+from verity.trust.keys import PublicKey
 from verity.trust.revocations import NOTHING, Revocations
-from verity.trust.trusted import TrustedKey, TrustedSet
+from verity.trust.trusted import TrustedSet
 from verity.values.errors import ContentError
 
 _PROOF = object()  # only this module can name it, so only it can build what follows
@@ -41,15 +43,14 @@ class PinPrint:
 class VerifiedKeyring:
     """The newest version of a party's keyring, reached from the pin.
 
-    ``first`` is the version that the pin is of; ``newest_issued`` the latest time that a version
-    says it was issued; ``signers`` the root owners of the newest, with their keys.
+    ``first`` is the version that the pin is of; ``signers`` the root owners of the newest, with
+    their keys.
     ``allow_example_keys`` is what it was verified with.
     """
 
     keyring: Keyring
     payload: bytes
     first: int
-    newest_issued: int
     signers: Mapping[str, PublicKey]
     skipped: tuple[str, ...]
     allow_example_keys: bool
@@ -65,8 +66,9 @@ class VerifiedKeyring:
         return Revocations.of(self.keyring.revoked)
 
     def reference_time(self, now: int) -> int:
-        """The clock, or what was issued, whichever is later: a clock set back gains nothing."""
-        return max(now, self.newest_issued)
+        """The newest time that is known. Only the newest version says one: its root owners can
+        take back a time that was signed by mistake, as everything else."""
+        return clock.reference(now, [self.keyring.issued])
 
     def expired(self, now: int) -> bool:
         """Whether it had expired at the reference time."""
@@ -102,7 +104,7 @@ class VerifiedKeyring:
                     f" {role.name.lower()} signs in {', '.join(streams)[:200]}, not in {stream}",
                 )
             streams = (stream,)
-        return _trusted(
+        return trusted_of(
             self.keyring,
             role,
             streams=streams,
@@ -153,7 +155,6 @@ def verify_chain(
             " there must be a keyring",
         )
     anchor: int | None = None
-    newest_issued = 0
     before: Keyring | None = None
     signers: Mapping[str, PublicKey] = {}
     skipped: list[str] = []
@@ -167,6 +168,12 @@ def verify_chain(
                 f" {pinned.party.name.lower()}",
             )
         # 2. No version is skipped.
+        if before is not None and found.version == before.version and found != before:
+            raise ContentError(
+                "bad-chain",
+                f"keyring: there are two different versions {found.version}",
+                hint="its root owners signed two, or one was put there by somebody else: ask them",
+            )
         if before is not None and found.version != before.version + 1:
             raise ContentError(
                 "bad-chain",
@@ -181,9 +188,9 @@ def verify_chain(
         # 4. Signed by the roots before, and by its own.
         if anchor is not None:
             if before is not None and not starts:
-                _root_signers(envelope, found, before, skipped, revoked)
-            signers = _root_signers(envelope, found, found, skipped, revoked)
-            newest_issued = max(newest_issued, found.issued)
+                root_signers(envelope, found, before, skipped, revoked)
+            signers = root_signers(envelope, found, found, skipped, revoked)
+            skipped += strangers(envelope, found, found if before is None or starts else before)
         before = found
     assert before is not None  # noqa: S101 - there is at least one version
     if anchor is None:
@@ -196,43 +203,15 @@ def verify_chain(
         )
     # 5. Real keys.
     for role in before.roles:
-        _trusted(before, role, allow_example_keys=allow_example_keys)
+        trusted_of(before, role, allow_example_keys=allow_example_keys)
     return VerifiedKeyring(
         proof=_PROOF,
         keyring=before,
         payload=envelope.payload,
         first=anchor,
-        newest_issued=newest_issued,
         signers=signers,
         skipped=tuple(skipped),
         allow_example_keys=allow_example_keys,
-    )
-
-
-def read(data: bytes) -> tuple[statement.Envelope, Keyring]:
-    """Read an envelope that holds a keyring; nothing is verified. ContentError ``bad-document``."""
-    envelope = statement.parse_envelope(data)
-    if envelope.payload_type != keyring.PAYLOAD_TYPE:
-        raise ContentError(
-            "bad-document",
-            f"keyring: the payload type is {envelope.payload_type[:80]!r}, expected"
-            f" {keyring.PAYLOAD_TYPE!r}",
-        )
-    return envelope, keyring.parse(envelope.payload)
-
-
-def unverified_set(found: Keyring, role: Role) -> TrustedSet:
-    """The keys of a role in a keyring that nobody verified: for making and checking versions.
-
-    It says what a version would trust, and is no reason to trust anything.
-    """
-    rule = found.roles[role]
-    return _trusted(
-        found,
-        role,
-        streams=rule.streams or None,
-        revocations=Revocations.of(found.revoked),
-        allow_example_keys=True,  # refused where keys come in, and where a chain is verified
     )
 
 
@@ -247,60 +226,3 @@ def check_parties(keyrings: Iterable[Keyring]) -> None:
                     f"key {key.key_id}: it is in the keyrings of both parties, expected one",
                     hint="make a key for each role: `verity key generate`",
                 )
-
-
-def _root_signers(
-    envelope: statement.Envelope,
-    found: Keyring,
-    roots: Keyring,
-    skipped: list[str],
-    revoked: frozenset[str],
-) -> Mapping[str, PublicKey]:
-    trusted = replace(unverified_set(roots, Role.ROOT), revocations=Revocations(keys=revoked))
-    usable = []
-    for number, signature in enumerate(envelope.signatures, 1):
-        text = f"signature {number} of keyring version {found.version}: malformed base64"
-        if signature.value is not None:
-            usable.append(signature.value)
-        elif text not in skipped:
-            skipped.append(text)
-    judged = trusted.judge(usable, envelope.pae())
-    if len(judged.signers) < trusted.threshold:
-        refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
-        raise ContentError(
-            "bad-signature",
-            f"keyring of the {found.party.name.lower()}, version {found.version}: signed by"
-            f" {len(judged.signers)} root owners of version {roots.version}, {trusted.threshold}"
-            f" needed{refused}",
-            hint="its roots were revoked: ask for new ones, and put their pin in its place"
-            if judged.refused
-            else "a version is signed by the root threshold of the one before and by its own",
-        )
-    return judged.signers
-
-
-def _trusted(
-    found: Keyring,
-    role: Role,
-    *,
-    streams: tuple[str, ...] | None = None,
-    revocations: Revocations = NOTHING,
-    allow_example_keys: bool = False,
-) -> TrustedSet:
-    return TrustedSet(
-        party=found.party,
-        role=role,
-        keys=tuple(
-            TrustedKey(
-                key=parse_spki(key.spki, label=f"key {key.key_id}"),
-                owner=key.owner,
-                valid_from=key.valid_from,
-                valid_until=key.valid_until,
-            )
-            for key in found.of_role(role)
-        ),
-        threshold=found.roles[role].threshold,
-        streams=streams,
-        revocations=revocations,
-        allow_example_keys=allow_example_keys,
-    )

@@ -24,12 +24,14 @@ from verity.values.errors import ContentError
 
 MAX_KEY_FILE = 64 * 2**10
 _MIN_RSA_BITS = 2048
+_MIN_CURVE_BITS = 256
 
 
 class KeyAlgorithm(StrEnum):
     """The key algorithms that verity knows."""
 
     P256 = "ecdsa-p256"
+    ECDSA = "ecdsa"  # on any other curve: read for OSTree's own signatures, and signs nothing here
     ED25519 = "ed25519"
     RSA = "rsa"
 
@@ -70,8 +72,8 @@ class PublicKey:
         return True
 
 
-def parse_public_key(data: bytes, *, label: str) -> PublicKey:
-    """Read a PEM SubjectPublicKeyInfo.
+def parse_public_key(data: bytes, *, label: str, any_curve: bool = False) -> PublicKey:
+    """Read a PEM SubjectPublicKeyInfo; ``any_curve``: also of ECDSA on another curve than P-256.
 
     Raises ContentError (``bad-key``); a private key gets an error that says so.
     """
@@ -91,7 +93,7 @@ def parse_public_key(data: bytes, *, label: str) -> PublicKey:
             f"{label}: not a public key in PEM",
             hint="expected the .pub file that `verity key generate` writes",
         ) from error
-    return of_public_key(key, label=label)
+    return of_public_key(key, label=label, any_curve=any_curve)
 
 
 def parse_spki(data: bytes, *, label: str) -> PublicKey:
@@ -106,10 +108,16 @@ def parse_spki(data: bytes, *, label: str) -> PublicKey:
     return of_public_key(key, label=label)
 
 
-def of_public_key(key: object, *, label: str) -> PublicKey:
-    """Wrap a public key of the ``cryptography`` library."""
+def of_public_key(key: object, *, label: str, any_curve: bool = False) -> PublicKey:
+    """Wrap a public key of the ``cryptography`` library; ``any_curve`` as above."""
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         algorithm = KeyAlgorithm.P256
+    elif (
+        any_curve
+        and isinstance(key, ec.EllipticCurvePublicKey)
+        and key.curve.key_size >= _MIN_CURVE_BITS
+    ):
+        algorithm = KeyAlgorithm.ECDSA
     elif isinstance(key, ed25519.Ed25519PublicKey):
         algorithm = KeyAlgorithm.ED25519
     elif isinstance(key, rsa.RSAPublicKey):

@@ -23,7 +23,7 @@ from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -90,7 +90,7 @@ def parse_keys(data: bytes, *, label: str) -> tuple[PublicKey, ...]:
         raise ContentError("bad-key", f"{label}: {len(data)} bytes are no list of keys")
     if b"-----" in data:
         blocks = _PEM.findall(data)
-        found = [parse_public_key(block, label=label) for block in blocks or [data]]
+        found = [parse_public_key(one, label=label, any_curve=True) for one in blocks or [data]]
     else:
         lines = [line for line in data.split(b"\n") if line]
         found = [_raw(line, f"{label}, line {number}") for number, line in enumerate(lines, 1)]
@@ -156,8 +156,11 @@ def verifies(engine: Engine, key: PublicKey, signature: bytes, data: bytes) -> b
             public.verify(signature, data)
         elif isinstance(public, rsa.RSAPublicKey):
             public.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            # With SHA-256 on every curve: OpenSSL's default digest, which ostree leaves it at.
+            public.verify(signature, data, ec.ECDSA(hashes.SHA256()))
         else:
-            return key.verifies(signature=signature, data=data)
+            return False
     except InvalidSignature:
         return False
     return True

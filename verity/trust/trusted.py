@@ -132,19 +132,26 @@ class TrustedSet:
         found: dict[str, PublicKey] = {}
         refused: list[str] = []
         for signature in signatures:
-            for trusted in self.keys:
-                if trusted.owner in found or not trusted.key.verifies(
-                    signature=signature, data=data
-                ):
-                    continue
-                why = "revoked" if trusted.key.key_id in self.revocations.keys else None
-                if why is None and issued is not None:
-                    why = trusted.why_not(issued)
-                if why is None:
-                    found[trusted.owner] = trusted.key
-                else:
-                    refused.append(f"signature by key {trusted.key.key_id}: {why}")
+            left = [trusted for trusted in self.keys if trusted.owner not in found]
+            self._count(_makers(left, signature, data), found, refused, issued)
         return Judged(signers=found, refused=tuple(refused))
+
+    def _count(
+        self,
+        makers: Iterable[TrustedKey],
+        found: dict[str, PublicKey],
+        refused: list[str],
+        issued: int | None,
+    ) -> None:
+        """Count who made one signature, or say why it doesn't count."""
+        for trusted in makers:
+            why = "revoked" if trusted.key.key_id in self.revocations.keys else None
+            if why is None and issued is not None:
+                why = trusted.why_not(issued)
+            if why is not None:
+                refused.append(f"signature by key {trusted.key.key_id}: {why}")
+            else:
+                found.setdefault(trusted.owner, trusted.key)
 
     def signers(self, signatures: Iterable[bytes], data: bytes) -> Mapping[str, PublicKey]:
         """The owners whose signature over ``data`` is among ``signatures``, with their key."""
@@ -158,25 +165,24 @@ class TrustedSet:
         Only the one PKCS#7 template counts. Raises ContentError (``bad-signature``) if there are
         fewer owners than the threshold; ``what`` names the blob, ``issued`` is when it says it was.
         """
-        usable: list[bytes] = []
+        signers: dict[str, PublicKey] = {}
         refused: list[str] = []
+        not_counted: list[str] = []
         for number, signature in enumerate(signatures, 1):
             try:
-                value = pkcs7.parse(signature).value
+                parsed = pkcs7.parse(signature)
             except ContentError as error:
                 refused.append(f"signature {number} of the {what}: {error.message}")
                 continue
-            makers = [one.key for one in self.keys if one.key.verifies(signature=value, data=blob)]
-            if makers and not any(blob_signed_by(key, signature, blob) for key in makers):
+            makers = _makers(self.keys, parsed.value, blob)
+            named = [one for one in makers if parsed.serial == pkcs7.serial_of(one.key.key_id)]
+            if makers and not named:
                 refused.append(
-                    f"signature {number} of the {what}: by key {makers[0].key_id}, under the serial"
-                    " of another key, so the kernel wouldn't find it"
+                    f"signature {number} of the {what}: by key {makers[0].key.key_id}, under the"
+                    " serial of another key, so the kernel wouldn't find it"
                 )
-            else:
-                usable.append(value)
-        judged = self.judge(usable, blob, issued=issued)
-        signers = judged.signers
-        refused += [f"{text} (over the {what})" for text in judged.refused]
+            self._count(named, signers, not_counted, issued)
+        refused += [f"{text} (over the {what})" for text in not_counted]
         if len(signers) < self.threshold:
             raise ContentError(
                 "bad-signature",
@@ -185,6 +191,11 @@ class TrustedSet:
                 hint="the kernel would refuse this blob, too",
             )
         return signers, tuple(refused)
+
+
+def _makers(keys: Iterable[TrustedKey], signature: bytes, data: bytes) -> list[TrustedKey]:
+    """The keys that made a signature: each is asked once."""
+    return [one for one in keys if one.key.verifies(signature=signature, data=data)]
 
 
 def blob_signed_by(key: PublicKey, signature: bytes, blob: bytes) -> bool:

@@ -87,9 +87,14 @@ def audit(
         if path not in seen and not _inside(path, unreadable)
     ]
     return Report(
-        counts={"files": len(seen), "measured by the kernel": by_kernel, "hashed": hashed},
+        counts={
+            "files": by_kernel + hashed,
+            "measured by the kernel": by_kernel,
+            "hashed": hashed,
+        },
         findings=(
             *signed.expiry(manifest.source, now, "statement"),
+            *signed.ahead(manifest.source, now, "statement"),
             *sorted(findings, key=lambda finding: finding.path or b""),
         ),
         not_evaluated=tuple(

@@ -57,7 +57,11 @@ def reproduce(repository: Repository, revision: str, *, jobs: int) -> Report:
     if again != blob:
         found.append(_differs("grants", Link.GRANTS, again, blob, label))
         found += commit_differences.of_grants(given, due, tree.entries, frozenset())
-    counts = {"files": len(tree.entries), "objects": tree.objects, "grants": len(due.code)}
+    counts = {
+        "files": dump.count_files(tree.entries),
+        "objects": tree.objects,
+        "grants": len(due.code),
+    }
     return Report(counts=counts, findings=tuple(found))
 
 

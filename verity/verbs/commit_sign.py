@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from verity.formats import dump
 from verity.formats.commit import DetachedMetadata
 from verity.formats.grants import Party, Role
 from verity.ports.gpg import GpgSigner
@@ -120,7 +121,7 @@ def sign(
     return Signed(
         checksum=said.statement.subjects["commit"].hex(),
         serial=said.statement.serial,
-        files=len(said.entries),
+        files=dump.count_files(said.entries),
         objects=source.objects,
         code=len(said.grants.code),
         elevate=len(said.grants.elevate),

@@ -11,7 +11,7 @@ name keys for them, and never counted towards our thresholds. Nothing is written
 from dataclasses import dataclass, field
 
 from verity.formats.commit import DetachedMetadata
-from verity.formats.dump import printable
+from verity.formats.dump import count_files, printable
 from verity.formats.grant_rules import earned
 from verity.ports.ostree_repo import Repository
 from verity.trust.native import NativeSignature
@@ -87,6 +87,7 @@ def verify(
     *,
     now: int,
     jobs: int,
+    clock: int | None = None,
     host: HostState | None = None,
     native: NativeTrust = _NOBODY,
 ) -> Outcome:
@@ -97,7 +98,8 @@ def verify(
     3. The statement is signed by enough trusted owners, none of whose keys is revoked, and names
        this commit.
     4. Its serial is not below the host's floor, and not the floor's with other subjects.
-    5. It has not expired at the reference time: ``now`` (seconds since 1970) or later.
+    5. It has not expired at the reference time: ``now`` (seconds since 1970) or later; nor was it
+       issued ahead of the ``clock``, which is ``now`` if None.
     6. The manifest is the one it names, canonical, and so is the boot list.
     7. The grants are the ones it names, signed in the kernel's form.
     8. Every object of the commit is what its name says, contents included.
@@ -140,6 +142,7 @@ def verify(
         found.notes += compared.notes
         # 5. Expiry.
         found.findings += signed.expiry(statement, compared.time, label)
+        found.findings += signed.ahead(statement, now if clock is None else clock, label)
         # 6. Manifest and boot list.
         try:
             manifest = verify_manifest(signed.manifest_bytes(detached, checksum), statement)
@@ -155,7 +158,7 @@ def verify(
     except VerityError as error:
         found.add(error, Link.OBJECT, label)
     else:
-        found.counts |= {"files": len(tree.entries), "objects": tree.objects}
+        found.counts |= {"files": count_files(tree.entries), "objects": tree.objects}
         for path, problem in tree.damaged:
             found.add(problem, Link.OBJECT, printable(path), path)
         # 9. Manifest against the tree.

@@ -94,6 +94,7 @@ def status(host: Host, intent: Intent, seen: Seen, *, now: int) -> Report:
                 replace(one, remedy="`verity etc sign` signs it anew; what is there stays in force")
                 for one in signed.expiry(source, now, "statement")
             ),
+            *signed.ahead(source, now, "statement"),
             *(_finding(one, intent) for one in seen.differences),
             *loose(seen.found, intent),
         ),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from verity.formats import dump
 from verity.ports.keystore import SigningKey
 from verity.ports.serials import SerialRecord
 from verity.verbs import sign_add, sign_attach, sign_prepare, sign_proof, sign_serials
@@ -65,7 +66,7 @@ def sign(
     said = sign_serials.tree_of(opened)
     return Signed(
         serial=said.statement.serial,
-        files=len(said.entries),
+        files=dump.count_files(said.entries),
         code=len(said.grants.code),
         manifest_sha256=said.statement.subjects["manifest"].hex(),
         grants_sha256=said.statement.subjects["grants"].hex(),

@@ -14,7 +14,8 @@ from verity.formats.grants import Party, Role
 from verity.formats.keyring import Keyring, KeyringKey, Revoked, RoleRule
 from verity.formats.statement import format_time
 from verity.trust.keys import PublicKey
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, ContentError
+from verity.verbs.keyring_project import owner_name
 
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
@@ -109,13 +110,16 @@ def rotate(
 ) -> Keyring:
     """Put new keys in the place of old ones (by key id), and take others out.
 
-    With ``until`` the old ones stay, and count for what is issued before then; with ``revoked``
-    they count for nothing any more.
+    With ``until`` the old ones stay, and count for what is issued before then, or before the end
+    that they had if that is earlier; with ``revoked`` they count for nothing any more.
     """
     out = frozenset((*replaced, *removed))
     if until is not None:
         keys = tuple(
-            replace(key, valid_until=until) if key.key_id in out else key for key in before.keys
+            replace(key, valid_until=min(until, key.valid_until or until))
+            if key.key_id in out
+            else key
+            for key in before.keys
         )
         value = replace(_next(before, times), keys=keys)
         for key_id in sorted(out):
@@ -158,11 +162,6 @@ def is_key_id(text: str) -> bool:
     return _KEY_ID.fullmatch(text) is not None
 
 
-def owner_of(new: NewKey) -> str:
-    """The name of the owner; of a key without one it is made from the key."""
-    return new.owner or f"key-{new.key.key_id[:32]}"
-
-
 def checked(value: Keyring) -> Keyring:
     """Refuse with a way out what the format would refuse; then whatever else it refuses."""
     for role, rule in sorted(value.roles.items()):
@@ -172,7 +171,10 @@ def checked(value: Keyring) -> Keyring:
                 "bad-threshold",
                 f"the role {role.name.lower()} would have a threshold of {rule.threshold} with"
                 f" {len(owners)} owners",
-                hint="put another key in its place: `verity keyring rotate --replace`, with"
+                hint="name as many owners as must sign, each with --role ROLE=OWNER=FILE.pub; two"
+                " keys of one owner count once"
+                if value.version == 1
+                else "put another key in its place: `verity keyring rotate --replace`, with"
                 " --revoke if the old one is compromised; or add an owner first",
             )
         if role in keyring.STREAM_ROLES and not rule.streams:
@@ -186,7 +188,16 @@ def checked(value: Keyring) -> Keyring:
             "bad-arguments",
             f"it would expire at {format_time(value.expires)}, when it is issued or before",
         )
-    keyring.encode(value)
+    if Role.ROOT not in value.roles:
+        raise CallerError(
+            "bad-arguments",
+            "there is no role root, whose owners sign the keyring itself",
+            hint="--role root=OWNER=FILE.pub; with root:2 two owners must sign",
+        )
+    try:
+        keyring.encode(value)
+    except ContentError as error:  # what the caller asked for, and not a document that was found
+        raise CallerError("bad-arguments", error.message, hint=error.hint) from error
     return value
 
 
@@ -209,7 +220,15 @@ def _with(value: Keyring, keys: Sequence[NewKey], rules: Rules) -> Keyring:
     for new in keys:
         key_id = new.key.key_id
         if key_id in held:
-            raise CallerError("key-twice", f"key {key_id}: it is in the keyring already")
+            first = value.version == 1
+            problem = "it is named twice" if first else "it is in the keyring already"
+            raise CallerError(
+                "key-twice",
+                f"key {key_id}: {problem}",
+                hint="make a key for each role: `verity key generate`"
+                if first
+                else "`verity keyring rotate` replaces it; to change its role, make another key",
+            )
         if key_id in value.revoked.keys:
             raise CallerError(
                 "key-revoked",
@@ -218,7 +237,7 @@ def _with(value: Keyring, keys: Sequence[NewKey], rules: Rules) -> Keyring:
             )
         held[key_id] = KeyringKey(
             spki=new.key.spki,
-            owner=owner_of(new),
+            owner=owner_name(new.key, new.owner),
             valid_from=new.valid_from,
             valid_until=new.valid_until,
         )

@@ -15,7 +15,7 @@ from verity.formats.keyring import Keyring
 from verity.formats.statement import MAX_ENVELOPE, format_time
 from verity.ports.osfile import read_file
 from verity.ports.ostree_repo import Repository
-from verity.trust.keyring import read, unverified_set
+from verity.trust.keyring_version import read, unverified_set
 from verity.trust.verified import ROLE_OF, verify_statement
 from verity.values.errors import ContentError
 from verity.values.findings import Finding, Link, Report
@@ -128,13 +128,13 @@ def check(what: Candidate, existing: Sequence[Existing], *, now: int, soon_days:
 
 
 def _orphaned(one: Existing, what: Candidate) -> list[Finding]:
-    now_refused = _refusal(one, what.value)
+    now_refused = refusal(one, what.value)
     if now_refused is None:
         return []
     before_refused = "there is no version before" if what.before is None else None
     if what.before is not None:
-        refusal = _refusal(one, what.before)
-        before_refused = refusal.message if refusal is not None else None
+        then = refusal(one, what.before)
+        before_refused = then.message if then is not None else None
     orphaned = before_refused is None
     version = what.value.version
     return [
@@ -155,10 +155,10 @@ def _orphaned(one: Existing, what: Candidate) -> list[Finding]:
     ]
 
 
-def _refusal(one: Existing, value: Keyring) -> ContentError | None:
+def refusal(one: Existing, value: Keyring) -> ContentError | None:
     """Why this keyring would not let the statement count; None if it would."""
     try:
-        role = _role(one)
+        role = role_of(one)
         if role not in value.roles:
             return ContentError("no-role", f"the keyring has no role {_name(role)}")
         verify_statement(one.envelopes, unverified_set(value, role))
@@ -167,7 +167,7 @@ def _refusal(one: Existing, value: Keyring) -> ContentError | None:
     return None
 
 
-def _role(one: Existing) -> Role:
+def role_of(one: Existing) -> Role:
     """The role that signs such a statement. Raises ContentError for none that can be read."""
     parsed = [statement.parse_envelope(data) for data in one.envelopes]
     ours = [envelope for envelope in parsed if statement.is_ours(envelope)]

@@ -44,6 +44,11 @@ def change(
         return _publish(source, edit(keyring_versions.newest(source)), signing)
 
 
+def newest(directory: Path, party: Party) -> Keyring:
+    """The version that a change begins from, to be looked at before."""
+    return keyring_versions.newest(_source(directory, party))
+
+
 def waiting(directory: Path, party: Party) -> tuple[Keyring, tuple[str, ...]]:
     """The version that waits for signatures, to be shown, and the root keys that signed it."""
     with keyring_files.lock(directory, party):

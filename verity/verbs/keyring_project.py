@@ -55,21 +55,26 @@ class Projection:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What was written: its SHA-256 in hex (of a pin the fingerprint), and its keys."""
+    """What was written: its SHA-256 in hex (of a pin the fingerprint), and its keys.
+
+    ``owners`` has the owner's name of each key id; what is written knows them by number only.
+    """
 
     sha256: str
     keys: tuple[KeyEntry, ...]
+    owners: Mapping[bytes, str]
     thresholds: Mapping[Role, int]
 
 
 def pin(party: Party, roots: RoleKeys, target: Path, access: KeyAccess = STRICT) -> Made:
     """Write a pin: the root keys of a party. Nothing is overwritten."""
-    entries = _entries({Role.ROOT: roots}, access)
+    entries, owners = _entries({Role.ROOT: roots}, access)
     data = kernel_keys.encode_pin(Pin(party=party, threshold=roots.threshold, keys=entries))
     write_new_file(target, data, mode=_MODE)
     return Made(
         sha256=kernel_keys.fingerprint(data),
         keys=entries,
+        owners=owners,
         thresholds={Role.ROOT: roots.threshold},
     )
 
@@ -100,7 +105,7 @@ def project(
                 else "see the table of parties and roles in docs/formats.md, section 9",
             )
     # 2. One role for each key.
-    entries = _entries(request.roles, access)
+    entries, owners = _entries(request.roles, access)
     known = {entry.key_id.hex(): entry.role for entry in entries}
     for key in signing:
         if key.public.key_id in known:
@@ -116,6 +121,7 @@ def project(
     return Made(
         sha256=kernel_keys.fingerprint(blob),
         keys=entries,
+        owners=owners,
         thresholds={role: held.threshold for role, held in request.roles.items()},
     )
 
@@ -152,8 +158,11 @@ def _blob(
     )
 
 
-def _entries(roles: Mapping[Role, RoleKeys], access: KeyAccess) -> tuple[KeyEntry, ...]:
+def _entries(
+    roles: Mapping[Role, RoleKeys], access: KeyAccess
+) -> tuple[tuple[KeyEntry, ...], Mapping[bytes, str]]:
     """Load the keys; refuse what has two roles or owners, and thresholds that can't be met."""
+    names: dict[bytes, str] = {}
     places: dict[str, tuple[Role, str]] = {}
     owners: dict[Role, dict[str, list[bytes]]] = {}
     for role, held in roles.items():
@@ -171,6 +180,7 @@ def _entries(roles: Mapping[Role, RoleKeys], access: KeyAccess) -> tuple[KeyEntr
             spkis = owners[role].setdefault(owner, [])
             if key.spki not in spkis:
                 spkis.append(key.spki)
+            names[bytes.fromhex(key.key_id)] = owner_name(key, named.owner)
         count = len(owners[role])
         if not 1 <= held.threshold <= count or count > kernel_keys.MAX_OWNERS:
             raise CallerError(
@@ -179,7 +189,12 @@ def _entries(roles: Mapping[Role, RoleKeys], access: KeyAccess) -> tuple[KeyEntr
                 f" owners, expected 1 to {count} of at most {kernel_keys.MAX_OWNERS}",
                 hint="name as many owners as must sign; two keys of one owner count once",
             )
-    return kernel_keys.sorted_keys(owners)
+    return kernel_keys.sorted_keys(owners), names
+
+
+def owner_name(key: PublicKey, given: str) -> str:
+    """The name of a key's owner; of a key without one it is made from the key."""
+    return given or f"key-{key.key_id[:32]}"
 
 
 def load_key(path: Path, access: KeyAccess = STRICT) -> PublicKey:

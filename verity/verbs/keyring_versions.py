@@ -19,14 +19,8 @@ from verity.formats.keyring import Keyring
 from verity.formats.records import MAX_SIGNATURES, Fragment, RecordKind
 from verity.ports import keyring_files
 from verity.ports.keystore import SigningKey
-from verity.trust.keyring import (
-    PinPrint,
-    VerifiedKeyring,
-    pin_of,
-    read,
-    unverified_set,
-    verify_chain,
-)
+from verity.trust.keyring import PinPrint, VerifiedKeyring, pin_of, verify_chain
+from verity.trust.keyring_version import read, unverified_set
 from verity.trust.keys import PublicKey
 from verity.trust.trusted import blob_signed_by
 from verity.values.errors import CallerError, ContentError
@@ -58,13 +52,17 @@ class RootSignature:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A version on disk. ``missing`` says whose signatures it waits for; empty: it is complete."""
+    """A version on disk. ``missing`` says whose signatures it waits for; empty: it is complete.
+
+    ``left_out`` are keys that signed and are no root keys: their signatures stay behind.
+    """
 
     keyring: Keyring
     path: Path
     signers: tuple[str, ...]
     missing: tuple[str, ...]
     fingerprint: str
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +152,7 @@ def publish(source: Source, what: Draft, signatures: Sequence[RootSignature]) ->
     value = what.keyring
     roots = [one for one in (source.newest, value) if one is not None]
     # 1. Signatures that count.
-    known = {key.key_id for one in roots for key in one.of_role(Role.ROOT)}
+    known = signing_keys(source, value)
     by_key = {signature.public.key_id: signature for signature in signatures}
     for key_id, signature in by_key.items():
         if key_id not in known:
@@ -189,6 +187,12 @@ def publish(source: Source, what: Draft, signatures: Sequence[RootSignature]) ->
     )
 
 
+def signing_keys(source: Source, value: Keyring) -> frozenset[str]:
+    """The ids of the keys whose signatures such a version takes: its roots, and those before."""
+    roots = [one for one in (source.newest, value) if one is not None]
+    return frozenset(key.key_id for one in roots for key in one.of_role(Role.ROOT))
+
+
 def waiting(source: Source) -> tuple[Draft, list[RootSignature]] | None:
     """The version that waits for signatures, and those that it has; None if there is none.
 
@@ -213,13 +217,13 @@ def waiting(source: Source) -> tuple[Draft, list[RootSignature]] | None:
         raise ContentError(
             "bad-keys", f"{file.path}: the keys beside it are not those of this version"
         )
-    signatures = []
-    for one in [one for one in (source.newest, value) if one is not None]:
-        for trusted in unverified_set(one, Role.ROOT).keys:
-            halves = _halves(what, trusted.key, envelope, fragment.signatures)
-            if halves is not None:
-                signatures.append(halves)
-    return what, signatures
+    roots = [one for one in (source.newest, value) if one is not None]
+    # A key that has the role root in both versions is in each of them.
+    known = {
+        held.key.key_id: held.key for one in roots for held in unverified_set(one, Role.ROOT).keys
+    }
+    halves = (_halves(what, key, envelope, fragment.signatures) for key in known.values())
+    return what, [one for one in halves if one is not None]
 
 
 def assemble(what: Draft, signatures: Sequence[RootSignature]) -> tuple[bytes, bytes]:

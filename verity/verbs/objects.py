@@ -54,6 +54,7 @@ def enable(
     targets = [item.target for item in objects]
     counts = {"objects": len(objects), "enabled": 0, "already on": 0}
     findings = signed.expiry(commit.statement, now, "statement")
+    findings += signed.ahead(commit.statement, now, "statement")
     gaps: list[NotEvaluated] = []
     used_as = {item.target.label: item.used_as for item in objects}
     reached = 0
@@ -81,6 +82,7 @@ def check(repository: Repository, commit: SignedCommit, *, now: int, jobs: int) 
     """Ask the kernel for the digest of every object and compare it with the signed one."""
     objects = _objects(repository, commit)
     findings = signed.expiry(commit.statement, now, "statement")
+    findings += signed.ahead(commit.statement, now, "statement")
     gaps: list[NotEvaluated] = []
     good = 0
     for item, result in _measure(objects, jobs):

@@ -6,6 +6,7 @@ be met; ``keyring_versions.publish`` decides that, and verifies the whole chain.
 there already, in the directory or in the bundle, are kept.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from verity.formats.grants import Party
@@ -32,8 +33,7 @@ def prepare(directory: Path, party: Party) -> Opened:
         )
     what, signatures = found
     bundle = Bundle(kind=BundleKind.KEYRING, payload=what.payload, blob=what.blob)
-    # A key that has the role root in both versions is found in each.
-    for one in {one.public.key_id: one for one in signatures}.values():
+    for one in signatures:
         bundle = bundle.with_signature(
             Signature(public=one.public.spki, pae=one.over_pae, pkcs7=one.over_blob)
         )
@@ -54,7 +54,8 @@ def attach(opened: Opened, directory: Path) -> Published:
     """Publish the version, or leave it waiting for the signatures that are still missing.
 
     1. It is the version that waits, if one does.
-    2. Its signatures, and those that are there, are verified and written.
+    2. Its signatures by root keys, and those that are there, are verified and written. Others
+       stay behind and are named: whoever carries the bundle can add theirs.
     """
     value = opened.said
     if not isinstance(value, Keyring):
@@ -80,6 +81,7 @@ def attach(opened: Opened, directory: Path) -> Published:
                 f" {value.version}",
             )
         # 2. Signatures.
+        known = keyring_versions.signing_keys(source, value)
         brought = [
             RootSignature(
                 public=parse_spki(one.public, label=f"key {one.key_id}"),
@@ -87,5 +89,8 @@ def attach(opened: Opened, directory: Path) -> Published:
                 over_blob=one.pkcs7,
             )
             for one in opened.bundle.signatures
+            if one.key_id in known
         ]
-        return keyring_versions.publish(source, keyring_versions.draft(value), [*there, *brought])
+        made = keyring_versions.publish(source, keyring_versions.draft(value), [*there, *brought])
+    left_out = tuple(one.key_id for one in opened.bundle.signatures if one.key_id not in known)
+    return replace(made, left_out=left_out)

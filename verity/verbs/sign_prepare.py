@@ -198,5 +198,6 @@ def check_unsigned(detached: DetachedMetadata, checksum: str, *, replace: bool) 
         raise CallerError(
             "already-signed",
             f"commit {checksum}: has a verity statement already",
-            hint="`verity commit show` shows it; --replace puts a new one in its place",
+            hint="`verity commit show` shows it; --replace puts a new one in its place. For two"
+            " signers: `verity sign prepare commit --replace`, `sign add` by each, `sign attach`",
         )

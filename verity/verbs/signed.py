@@ -12,6 +12,7 @@ from verity.formats import dump, packed
 from verity.formats.commit import DetachedMetadata
 from verity.formats.statement import format_time
 from verity.ports.ostree_repo import Repository
+from verity.trust import clock
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
     VerifiedGrants,
@@ -40,6 +41,7 @@ LINK_OF = {
     "wrong-commit": Link.COMMIT,
     "wrong-manifest": Link.MANIFEST,
     "bad-manifest": Link.MANIFEST,
+    "too-many-entries": Link.MANIFEST,
     "wrong-boot": Link.MANIFEST,
     "wrong-grants": Link.GRANTS,
     "bad-grants": Link.GRANTS,
@@ -85,6 +87,24 @@ def load(repository: Repository, revision: str, trusted: TrustedSet) -> SignedCo
         grants_bytes(detached, checksum), grants_signatures(detached), manifest, trusted
     )
     return SignedCommit(checksum=checksum, statement=statement, manifest=manifest, grants=grants)
+
+
+def ahead(statement: VerifiedStatement, now: int, label: str) -> list[Finding]:
+    """The finding that a statement was issued ahead of the clock (``now``), or nothing."""
+    issued = statement.statement.issued
+    if not clock.is_ahead(issued, now):
+        return []
+    return [
+        Finding(
+            check="issued-ahead",
+            link=Link.STATEMENT,
+            object=label,
+            problem="the statement was issued more than a day ahead of this host's clock",
+            expected=f"a time about {format_time(now)}, which the clock says",
+            found=format_time(issued),
+            remedy="set the clock; if it is right, have it signed anew with the right time",
+        )
+    ]
 
 
 def expiry(statement: VerifiedStatement, now: int, label: str) -> list[Finding]:

@@ -64,7 +64,17 @@ HUGE: dict[str, tuple[Parse, Callable[[], bytes], str]] = {
         dump.parse, lambda: b" " * MANY + b"\n", "manifest line 1: 100000000 bytes"
     ),
     "100 MB without a newline": (dump.parse, lambda: b"/" * MANY, "without a final newline"),
-    "100 MB of newlines": (dump.parse, lambda: b"\n" * MANY, "manifest line 1 (): 1 fields"),
+    "100 MB of newlines": (
+        dump.parse, lambda: b"\n" * MANY, "100000000 entries, at most 1048576 are allowed"
+    ),
+    "one entry too many": (
+        dump.parse,
+        lambda: ROOT + b"".join(b"/%d 0 10644 1 0 0 0 0.0 - - -\n" % n for n in range(2**20)),
+        "manifest: 1048577 entries, at most 1048576 are allowed",
+    ),
+    "a dump of too many entries": (
+        any_dump.parse, lambda: ROOT * (2**20 + 1), "dump: 1048577 entries, at most 1048576"
+    ),
     "a manifest over its limit": (
         dump.parse, lambda: bytes(dump.MAX_SIZE + 1), "at most 268435456 are allowed"
     ),

@@ -27,13 +27,8 @@ from verity.formats import kernel_keys, keyring
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import Pin, sorted_keys
 from verity.formats.keyring import Keyring, Revoked
-from verity.trust.keyring import (
-    PinPrint,
-    VerifiedKeyring,
-    check_parties,
-    pin_of,
-    verify_chain,
-)
+from verity.trust.clock import RELEASED
+from verity.trust.keyring import PinPrint, VerifiedKeyring, check_parties, pin_of, verify_chain
 from verity.trust.revocations import Revocations
 from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.values.errors import ContentError
@@ -111,6 +106,11 @@ def test_a_version_twice() -> None:
     refused("bad-chain", [V1, V1])
 
 
+def test_two_different_versions_of_one_number() -> None:
+    other = keyring_envelope(second(issued=ISSUED + 1), ROOT, ROOT2)
+    assert "two different versions 2" in refused("bad-chain", [V1, V2, other])
+
+
 def test_versions_out_of_order() -> None:
     refused("bad-chain", [V2, V1])
 
@@ -178,6 +178,12 @@ def test_one_owner_with_two_keys_against_a_threshold_of_two() -> None:
     refused("bad-signature", [keyring_envelope(TWO, ROOT, ROOT)], pin)
 
 
+def test_a_signature_by_no_root_key_is_skipped_and_reported() -> None:
+    found = verify_chain([V1, keyring_envelope(second(), THIRD, ROOT, ROOT2)], PIN)
+    assert found.keyring.version == 2
+    assert found.skipped == ("signature 1 of keyring version 2: by no root key",)
+
+
 def test_a_malformed_signature_in_front_is_skipped_and_reported() -> None:
     bad = ({"keyid": "x", "sig": "***"},)
     data = envelope(
@@ -218,11 +224,23 @@ def test_expiry_is_told_and_refuses_no_chain() -> None:
 
 
 def test_a_clock_set_back_does_not_revive_an_expired_keyring() -> None:
-    ahead = keyring_envelope(replace(FIRST_KEYRING, issued=EXPIRES - 1), ROOT)
-    behind = keyring_envelope(second(issued=1, expires=EXPIRES - 1), ROOT, ROOT2)
-    found = verify_chain([ahead, behind], PIN)
+    late = replace(FIRST_KEYRING, issued=EXPIRES - 1, expires=EXPIRES)
+    found = verify_chain([keyring_envelope(late, ROOT)], PIN)
     assert found.reference_time(0) == EXPIRES - 1
-    assert found.expired(0)
+    assert not found.expired(0)
+    assert verify_chain([keyring_envelope(replace(late, issued=1, expires=2), ROOT)], PIN).expired(
+        0
+    )
+
+
+def test_a_time_ahead_is_taken_back_by_the_next_version() -> None:
+    far = EXPIRES + 10**9
+    ahead = keyring_envelope(replace(FIRST_KEYRING, issued=far, expires=far + 1), ROOT)
+    assert verify_chain([ahead], PIN).reference_time(0) == far
+    assert verify_chain([ahead], PIN).reference_time(EXPIRES) == EXPIRES
+    found = verify_chain([ahead, V2], PIN)
+    assert found.reference_time(0) == RELEASED
+    assert not found.expired(0)
 
 
 def test_none_is_made_by_hand() -> None:

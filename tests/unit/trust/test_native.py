@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from verity.formats.commit import DetachedMetadata
 from verity.formats.gvariant import Variant
-from verity.trust.keys import PublicKey, of_public_key
+from verity.trust.keys import KeyAlgorithm, PublicKey, of_public_key
 from verity.trust.native import (
     MAX_SIGNATURES,
     Engine,
@@ -26,13 +27,15 @@ COMMIT = b"the raw bytes of a commit"
 ED = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
 OTHER_ED = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(31) + b"\1")
 P256 = ec.derive_private_key(7, ec.SECP256R1())
+P384 = ec.derive_private_key(7, ec.SECP384R1())
+P521 = ec.derive_private_key(7, ec.SECP521R1())
 RSA = rsa.generate_private_key(65537, 2048)
 
 
 def public(
     key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
 ) -> PublicKey:
-    return of_public_key(key.public_key(), label="test")
+    return of_public_key(key.public_key(), label="test", any_curve=True)
 
 
 def raw(key: ed25519.Ed25519PrivateKey) -> bytes:
@@ -93,9 +96,11 @@ def test_the_example_in_the_document() -> None:
         (Engine.ED25519, ED),
         (Engine.SPKI, ED),
         (Engine.SPKI, P256),
+        (Engine.SPKI, P384),
+        (Engine.SPKI, P521),
         (Engine.SPKI, RSA),
     ],
-    ids=["ed25519", "spki-ed25519", "spki-p256", "spki-rsa"],
+    ids=["ed25519", "spki-ed25519", "spki-p256", "spki-p384", "spki-p521", "spki-rsa"],
 )
 def test_every_kind_of_key(engine: Engine, key: ed25519.Ed25519PrivateKey) -> None:
     good, other = by(key), by(key, b"something else")
@@ -186,3 +191,21 @@ def test_key_files_that_are_none(data: bytes, words: str) -> None:
         parse_keys(data, label="f")
     assert caught.value.code == "bad-key"
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "curve", [ec.SECP384R1(), ec.SECP521R1(), ec.SECP256K1()], ids=lambda curve: curve.name
+)
+def test_keys_on_any_curve(curve: ec.EllipticCurve) -> None:
+    key = ec.derive_private_key(7, curve).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (found,) = parse_keys(pem, label="test")
+    assert (found.algorithm, engine_for(found)) == (KeyAlgorithm.ECDSA, Engine.SPKI)
+    assert not found.verifies(signature=by(ec.derive_private_key(7, curve)), data=COMMIT)
+
+
+def test_a_curve_that_is_too_short() -> None:
+    key = ec.derive_private_key(7, ec.SECP192R1()).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(ContentError, match="neither ECDSA"):
+        parse_keys(pem, label="test")

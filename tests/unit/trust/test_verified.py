@@ -22,7 +22,7 @@ from tests.world import (
 from verity.formats import pkcs7
 from verity.formats.grants import Party, Role
 from verity.formats.statement import Kind
-from verity.trust.keys import of_public_key, parse_public_key
+from verity.trust.keys import PublicKey, of_public_key, parse_public_key
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
     VerifiedGrants,
@@ -324,3 +324,21 @@ def test_public_key_files() -> None:
     p384 = ec.derive_private_key(5, ec.SECP384R1()).public_key()
     with pytest.raises(ContentError, match="neither"):
         of_public_key(p384, label="x")
+
+
+def test_each_signature_over_a_blob_is_verified_once_by_each_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(grants_signers=(VENDOR, OTHER))
+    keys = trusted(("a", VENDOR), ("b", OTHER), threshold=2)
+    asked = []
+    real = PublicKey.verifies
+
+    def counted(self: PublicKey, *, signature: bytes, data: bytes) -> bool:
+        asked.append((self.key_id, signature))
+        return real(self, signature=signature, data=data)
+
+    monkeypatch.setattr(PublicKey, "verifies", counted)
+    signers, refused = keys.blob_signers(world.grants_signatures, world.grants, what="grants")
+    assert (set(signers), refused) == ({"a", "b"}, ())
+    assert len(asked) == len(set(asked)) == 4

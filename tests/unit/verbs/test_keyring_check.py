@@ -22,7 +22,7 @@ from tests.world import (
 from verity.formats.grants import Role
 from verity.formats.keyring import Keyring, Revoked
 from verity.formats.statement import Kind
-from verity.trust.keyring import unverified_set
+from verity.trust.keyring_version import unverified_set
 from verity.trust.verified import verify_statement
 from verity.values.findings import Finding
 from verity.verbs import keyring_check
