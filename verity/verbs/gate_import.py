@@ -17,7 +17,7 @@ from verity.ports import bpf
 from verity.ports.gate_files import USER_PIN, VENDOR_PIN
 from verity.ports.osfile import read_file
 from verity.values.errors import ContentError
-from verity.verbs import grant_floors, lockdown_bundle
+from verity.verbs import grant_floors, pins
 from verity.verbs.serial_floors import HostState
 
 
@@ -58,10 +58,10 @@ def _hold(state: HostState | None, root: Path, found: list[tuple[str, Fragment]]
     granted = [(name, one.blob) for name, one in found if one.kind is RecordKind.GRANTS]
     if state is None or not granted or not state.bundle.exists():
         return
-    pins = {
-        party: lockdown_bundle.load_pin(root / place, party)
+    accepted = {
+        party: pins.load(root / place, party)
         for party, place in ((Party.VENDOR, VENDOR_PIN), (Party.USER, USER_PIN))
     }
-    streams = grant_floors.granting(state.bundle, pins)
+    streams = grant_floors.granting(state.bundle, accepted)
     for name, blob in granted:
         grant_floors.hold(state, streams, blob, label=name)

@@ -193,7 +193,7 @@ def _party(role: Role) -> Party:
 
 
 def _etc(root: Path) -> list[Installed]:
-    state = EtcState(root / places.STATE)
+    state = EtcState(root, places.STATE)
     serial = state.current()
     if serial is None:
         return []

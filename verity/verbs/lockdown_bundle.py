@@ -3,8 +3,8 @@
 
 ``trust.boot_bundle`` says what the gate would take, ``trust.boot_revoked`` what a keyring revokes;
 nothing else gets into a file. It sorts the fragments by kind and keeps the order in which they are
-given within a kind. The host's floors are held against the grants, and recorded at the end. A bundle
-that is there is replaced only on demand, and then at once: old or new.
+given within a kind. The host's floors are held against the grants, and recorded at the end. A
+bundle that is there is replaced only on demand, and then at once: old or new.
 """
 
 import hashlib
