@@ -153,7 +153,7 @@ def test_a_keyring_still_waits_with_too_few(signed_by: Callable[..., World]) -> 
 
 
 def spoil_keys(bundle: Bundle) -> Bundle:
-    found = kernel_keys.parse_keys(bundle.blob)
+    found = kernel_keys.parse_keys(bundle.blob or b"")
     blob = kernel_keys.encode_keys(replace(found, expires=found.expires + 1))
     return replace(bundle, blob=blob, signatures=())
 

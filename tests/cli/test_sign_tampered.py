@@ -76,7 +76,7 @@ def with_another_commit(bundle: Bundle) -> Bundle:
 
 def with_a_flipped_signature(bundle: Bundle) -> Bundle:
     one = bundle.signatures[0]
-    changed = bytearray(one.pkcs7)
+    changed = bytearray(one.pkcs7 or b"")
     changed[-1] ^= 1
     return replace(bundle, signatures=(replace(one, pkcs7=bytes(changed)),))
 
@@ -84,7 +84,7 @@ def with_a_flipped_signature(bundle: Bundle) -> Bundle:
 def with_a_swapped_signature(bundle: Bundle) -> Bundle:
     """The signature over the blob in place of the one over the statement."""
     one = bundle.signatures[0]
-    return replace(bundle, signatures=(replace(one, pae=pkcs7.parse(one.pkcs7).value),))
+    return replace(bundle, signatures=(replace(one, pae=pkcs7.parse(one.pkcs7 or b"").value),))
 
 
 @dataclass(frozen=True)

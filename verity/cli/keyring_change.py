@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity keyring add-key, revoke, rotate: the next version."""
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,9 @@ import click
 
 from verity.cli import key_opening, keyring_options, output, signing_options
 from verity.formats.keyring import Keyring
-from verity.values.digest import Digest, HashAlgorithm
-from verity.values.errors import CallerError, ContentError
+from verity.values.errors import CallerError
 from verity.verbs import keyring_change, keyring_make, keyring_project
 from verity.verbs.keyring_change import NewKey
-
-_LOWEST = re.compile(r"(?P<stream>[a-z0-9._-]{1,63}):(?P<serial>[0-9]{1,16})")
 
 
 def _options(command: Callable[..., int]) -> Callable[..., int]:
@@ -120,8 +116,8 @@ def revoke(
     """
     if not revoked_keys and not digests and not lowest:
         raise CallerError("bad-arguments", "none of --revoke-key, --digest and --lowest is there")
-    values = [_digest(text) for text in digests]
-    floors = dict(map(_floor, lowest))
+    values = [signing_options.digest_of(text) for text in digests]
+    floors = dict(map(signing_options.lowest_of, lowest))
     times = keyring_options.times_of(int(time.time()), days)
 
     def edit(before: Keyring) -> Keyring:
@@ -231,22 +227,3 @@ def _replacement(before: Keyring, text: str) -> tuple[str, NewKey]:
         key=keyring_project.load_key(named.path, key_opening.access()),
         owner=owner,
     )
-
-
-def _digest(text: str) -> bytes:
-    try:
-        found = Digest.parse(text)
-    except ContentError as error:
-        raise CallerError("bad-arguments", f"--digest: {error.message}") from error
-    if found.algorithm is not HashAlgorithm.SHA256:
-        raise CallerError("bad-arguments", f"--digest {text[:80]}: expected sha256:HEX")
-    return found.value
-
-
-def _floor(text: str) -> tuple[str, int]:
-    match = _LOWEST.fullmatch(text)
-    if match is None or int(match["serial"]) < 2:
-        raise CallerError(
-            "bad-arguments", f"--lowest {text}: not STREAM:SERIAL with a serial of 2 or more"
-        )
-    return match["stream"], int(match["serial"])

@@ -96,6 +96,13 @@ def pin(
     metavar="FILE",
     help="What `commit show --grants` or `extension sign` wrote; once for each stream.",
 )
+@click.option(
+    "--revoke",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="What `sign attach` wrote of revocations; once for each party and role.",
+)
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there, in one step.")
 @key_opening.example_option
 @output.json_option
@@ -105,18 +112,19 @@ def bundle(
     keys: tuple[Path, ...],
     policy: Path,
     grants: tuple[Path, ...],
+    revoke: tuple[Path, ...],
     replace: bool,
     as_json: bool,
     target: Path,
 ) -> int:
-    """Write the boot bundle: keys, policy and grants, each verified first.
+    """Write the boot bundle: keys, policy, revocations and grants, each verified first.
 
     The gate verifies all of it again. Here anything is refused that it would refuse: a wrong
     signature or too few, a stream that the policy doesn't name, a key with two roles, a table
     beyond the role's rights, and whatever has expired.
     """
     made = lockdown_bundle.make(
-        lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants),
+        lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants, revoke=revoke),
         _pins(pins),
         target,
         now=int(time.time()),
@@ -133,7 +141,7 @@ def bundle(
                     "role": part.role.name.lower(),
                     "stream": part.stream,
                     "serial": part.serial,
-                    "expires": format_time(part.expires),
+                    "expires": None if part.expires is None else format_time(part.expires),
                     "signers": part.signers,
                 },
             )
@@ -142,9 +150,9 @@ def bundle(
     for part in made.parts:
         signed = f"signed by {part.signers} of the {part.party.name}'s role {part.role.name}"
         stream = f"stream {part.stream} " if part.stream else ""
+        until = f", until {format_time(part.expires)}" if part.expires is not None else ""
         output.line(
-            f"{part.kind.name.lower():8}  {stream}serial {part.serial}, {signed.lower()},"
-            f" until {format_time(part.expires)}"
+            f"{part.kind.name.lower():8}  {stream}serial {part.serial}, {signed.lower()}{until}"
         )
     output.line(f"bundle    sha256:{made.sha256} ({made.size} bytes)")
     return 0

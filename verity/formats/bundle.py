@@ -4,14 +4,14 @@
 A bundle is records of kind, length and bytes (docs/formats.md section 12), which `records.py`
 reads; a fragment is one blob with the signatures over it, and a bundle is fragments in the order of
 their kinds. Every blob has 1 to 8 signatures in the PKCS#7 template. The tables inside of a blob
-are read by its own module, and who signed is judged in the trust room. Revocations are
-refused until the gate takes them, and floors, which have no layout yet.
+are read by its own module, and who signed is judged in the trust room. Floors are refused,
+which have no layout yet; an unlock token is a fragment by itself and in no bundle.
 """
 
 from collections.abc import Sequence
 from typing import NoReturn
 
-from verity.formats import grants, kernel_keys, kernel_policy, pkcs7, records
+from verity.formats import grants, kernel_keys, kernel_policy, pkcs7, records, revoke, unlock
 from verity.formats.records import Fragment, RecordKind
 from verity.values.errors import ContentError
 
@@ -22,7 +22,9 @@ MAX_DER = 252
 _BLOB_KINDS = {
     RecordKind.KEYS: kernel_keys.KEYS_KIND,
     RecordKind.POLICY: kernel_policy.KIND,
+    RecordKind.REVOKE: revoke.KIND,
     RecordKind.GRANTS: grants.KIND,
+    RecordKind.UNLOCK: unlock.KIND,
 }
 
 
@@ -39,10 +41,13 @@ def parse(data: bytes) -> tuple[Fragment, ...]:
 
     1. Records as they must be.
     2. Each blob is of its record's kind and has 1 to 8 signatures, each of them the template.
+    3. An unlock token is there alone.
     """
     fragments = tuple(records.split(data, label="bundle"))
     for number, fragment in enumerate(fragments, 1):
         _check(fragment, f"blob {number} ({fragment.kind.name.lower()})")
+        if fragment.kind is RecordKind.UNLOCK and len(fragments) > 1:
+            _refuse(f"blob {number}: an unlock token is no part of a bundle")
     return fragments
 
 
@@ -61,8 +66,6 @@ def parse_fragment(data: bytes, *, label: str) -> Fragment:
 
 def _check(fragment: Fragment, place: str) -> None:
     kind, size = fragment.kind, len(fragment.blob)
-    if kind not in _BLOB_KINDS:
-        _refuse(f"{place}: {kind.name.lower()} is not taken by the gate of this version")
     if size > MAX_BLOB:
         _refuse(f"{place}: {size} bytes, a blob has 1 to {MAX_BLOB}")
     if not fragment.blob.startswith(_BLOB_KINDS[kind]):

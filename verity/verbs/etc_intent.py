@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import bundle
+from verity.formats import bundle, etc_manifest
 from verity.formats.dump import Entry
 from verity.ports import places
 from verity.ports.content_store import ContentStore
@@ -72,7 +72,7 @@ def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
     """Verify a serial, and take its rules from what was signed with it.
 
     1. The statement is signed by enough trusted owners, of the kind etc, and of this serial.
-    2. It names the manifest.
+    2. It names the manifest, which is one of /etc.
     3. It names the grants, and they are signed, too.
     """
     stored = host.state.load(serial)
@@ -86,13 +86,14 @@ def load(host: Host, serial: int, trusted: TrustedSet) -> Intent:
         )
     # 2. The manifest.
     manifest = verify_manifest(stored.manifest, source)
+    etc_manifest.check(manifest.entries)
     # 3. The grants.
     grants = bundle.parse_fragment(stored.grants, label=f"grants of serial {serial}")
     verify_grants(grants.blob, grants.signatures, manifest, trusted)
     entries = {entry.path: entry for entry in manifest.entries}
     scope = Scope(
         root=host.root,
-        homes=etc_read.homes_of(entries),
+        homes=etc_manifest.homes_of(entries),
         rules=etc_read.rules_as_signed(host.root, entries, host.store),
         signed=frozenset(entries),
     )

@@ -415,8 +415,8 @@ def test_the_sign_bundle_is_the_policy_and_a_signature() -> None:
     assert sign_payloads.open_bundle(data).signer == (Party.USER, Role.POLICY)
     (signed,) = found.signatures
     assert (signed.public, signed.pae) == (OTHER.public.spki, None)
-    value = pkcs7.parse(signed.pkcs7).value
-    assert OTHER.public.verifies(signature=value, data=found.blob)
+    value = pkcs7.parse(signed.pkcs7 or b"").value
+    assert OTHER.public.verifies(signature=value, data=found.blob or b"")
 
 
 def test_the_keyring_makes_the_keys_of_the_example() -> None:

@@ -43,7 +43,7 @@ def openssl(*args: str | Path) -> bytes:
 
 
 def with_file(path: Path, secret: bytes = PASSPHRASE, mode: int = 0o600) -> KeyAccess:
-    return KeyAccess(passphrase_file=file(path / "passphrase", secret, mode))
+    return KeyAccess(passphrase_files=(file(path / "passphrase", secret, mode),))
 
 
 @pytest.mark.parametrize("algorithm", ALL)
@@ -112,7 +112,7 @@ def test_a_passphrase_that_is_asked_for(tmp_path: Path) -> None:
 def test_what_openssl_encrypted_with_scrypt_is_read(tmp_path: Path) -> None:
     access = with_file(tmp_path)
     plain = file(tmp_path / "plain", PLAIN)
-    given = ("-passout", f"file:{access.passphrase_file}")
+    given = ("-passout", f"file:{access.passphrase_files[0]}")
     openssl("pkcs8", "-topk8", "-scrypt", "-in", plain, "-out", tmp_path / "k", *given)
     (tmp_path / "k").chmod(0o600)
     assert keystore.load_signer(str(tmp_path / "k"), access).public == VENDOR.public
@@ -147,7 +147,7 @@ def test_a_passphrase_that_is_refused(
 def test_a_passphrase_from_standard_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CallerError, match="can't come from standard input"):
         keystore.load_signer(
-            str(file(tmp_path / "k", ENCRYPTED)), KeyAccess(passphrase_file=Path("-"))
+            str(file(tmp_path / "k", ENCRYPTED)), KeyAccess(passphrase_files=(Path("-"),))
         )
 
 
