@@ -100,21 +100,18 @@ def check(
     trusted = _of_role(keys, Party.USER, Role.POLICY, policies[0].label)
     parts.append(_part(policies[0], trusted, serial=policy.serial, expires=policy.expires, now=now))
     # 4. Revocations.
-    revoked: dict[Party, Revocations] = {Party.VENDOR: NOTHING, Party.USER: NOTHING}
-    sources: set[tuple[Party, Role]] = set()
+    revoked: dict[tuple[Party, Role], Revocations] = {}
     for item in _of_kind(labelled, RecordKind.REVOKE):
         said = _parsed(item, revoke.parse)
-        if (said.party, said.role) in sources:
+        if (said.party, said.role) in revoked:
             source = f"{said.party.name} {said.role.name}".lower()
             raise CallerError("bad-arguments", f"{item.label}: a second revoke blob of {source}")
-        sources.add((said.party, said.role))
+        revoked[said.party, said.role] = Revocations.of_blob(said)
         if said.role is Role.ROOT:
             trusted = _roots(pins, said.party, item.label)
         else:
             trusted = _of_role(keys, said.party, said.role, item.label)
         parts.append(_part(item, trusted, serial=said.serial, expires=None, now=now))
-        for party in Party if said.party is Party.USER else (Party.VENDOR,):
-            revoked[party] |= Revocations.of_blob(said)
     # 5. The grants.
     blobs = _of_kind(labelled, RecordKind.GRANTS)
     if not blobs:
@@ -124,11 +121,12 @@ def check(
         granted = _parsed(item, _parse_grants)
         _check_stream(item, granted, policy, seen)
         trusted = _of_role(keys, granted.party, granted.role, item.label)
-        revoked[granted.party].check_serial(granted.stream, granted.serial, what=item.label)
+        revocations = _holding_for(granted.party, granted.role, revoked)
+        revocations.check_serial(granted.stream, granted.serial, what=item.label)
         parts.append(
             _part(
                 item,
-                replace(trusted, revocations=revoked[granted.party]),
+                replace(trusted, revocations=revocations),
                 serial=granted.serial,
                 expires=granted.expires,
                 now=now,
@@ -210,6 +208,17 @@ def _trusted(party: Party, role: Role, entries: Iterable[KeyEntry], threshold: i
         threshold=threshold,
         allow_example_keys=True,  # check has looked
     )
+
+
+def _holding_for(
+    party: Party, role: Role, revoked: Mapping[tuple[Party, Role], Revocations]
+) -> Revocations:
+    """A role's hold for what it grants, the vendor's root's for the vendor, the user's for all."""
+    places = ((party, role), (party, Role.ROOT), (Party.USER, Role.ROOT))
+    found = NOTHING
+    for place in places:
+        found |= revoked.get(place, NOTHING)
+    return found
 
 
 def _part(

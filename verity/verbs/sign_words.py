@@ -41,7 +41,7 @@ def _revoke(bundle: Bundle, said: Revoke) -> Iterator[Line]:
     party = said.party.name.lower()
     yield "what", f"revocations of the {party} sha256:{sha256(bundle.blob or b'').hexdigest()}"
     yield "serial", f"{said.serial}, issued {format_time(said.issued)}; it never expires"
-    yield "instead", f"of all that the {party} revoked before: what isn't in it counts again"
+    yield "instead", "of the list before it, from the next boot on: what isn't in it counts again"
     for key in said.keys:
         yield "revokes", f"key {key.hex()}: whatever it signed"
     for digest in said.digests:
