@@ -8,7 +8,8 @@ import click
 
 from verity.cli import keyring_options, output, sign_output, signing_options
 from verity.cli.etc_prepare import etc
-from verity.cli.sign_documents import revoke, unlock, waiver
+from verity.cli.sign_documents import revoke, waiver
+from verity.cli.sign_unlock import unlock
 from verity.cli.trust_options import PATH, repo_option
 from verity.formats.sign_bundle import BundleKind
 from verity.ports.ostree_repo import Repository
