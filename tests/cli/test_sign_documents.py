@@ -2,6 +2,7 @@
 """Revocations, waivers and unlock tokens: prepared, signed by several people, attached."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from tests.cli.keyring_world import good, key_id
 from tests.cli.program import Done, assert_clean_error, copy, snapshot, verity
 from verity.formats import bundle, revoke, sign_bundle, unlock, waiver
 from verity.formats.grants import Party, Role
-from verity.formats.records import RecordKind
+from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import StreamFloor
 from verity.formats.unlock import Scope
 from verity.ports import keystore
 from verity.trust.trusted import TrustedKey, TrustedSet
 from verity.trust.waivers import verify_waiver
+from verity.verbs import keyring_change, keyring_make
+from verity.verbs.keyring_change import NewKey, Rules, Times
 
 KEYS = ("uroot", "uroot2", "ext", "pol", "pol2", "un", "un2", "vroot", "os", "stranger")
 ROOTS = ("--role", "root:2=ann=uroot.pem.pub", "--role", "root=bob=uroot2.pem.pub")
@@ -86,7 +89,7 @@ def words_of(done: Done) -> dict[str, list[str]]:
     return found
 
 
-def fragment(world: Path, kind: RecordKind) -> bundle.Fragment:
+def fragment(world: Path, kind: RecordKind) -> Fragment:
     found = bundle.parse_fragment((world / "out").read_bytes(), label="out")
     assert found.kind is kind
     return found
@@ -311,6 +314,49 @@ def test_altered_after_the_first_signed(world: Path, kind: str) -> None:
         done = verity(*verb, cwd=world)
         assert (done.status, done.out) == (1, "")
         assert_clean_error(done, ("is not over these payloads",), hint=True)
+
+
+# --- time
+
+
+def expire(world: Path) -> None:
+    """The user's keyring, of the same keys, as one that was good until an hour ago."""
+    before = good(world, "keyring", "show", "--json", "k/user/1.keyring.json").records[0]
+    assert before["version"] == 1
+    for file in (world / "k/user").iterdir():
+        file.unlink()
+    places = (
+        *((Role.ROOT, "ann", "uroot"), (Role.ROOT, "bob", "uroot2"), (Role.EXTENSION, "", "ext")),
+        *((Role.POLICY, "ann", "pol"), (Role.POLICY, "bob", "pol2")),
+        *((Role.UNLOCK, "ann", "un"), (Role.UNLOCK, "bob", "un2")),
+    )
+    keys = [
+        NewKey(role=role, owner=owner, key=keystore.load_public(world / f"{name}.pem.pub"))
+        for role, owner, name in places
+    ]
+    two = {role: 2 for role in (Role.ROOT, Role.POLICY, Role.UNLOCK)}
+    now = int(time.time())
+    value = keyring_change.first(
+        Party.USER,
+        keys,
+        Rules(thresholds=two, streams={Role.EXTENSION: ("tools*",)}),
+        Times(issued=now - 7200, expires=now - 3600),
+    )
+    signers = [keystore.load_signer(str(world / f"{name}.pem")) for name in SIGNERS["revoke"]]
+    keyring_make.init(world / "k", Party.USER, value, signers)
+
+
+@pytest.mark.parametrize("kind", PREPARED)
+def test_an_expired_keyring_accepts_nothing_new_but_stops_no_unlock(world: Path, kind: str) -> None:
+    expire(world)
+    good(world, *PREPARED[kind])
+    add(world, *SIGNERS[kind])
+    done = attach(world)
+    if kind == "waiver":
+        assert (done.status, (world / "out").exists()) == (1, False)
+        assert_clean_error(done, ("the newest keyring has expired",), hint=True)
+    else:
+        assert (done.status, done.err) == (0, "")
 
 
 # --- arguments

@@ -99,7 +99,7 @@ class Row:
 TAMPERED = {
     "valid for longer": Row(later, "is not over these payloads", "is not over these payloads"),
     "valid for longer, without the signature": Row(
-        lambda bundle: without_signatures(later(bundle)), None, "none of its 0 signatures"
+        lambda bundle: without_signatures(later(bundle)), None, "0 of 1 owners have signed"
     ),
     "grants of an unknown digest": Row(
         with_an_unknown_digest, "which no file of the manifest has", "which no file of the"
