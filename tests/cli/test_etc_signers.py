@@ -16,6 +16,7 @@ from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports import keystore
 from verity.ports.etc_state import Stored
+from verity.values.errors import ContentError
 from verity.verbs import documents, etc_sign, sign_add, sign_bundles, sign_proof, sign_serials
 from verity.verbs.etc_intent import Host
 from verity.verbs.sign_prepare import Spot
@@ -254,8 +255,12 @@ def test_an_intent_that_is_none_of_etc(world: EtcWorld) -> None:
     opened = rewritten(world, NO_ETC["has no directory /etc"])
     key = keystore.load_signer(str(world.path / "etc.pem"))
     signed = sign_add.add(opened, key)
-    proven = sign_proof.prove(signed, sign_proof.trusted_set(signed, [key.public], 1))
-    Host.at(world.path / "root", None).state.add(
+    trusted = sign_proof.trusted_set(signed, [key.public], 1)
+    host = Host.at(world.path / "root", None)
+    with pytest.raises(ContentError, match="of the kind etc, but it has no directory /etc"):
+        etc_sign.attach(signed, trusted, host)  # nor is it written by who read no bundle
+    proven = sign_proof.prove(signed, trusted)
+    host.state.add(
         2,
         Stored(
             statement=proven.envelope,

@@ -40,11 +40,9 @@ def check(entries: Iterable[Entry]) -> None:
         if _is_frame(path):
             if entry != Entry(path=path, mode=FRAME_MODE, uid=0, gid=0):
                 _refuse(f"{printable(path)} is not a directory 40755 of root's without more")
-        # 3. Dotfiles.
-        elif path != ETC and not path.startswith(ETC + b"/"):
-            home = path[: path.index(b"/.")]
-            if not home or home not in there:
-                _refuse(f"{printable(path)} is neither in /etc nor a dotfile of a home")
+        # 3. Dotfiles. Their home is there: a manifest has all parents.
+        elif path.startswith(b"/."):
+            _refuse(f"{printable(path)} is neither in /etc nor a dotfile of a home")
 
 
 def _is_frame(path: bytes) -> bool:
