@@ -372,6 +372,7 @@ USAGE: dict[str, tuple[str, ...]] = {
     "a role that nobody has": (*LIST, "--serial", "2", "--lowest", "x:2", "--role", "king"),
     "a lowest serial of 1": (*LIST, "--serial", "2", "--lowest", "x:1"),
     "a digest of another kind": (*LIST, "--serial", "2", "--digest", "sha512:" + "ab" * 64),
+    "a digest of three digits": (*WAIVER, "--digest", "sha256:abc"),
     "a waiver without a reason": tuple(w for w in WAIVER if w not in ("--reason", "ticket 4711")),
     "a scope that isn't one": (*UNLOCK, "--scope", "everything"),
     "a digest without which": (*UNLOCK, "--scope", "digest"),

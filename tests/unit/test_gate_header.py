@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from verity.formats import bundle, grants, kernel_keys, kernel_policy
+from verity.formats import bundle, grants, kernel_keys, kernel_policy, revoke, unlock
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
+from verity.formats.unlock import Scope
 
 GATE = Path(__file__).parents[2] / "policy" / "gate"
 HEADER = GATE / "verity.h"
@@ -100,6 +101,7 @@ NUMBERS = {
     "VERITY_RECORD_REVOKE": 3,
     "VERITY_RECORD_GRANTS": 4,
     "VERITY_RECORD_FLOORS": 5,
+    "VERITY_RECORD_UNLOCK": 6,
     "VERITY_RECORD_SIGNATURE": 16,
     "VERITY_BUNDLE_MAX": 64 * 2**20,
     "VERITY_REQUEST_VERSION": 1,
@@ -215,12 +217,15 @@ def test_the_python_side_has_the_same_bounds() -> None:
         "VERITY_CODE_ALL": int(grants.ALL_CODE),
         **{f"VERITY_MODE_{mode.name}": mode.value for mode in Mode},
         **{f"VERITY_RECORD_{kind.name}": kind.value for kind in RecordKind},
+        **{f"VERITY_UNLOCK_{scope.name}": scope.value for scope in Scope},
     }.items() <= NUMBERS.items()
     assert {
         "VERITY_KIND_KEYS": kernel_keys.KEYS_KIND,
         "VERITY_KIND_PIN": kernel_keys.PIN_KIND,
         "VERITY_KIND_POLICY": kernel_policy.KIND,
         "VERITY_KIND_GRANTS": grants.KIND,
+        "VERITY_KIND_REVOKE": revoke.KIND,
+        "VERITY_KIND_UNLOCK": unlock.KIND,
     }.items() <= KINDS.items()
 
 
