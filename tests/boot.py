@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.world import EXPIRES, ISSUED, Signer
-from verity.formats import grants, kernel_keys, kernel_policy, pkcs7
+from verity.formats import grants, kernel_keys, kernel_policy, pkcs7, revoke
 from verity.formats.grants import Code, CodeEntry, Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin, sorted_keys
 from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
 from verity.formats.records import Fragment, RecordKind
+from verity.formats.revoke import Revoke
 from verity.trust.boot_bundle import Labelled
 
 NOW = (ISSUED + EXPIRES) // 2
@@ -96,6 +97,12 @@ def policy(*signers: Signer, **changes: Any) -> Labelled:
     return signed("policy", RecordKind.POLICY, policy_blob(**changes), *(signers or (POLICY,)))
 
 
+def revoked(party: Party, role: Role, signer: Signer, **changes: Any) -> Labelled:
+    values: dict[str, Any] = {"party": party, "role": role, "serial": 2, "issued": ISSUED}
+    blob = revoke.encode(Revoke(**{**values, **changes}))
+    return signed(f"{party.name}.{role.name}.revoke".lower(), RecordKind.REVOKE, blob, signer)
+
+
 def os_grants(*signers: Signer, stream: str = "os", **changes: Any) -> Labelled:
     blob = grants_blob(Party.VENDOR, Role.OS, stream, **changes)
     return signed("os.grants", RecordKind.GRANTS, blob, *(signers or (OS,)))
@@ -112,6 +119,7 @@ class Bundle:
 
     keys: list[Labelled] = field(default_factory=lambda: [vendor_keys(), user_keys()])
     policies: list[Labelled] = field(default_factory=lambda: [policy()])
+    revocations: list[Labelled] = field(default_factory=list)
     grants: list[Labelled] = field(default_factory=lambda: [os_grants(), extension_grants()])
     pins: dict[Party, Pin] = field(
         default_factory=lambda: {
@@ -122,4 +130,4 @@ class Bundle:
 
     @property
     def labelled(self) -> list[Labelled]:
-        return [*self.keys, *self.policies, *self.grants]
+        return [*self.keys, *self.policies, *self.revocations, *self.grants]

@@ -45,5 +45,5 @@ def signature(bundle: Bundle, signer: Signer = VENDOR) -> Signature:
     return Signature(
         public=signer.public.spki,
         pae=None if bundle.pae is None else signer.sign(bundle.pae),
-        pkcs7=pkcs7.encode(key_id=signer.public.key_id, signature=signer.sign(bundle.blob)),
+        pkcs7=pkcs7.encode(key_id=signer.public.key_id, signature=signer.sign(bundle.blob or b"")),
     )

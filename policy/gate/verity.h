@@ -363,6 +363,7 @@ struct verity_signature {
 #define VERITY_RECORD_REVOKE 3u
 #define VERITY_RECORD_GRANTS 4u
 #define VERITY_RECORD_FLOORS 5u
+#define VERITY_RECORD_UNLOCK 6u /* of a file by itself: no bundle has one */
 #define VERITY_RECORD_SIGNATURE 16u /* a PKCS#7 over the blob before it */
 #define VERITY_BUNDLE_MAX (64u * 1024 * 1024)
 

@@ -2,14 +2,23 @@
 """/etc signed by several people: prepared on the host, signed elsewhere, attached on the host."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Done, assert_clean_error, copy, verity
+from tests.cli.program import Done, assert_clean_error, copy, snapshot, verity
 from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, write
+from verity.formats import sign_bundle
+from verity.formats.dump import Entry
 from verity.formats.sign_bundle import BundleKind
-from verity.verbs import documents, sign_bundles, sign_serials
+from verity.formats.sign_payloads import Opened
+from verity.ports import keystore
+from verity.ports.etc_state import Stored
+from verity.values.errors import ContentError
+from verity.verbs import documents, etc_sign, sign_add, sign_bundles, sign_proof, sign_serials
+from verity.verbs.etc_intent import Host
 from verity.verbs.sign_prepare import Spot
 
 BOTH = ("--key", "etc.pem.pub", "--key", "other.pem.pub", "--threshold", "2")
@@ -74,7 +83,7 @@ def test_too_few(world: EtcWorld) -> None:
     add(world, "etc")
     done = attach(world, *BOTH)
     assert done.status == 1
-    assert_clean_error(done, ["signed by 1 of the trusted owners, 2 needed"], hint=True)
+    assert_clean_error(done, ["1 of 2 owners have signed"], hint=True)
     assert world.current() == "1"
 
 
@@ -139,4 +148,139 @@ def test_grants_that_leave_out_what_the_manifest_has(world: EtcWorld) -> None:
     done = attach(world, "--key", "etc.pem.pub")
     assert done.status == 1
     assert_clean_error(done, ["configuration is not what the manifest gives"], hint=True)
+    assert world.current() == "1"
+
+
+# --- what a signer is shown
+
+
+def test_every_path_on_request(world: EtcWorld) -> None:
+    shown = verity("sign", "show", "--paths", "b", cwd=world.path).out.splitlines()
+    at = shown.index("what      etc")
+    manifest = sign_bundle.parse((world.path / "b").read_bytes()).manifest
+    assert "\n".join([*shown[:at], ""]).encode() == manifest
+    inside = sum(line.startswith("/etc/") for line in shown[:at])
+    assert f"paths     {inside} in /etc; --paths lists every one" in shown
+    added = verity("sign", "add", "--yes", "--paths", "--key", "etc.pem", "b", cwd=world.path)
+    assert added.out.splitlines()[:at] == shown[:at]
+    records = verity("sign", "show", "--paths", "--json", "b", cwd=world.path).records
+    assert [one["line"] for one in records if one["type"] == "entry"] == shown[:at]
+
+
+def test_homes_by_name(world: EtcWorld) -> None:
+    for name in ("root", "home/ann"):
+        write(world.path / f"root/{name}/.ssh/authorized_keys", "ssh-ed25519 AAAA\n")
+    homes = ("--home", "/root", "--home", "/home/ann")
+    assert prepare(world, "auto", "c").status == 0
+    assert "home " not in verity("sign", "show", "c", cwd=world.path).out
+    options = ("--root", "root", "--stream", STREAM, "--serial", "auto", "--output", "d", *homes)
+    shown = verity("sign", "prepare", "etc", *options, cwd=world.path).out
+    assert "home      /home/ann: 2 dotfiles and what is in them\n" in shown
+    assert "home      /root: 2 dotfiles and what is in them\n" in shown
+
+
+def test_what_changed_since_the_bundle_that_was_kept(world: EtcWorld) -> None:
+    write(world.etc / "motd", "by others\n")
+    write(world.etc / "sudoers.d/mallory", "mallory ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+    (world.etc / "link").unlink()
+    assert prepare(world, "auto", "c").status == 0
+    shown = verity("sign", "show", "--since", "b", "c", cwd=world.path).out
+    lines = shown[shown.index("since ") :].splitlines()
+    assert lines[0] == f"since     4 paths differ from stream {STREAM} serial 2"
+    assert lines[1] == "removed   /etc/link"
+    assert lines[2].startswith("changed   /etc/motd: digest ")
+    assert lines[3:] == ["added     /etc/sudoers.d", "added     /etc/sudoers.d/mallory"]
+    (world.path / "b").rename(world.path / "kept")
+    (world.path / "c").rename(world.path / "b")
+    asked = ("sign", "add", "--yes", "--since", "kept", "--key", "etc.pem", "b")
+    assert "added     /etc/sudoers.d/mallory\n" in verity(*asked, cwd=world.path).out
+    records = verity("sign", "show", "--json", "--since", "kept", "b", cwd=world.path).records
+    assert {"v": 1, "type": "change", "what": "removed", "text": "/etc/link"} in records
+
+
+def test_another_stream_is_said_to_be_one(world: EtcWorld) -> None:
+    options = ("--root", "root", "--stream", "other", "--serial", "7", "--output", "c")
+    assert verity("sign", "prepare", "etc", *options, cwd=world.path).status == 0
+    shown = verity("sign", "show", "--since", "b", "c", cwd=world.path).out
+    assert (
+        "since     0 paths differ from stream etc-test serial 2, which is ANOTHER stream\n" in shown
+    )
+
+
+# --- what is no /etc, and what has expired
+
+
+def rewritten(world: EtcWorld, change: Callable[[Entry], Entry | None]) -> Opened:
+    """The bundle as a preparer without scruples makes it: all payloads agree."""
+    said = sign_serials.tree_of(sign_bundles.load(world.path / "b").opened)
+    at = said.statement
+    spot = Spot(stream=at.stream, serial=at.serial, issued=at.issued, expires=at.expires)
+    entries = [found for entry in said.entries if (found := change(entry)) is not None]
+    config, _ = etc_sign.configuration(entries)
+    place = spot.place(BundleKind.ETC, at.serial)
+    made = documents.prepare(place, entries, {}, subjects={}, config=config)
+    (world.path / "b").unlink()
+    sign_bundles.write(world.path / "b", made)
+    return made
+
+
+NO_ETC: dict[str, Callable[[Entry], Entry | None]] = {
+    "has no directory /etc": lambda one: one if one.path == b"/" else None,
+    "/ is not a directory 40755": lambda one: (
+        replace(one, mode=0o40777) if one.path == b"/" else one
+    ),
+    "/lib is not a directory 40755": lambda one: (
+        replace(one, path=b"/lib") if one.path == b"/etc/motd" else one
+    ),
+}
+
+
+@pytest.mark.parametrize("words", NO_ETC)
+def test_a_manifest_of_something_else(world: EtcWorld, words: str) -> None:
+    rewritten(world, NO_ETC[words])
+    before = snapshot(world.path)
+    for verb in (
+        ("sign", "show", "b"),
+        ("sign", "add", "--yes", "--key", "etc.pem", "b"),
+        ("sign", "attach", "--key", "etc.pem.pub", "--root", "root", "b"),
+    ):
+        done = verity(*verb, cwd=world.path)
+        assert (done.status, done.out) == (1, "")
+        assert_clean_error(done, ["b: manifest: of the kind etc, but ", words], hint=True)
+    assert snapshot(world.path) == before
+
+
+def test_an_intent_that_is_none_of_etc(world: EtcWorld) -> None:
+    """Signed long ago by a program that didn't look: refused where it is read, too."""
+    opened = rewritten(world, NO_ETC["has no directory /etc"])
+    key = keystore.load_signer(str(world.path / "etc.pem"))
+    signed = sign_add.add(opened, key)
+    trusted = sign_proof.trusted_set(signed, [key.public], 1)
+    host = Host.at(world.path / "root", None)
+    with pytest.raises(ContentError, match="of the kind etc, but it has no directory /etc"):
+        etc_sign.attach(signed, trusted, host)  # nor is it written by who read no bundle
+    proven = sign_proof.prove(signed, trusted)
+    host.state.add(
+        2,
+        Stored(
+            statement=proven.envelope,
+            manifest=signed.bundle.manifest or b"",
+            grants=sign_proof.fragment_bytes(proven),
+        ),
+    )
+    for verb in ("status", "apply"):
+        done = world.run(verb)
+        assert (done.status, done.out) == (1, "")
+        assert_clean_error(done, ["manifest: of the kind etc, but it has no directory"], hint=True)
+
+
+def test_what_has_expired_is_not_attached(world: EtcWorld) -> None:
+    (world.path / "b").unlink()
+    times = ("--issued", "2020-01-01T00:00:00Z", "--expires", "2020-02-01T00:00:00Z")
+    options = ("--root", "root", "--stream", STREAM, "--serial", "auto", "--output", "b")
+    assert verity("sign", "prepare", "etc", *options, *times, cwd=world.path).status == 0
+    add(world, "etc")
+    done = attach(world, "--key", "etc.pem.pub")
+    assert (done.status, done.out) == (1, "")
+    assert_clean_error(done, ["what it holds expired at 2020-02-01T00:00:00Z"], hint=True)
     assert world.current() == "1"

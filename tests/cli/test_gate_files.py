@@ -245,3 +245,46 @@ def test_the_grants_of_a_commit_are_those_attached(forge: Path) -> None:
     assert fragment.blob == detached.get_bytes("verity.grants")
     assert fragment.signatures == tuple(detached.get_byte_arrays("verity.grants.p7s"))
     assert grants.parse(fragment.blob).stream == "os"
+
+
+# --- revocations in the bundle
+
+
+def make_list(forged: Path, *what: str) -> None:
+    """`r`: a list of the user's root, signed by it."""
+    prepare = ("sign", "prepare", "revoke", "--party", "user", "--serial", "2")
+    for command in (
+        (*prepare, *what, "-o", "r.sign"),
+        ("sign", "add", "--yes", "--key", "uroot.pem", "r.sign"),
+        ("sign", "attach", "--key", "uroot.pem.pub", "r.sign", "r"),
+    ):
+        done = verity(*command, cwd=forged)
+        assert done.status == 0, done.err
+
+
+def test_revocations_stand_between_policy_and_grants(forged: Path) -> None:
+    make_list(forged, "--revoke-key", key_id(forged, "stranger"))
+    done = verity(*BUNDLE, "--revoke", "r", "boot.bundle", cwd=forged)
+    assert (done.status, done.err) == (0, "")
+    assert "revoke    serial 2, signed by 1 of the user's role root\n" in done.out
+    kinds = [one.kind.name for one in bundle.parse((forged / "boot.bundle").read_bytes())]
+    assert kinds == ["KEYS", "KEYS", "POLICY", "REVOKE", "GRANTS"]
+    done = verity(*BUNDLE, "--revoke", "r", "--json", "--replace", "boot.bundle", cwd=forged)
+    (record,) = [one for one in done.of_type("part") if one["kind"] == "revoke"]
+    assert (record["role"], record["serial"], record["expires"]) == ("root", 2, None)
+
+
+def test_a_bundle_whose_grants_are_revoked(forged: Path) -> None:
+    make_list(forged, "--lowest", "os:1000")
+    before = snapshot(forged)
+    done = verity(*BUNDLE, "--revoke", "r", "boot.bundle", cwd=forged)
+    assert (done.status, done.out) == (1, "")
+    words = ("os.grants: serial 1 of the stream os is revoked, the lowest that counts is 1000",)
+    assert_clean_error(done, words, hint=True)
+    assert snapshot(forged) == before
+
+
+def test_grants_for_revocations(forged: Path) -> None:
+    done = verity(*BUNDLE, "--revoke", "os.grants", "boot.bundle", cwd=forged)
+    assert (done.status, done.out) == (2, "")
+    assert_clean_error(done, ("os.grants: a fragment of grants, given for --revoke",), hint=False)

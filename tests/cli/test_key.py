@@ -131,6 +131,22 @@ def test_a_passphrase_from_a_file(world: World) -> None:
     assert verity(*SIGN, "--key", "k", *given, UNSIGNED_REF, cwd=world.path).status == 0
 
 
+def test_two_signers_with_passphrases_of_their_own(world: World) -> None:
+    options: list[str] = []
+    for name in ("ann", "bob"):
+        secret = world.path / f"{name}.secret"
+        secret.write_text(f"the horse of {name}\n")
+        secret.chmod(0o600)
+        given = ("--encrypt", "--passphrase-file", secret.name)
+        assert verity("key", "generate", *given, f"{name}.pem", cwd=world.path).status == 0
+        options += ["--key", f"{name}.pem", "--passphrase-file", secret.name]
+    assert verity(*SIGN, *options, UNSIGNED_REF, cwd=world.path).status == 0
+    two = ("--passphrase-file", "ann.secret", "--passphrase-file", "bob.secret")
+    done = verity("key", "generate", "--encrypt", *two, "k", cwd=world.path)
+    assert (done.status, (world.path / "k").exists()) == (2, False)
+    assert_clean_error(done, ("a new key has one passphrase",), hint=False)
+
+
 @pytest.mark.parametrize(
     ("args", "status", "words"),
     [

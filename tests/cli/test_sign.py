@@ -104,7 +104,7 @@ def test_too_few_have_signed(archive: World, signers: tuple[str, ...]) -> None:
     before = snapshot(archive.path)
     done = verity(*ATTACH, "--repo", "repo", "b", cwd=archive.path)
     assert (done.status, done.out) == (1, "")
-    said = "signed by 1 of the trusted owners" if signers else "none of its 0 signatures"
+    said = f"sign bundle: {len(signers)} of 2 owners have signed"
     assert_clean_error(done, (said,), hint=True)
     assert snapshot(archive.path) == before
 
@@ -317,6 +317,35 @@ def test_another_tree_than_the_one_that_was_signed(archive: World) -> None:
     assert (done.status, done.out) == (1, "")
     assert_clean_error(done, ("/data: digest and size changed since",), hint=True)
     assert snapshot(archive.path) == before
+
+
+# --- what has expired
+
+OLD = ("--issued", "2020-01-01T00:00:00Z", "--expires", "2020-02-01T00:00:00Z")
+
+
+def not_attached(archive: World, *args: str) -> None:
+    before = snapshot(archive.path)
+    done = verity(*ATTACH, *args, cwd=archive.path)
+    assert (done.status, done.out) == (1, "")
+    assert_clean_error(done, ("what it holds expired at 2020-02-01T00:00:00Z",), hint=True)
+    assert snapshot(archive.path) == before
+
+
+def test_an_expired_commit_is_not_attached(archive: World) -> None:
+    good(archive, *PREPARE, *OLD, UNSIGNED_REF)
+    for name in ("vendor", "other"):
+        add(archive, name)
+    not_attached(archive, "--repo", "repo", "b")
+
+
+def test_an_expired_extension_is_not_attached(archive: World) -> None:
+    make_tools(archive.path / "tools")
+    prepare = ("sign", "prepare", "extension", "--tree", "tools", "--stream", "tools")
+    good(archive, *prepare, "--serial", "1", *OLD, "-o", "b")
+    for name in ("vendor", "other"):
+        add(archive, name)
+    not_attached(archive, "--tree", "tools", "b", "out")
 
 
 # --- arguments

@@ -63,7 +63,7 @@ def test_two_of_a_keyring(signed_by: Callable[..., World]) -> None:
 
 
 REFUSED = {
-    "one of two": (("os1",), "debian-sid", "signed by 1 of the trusted owners, 2 needed"),
+    "one of two": (("os1",), "debian-sid", "1 of 2 owners have signed"),
     "nobody of them": (("stranger",), "debian-sid", "none of its 1 signatures"),
     "root keys are not of the role os": (("ann", "bob"), "debian-sid", "none of its 2 signatures"),
     "a stream of others": (("os1", "os2"), "fedora", "of the stream fedora, these keys sign in"),
@@ -88,7 +88,7 @@ def test_a_key_that_was_revoked_since(signed_by: Callable[..., World]) -> None:
     change(world.path, "revoke", "--revoke-key", key_id(world.path, "os2"))
     done = verity(*attach(world), cwd=world.path)
     assert (done.status, done.out) == (1, "")
-    assert_clean_error(done, ("signed by 1 of the trusted owners, 2 needed",), hint=True)
+    assert_clean_error(done, ("1 of 2 owners have signed",), hint=True)
     # Another owner signs in its place.
     good(world, "sign", "add", "--yes", "--key", "ext.pem", "b")
     assert f"key {key_id(world.path, 'os2')} is left out" in good(world, *attach(world)).err
@@ -153,7 +153,7 @@ def test_a_keyring_still_waits_with_too_few(signed_by: Callable[..., World]) -> 
 
 
 def spoil_keys(bundle: Bundle) -> Bundle:
-    found = kernel_keys.parse_keys(bundle.blob)
+    found = kernel_keys.parse_keys(bundle.blob or b"")
     blob = kernel_keys.encode_keys(replace(found, expires=found.expires + 1))
     return replace(bundle, blob=blob, signatures=())
 

@@ -76,7 +76,7 @@ def with_another_commit(bundle: Bundle) -> Bundle:
 
 def with_a_flipped_signature(bundle: Bundle) -> Bundle:
     one = bundle.signatures[0]
-    changed = bytearray(one.pkcs7)
+    changed = bytearray(one.pkcs7 or b"")
     changed[-1] ^= 1
     return replace(bundle, signatures=(replace(one, pkcs7=bytes(changed)),))
 
@@ -84,7 +84,7 @@ def with_a_flipped_signature(bundle: Bundle) -> Bundle:
 def with_a_swapped_signature(bundle: Bundle) -> Bundle:
     """The signature over the blob in place of the one over the statement."""
     one = bundle.signatures[0]
-    return replace(bundle, signatures=(replace(one, pae=pkcs7.parse(one.pkcs7).value),))
+    return replace(bundle, signatures=(replace(one, pae=pkcs7.parse(one.pkcs7 or b"").value),))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Row:
 TAMPERED = {
     "valid for longer": Row(later, "is not over these payloads", "is not over these payloads"),
     "valid for longer, without the signature": Row(
-        lambda bundle: without_signatures(later(bundle)), None, "none of its 0 signatures"
+        lambda bundle: without_signatures(later(bundle)), None, "0 of 1 owners have signed"
     ),
     "grants of an unknown digest": Row(
         with_an_unknown_digest, "which no file of the manifest has", "which no file of the"

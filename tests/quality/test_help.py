@@ -70,11 +70,15 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity policy show",
         "verity sign add",
         "verity sign attach",
+        "verity sign merge",
         "verity sign prepare commit",
         "verity sign prepare etc",
         "verity sign prepare extension",
         "verity sign prepare file",
         "verity sign prepare keyring",
+        "verity sign prepare revoke",
+        "verity sign prepare unlock",
+        "verity sign prepare waiver",
         "verity sign show",
     }
 

@@ -12,11 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from verity.formats import bundle, grants, kernel_guarded, kernel_keys, kernel_policy, revoke
+from verity.formats import (
+    bundle,
+    grants,
+    kernel_guarded,
+    kernel_keys,
+    kernel_policy,
+    revoke,
+    unlock,
+)
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_guarded import GuardedClass, Match
-from verity.formats.kernel_policy import ActSet, Mode, Scope
+from verity.formats.kernel_policy import ActSet, Mode
 from verity.formats.records import RecordKind
+from verity.formats.unlock import Scope
 
 GATE = Path(__file__).parents[2] / "policy" / "gate"
 HEADER = GATE / "verity.h"
@@ -130,6 +139,7 @@ NUMBERS = {
     "VERITY_RECORD_REVOKE": 3,
     "VERITY_RECORD_GRANTS": 4,
     "VERITY_RECORD_FLOORS": 5,
+    "VERITY_RECORD_UNLOCK": 6,
     "VERITY_RECORD_SIGNATURE": 16,
     "VERITY_BUNDLE_MAX": 64 * 2**20,
     "VERITY_REQUEST_VERSION": 1,
@@ -256,6 +266,7 @@ def test_the_python_side_has_the_same_bounds() -> None:
         "VERITY_CODE_ALL": int(grants.ALL_CODE),
         **{f"VERITY_MODE_{mode.name}": mode.value for mode in Mode},
         **{f"VERITY_RECORD_{kind.name}": kind.value for kind in RecordKind},
+        **{f"VERITY_UNLOCK_{scope.name}": scope.value for scope in Scope},
     }.items() <= NUMBERS.items()
     assert {
         "VERITY_KIND_KEYS": kernel_keys.KEYS_KIND,
@@ -263,6 +274,7 @@ def test_the_python_side_has_the_same_bounds() -> None:
         "VERITY_KIND_POLICY": kernel_policy.KIND,
         "VERITY_KIND_GRANTS": grants.KIND,
         "VERITY_KIND_REVOKE": revoke.KIND,
+        "VERITY_KIND_UNLOCK": unlock.KIND,
     }.items() <= KINDS.items()
 
 

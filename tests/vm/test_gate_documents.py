@@ -22,8 +22,9 @@ from verity.formats.gate_calls import Refusal
 from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
-from verity.formats.kernel_policy import ActSet, Mode, Scope, UnlockLimit
+from verity.formats.kernel_policy import ActSet, Mode, UnlockLimit
 from verity.formats.records import RecordKind
+from verity.formats.unlock import Scope
 
 from . import gate_machine
 from . import gate_world as world

@@ -64,13 +64,7 @@ def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
 @etc.command(epilog="Example: verity etc sign --key etc.pem --stream etc-host1 --serial auto")
 @signing_options.signing_option
 @signing_options.threshold_option
-@signing_options.stream_option
-@signing_options.serial_option
-@etc_options.home_option
-@signing_options.days_option
-@signing_options.issued_option
-@signing_options.expires_option
-@etc_options.place_options
+@etc_options.signed_options
 @output.json_option
 def sign(
     key_uris: tuple[str, ...],

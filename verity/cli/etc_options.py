@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from verity.cli import signing_options
 from verity.cli.params import PATH
 
 home_option = click.option(
@@ -35,3 +36,18 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         help="The root of the host that /etc is of.",
     )(command)
+
+
+def signed_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is signed as /etc: `etc sign` and `sign prepare etc` take the same."""
+    for option in (
+        place_options,
+        signing_options.expires_option,
+        signing_options.issued_option,
+        signing_options.days_option,
+        home_option,
+        signing_options.serial_option,
+        signing_options.stream_option,
+    ):
+        command = option(command)
+    return command

@@ -41,12 +41,14 @@ example_option = click.option(
 )
 passphrase_option = click.option(
     "--passphrase-file",
+    "passphrase_files",
     type=PATH,
+    multiple=True,
     metavar="FILE",
     expose_value=False,
     callback=_kept,
-    help="The passphrase of an encrypted private key, in a file of mode 0600."
-    " Without it, it is asked for on the terminal.",
+    help="The passphrase of an encrypted private key, in a file of mode 0600; repeat it for keys"
+    " with others. Without it, it is asked for on the terminal.",
 )
 
 
@@ -77,7 +79,7 @@ def access() -> "KeyAccess":
         output.message("warning: --allow-example-keys: what such a key signs, everybody can sign")
     return KeyAccess(
         ask=ask if sys.stdin.isatty() else None,
-        passphrase_file=meta.get(f"{_META}passphrase_file"),
+        passphrase_files=meta.get(f"{_META}passphrase_files", ()),
         allow_example_keys=allowed,
     )
 
@@ -101,13 +103,15 @@ def new_passphrase(encrypt: bool) -> bytes | None:
     """The passphrase for a new key: from the file, or asked twice. None without --encrypt."""
     from verity.ports.key_access import read_secret, usable_secret
 
-    path = access().passphrase_file
+    paths = access().passphrase_files
     if not encrypt:
-        if path is not None:
+        if paths:
             raise CallerError("bad-arguments", "--passphrase-file without --encrypt does nothing")
         return None
-    if path is not None:
-        return read_secret(path, what="passphrase")
+    if len(paths) > 1:
+        raise CallerError("bad-arguments", "a new key has one passphrase: one --passphrase-file")
+    if paths:
+        return read_secret(paths[0], what="passphrase")
     if not sys.stdin.isatty():
         raise CallerError(
             "bad-arguments",

@@ -11,8 +11,7 @@ import click
 from verity.cli import keyring_change, keyring_options, output, signing_options
 from verity.cli.params import PATH
 from verity.formats.keyring import Keyring
-from verity.values.digest import Digest, HashAlgorithm
-from verity.values.errors import CallerError, ContentError, HostError
+from verity.values.errors import CallerError, HostError
 from verity.verbs import keyring_change as change
 from verity.verbs import keyring_effect, keyring_make
 from verity.verbs.keyring_effect import Looked
@@ -84,8 +83,8 @@ def revoke(
     """
     if not revoked_keys and not digests and not lowest:
         raise CallerError("bad-arguments", "none of --revoke-key, --digest and --lowest is there")
-    values = [_digest(text) for text in digests]
-    floors = dict(map(_floor, lowest))
+    values = [signing_options.digest_of(text) for text in digests]
+    floors = dict(map(signing_options.lowest_of, lowest))
     times = keyring_options.times_of(int(time.time()), days)
 
     def edit(before: Keyring) -> Keyring:
@@ -150,22 +149,3 @@ def _agreed(
             hint="sign anew what is to go on counting, then say --yes",
         )
     return click.confirm("Revoke it all the same?", err=True)
-
-
-def _digest(text: str) -> bytes:
-    try:
-        found = Digest.parse(text)
-    except ContentError as error:
-        raise CallerError("bad-arguments", f"--digest: {error.message}") from error
-    if found.algorithm is not HashAlgorithm.SHA256:
-        raise CallerError("bad-arguments", f"--digest {text[:80]}: expected sha256:HEX")
-    return found.value
-
-
-def _floor(text: str) -> tuple[str, int]:
-    match = _LOWEST.fullmatch(text)
-    if match is None or int(match["serial"]) < 2:
-        raise CallerError(
-            "bad-arguments", f"--lowest {text}: not STREAM:SERIAL with a serial of 2 or more"
-        )
-    return match["stream"], int(match["serial"])

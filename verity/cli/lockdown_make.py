@@ -100,6 +100,13 @@ def pin(
     help="What `commit show --grants` or `extension sign` wrote; once for each stream.",
 )
 @click.option(
+    "--revoke",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="What `sign attach` wrote of revocations; once for each party and role.",
+)
+@click.option(
     "--root",
     type=PATH,
     default=Path("/"),
@@ -122,13 +129,14 @@ def bundle(
     keys: tuple[Path, ...],
     policy: Path,
     grants: tuple[Path, ...],
+    revoke: tuple[Path, ...],
     root: Path,
     keyring: Path | None,
     replace: bool,
     as_json: bool,
     target: Path,
 ) -> int:
-    """Write the boot bundle: keys, policy and grants, each verified first.
+    """Write the boot bundle: keys, policy, revocations and grants, each verified first.
 
     The gate verifies all of it again. Here anything is refused that it would refuse: a wrong
     signature or too few, a stream that the policy doesn't name, a key with two roles, a table
@@ -137,7 +145,9 @@ def bundle(
     for it.
     """
     made = lockdown_bundle.make(
-        lockdown_bundle.Sources(keys=keys, policy=policy, grants=grants, keyring=keyring),
+        lockdown_bundle.Sources(
+            keys=keys, policy=policy, revoke=revoke, grants=grants, keyring=keyring
+        ),
         _pins(pins),
         target,
         now=int(time.time()),
@@ -165,7 +175,7 @@ def _print_bundle(made: lockdown_bundle.Written, *, as_json: bool) -> None:
                     "role": part.role.name.lower(),
                     "stream": part.stream,
                     "serial": part.serial,
-                    "expires": format_time(part.expires),
+                    "expires": None if part.expires is None else format_time(part.expires),
                     "signers": part.signers,
                 },
             )
@@ -176,9 +186,9 @@ def _print_bundle(made: lockdown_bundle.Written, *, as_json: bool) -> None:
     for part in made.parts:
         signed = f"signed by {part.signers} of the {part.party.name}'s role {part.role.name}"
         stream = f"stream {part.stream} " if part.stream else ""
+        until = f", until {format_time(part.expires)}" if part.expires is not None else ""
         output.line(
-            f"{part.kind.name.lower():8}  {stream}serial {part.serial}, {signed.lower()},"
-            f" until {format_time(part.expires)}"
+            f"{part.kind.name.lower():8}  {stream}serial {part.serial}, {signed.lower()}{until}"
         )
     for floor in made.floors.floors:
         output.line(f"floor     stream {floor.stream} serial {floor.serial}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity sign: prepare, show, add, attach. Several people sign one thing, each at home."""
+"""verity sign: prepare, show, add, merge, attach. Several people sign one thing, each at home."""
 
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -9,29 +10,35 @@ from typing import TypeVar
 
 import click
 
-from verity.cli import etc_options, key_opening, keyring_options, output, signing_options
+from verity.cli import (
+    etc_options,
+    key_opening,
+    keyring_options,
+    output,
+    sign_output,
+    signing_options,
+)
 from verity.cli.sign_prepare import prepare
-from verity.cli.trust_options import PATH, by_keyring, key_options, trusted_set
-from verity.formats.grants import Role
+from verity.cli.trust_options import PATH, by_keyring, key_options, keyrings, trusted_set
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports.gpg import GpgSigner
 from verity.ports.ostree_repo import Repository
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, ContentError
 from verity.verbs import (
     batch,
     etc_sign,
     sign_add,
     sign_attach,
     sign_bundles,
+    sign_documents,
     sign_keyring,
+    sign_merge,
     sign_prepare,
     sign_proof,
-    sign_summary,
 )
 from verity.verbs.etc_intent import Host
-from verity.verbs.sign_proof import Proven
 
 _bundle_argument = click.argument("bundle", metavar="BUNDLE", type=PATH)
 
@@ -48,17 +55,19 @@ def sign() -> None:
 sign.add_command(prepare)
 
 
-@sign.command(epilog="Example: verity sign show os.sign")
+@sign.command(epilog="Example: verity sign show --since last.sign os.sign")
+@sign_output.paths_option
+@sign_output.since_option
 @output.json_option
 @_bundle_argument
-def show(as_json: bool, bundle: Path) -> int:
+def show(with_paths: bool, since: Path | None, as_json: bool, bundle: Path) -> int:
     """Say what a bundle would sign, and who signed it so far.
 
     What is shown is computed from the payloads. Each signature is checked against them by the key
     that it brings along: whether that key counts is asked by `sign attach`.
     """
     opened = sign_bundles.load(bundle).opened
-    _show(opened, as_json=as_json)
+    sign_output.show(opened, as_json=as_json, with_paths=with_paths, since=since)
     return 0
 
 
@@ -67,6 +76,8 @@ def show(as_json: bool, bundle: Path) -> int:
 @click.option("--gpg-sign", metavar="KEY-ID", help="Add an OpenPGP signature for stock ostree.")
 @click.option("--gpg-homedir", type=PATH, help="gpg's home for --gpg-sign.")
 @click.option("--yes", is_flag=True, help="Sign what is shown without being asked.")
+@sign_output.paths_option
+@sign_output.since_option
 @output.json_option
 @_bundle_argument
 def add(
@@ -74,6 +85,8 @@ def add(
     gpg_sign: str | None,
     gpg_homedir: Path | None,
     yes: bool,
+    with_paths: bool,
+    since: Path | None,
     as_json: bool,
     bundle: Path,
 ) -> int:
@@ -93,10 +106,9 @@ def add(
     key = key_opening.signer(key_uri)
     sign_add.check_addable(file.opened, key.public)
     if not as_json:
-        _show(file.opened, as_json=False)
+        sign_output.show(file.opened, as_json=False, with_paths=with_paths, since=since)
     elif not yes:
-        for word, text in sign_summary.lines(file.opened):
-            output.message(f"{word} {output.one_line(text)}")
+        sign_output.tell(file.opened)
     question = f"Sign this with key {key.public.key_id}?"
     if not yes and not click.confirm(question, err=True):
         output.message("nothing was signed")
@@ -106,12 +118,27 @@ def add(
         opened = sign_add.add_gpg(opened, GpgSigner(gpg_sign, gpg_homedir))
     file.replace(opened)
     if as_json:
-        _show(opened, as_json=True)
+        sign_output.show(opened, as_json=True, with_paths=with_paths, since=since)
         return 0
     output.line(
         f"{'signed':9} by key {key.public.key_id}"
         + (f" and OpenPGP {gpg_sign}" if gpg_sign else "")
     )
+    return 0
+
+
+@sign.command(epilog="Example: verity sign merge --output os.sign ann/os.sign bob/os.sign")
+@signing_options.bundle_option
+@output.json_option
+@click.argument("copies", metavar="COPY...", type=PATH, nargs=-1, required=True)
+def merge(bundle: Path, as_json: bool, copies: tuple[Path, ...]) -> int:
+    """Put the signatures of several copies of one bundle into one.
+
+    For signers who worked at the same time. Copies with other payloads are refused.
+    """
+    opened = sign_merge.merge([sign_bundles.load(path) for path in copies])
+    sign_bundles.write(bundle, opened)
+    sign_output.show(opened, as_json=as_json)
     return 0
 
 
@@ -149,9 +176,10 @@ def attach(
     """Verify a bundle by the keys that count, and write what it was made for.
 
     A commit gets its documents into its detached metadata, an extension becomes the new directory
-    OUT, keys and policy the new file OUT, a keyring a version in the directory OUT; a prepared /etc
+    OUT, a keyring a version in the directory OUT, anything else the new file OUT; a prepared /etc
     becomes the intent. The commit or the tree is read once more, and must give what was signed;
-    /etc isn't. Signatures by other keys are left out.
+    /etc isn't. Signatures by other keys are left out. What has expired is refused, and so is
+    anything by a keyring that has.
     """
     opened = sign_bundles.load(bundle).opened
     kind = opened.bundle.kind
@@ -163,9 +191,11 @@ def attach(
                 "bad-arguments",
                 "a keyring says itself, and the version before it, who signs: no --key, --keyring",
             )
+        _check_current(opened)
         published = sign_keyring.attach(opened, _needed(target, "OUT", kind))
         return keyring_options.print_published(published, as_json=as_json)
     trusted = _trusted(opened, keys, threshold)
+    _check_current(opened)
     if kind is BundleKind.COMMIT:
         with Repository(_needed(repo, "--repo", kind)) as repository:
             reread = partial(sign_prepare.read_commit, repository, jobs=batch.default_jobs())
@@ -182,7 +212,7 @@ def attach(
         proven = etc_sign.attach(opened, trusted, Host.at(root or Path("/"), store))
     else:
         proven = sign_attach.document(opened, trusted, _needed(target, "OUT", kind))
-    _attached(opened, proven, as_json=as_json)
+    sign_output.attached(opened, proven, as_json=as_json)
     return 0
 
 
@@ -201,52 +231,39 @@ def _refuse_unused(kind: BundleKind, given: Mapping[str, object]) -> None:
 
 
 def _trusted(opened: Opened, keys: tuple[Path, ...], threshold: int) -> TrustedSet:
-    """The keys that count. Root keys are in no keyring before it is signed: they are named."""
-    _, role = opened.signer
-    if role is not Role.ROOT:
-        return trusted_set(keys, threshold, role=role)
-    if not keys:
+    """The keys that count, of the party and role that the bundle is for.
+
+    Root keys that sign a party's keys are in no keyring before that is signed: they are named.
+    """
+    party, role = opened.signer
+    if opened.bundle.kind is BundleKind.KEYS and not keys:
         raise CallerError(
             "bad-arguments",
             "a bundle of keys is signed by root keys, and no --key names them",
             hint="--key ROOT.pub for each, and --threshold",
         )
-    return sign_proof.trusted_set(
-        opened, [key_opening.public_key(path) for path in keys], threshold
-    )
+    return trusted_set(keys, threshold, role=role, party=party)
+
+
+def _check_current(opened: Opened) -> None:
+    """Nothing new is accepted that has expired, nor by a keyring that has.
+
+    But time stops no unlock, and no revocation.
+    """
+    now, asked = int(time.time()), keyrings()
+    if asked is not None:
+        if opened.bundle.kind not in (BundleKind.REVOKE, BundleKind.UNLOCK):
+            for finding in asked.findings(now):
+                raise ContentError(
+                    "expired", f"{finding.object}: {finding.problem}", hint=finding.remedy
+                )
+        now = asked.reference_time(now)
+        found = asked.of_party.get(opened.signer[0])
+        sign_documents.check_in_step(opened, None if found is None else found.keyring)
+    sign_proof.check_current(opened, now)
 
 
 def _needed(value: Value | None, name: str, kind: BundleKind) -> Value:
     if value is None:
         raise CallerError("bad-arguments", f"a bundle of the kind {kind} needs {name}")
     return value
-
-
-def _show(opened: Opened, *, as_json: bool) -> None:
-    if as_json:
-        output.record("bundle", sign_summary.as_record(opened))
-        return
-    for word, text in sign_summary.lines(opened):
-        output.line(f"{word:9} {output.one_line(text)}")
-
-
-def _attached(opened: Opened, proven: Proven, *, as_json: bool) -> None:
-    for key_id in proven.left_out:
-        output.message(f"note: the signature by key {key_id} is left out: it doesn't count")
-    for note in proven.notes:
-        output.message(f"note: {note}")
-    if as_json:
-        record = sign_summary.as_record(opened)
-        output.record(
-            "attached",
-            {
-                **{name: record[name] for name in ("kind", "payload_sha256", "blob_sha256")},
-                "signers": list(proven.key_ids),
-                "left_out": list(proven.left_out),
-            },
-        )
-        return
-    for word, text in sign_summary.lines(opened):
-        if word in ("commit", "what", "as"):
-            output.line(f"{word:9} {output.one_line(text)}")
-    output.line(f"by        {signing_options.by_keys(proven.key_ids)}")

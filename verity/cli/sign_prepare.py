@@ -1,29 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity sign prepare: commit, extension, etc, keyring, file."""
+"""verity sign prepare: commit, extension, etc, keyring, file, revoke, waiver, unlock."""
 
 import time
 from pathlib import Path
 
 import click
 
-from verity.cli import keyring_options, output, signing_options
+from verity.cli import keyring_options, output, sign_output, signing_options
 from verity.cli.etc_prepare import etc
+from verity.cli.sign_documents import revoke, waiver
+from verity.cli.sign_unlock import unlock
 from verity.cli.trust_options import PATH, repo_option
 from verity.formats.sign_bundle import BundleKind
-from verity.formats.sign_payloads import Opened
 from verity.ports.ostree_repo import Repository
-from verity.verbs import batch, sign_bundles, sign_keyring, sign_prepare, sign_summary
+from verity.verbs import batch, sign_bundles, sign_keyring, sign_prepare
 from verity.verbs.sign_prepare import FILE_KINDS, Spot
-
-_output_option = click.option(
-    "-o",
-    "--output",
-    "bundle",
-    type=PATH,
-    required=True,
-    metavar="BUNDLE",
-    help="Where to; nothing is overwritten.",
-)
 
 
 @click.group()
@@ -42,7 +33,7 @@ def prepare() -> None:
 @signing_options.issued_option
 @signing_options.expires_option
 @click.option("--replace", is_flag=True, help="Prepare a commit that has a statement already.")
-@_output_option
+@signing_options.bundle_option
 @output.json_option
 @click.argument("revision", metavar="REV")
 def commit(
@@ -66,7 +57,7 @@ def commit(
         opened = sign_prepare.commit_bundle(
             repository, revision, spot, bundle, replace=replace, jobs=batch.default_jobs()
         )
-    _prepared(opened, as_json=as_json)
+    sign_output.show(opened, as_json=as_json)
     return 0
 
 
@@ -81,7 +72,7 @@ def commit(
 @signing_options.days_option
 @signing_options.issued_option
 @signing_options.expires_option
-@_output_option
+@signing_options.bundle_option
 @output.json_option
 def extension(
     tree: Path,
@@ -100,12 +91,12 @@ def extension(
     )
     spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
     opened = sign_prepare.extension_bundle(tree, spot, bundle, state=state)
-    _prepared(opened, as_json=as_json)
+    sign_output.show(opened, as_json=as_json)
     return 0
 
 
 @prepare.command(epilog="Example: verity sign prepare file policy host.policy --output policy.sign")
-@_output_option
+@signing_options.bundle_option
 @output.json_option
 @click.argument("kind", type=click.Choice([kind.value for kind in FILE_KINDS]))
 @click.argument("document", metavar="DOC", type=PATH)
@@ -117,7 +108,7 @@ def file(bundle: Path, as_json: bool, kind: str, document: Path) -> int:
     """
     opened = sign_prepare.read_document(BundleKind(kind), document)
     sign_bundles.write(bundle, opened)
-    _prepared(opened, as_json=as_json)
+    sign_output.show(opened, as_json=as_json)
     return 0
 
 
@@ -125,7 +116,7 @@ def file(bundle: Path, as_json: bool, kind: str, document: Path) -> int:
     epilog="Example: verity sign prepare keyring --party vendor --output v2.sign keyrings"
 )
 @signing_options.party_option
-@_output_option
+@signing_options.bundle_option
 @output.json_option
 @keyring_options.directory_argument
 def keyring(party_name: str, bundle: Path, as_json: bool, directory: Path) -> int:
@@ -135,16 +126,9 @@ def keyring(party_name: str, bundle: Path, as_json: bool, directory: Path) -> in
     """
     opened = sign_keyring.prepare(directory, signing_options.party_of(party_name))
     sign_bundles.write(bundle, opened)
-    _prepared(opened, as_json=as_json)
+    sign_output.show(opened, as_json=as_json)
     return 0
 
 
-prepare.add_command(etc)
-
-
-def _prepared(opened: Opened, *, as_json: bool) -> None:
-    if as_json:
-        output.record("bundle", sign_summary.as_record(opened))
-        return
-    for word, text in sign_summary.lines(opened):
-        output.line(f"{word:9} {output.one_line(text)}")
+for command in (etc, revoke, waiver, unlock):
+    prepare.add_command(command)

@@ -12,10 +12,12 @@ from verity.cli import key_opening, output
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time, parse_time
 from verity.ports.keystore import SigningKey
+from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import CallerError, ContentError
 from verity.verbs.keyring_project import Made, NamedKey
 
 DAY = 86400
+_LOWEST = re.compile(r"(?P<stream>[a-z0-9._-]{1,63}):(?P<serial>[0-9]{1,16})")
 _OWNED = re.compile(r"(?:(?P<owner>[A-Za-z0-9._-]{1,63})=)?(?P<path>.+)", re.DOTALL)
 
 party_option = click.option(
@@ -74,6 +76,15 @@ state_option = click.option(
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="The record of this stream's serials, for --serial auto; made if it isn't there.",
+)
+bundle_option = click.option(
+    "-o",
+    "--output",
+    "bundle",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    metavar="BUNDLE",
+    help="Where to; nothing is overwritten.",
 )
 threshold_option = click.option(
     "--threshold",
@@ -136,6 +147,27 @@ def named_key(text: str) -> NamedKey:
     if match is None:
         raise CallerError("bad-arguments", f"{text!r} is not [OWNER=]FILE.pub")
     return NamedKey(path=Path(match["path"]), owner=match["owner"] or "")
+
+
+def digest_of(text: str) -> bytes:
+    """The value of ``--digest sha256:HEX``."""
+    try:
+        found = Digest.parse(text)
+    except ContentError as error:
+        raise CallerError("bad-arguments", f"--digest: {error.message}") from error
+    if found.algorithm is not HashAlgorithm.SHA256:
+        raise CallerError("bad-arguments", f"--digest {text[:80]}: expected sha256:HEX")
+    return found.value
+
+
+def lowest_of(text: str) -> tuple[str, int]:
+    """The stream and the serial of ``--lowest STREAM:SERIAL``."""
+    match = _LOWEST.fullmatch(text)
+    if match is None or int(match["serial"]) < 2:
+        raise CallerError(
+            "bad-arguments", f"--lowest {text}: not STREAM:SERIAL with a serial of 2 or more"
+        )
+    return match["stream"], int(match["serial"])
 
 
 def party_of(name: str) -> Party:

@@ -113,9 +113,16 @@ def by_keyring() -> bool:
 
 
 def trusted_set(
-    keys: tuple[Path, ...], threshold: int, *, host: Path = Path("/"), role: Role = Role.OS
+    keys: tuple[Path, ...],
+    threshold: int,
+    *,
+    host: Path = Path("/"),
+    role: Role = Role.OS,
+    party: Party | None = None,
 ) -> TrustedSet:
     """The keys of a role: those of --key, each its own owner, or those of the keyrings.
+
+    ``party`` is for a role that both have.
 
     ``host`` is the root of the host whose pins and keyrings count where none are given: never that
     of a tree that is looked at, which can't say whom to trust.
@@ -131,7 +138,7 @@ def trusted_set(
             )
         return TrustedSet.of_keys(
             [key_opening.public_key(path) for path in keys],
-            party=Party.VENDOR if role is Role.OS else Party.USER,
+            party=party or (Party.VENDOR if role is Role.OS else Party.USER),
             role=role,
             threshold=threshold,
             allow_example_keys=True,  # public_key has decided
@@ -156,7 +163,7 @@ def trusted_set(
         allow_example_keys=key_opening.access().allow_example_keys,
     )
     context.meta[f"{_META}keyrings"] = found
-    return found.trusted(role)
+    return found.trusted(role, party=party)
 
 
 def _directory(directory: Path | None) -> Path | None:

@@ -5,13 +5,22 @@ A bundle is records of kind, length and bytes (docs/formats.md section 12), whic
 reads; a fragment is one blob with the signatures over it, and a bundle is fragments in the order of
 their kinds. Every blob has 1 to 8 signatures in the PKCS#7 template, but for floors, which nobody
 signs and which are read here, too. The tables inside of a blob are read by its own module, and who
-signed is judged in the trust room. Revocations are refused until the gate takes them.
+signed is judged in the trust room. An unlock token is a fragment by itself and in no bundle.
 """
 
 from collections.abc import Sequence
 from typing import NoReturn
 
-from verity.formats import floor_record, grants, kernel_keys, kernel_policy, pkcs7, records
+from verity.formats import (
+    floor_record,
+    grants,
+    kernel_keys,
+    kernel_policy,
+    pkcs7,
+    records,
+    revoke,
+    unlock,
+)
 from verity.formats.records import Fragment, RecordKind
 from verity.values.errors import ContentError
 
@@ -22,7 +31,9 @@ MAX_DER = 252
 _BLOB_KINDS = {
     RecordKind.KEYS: kernel_keys.KEYS_KIND,
     RecordKind.POLICY: kernel_policy.KIND,
+    RecordKind.REVOKE: revoke.KIND,
     RecordKind.GRANTS: grants.KIND,
+    RecordKind.UNLOCK: unlock.KIND,
 }
 
 
@@ -40,10 +51,13 @@ def parse(data: bytes) -> tuple[Fragment, ...]:
     1. Records as they must be.
     2. Each blob is of its record's kind and has 1 to 8 signatures, each of them the template;
        floors are entries as they must be, and have none.
+    3. An unlock token is there alone.
     """
     fragments = tuple(records.split(data, label="bundle"))
     for number, fragment in enumerate(fragments, 1):
         _check(fragment, f"blob {number} ({fragment.kind.name.lower()})")
+        if fragment.kind is RecordKind.UNLOCK and len(fragments) > 1:
+            _refuse(f"blob {number}: an unlock token is no part of a bundle")
     return fragments
 
 
@@ -65,8 +79,6 @@ def _check(fragment: Fragment, place: str) -> None:
     if kind is RecordKind.FLOORS:
         _check_floors(fragment.blob, place)
         return
-    if kind not in _BLOB_KINDS:
-        _refuse(f"{place}: {kind.name.lower()} is not taken by the gate of this version")
     if size > MAX_BLOB:
         _refuse(f"{place}: {size} bytes, a blob has 1 to {MAX_BLOB}")
     if not fragment.blob.startswith(_BLOB_KINDS[kind]):

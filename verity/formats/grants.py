@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import NoReturn
 
+from verity.formats.config_path import MAX_CONFIG_PATH as MAX_CONFIG_PATH
+from verity.formats.config_path import is_config_path
 from verity.values.errors import ContentError
 
 KIND = b"\x93verity-grants1\0"
 MAX_SIZE = 5 * 2**20  # the gate takes no longer one
-MAX_CONFIG_PATH = 255
 MAX_CONFIG_TARGET = 55
 
 _HEADER = struct.Struct("<16sIIBBHIQQQ64s32sIIII")
@@ -25,8 +26,6 @@ _CODE = struct.Struct("<32sII")
 _ELEVATE = struct.Struct("<32sHHIIIQQ")
 _CONFIG = struct.Struct("<256sII32s56s")
 _STREAM = re.compile(r"[a-z0-9._-]{1,63}")
-# Of a path: an empty, "." or ".." component, "/" alone included.
-_BAD_COMPONENT = re.compile(rb"/\.{0,2}(?:/|\Z)")
 
 
 class Party(IntEnum):
@@ -268,10 +267,7 @@ def _parse_config(data: bytes, offset: int) -> tuple[ConfigEntry, ...]:
         link = target.rstrip(b"\0")
         good = (
             not zero
-            and path.startswith(b"/")
-            and len(path) <= MAX_CONFIG_PATH
-            and b"\0" not in path
-            and not _BAD_COMPONENT.search(path)
+            and is_config_path(path)
             and b"\0" not in link
             and kind in (ConfigKind.FILE, ConfigKind.SYMLINK)
         )

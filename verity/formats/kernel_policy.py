@@ -17,6 +17,7 @@ from verity.formats import kernel_guarded
 from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role, is_stream_name
 from verity.formats.kernel_guarded import Guarded
+from verity.formats.unlock import Scope
 from verity.values.errors import ContentError
 
 KIND = b"\x93verity-policy1\0"
@@ -66,17 +67,6 @@ class ActSet(IntFlag):
 
 
 NO_ACTS = ActSet(0)
-
-
-class Scope(IntEnum):
-    """What an unlock opens."""
-
-    DIGEST = 1
-    PATH_PREFIX = 2
-    CONFIG_PATH = 3
-    SESSION = 4
-    OBSERVE_ONLY = 5
-    OFF = 6
 
 
 @dataclass(frozen=True, order=True, kw_only=True)

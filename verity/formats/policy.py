@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from verity.formats import kernel_policy
 from verity.formats.etc_rules import ALWAYS_SIGNED, FileClass, matcher
 from verity.formats.gate_status import Reason
-from verity.formats.kernel_policy import ActSet, Mode, Scope, Stream
+from verity.formats.kernel_policy import ActSet, Mode, Stream
+from verity.formats.unlock import Scope
 
 # capability.h of linux/uapi, in the order of its numbers, without CAP_
 CAPABILITIES = tuple(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from verity.formats import strictjson
 from verity.formats.etc_rules import FileClass, pattern_of
 from verity.formats.grants import Party, Role
-from verity.formats.kernel_policy import Mode, Scope, Stream
+from verity.formats.kernel_policy import Mode, Stream
 from verity.formats.policy import (
     CAPABILITIES,
     REACTIONS,
@@ -38,6 +38,7 @@ from verity.formats.policy import (
 )
 from verity.formats.statement import format_time, parse_time
 from verity.formats.strictjson import Fields, refuse
+from verity.formats.unlock import Scope
 
 PAYLOAD_TYPE = "application/vnd.verity.policy.v1+json"
 MAX_POLICY = 64 * 2**10

@@ -32,7 +32,7 @@ from verity.formats.etc_rules import (
     tables,
 )
 from verity.formats.grants import Party, Role, is_stream_name
-from verity.formats.kernel_policy import Mode, Scope, Stream
+from verity.formats.kernel_policy import Mode, Stream
 from verity.formats.policy import (
     CAPABILITIES,
     REACTIONS,
@@ -50,6 +50,7 @@ from verity.formats.policy import (
     Unlock,
     Unprivileged,
 )
+from verity.formats.unlock import Scope
 
 _DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -29,6 +29,7 @@ class RecordKind(IntEnum):
     REVOKE = 3
     GRANTS = 4
     FLOORS = 5
+    UNLOCK = 6  # of a file by itself: no boot bundle holds a token
     SIGNATURE = 16
 
 

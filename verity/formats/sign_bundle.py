@@ -27,8 +27,11 @@ from verity.formats import (
     kernel_policy,
     keyring,
     packed,
+    revoke,
     statement,
     strictjson,
+    unlock,
+    waiver,
 )
 from verity.formats.records import MAX_SIGNATURES
 from verity.formats.strictjson import Fields
@@ -51,16 +54,23 @@ class BundleKind(StrEnum):
     KEYRING = "keyring"
     KEYS = "keys"
     POLICY = "policy"
+    REVOKE = "revoke"
+    WAIVER = "waiver"
+    UNLOCK = "unlock"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """Which payloads a kind has: a DSSE payload of this type, a blob of this kind, both."""
+    """Which payloads a kind has: a DSSE payload of this type, a blob of this kind, both.
 
-    blob_kind: bytes
+    ``has_reason``: the text whose SHA-256 is in the blob, for the signers to read.
+    """
+
+    blob_kind: bytes | None = None
     payload_type: str | None = None
     has_manifest: bool = False
     has_commit: bool = False
+    has_reason: bool = False
 
 
 _TREE = Shape(blob_kind=grants.KIND, payload_type=statement.PAYLOAD_TYPE, has_manifest=True)
@@ -71,6 +81,9 @@ SHAPES: Mapping[BundleKind, Shape] = {
     BundleKind.KEYRING: Shape(blob_kind=kernel_keys.KEYS_KIND, payload_type=keyring.PAYLOAD_TYPE),
     BundleKind.KEYS: Shape(blob_kind=kernel_keys.KEYS_KIND),
     BundleKind.POLICY: Shape(blob_kind=kernel_policy.KIND),
+    BundleKind.REVOKE: Shape(blob_kind=revoke.KIND),
+    BundleKind.WAIVER: Shape(payload_type=waiver.PAYLOAD_TYPE),
+    BundleKind.UNLOCK: Shape(blob_kind=unlock.KIND, has_reason=True),
 }
 
 
@@ -78,12 +91,13 @@ SHAPES: Mapping[BundleKind, Shape] = {
 class Signature:
     """One key's signatures: over the PAE of the DSSE payload (DER), over the blob (PKCS#7).
 
-    ``public`` is the DER SubjectPublicKeyInfo. ``pae`` is None if the kind has no DSSE payload.
+    ``public`` is the DER SubjectPublicKeyInfo. ``pae`` is None if the kind has no DSSE payload,
+    ``pkcs7`` if it has no blob.
     """
 
     public: bytes
     pae: bytes | None
-    pkcs7: bytes
+    pkcs7: bytes | None
 
     @property
     def key_id(self) -> str:
@@ -100,10 +114,11 @@ class Bundle:
     """
 
     kind: BundleKind
-    blob: bytes
+    blob: bytes | None = None
     payload: bytes | None = None
     manifest: bytes | None = None
     commit: bytes | None = None
+    reason: str | None = None
     signatures: tuple[Signature, ...] = ()
     gpg: tuple[bytes, ...] = ()
 
@@ -128,10 +143,11 @@ def encode(bundle: Bundle) -> bytes:
     fields: dict[str, Any] = {
         "_type": MEDIA_TYPE,
         "kind": bundle.kind.value,
-        "blob": _written(bundle.blob),
         "signatures": [_signature_fields(one) for one in bundle.signatures],
     }
     shape = SHAPES[bundle.kind]
+    if bundle.blob is not None:
+        fields["blob"] = _written(bundle.blob)
     if shape.payload_type is not None and bundle.payload is not None:
         fields["payload"] = _written(bundle.payload)
         fields["payloadType"] = shape.payload_type
@@ -140,6 +156,8 @@ def encode(bundle: Bundle) -> bytes:
     if bundle.commit is not None:
         fields["commit"] = _written(bundle.commit)
         fields["gpg"] = [_written(one) for one in bundle.gpg]
+    if bundle.reason is not None:
+        fields["reason"] = bundle.reason
     data = strictjson.canonical(fields) + b"\n"
     if parse(data) != bundle:  # the writer is held to the reader's rules
         _refuse("the values do not survive their own encoding")
@@ -163,10 +181,11 @@ def parse(data: bytes) -> Bundle:
         _refuse(f"its _type is not {MEDIA_TYPE}")
     kind = _kind(top.text("kind"))
     shape = SHAPES[kind]
-    blob = _read(top, "blob", grants.MAX_SIZE)
-    if not blob.startswith(shape.blob_kind):
-        _refuse(f"its blob is not of the kind {_label(shape.blob_kind)}")
-    payload = manifest = commit = None
+    blob = payload = manifest = commit = reason = None
+    if shape.blob_kind is not None:
+        blob = _read(top, "blob", grants.MAX_SIZE)
+        if not blob.startswith(shape.blob_kind):
+            _refuse(f"its blob is not of the kind {_label(shape.blob_kind)}")
     gpg: tuple[bytes, ...] = ()
     if shape.payload_type is not None:
         payload = _read(top, "payload", statement.MAX_STATEMENT)
@@ -177,12 +196,14 @@ def parse(data: bytes) -> Bundle:
     if shape.has_commit:
         commit = _read(top, "commit", MAX_COMMIT)
         gpg = tuple(_bytes(one, "gpg", MAX_SIGNATURE) for one in top.array("gpg"))
+    if shape.has_reason:
+        reason = top.text("reason")
     items = top.array("signatures")
     top.end()
     # 3. Signatures.
     if len(items) > MAX_SIGNATURES or len(gpg) > MAX_SIGNATURES:
         _refuse(f"more than {MAX_SIGNATURES} signatures")
-    signatures = tuple(_signature(item, has_payload=payload is not None) for item in items)
+    signatures = tuple(_signature(item, shape) for item in items)
     for one, other in itertools.pairwise(signatures):
         if one.key_id >= other.key_id:
             _refuse("its signatures are not sorted by key id, or a key is there twice")
@@ -192,6 +213,7 @@ def parse(data: bytes) -> Bundle:
         payload=payload,
         manifest=manifest,
         commit=commit,
+        reason=reason,
         signatures=signatures,
         gpg=gpg,
     )
@@ -204,21 +226,21 @@ def _kind(text: str) -> BundleKind:
 
 
 def _signature_fields(signature: Signature) -> dict[str, str]:
-    fields = {
-        "keyid": signature.key_id,
-        "public": _written(signature.public),
-        "pkcs7": _written(signature.pkcs7),
-    }
-    return fields if signature.pae is None else {**fields, "sig": _written(signature.pae)}
+    fields = {"keyid": signature.key_id, "public": _written(signature.public)}
+    if signature.pkcs7 is not None:
+        fields["pkcs7"] = _written(signature.pkcs7)
+    if signature.pae is not None:
+        fields["sig"] = _written(signature.pae)
+    return fields
 
 
-def _signature(item: Any, *, has_payload: bool) -> Signature:
+def _signature(item: Any, shape: Shape) -> Signature:
     fields = Fields(item, what=f"{_WHAT}, a signature")
     key_id = fields.text("keyid")
     found = Signature(
         public=_read(fields, "public", MAX_PUBLIC),
-        pkcs7=_read(fields, "pkcs7", MAX_SIGNATURE),
-        pae=_read(fields, "sig", MAX_SIGNATURE) if has_payload else None,
+        pkcs7=_read(fields, "pkcs7", MAX_SIGNATURE) if shape.blob_kind is not None else None,
+        pae=_read(fields, "sig", MAX_SIGNATURE) if shape.payload_type is not None else None,
     )
     fields.end()
     if found.key_id != key_id:

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 
 from verity.formats import (
     dump,
+    etc_manifest,
     grant_limits,
     grants,
     kernel_keys,
     kernel_policy,
     keyring,
+    revoke,
     sign_bundle,
     statement,
+    unlock,
+    waiver,
 )
 from verity.formats.commit import Commit
 from verity.formats.dump import Entry
@@ -26,8 +30,11 @@ from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.keyring import Keyring
+from verity.formats.revoke import Revoke
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.statement import Kind, Statement
+from verity.formats.unlock import UnlockToken
+from verity.formats.waiver import Waiver
 from verity.values.errors import ContentError
 
 SIGNER_OF = {
@@ -48,7 +55,7 @@ class TreeSaid:
     commit: Commit | None
 
 
-Said = TreeSaid | KernelPolicy | KernelKeys | Keyring
+Said = TreeSaid | KernelPolicy | KernelKeys | Keyring | Revoke | Waiver | UnlockToken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +68,14 @@ class Opened:
     @property
     def signer(self) -> tuple[Party, Role]:
         """Whose keys sign this, and of which role."""
-        if isinstance(self.said, KernelPolicy):
+        if isinstance(self.said, KernelPolicy | Waiver):
             return Party.USER, Role.POLICY
         if isinstance(self.said, KernelKeys | Keyring):
             return self.said.party, Role.ROOT
+        if isinstance(self.said, Revoke):
+            return self.said.party, self.said.role
+        if isinstance(self.said, UnlockToken):
+            return Party.USER, Role.UNLOCK
         _, party, role = SIGNER_OF[self.bundle.kind]
         return party, role
 
@@ -81,14 +92,31 @@ def read(bundle: Bundle) -> Said:
     Whether the blob beside a keyring is its projection is asked by ``verbs.sign_keyring``, where
     projections are made.
     """
-    if bundle.kind is BundleKind.POLICY:
-        return kernel_policy.parse(bundle.blob)
-    if bundle.kind is BundleKind.KEYS:
-        return kernel_keys.parse_keys(bundle.blob)
-    if bundle.kind is BundleKind.KEYRING:
-        kernel_keys.parse_keys(bundle.blob)
-        return keyring.parse(bundle.payload or b"")
-    return _read_tree(bundle)
+    blob, payload = bundle.blob or b"", bundle.payload or b""
+    match bundle.kind:
+        case BundleKind.POLICY:
+            return kernel_policy.parse(blob)
+        case BundleKind.KEYS:
+            return kernel_keys.parse_keys(blob)
+        case BundleKind.KEYRING:
+            kernel_keys.parse_keys(blob)
+            return keyring.parse(payload)
+        case BundleKind.REVOKE:
+            return revoke.parse(blob)
+        case BundleKind.WAIVER:
+            return waiver.parse(payload)
+        case BundleKind.UNLOCK:
+            return _read_token(blob, bundle.reason or "")
+        case _:
+            return _read_tree(bundle)
+
+
+def _read_token(blob: bytes, reason: str) -> UnlockToken:
+    token = unlock.parse(blob)
+    found = unlock.reason_sha256(reason)
+    if found != token.reason:
+        _differ("reason", "SHA-256", found.hex(), token.reason.hex())
+    return token
 
 
 def _read_tree(bundle: Bundle) -> TreeSaid:
@@ -96,10 +124,10 @@ def _read_tree(bundle: Bundle) -> TreeSaid:
 
     1. The statement is of this kind, and names this manifest, these grants, this commit.
     2. The grants' header agrees with the statement.
-    3. The boot list is the manifest's.
+    3. The manifest is of such a tree, and the boot list is its.
     4. The grants hold nothing that the role or the manifest rules out.
     """
-    if bundle.payload is None or bundle.manifest is None:
+    if bundle.payload is None or bundle.manifest is None or bundle.blob is None:
         raise TypeError(f"a bundle of the kind {bundle.kind} is not built without its payloads")
     # 1. What the statement names.
     said = statement.parse(bundle.payload)
@@ -128,8 +156,10 @@ def _read_tree(bundle: Bundle) -> TreeSaid:
     ):
         if found_value != expected:
             _differ("grants", field, found_value, expected)
-    # 3. The boot list.
+    # 3. The manifest.
     entries = dump.parse(bundle.manifest)
+    if kind is Kind.ETC:
+        etc_manifest.check(entries)
     if "boot" in said.subjects:
         boot = hashlib.sha256(dump.boot_list(entries)).hexdigest()
         if boot != said.subjects["boot"].hex():

@@ -8,7 +8,7 @@ argument, a variable of the environment, a message or the text of a value.
 """
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +25,20 @@ class KeyAccess:
     """What opening a key may use.
 
     ``ask`` is given what it is about ("passphrase of vendor.pem") and returns the secret; None if
-    there is nobody to ask.
+    there is nobody to ask. Of several passphrase files each encrypted key takes the one that opens
+    it.
     """
 
     ask: Callable[[str], str] | None = None
-    passphrase_file: Path | None = None
+    passphrase_files: tuple[Path, ...] = ()
     allow_example_keys: bool = False
 
-    def passphrase(self, path: Path) -> bytes:
-        """The passphrase of a key file. Raises HostError (``key-encrypted``) without a source."""
-        if self.passphrase_file is not None:
-            return read_secret(self.passphrase_file, what="passphrase")
+    def passphrases(self, path: Path) -> Iterator[bytes]:
+        """What may be the passphrase of a key file; HostError (``key-encrypted``) without any."""
+        if self.passphrase_files:
+            for file in self.passphrase_files:
+                yield read_secret(file, what="passphrase")
+            return
         if self.ask is None:
             raise HostError(
                 "key-encrypted",
@@ -43,7 +46,7 @@ class KeyAccess:
                 " passphrase",
                 hint="--passphrase-file FILE, or run it on a terminal",
             )
-        return usable_secret(self.ask(f"passphrase of {path}").encode(), label="the passphrase")
+        yield usable_secret(self.ask(f"passphrase of {path}").encode(), label="the passphrase")
 
     def admit(self, key: PublicKey, *, label: str) -> PublicKey:
         """The key, unless it is one of keys-example/ (ContentError, ``example-key``)."""

@@ -116,21 +116,26 @@ def parse_private(data: bytes, path: Path, access: KeyAccess) -> PrivateKeyTypes
     try:
         return load_pem_private_key(data, None)
     except TypeError:
-        secret = access.passphrase(path)
+        pass  # it is encrypted
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ContentError(
             "bad-key",
             f"{path}: not a private key in PKCS#8 PEM",
             hint="`verity key generate FILE` makes one; sign with FILE, not with FILE.pub",
         ) from error
-    try:
-        return load_pem_private_key(data, secret)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise HostError(
-            "wrong-passphrase",
-            f"{path}: the passphrase doesn't open the private key",
-            hint="if it is the right one, the file is damaged",
-        ) from error
+    refused: Exception | None = None
+    for secret in access.passphrases(path):
+        try:
+            return load_pem_private_key(data, secret)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            refused = error
+    raise HostError(
+        "wrong-passphrase",
+        f"{path}: the passphrase doesn't open the private key"
+        if len(access.passphrase_files) < 2
+        else f"{path}: none of {len(access.passphrase_files)} passphrases opens the private key",
+        hint="if it is the right one, the file is damaged",
+    ) from refused
 
 
 def read_private(path: Path) -> bytes:

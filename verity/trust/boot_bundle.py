@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from verity.formats import grants, kernel_keys, kernel_policy
+from verity.formats import grants, kernel_keys, kernel_policy, revoke
 from verity.formats.grant_rules import check_role
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
@@ -20,6 +20,7 @@ from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import format_time
 from verity.trust import example_keys
 from verity.trust.keys import parse_spki
+from verity.trust.revocations import NOTHING, Revocations
 from verity.trust.trusted import TrustedKey, TrustedSet
 from verity.values.errors import CallerError, ContentError
 
@@ -38,8 +39,8 @@ class Labelled:
 class Part:
     """A blob that was verified, by as many ``signers`` (owners) of this party and role.
 
-    ``serial`` is the version of keys; ``expires`` is in seconds since 1970; ``stream`` is empty
-    but for grants.
+    ``serial`` is the version of keys; ``expires`` is in seconds since 1970, and None for
+    revocations, which never do; ``stream`` is empty but for grants.
     """
 
     label: str
@@ -47,7 +48,7 @@ class Part:
     party: Party
     role: Role
     serial: int
-    expires: int
+    expires: int | None
     signers: int
     stream: str = ""
 
@@ -64,12 +65,14 @@ def check(
     1. Each `keys` is the only one of its party, and signed by the root threshold of its pin.
     2. No key has two places, across parties, roles and pins, and none is an example.
     3. There is one policy, signed by the user's role policy.
-    4. There are grants, one blob a stream, each of a stream that the policy names, with this
-       party and role, within the role's rights, and signed by it.
+    4. Revocations are signed by the root of their party, or by the role that they say, once each.
+    5. There are grants, one blob a stream, each of a stream that the policy names, with this
+       party and role, within the role's rights, and signed by it. Neither its serial nor the keys
+       that sign it are revoked; that a digest in it is, is how one file is taken back.
 
     Raises ContentError (``bad-signature``, ``expired``, ``wrong-stream``, ``beyond-role``,
-    ``key-twice``, ``no-keys``, or what a parser says) or CallerError (``no-pin``, or
-    ``bad-arguments`` for what is missing or there twice).
+    ``key-twice``, ``no-keys``, ``revoked-serial``, or what a parser says) or CallerError
+    (``no-pin``, or ``bad-arguments`` for what is missing or there twice).
     """
     # 1. Keys.
     parts: list[Part] = []
@@ -96,7 +99,20 @@ def check(
     policy = _parsed(policies[0], kernel_policy.parse)
     trusted = _of_role(keys, Party.USER, Role.POLICY, policies[0].label)
     parts.append(_part(policies[0], trusted, serial=policy.serial, expires=policy.expires, now=now))
-    # 4. The grants.
+    # 4. Revocations.
+    revoked: dict[tuple[Party, Role], Revocations] = {}
+    for item in _of_kind(labelled, RecordKind.REVOKE):
+        said = _parsed(item, revoke.parse)
+        if (said.party, said.role) in revoked:
+            source = f"{said.party.name} {said.role.name}".lower()
+            raise CallerError("bad-arguments", f"{item.label}: a second revoke blob of {source}")
+        revoked[said.party, said.role] = Revocations.of_blob(said)
+        if said.role is Role.ROOT:
+            trusted = _roots(pins, said.party, item.label)
+        else:
+            trusted = _of_role(keys, said.party, said.role, item.label)
+        parts.append(_part(item, trusted, serial=said.serial, expires=None, now=now))
+    # 5. The grants.
     blobs = _of_kind(labelled, RecordKind.GRANTS)
     if not blobs:
         raise CallerError("bad-arguments", "no grants: with this bundle nothing could be started")
@@ -105,10 +121,12 @@ def check(
         granted = _parsed(item, _parse_grants)
         _check_stream(item, granted, policy, seen)
         trusted = _of_role(keys, granted.party, granted.role, item.label)
+        revocations = _holding_for(granted.party, granted.role, revoked)
+        revocations.check_serial(granted.stream, granted.serial, what=item.label)
         parts.append(
             _part(
                 item,
-                trusted,
+                replace(trusted, revocations=revocations),
                 serial=granted.serial,
                 expires=granted.expires,
                 now=now,
@@ -207,8 +225,25 @@ def _trusted(party: Party, role: Role, entries: Iterable[KeyEntry], threshold: i
     )
 
 
+def _holding_for(
+    party: Party, role: Role, revoked: Mapping[tuple[Party, Role], Revocations]
+) -> Revocations:
+    """A role's hold for what it grants, the vendor's root's for the vendor, the user's for all."""
+    places = ((party, role), (party, Role.ROOT), (Party.USER, Role.ROOT))
+    found = NOTHING
+    for place in places:
+        found |= revoked.get(place, NOTHING)
+    return found
+
+
 def _part(
-    item: Labelled, trusted: TrustedSet, *, serial: int, expires: int, now: int, stream: str = ""
+    item: Labelled,
+    trusted: TrustedSet,
+    *,
+    serial: int,
+    expires: int | None,
+    now: int,
+    stream: str = "",
 ) -> Part:
     """Verify signatures and expiry; nothing that signed may be unknown."""
     fragment = item.fragment
@@ -216,7 +251,7 @@ def _part(
     alone = replace(trusted, threshold=1)
     for number, signature in enumerate(fragment.signatures, 1):
         alone.blob_signers([signature], fragment.blob, what=f"{item.label}, signature {number}")
-    if now >= expires:
+    if expires is not None and now >= expires:
         raise ContentError(
             "expired",
             f"{item.label}: expired at {format_time(expires)}, it is {format_time(now)}",

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a boot bundle holds anything that a keyring revokes: keys, serials, digests.
 
-The gate itself isn't told of a keyring's revocations by these blobs, so what is revoked has to stay
-out of the bundle. It verifies no signature: ``trust.boot_bundle`` did. It reads no file.
+The gate reads no keyring: what is revoked has to stay out of the bundle, but for single digests that
+a `revoke` in the same bundle names, which is how one file of many is taken back. It verifies no signature: ``trust.boot_bundle`` did. It reads no file.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from verity.formats import grants, kernel_keys
+from verity.formats import grants, kernel_keys, revoke
 from verity.formats.grants import Grants, Party
 from verity.formats.kernel_keys import Pin
 from verity.formats.records import RecordKind
@@ -27,7 +27,8 @@ def check(
     1. No key of `keys`, and not as many owners of a pin as could sign alone. A pin that has fewer
        revoked ones is good until its owner replaces it by hand.
     2. No serial of a stream that has grants.
-    3. Neither the grants, nor their manifest, nor a digest in them.
+    3. Neither the grants, nor their manifest, nor a digest in them of which the bundle doesn't
+       tell the gate itself.
 
     Raises ContentError ``revoked-key``, ``revoked-serial``, ``revoked-digest``.
     """
@@ -42,6 +43,11 @@ def check(
                 f" {pin.threshold} of them sign alone",
                 hint="put a pin of the new root keys in its place: `verity lockdown pin`",
             )
+    told: dict[Party, set[bytes]] = {Party.VENDOR: set(), Party.USER: set()}
+    for item in labelled:
+        if item.fragment.kind is RecordKind.REVOKE:
+            said = revoke.parse(item.fragment.blob)
+            told[said.party] |= set(said.digests)
     for item in labelled:
         blob = item.fragment.blob
         if item.fragment.kind is RecordKind.KEYS:
@@ -50,7 +56,9 @@ def check(
                 _check_key(entry.key_id, revoked.get(keys.party, NOTHING), item.label)
         elif item.fragment.kind is RecordKind.GRANTS:
             granted = grants.parse(blob)
-            _check_grants(granted, blob, revoked.get(granted.party, NOTHING), item.label)
+            of_party = revoked.get(granted.party, NOTHING)
+            known = told[granted.party] | told[Party.USER]
+            _check_grants(granted, blob, of_party, known, item.label)
 
 
 def _check_key(key_id: bytes, revocations: Revocations, label: str) -> None:
@@ -62,7 +70,9 @@ def _check_key(key_id: bytes, revocations: Revocations, label: str) -> None:
         )
 
 
-def _check_grants(granted: Grants, blob: bytes, revocations: Revocations, label: str) -> None:
+def _check_grants(
+    granted: Grants, blob: bytes, revocations: Revocations, known: set[bytes], label: str
+) -> None:
     # 2. The serial.
     lowest = revocations.serials.get(granted.stream, 0)
     if granted.serial < lowest:
@@ -78,5 +88,5 @@ def _check_grants(granted: Grants, blob: bytes, revocations: Revocations, label:
     digests = {entry.digest for entry in granted.code}
     digests |= {entry.digest for entry in granted.elevate}
     digests |= {entry.digest for entry in granted.config}
-    for digest in sorted(digests):
+    for digest in sorted(digests - known):
         revocations.check_digest(digest, f"{label}: an entry")

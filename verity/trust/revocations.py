@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from verity.formats.keyring import Revoked
+from verity.formats.revoke import Revoke
 from verity.values.errors import ContentError
 
 
@@ -32,6 +33,15 @@ class Revocations:
             serials=dict(revoked.serials),
         )
 
+    @classmethod
+    def of_blob(cls, said: Revoke) -> "Revocations":
+        """What a list for the kernel says."""
+        return cls(
+            keys=frozenset(key.hex() for key in said.keys),
+            digests=frozenset(said.digests),
+            serials={one.stream: one.lowest for one in said.streams},
+        )
+
     def __or__(self, other: "Revocations") -> "Revocations":
         """What either revokes."""
         streams = self.serials.keys() | other.serials.keys()
@@ -41,15 +51,15 @@ class Revocations:
             serials={s: max(self.serials.get(s, 0), other.serials.get(s, 0)) for s in streams},
         )
 
-    def check_serial(self, stream: str, serial: int) -> None:
+    def check_serial(self, stream: str, serial: int, *, what: str = "statement") -> None:
         """Raise ContentError ``revoked-serial`` if this one of a stream no longer counts."""
         lowest = self.serials.get(stream, 0)
         if serial < lowest:
             raise ContentError(
                 "revoked-serial",
-                f"statement: serial {serial} of the stream {stream} is revoked, the lowest that"
+                f"{what}: serial {serial} of the stream {stream} is revoked, the lowest that"
                 f" counts is {lowest}",
-                hint="get a newer one: the keyring revokes everything below",
+                hint="get a newer one: everything below is revoked",
             )
 
     def check_digest(self, digest: bytes, what: str) -> None:

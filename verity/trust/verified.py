@@ -212,13 +212,16 @@ def _enough(trusted: TrustedSet, judged: Judged, envelope: statement.Envelope) -
     # A revoked key has no role, so its signature is one by nobody; what it is said to be by tells.
     revoked = [hint for hint in hints if hint in trusted.revocations.keys]
     named = ", ".join(f"{hint!r}{' (revoked)' if hint in revoked else ''}" for hint in hints)
+    hint = "either it was altered, or the key given is not the one that signed it"
+    if judged.refused or revoked:
+        hint = "have it signed anew by keys that count"
+    elif judged.signers:
+        hint = "it isn't altered, it lacks signatures: `verity sign` collects those of more owners"
     raise ContentError(
         "bad-signature",
         f"statement: signed by {len(judged.signers)} of the trusted owners, {trusted.threshold}"
         f" needed; it names {f'the key {named}' if named else 'no key'}{refused}",
-        hint="have it signed anew by keys that count"
-        if judged.refused or revoked
-        else "either it was altered, or the key given is not the one that signed it",
+        hint=hint,
     )
 
 

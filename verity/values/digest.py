@@ -14,7 +14,7 @@ from verity.values.errors import CallerError, ContentError
 MAX_SALT = 32  # FS_VERITY_MAX_SALT_SIZE, include/uapi/linux/fsverity.h
 MAX_BLOCK_SIZE = 1 << 30  # what fsverity-utils takes; a kernel takes 1024 up to its page size
 
-_TEXT = re.compile(r"(sha256|sha512):([0-9a-f]+)")
+_TEXT = re.compile(r"(sha256|sha512):((?:[0-9a-f]{2})+)")
 
 
 class HashAlgorithm(StrEnum):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import bundle
+from verity.formats import bundle, etc_manifest
 from verity.formats.dump import Entry, printable
 from verity.ports import places
 from verity.ports.content_store import ContentStore
@@ -102,8 +102,9 @@ def load(host: Host, serial: int, trusted: TrustedSet, *, any_stream: bool = Fal
         check_stream(host, source.statement.stream, what=f"serial {serial}")
     # 2. The manifest.
     manifest = verify_manifest(stored.manifest, source)
+    etc_manifest.check(manifest.entries)
     entries = {entry.path: entry for entry in manifest.entries}
-    homes = etc_read.homes_of(entries)
+    homes = etc_manifest.homes_of(entries)
     _check_frames(entries, homes, serial)
     # 3. The grants.
     grants = bundle.parse_fragment(stored.grants, label=f"grants of serial {serial}")

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from verity.formats.dump import Entry, printable
+from verity.formats.etc_manifest import ETC as ETC
+from verity.formats.etc_manifest import FRAME_MODE
 from verity.formats.etc_rules import MAX_SIZE, DropIn, FileClass, Rule, Rules
 from verity.ports import places, policy_files, tree
 from verity.ports.content_store import ContentStore
@@ -22,8 +24,6 @@ from verity.ports.osfile import closing
 from verity.ports.tree import Contents, Digester, Gap, Tree
 from verity.values.errors import CallerError, HostError
 
-ETC = b"/etc"
-_FRAME_MODE = 0o40755
 _OWNER_POLICY = b"/" + os.fsencode(places.OWNER_POLICY) + b"/"
 
 
@@ -83,24 +83,13 @@ def home_path(text: str) -> bytes:
     return b"/".join(parts)
 
 
-def homes_of(entries: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The homes that a manifest has part in, by its paths: the innermost frames."""
-    frames = {
-        path
-        for path in entries
-        if path not in (b"/", ETC) and not path.startswith(ETC + b"/") and b"/." not in path
-    }
-    inner = {path for path in frames if not any(one.startswith(path + b"/") for one in frames)}
-    return tuple(sorted(inner))
-
-
 def frames_of(homes: Iterable[bytes]) -> dict[bytes, Entry]:
     """The directories that lead to what is read."""
     paths = {b"/"}
     for home in homes:
         parts = home.split(b"/")
         paths |= {b"/".join(parts[:length]) for length in range(2, len(parts) + 1)}
-    return {path: Entry(path=path, mode=_FRAME_MODE, uid=0, gid=0) for path in paths}
+    return {path: Entry(path=path, mode=FRAME_MODE, uid=0, gid=0) for path in paths}
 
 
 def read(scope: Scope, digester: Digester = tree.measured) -> Found:

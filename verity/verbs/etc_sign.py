@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from verity.formats import etc_manifest
 from verity.formats.dump import Entry, printable
 from verity.formats.grants import MAX_CONFIG_PATH, MAX_CONFIG_TARGET, ConfigEntry, ConfigKind
 from verity.formats.sign_bundle import BundleKind
@@ -133,6 +134,7 @@ def _attach(opened: Opened, trusted: TrustedSet, host: Host) -> Proven:
     if opened.bundle.kind is not BundleKind.ETC:
         raise CallerError("bad-arguments", f"a bundle of the kind {opened.bundle.kind} is no /etc")
     said = sign_serials.tree_of(opened)
+    etc_manifest.check(said.entries)
     etc_intent.check_stream(host, said.statement.stream, what="the bundle")
     _check_state(said.statement.serial, max(host.state.serials(), default=0), host)
     # 2. Verify.

@@ -34,12 +34,16 @@ class Keyrings:
     revoking: VerifiedKeyring | None = None
     said: tuple[str, ...] = ()
 
-    def trusted(self, role: Role, stream: str | None = None) -> TrustedSet:
-        """The keys of a role, under what both parties revoke that may.
+    def trusted(
+        self, role: Role, stream: str | None = None, *, party: Party | None = None
+    ) -> TrustedSet:
+        """The keys of a role, under what both parties revoke that may; ``party`` is for a role
+        that both have.
 
         Raises HostError ``no-pin``, and what ``VerifiedKeyring.trusted`` does.
         """
-        party = Party.VENDOR if role is Role.OS else Party.USER
+        if party is None:
+            party = Party.VENDOR if role is Role.OS else Party.USER
         found = self.of_party.get(party)
         if found is None:
             name = party.name.lower()

@@ -40,6 +40,7 @@ class Sources:
     keys: tuple[Path, ...]
     policy: Path
     grants: tuple[Path, ...]
+    revoke: tuple[Path, ...] = ()
     keyring: Path | None = None
 
 
@@ -73,6 +74,7 @@ def make(
     labelled = [
         *_load(sources.keys, RecordKind.KEYS),
         *_load([sources.policy], RecordKind.POLICY),
+        *_load(sources.revoke, RecordKind.REVOKE),
         *_load(sources.grants, RecordKind.GRANTS),
     ]
     parts = boot_bundle.check(labelled, accepted, now=now, allow_example_keys=allow_example_keys)

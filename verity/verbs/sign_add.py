@@ -22,10 +22,12 @@ from verity.values.errors import CallerError, ContentError
 def check_signature(bundle: Bundle, signature: Signature) -> None:
     """Refuse one (``bad-signature``) that isn't over the payloads as they are now."""
     key = parse_spki(signature.public, label=f"key {signature.key_id}")
-    good = blob_signed_by(key, signature.pkcs7, bundle.blob)
+    good = []
+    if bundle.blob is not None and signature.pkcs7 is not None:
+        good.append(blob_signed_by(key, signature.pkcs7, bundle.blob))
     if bundle.pae is not None and signature.pae is not None:
-        good = good and key.verifies(signature=signature.pae, data=bundle.pae)
-    if not good:
+        good.append(key.verifies(signature=signature.pae, data=bundle.pae))
+    if not good or not all(good):  # a signature over nothing is none
         raise ContentError(
             "bad-signature",
             f"sign bundle: the signature by key {signature.key_id} is not over these payloads",
@@ -77,7 +79,7 @@ def add(opened: Opened, key: SigningKey) -> Opened:
     signature = Signature(
         public=key.public.spki,
         pae=None if bundle.pae is None else key.sign(bundle.pae),
-        pkcs7=key.sign_blob(bundle.blob),
+        pkcs7=None if bundle.blob is None else key.sign_blob(bundle.blob),
     )
     # 3. Verify.
     check_signature(bundle, signature)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from verity.formats.commit import DetachedMetadata
-from verity.formats.sign_bundle import Bundle
+from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports.osfile import write_new_directory, write_new_file
 from verity.ports.ostree_repo import Repository
@@ -25,6 +25,12 @@ from verity.verbs.sign_proof import Proven
 EXTENSION_STATEMENT = "statement.json"
 EXTENSION_MANIFEST = "manifest"
 EXTENSION_GRANTS = "grants"
+DOCUMENTS = frozenset(
+    {
+        *(BundleKind.KEYS, BundleKind.POLICY, BundleKind.REVOKE),
+        *(BundleKind.WAIVER, BundleKind.UNLOCK),
+    }
+)
 _MODE = 0o644
 
 
@@ -132,22 +138,25 @@ def extension(
 
 
 def document(opened: Opened, trusted: TrustedSet, target: Path) -> Proven:
-    """Write a blob with its signatures as a new file, which `lockdown bundle` takes."""
-    if opened.bundle.kind not in sign_prepare.FILE_KINDS:
-        raise CallerError(
-            "bad-arguments", f"a {opened.bundle.kind} has more than a blob to be written"
-        )
+    """Write what is one document with its signatures as a new file.
+
+    A blob becomes a fragment, which `lockdown bundle` takes; a waiver its envelope.
+    """
+    if opened.bundle.kind not in DOCUMENTS:
+        raise CallerError("bad-arguments", f"a {opened.bundle.kind} is more than one document")
     proven = sign_proof.prove(opened, trusted)
-    write_new_file(target, sign_proof.fragment_bytes(proven), mode=_MODE)
+    data = proven.envelope if proven.fragment is None else sign_proof.fragment_bytes(proven)
+    write_new_file(target, data, mode=_MODE)
     return proven
 
 
 def _attached(before: DetachedMetadata, proven: Proven, bundle: Bundle) -> DetachedMetadata:
+    fragment = sign_proof.fragment_of(proven)
     after = (
         before.with_byte_arrays(signed.STATEMENT, [proven.envelope])
         .with_bytes(signed.MANIFEST, signed.pack_manifest(bundle.manifest or b""))
-        .with_bytes(signed.GRANTS, proven.fragment.blob)
-        .with_byte_arrays(signed.GRANTS_SIGNATURES, proven.fragment.signatures)
+        .with_bytes(signed.GRANTS, fragment.blob)
+        .with_byte_arrays(signed.GRANTS_SIGNATURES, fragment.signatures)
     )
     for signature in bundle.gpg:
         after = after.with_appended(signed.GPG_SIGNATURES, "aay", signature)

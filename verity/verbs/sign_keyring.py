@@ -86,7 +86,7 @@ def attach(opened: Opened, directory: Path) -> Published:
             RootSignature(
                 public=parse_spki(one.public, label=f"key {one.key_id}"),
                 over_pae=one.pae or b"",
-                over_blob=one.pkcs7,
+                over_blob=one.pkcs7 or b"",
             )
             for one in opened.bundle.signatures
             if one.key_id in known

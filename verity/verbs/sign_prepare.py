@@ -25,7 +25,7 @@ from verity.verbs.documents import Place
 from verity.verbs.manifest import read_directory
 from verity.verbs.sign_serials import Attached
 
-FILE_KINDS = (BundleKind.KEYS, BundleKind.POLICY)
+FILE_KINDS = (BundleKind.KEYS, BundleKind.POLICY, BundleKind.REVOKE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +117,10 @@ def read_document(kind: BundleKind, path: Path) -> Opened:
     A signature in a fragment doesn't say by which public key: who made it signs once more.
     """
     data = read_file(path, max_size=bundle.MAX_BLOB)
-    if not data.startswith(SHAPES[kind].blob_kind):
+    blob_kind = SHAPES[kind].blob_kind or b""
+    if not data.startswith(blob_kind):
         data = bundle.parse_fragment(data, label=str(path)).blob
-        if not data.startswith(SHAPES[kind].blob_kind):
+        if not data.startswith(blob_kind):
             raise CallerError(
                 "wrong-kind", f"{path}: it holds a blob of another kind than {kind.value}"
             )

@@ -2,9 +2,10 @@
 """The summary of a bundle in plain words, for the person who is about to sign it.
 
 Computed from the payloads on the machine that shows it, and from nothing else: no bundle carries
-one. What gives power is listed whole (each file that raises privileges, each role's keys, each
-stream), what is many is counted. The values are as they are signed; escaping them for a terminal
-is the command line's work.
+one. What gives power is listed whole (each file that raises privileges, each home, each role's
+keys, each stream), what is many is counted, and listed by ``listing`` or held against what the
+signer signed before by ``changes``. The values are as they are signed; escaping them for a
+terminal is the command line's work. What has no tree is put into words by ``sign_words``.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from verity.formats import dump, grant_limits
+from verity.formats import dump, etc_manifest, grant_limits
 from verity.formats.dump import Entry, printable
 from verity.formats.grants import Code, ElevateEntry
 from verity.formats.kernel_guarded import GuardedClass, Match
@@ -20,10 +21,14 @@ from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.keyring import Keyring
 from verity.formats.policy import lower
+from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.formats.statement import format_time
+from verity.values.errors import CallerError
+from verity.verbs import sign_serials, sign_words
+from verity.verbs.manifest import diff
+from verity.verbs.sign_words import Line
 
-Line = tuple[str, str]
 _FLAGS = {
     Code.EXEC: "programs",
     Code.SCRIPT: "scripts",
@@ -43,7 +48,47 @@ def lines(opened: Opened) -> list[Line]:
         return [*_policy(opened, said), *_signatures(opened)]
     if isinstance(said, Keyring):
         return [*_keyring(said), *_signatures(opened)]
-    return [*_keys(opened, said), *_signatures(opened)]
+    if isinstance(said, KernelKeys):
+        return [*_keys(opened, said), *_signatures(opened)]
+    return [*sign_words.lines(opened.bundle, said), *_signatures(opened)]
+
+
+def listing(opened: Opened) -> list[str]:
+    """Every entry of what will be signed, as its line stands in the manifest."""
+    return [dump.line(entry).decode("ascii").rstrip("\n") for entry in _entries(opened)]
+
+
+def changes(opened: Opened, before: Opened) -> list[Line]:
+    """What this would change against an earlier bundle, which the signer kept: a line a path."""
+    _entries(opened)
+    _entries(before)
+    if opened.bundle.kind is not before.bundle.kind:
+        raise CallerError(
+            "bad-arguments",
+            f"a bundle of the kind {opened.bundle.kind} can't be held against one of the kind"
+            f" {before.bundle.kind}",
+        )
+    at, then = (sign_serials.tree_of(one).statement for one in (opened, before))
+    found = [
+        (
+            one.check,
+            one.object
+            if one.check != "changed"
+            else f"{one.object}: {one.expected} -> {one.found}",
+        )
+        for one in diff(before.bundle.manifest or b"", opened.bundle.manifest or b"")
+    ]
+    counted = f"{len(found)} paths differ from stream {then.stream} serial {then.serial}"
+    note = "" if then.stream == at.stream else ", which is ANOTHER stream"
+    return [("since", counted + note), *found]
+
+
+def _entries(opened: Opened) -> tuple[Entry, ...]:
+    if not isinstance(opened.said, TreeSaid):
+        raise CallerError(
+            "bad-arguments", f"a bundle of the kind {opened.bundle.kind} has no paths"
+        )
+    return opened.said.entries
 
 
 def as_record(opened: Opened) -> dict[str, Any]:
@@ -55,7 +100,7 @@ def as_record(opened: Opened) -> dict[str, Any]:
         "party": party.name.lower(),
         "role": role.name.lower(),
         "payload_sha256": None if bundle.payload is None else _sha256(bundle.payload),
-        "blob_sha256": _sha256(bundle.blob),
+        "blob_sha256": None if bundle.blob is None else _sha256(bundle.blob),
         "summary": [{"what": word, "text": text} for word, text in lines(opened)],
         "signers": [signature.key_id for signature in bundle.signatures],
         "openpgp_signatures": len(bundle.gpg),
@@ -81,6 +126,8 @@ def _tree(opened: Opened, said: TreeSaid) -> Iterator[Line]:
         f" {sum(entry.size for entry in regular)} bytes, {directories} directories,"
         f" {others} others)",
     )
+    if opened.bundle.kind is BundleKind.ETC:
+        yield from _homes(said)
     boot = dump.boot_list(said.entries).count(b"\n")
     if boot:
         yield "boot", f"{boot} files go to /boot"
@@ -99,6 +146,16 @@ def _tree(opened: Opened, said: TreeSaid) -> Iterator[Line]:
             yield "raises", f"{printable(entry.path)}: {_raises(entry, raised)}"
 
 
+def _homes(said: TreeSaid) -> Iterator[Line]:
+    """Where the paths are: whoever signs a home's dotfiles signs what its owner's shell runs."""
+    paths = [entry.path for entry in said.entries]
+    inside = sum(path.startswith(etc_manifest.ETC + b"/") for path in paths)
+    yield "paths", f"{inside} in /etc; --paths lists every one"
+    for home in etc_manifest.homes_of(paths):
+        number = sum(path.startswith(home + b"/") for path in paths)
+        yield "home", f"{printable(home)}: {number} dotfiles and what is in them"
+
+
 def _raises(entry: Entry, raised: ElevateEntry) -> str:
     words = []
     if raised.set_bits & stat.S_ISUID:
@@ -111,7 +168,7 @@ def _raises(entry: Entry, raised: ElevateEntry) -> str:
 
 
 def _policy(opened: Opened, said: KernelPolicy) -> Iterator[Line]:
-    yield "what", f"policy sha256:{_sha256(opened.bundle.blob)}"
+    yield "what", f"policy sha256:{_sha256(opened.bundle.blob or b'')}"
     yield "mode", said.mode.name.lower()
     yield "serial", str(said.serial)
     yield "valid", f"from {format_time(said.issued)} until {format_time(said.expires)}"
@@ -139,7 +196,7 @@ def _loosens(said: KernelPolicy) -> Iterator[Line]:
 
 
 def _keys(opened: Opened, said: KernelKeys) -> Iterator[Line]:
-    yield "what", f"keys sha256:{_sha256(opened.bundle.blob)}"
+    yield "what", f"keys sha256:{_sha256(opened.bundle.blob or b'')}"
     yield "party", f"{said.party.name.lower()}, version {said.version}"
     yield "valid", f"from {format_time(said.issued)} until {format_time(said.expires)}"
     for role, number in sorted(said.thresholds.items()):

@@ -20,6 +20,8 @@ GRANTS = b"\x93verity-grants1\0 and so on"
 FLOORS = floor_record.encode(
     [RecordedFloor(stream="os", serial=7), RecordedFloor(stream="tools", serial=2**53 - 1)]
 )
+REVOKE = b"\x93verity-revoke1\0 and so on"
+UNLOCK = b"\x93verity-unlock1\0 and so on"
 P7S = pkcs7.encode(key_id=VENDOR.public.key_id, signature=VENDOR.sign(b"whatever"))
 
 
@@ -31,6 +33,8 @@ WHOLE = (
     fragment(RecordKind.KEYS, KEYS),
     fragment(RecordKind.KEYS, KEYS + b"2", 2),
     fragment(RecordKind.POLICY, POLICY),
+    fragment(RecordKind.REVOKE, REVOKE, 3),
+    fragment(RecordKind.REVOKE, REVOKE + b"2"),
     fragment(RecordKind.GRANTS, GRANTS),
     fragment(RecordKind.GRANTS, GRANTS + b"2", 8),
     fragment(RecordKind.FLOORS, FLOORS, 0),
@@ -47,9 +51,16 @@ KEYS_SIGNED = record(1, KEYS) + SIGNATURE
 
 def test_layout() -> None:
     assert bundle.encode(WHOLE[:1]) == record(1, KEYS) + SIGNATURE
-    assert bundle.encode(WHOLE[2:4]) == (
+    assert bundle.encode([WHOLE[2], WHOLE[5]]) == (
         record(2, POLICY) + SIGNATURE + record(4, GRANTS) + SIGNATURE
     )
+
+
+def test_a_token_is_a_fragment_by_itself() -> None:
+    token = fragment(RecordKind.UNLOCK, UNLOCK, 2)
+    data = bundle.encode([token])
+    assert data == record(6, UNLOCK) + SIGNATURE * 2
+    assert bundle.parse_fragment(data, label="x") == token
 
 
 def test_a_bundle_is_its_fragments_in_order() -> None:
@@ -72,9 +83,8 @@ REFUSED = {
     "long signature": (record(1, KEYS) + record(16, bytes(253)), "253 bytes"),
     "long blob": (record(4, GRANTS + bytes(5 * 2**20)) + SIGNATURE, "a blob has 1 to 5242880"),
     "kind 0": (record(0, KEYS) + SIGNATURE, "the kind 0 is unknown"),
-    "kind 6": (KEYS_SIGNED + record(6, KEYS), "the kind 6 is unknown"),
+    "kind 7": (KEYS_SIGNED + record(7, KEYS), "the kind 7 is unknown"),
     "kind 17": (KEYS_SIGNED + record(17, P7S), "the kind 17 is unknown"),
-    "revoke": (record(3, b"\x93verity-revoke1\0") + SIGNATURE, "revoke is not taken"),
     "floors of another size": (
         KEYS_SIGNED + record(5, b"floors"),
         "6 bytes, expected 1 to 64 times",
@@ -84,6 +94,24 @@ REFUSED = {
         record(5, FLOORS) + record(4, GRANTS) + SIGNATURE,
         "grants must not come after floors",
     ),
+    "keys as revoke": (record(3, KEYS) + SIGNATURE, "not a blob of the kind revoke"),
+    "revoke without a signature": (
+        record(3, REVOKE),
+        "blob 1 (revoke): the blob of 26 bytes has no",
+    ),
+    "revoke before policy": (
+        record(3, REVOKE) + SIGNATURE + record(2, POLICY) + SIGNATURE,
+        "policy must not come after revoke",
+    ),
+    "revoke after grants": (
+        record(4, GRANTS) + SIGNATURE + record(3, REVOKE) + SIGNATURE,
+        "revoke must not come after grants",
+    ),
+    "a token in a bundle": (
+        KEYS_SIGNED + record(6, UNLOCK) + SIGNATURE,
+        "an unlock token is no part of a bundle",
+    ),
+    "two tokens": ((record(6, UNLOCK) + SIGNATURE) * 2, "an unlock token is no part of a bundle"),
     "signature first": (SIGNATURE + KEYS_SIGNED, "a signature without a blob before it"),
     "unsigned": (record(1, KEYS), "blob 1 (keys): the blob of 26 bytes has no signature"),
     "unsigned among others": (

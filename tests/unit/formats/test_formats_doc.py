@@ -16,6 +16,7 @@ import pytest
 from tests.world import OTHER, ROOT, THIRD, VENDOR, keyring_of
 from verity.formats import (
     bundle,
+    challenge,
     dump,
     floor_record,
     grants,
@@ -30,6 +31,8 @@ from verity.formats import (
     sign_payloads,
     statement,
     strictjson,
+    unlock,
+    waiver,
 )
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
 from verity.formats.dump import Entry
@@ -42,7 +45,7 @@ from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.gvariant import Variant, encode
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
-from verity.formats.kernel_policy import ActSet, KernelPolicy, Mode, Scope, Stream, UnlockLimit
+from verity.formats.kernel_policy import ActSet, KernelPolicy, Mode, Stream, UnlockLimit
 from verity.formats.keyring import Revoked
 from verity.formats.ostree_file import (
     ContentHasher,
@@ -54,6 +57,8 @@ from verity.formats.policy import Group, Guard, ModeLine, Policy, Profile, Strea
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import Revoke, StreamFloor
 from verity.formats.statement import Kind, Statement
+from verity.formats.unlock import Scope, UnlockToken
+from verity.formats.waiver import Waiver
 from verity.verbs import keyring_project
 
 DOCUMENT = Path("docs/formats.md")
@@ -245,6 +250,43 @@ def revocations() -> bytes:
     )
 
 
+CHALLENGE = f"boot_nonce {'5a' * 32}\nhost_id {'c3' * 32}\npolicy_serial 4\nboot_clock_s 900\n"
+REASON = "disk of rack 7"
+
+
+def token() -> bytes:
+    """Half an hour for what lies in a directory, asked for with the challenge."""
+    found = challenge.parse(CHALLENGE.encode())
+    return unlock.encode(
+        UnlockToken(
+            boot_nonce=found.boot_nonce,
+            token_id=bytes(range(1, 17)),
+            host_id=found.host_id,
+            policy_serial=found.policy_serial,
+            scope=Scope.PATH_PREFIX,
+            duration_s=1800,
+            apply_before_s=found.boot_clock_s + 3600,
+            reason=unlock.reason_sha256(REASON),
+            operand=b"/opt/rescue",
+        )
+    )
+
+
+def waiver_document() -> bytes:
+    """One program of the examples, on every host."""
+    return waiver.encode(
+        Waiver(
+            host="*",
+            check="mode",
+            path=b"/usr/ping \xff",
+            digest=digest_bytes(PING).value,
+            reason="ticket 4711",
+            issued=ISSUED,
+            expires=EXPIRES,
+        )
+    )
+
+
 PING_HEADER = FileHeader(
     uid=0, gid=0, mode=0o100755, xattrs=((b"security.capability", CAP_NET_RAW),)
 )
@@ -362,6 +404,9 @@ def written() -> dict[str, str]:
         "serials": serials().decode(),
         "keyring": keyring_document().decode() + "\n",
         "revoke": hex_lines(revocations()),
+        "unlock": hex_lines(token()),
+        "challenge": CHALLENGE,
+        "waiver": waiver_document().decode() + "\n",
     }
 
 
@@ -461,8 +506,8 @@ def test_the_sign_bundle_is_the_policy_and_a_signature() -> None:
     assert sign_payloads.open_bundle(data).signer == (Party.USER, Role.POLICY)
     (signed,) = found.signatures
     assert (signed.public, signed.pae) == (OTHER.public.spki, None)
-    value = pkcs7.parse(signed.pkcs7).value
-    assert OTHER.public.verifies(signature=value, data=found.blob)
+    value = pkcs7.parse(signed.pkcs7 or b"").value
+    assert OTHER.public.verifies(signature=value, data=found.blob or b"")
 
 
 def test_the_keyring_makes_the_keys_of_the_example() -> None:
@@ -475,6 +520,14 @@ def test_the_revocations_are_those_of_the_keyring() -> None:
     said = keyring.parse(EXAMPLES["keyring"].removesuffix("\n").encode())
     assert (found.party, found.serial) == (said.party, said.version)
     assert {one.stream: one.lowest for one in found.streams} == said.revoked.serials
+
+
+def test_the_token_answers_the_challenge() -> None:
+    found = unlock.parse(bytes_of(EXAMPLES["unlock"]))
+    said = challenge.parse(EXAMPLES["challenge"].encode())
+    assert (found.boot_nonce, found.host_id) == (said.boot_nonce, said.host_id)
+    assert found.reason == hashlib.sha256(REASON.encode()).digest()
+    assert f"`{REASON}`" in DOCUMENT.read_text()
 
 
 def test_what_an_example_looks_like() -> None:

@@ -13,7 +13,8 @@ from verity.formats import kernel_policy
 from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
-from verity.formats.kernel_policy import ActSet, KernelPolicy, Mode, Scope, Stream, UnlockLimit
+from verity.formats.kernel_policy import ActSet, KernelPolicy, Mode, Stream, UnlockLimit
+from verity.formats.unlock import Scope
 from verity.values.errors import ContentError
 
 ETC = Stream(name="etc", party=Party.USER, role=Role.ETC)

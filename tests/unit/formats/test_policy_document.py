@@ -12,7 +12,7 @@ from tests.world import EXPIRES, ISSUED
 from verity.formats import policy_document, strictjson
 from verity.formats.etc_rules import FileClass
 from verity.formats.grants import Party, Role
-from verity.formats.kernel_policy import Mode, Scope, Stream
+from verity.formats.kernel_policy import Mode, Stream
 from verity.formats.policy import (
     REACTIONS,
     Group,
@@ -30,6 +30,7 @@ from verity.formats.policy import (
     Unlock,
     Unprivileged,
 )
+from verity.formats.unlock import Scope
 from verity.values.errors import ContentError
 
 OS = Stream(name="os", party=Party.VENDOR, role=Role.OS)

@@ -13,8 +13,9 @@ from verity.formats.etc_rules import DropIn, FileClass
 from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
-from verity.formats.kernel_policy import ActSet, Mode, Scope, Stream, UnlockLimit
+from verity.formats.kernel_policy import ActSet, Mode, Stream, UnlockLimit
 from verity.formats.policy import Guard, Line, Policy, Profile, StreamLine
+from verity.formats.unlock import Scope
 from verity.values.errors import ContentError
 
 RULES = Path("policy/rules")

@@ -9,7 +9,7 @@ import pytest
 from verity.formats import policy, policy_source
 from verity.formats.etc_rules import DropIn, FileClass
 from verity.formats.grants import Party, Role
-from verity.formats.kernel_policy import Mode, Scope, Stream
+from verity.formats.kernel_policy import Mode, Stream
 from verity.formats.policy import (
     Group,
     Guard,
@@ -25,6 +25,7 @@ from verity.formats.policy import (
     Unlock,
     Unprivileged,
 )
+from verity.formats.unlock import Scope
 from verity.values.errors import ContentError
 
 ORIGIN = "/etc/verity/policy.d/50.toml"

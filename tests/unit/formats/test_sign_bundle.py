@@ -75,7 +75,7 @@ REFUSED = {
     "another type": (changed("_type", "application/json"), "its _type"),
     "unknown field": (changed("summary", "harmless"), "unknown field 'summary'"),
     "missing kind": (changed("kind", None), "'kind' is missing"),
-    "unknown kind": (changed("kind", "unlock"), "the kind 'unlock' is unknown"),
+    "unknown kind": (changed("kind", "token"), "the kind 'token' is unknown"),
     "another kind's payloads": (changed("kind", "policy"), "not of the kind verity-policy1"),
     "an extension with a commit": (changed("kind", "extension"), "unknown field 'commit'"),
     "a policy with a manifest": (changed("manifest", "QQ==", POLICY), "unknown field"),

@@ -22,6 +22,8 @@ from verity.formats import (
     pkcs7,
     statement,
     strictjson,
+    unlock,
+    waiver,
 )
 from verity.formats.commit import Commit, DetachedMetadata, DirTree
 from verity.formats.ostree_file import (
@@ -83,6 +85,8 @@ FORMATS = {
     "pkcs7": of_bytes(pkcs7.parse, pkcs7.BlobSignature.encode),
     "policy": of_bytes(kernel_policy.parse, kernel_policy.encode),
     "statement": of_bytes(statement.parse, statement.encode),
+    "unlock": of_bytes(unlock.parse, unlock.encode),
+    "waiver": of_bytes(waiver.parse, waiver.encode),
 }
 ELSEWHERE = {"decisions", "revoke"}  # tests/decisions.py, test_revoke.py
 

@@ -43,7 +43,7 @@ def openssl(*args: str | Path) -> bytes:
 
 
 def with_file(path: Path, secret: bytes = PASSPHRASE, mode: int = 0o600) -> KeyAccess:
-    return KeyAccess(passphrase_file=file(path / "passphrase", secret, mode))
+    return KeyAccess(passphrase_files=(file(path / "passphrase", secret, mode),))
 
 
 @pytest.mark.parametrize("algorithm", ALL)
@@ -109,10 +109,36 @@ def test_a_passphrase_that_is_asked_for(tmp_path: Path) -> None:
     assert len(asked) == 1  # a key without one asks nothing
 
 
+def test_several_keys_with_passphrases_of_their_own(tmp_path: Path) -> None:
+    for name in ("ann", "bob"):
+        file(tmp_path / f"{name}.secret", f"the horse of {name}".encode())
+        key_files.generate(tmp_path / name, passphrase=f"the horse of {name}".encode())
+    secrets = tuple(tmp_path / f"{name}.secret" for name in ("ann", "bob"))
+    for files in (secrets, secrets[::-1]):
+        access = KeyAccess(passphrase_files=files)
+        for name in ("ann", "bob"):
+            signer = keystore.load_signer(str(tmp_path / name), access)
+            assert signer.public == keystore.load_public(tmp_path / f"{name}.pub")
+    key_files.generate(tmp_path / "zoe", passphrase=b"the horse of zoe")
+    with pytest.raises(HostError) as caught:
+        keystore.load_signer(str(tmp_path / "zoe"), KeyAccess(passphrase_files=secrets))
+    assert caught.value.code == "wrong-passphrase"
+    assert "none of 2 passphrases opens the private key" in caught.value.message
+    assert "horse" not in repr(caught.value)
+
+
+def test_a_passphrase_file_that_others_can_read_is_refused_among_others(tmp_path: Path) -> None:
+    good, bad = file(tmp_path / "g", b"a good passphrase"), file(tmp_path / "b", b"x" * 12, 0o644)
+    key_files.generate(tmp_path / "k", passphrase=b"another passphrase")
+    with pytest.raises(HostError) as caught:
+        keystore.load_signer(str(tmp_path / "k"), KeyAccess(passphrase_files=(good, bad)))
+    assert caught.value.code == "secret-exposed"
+
+
 def test_what_openssl_encrypted_with_scrypt_is_read(tmp_path: Path) -> None:
     access = with_file(tmp_path)
     plain = file(tmp_path / "plain", PLAIN)
-    given = ("-passout", f"file:{access.passphrase_file}")
+    given = ("-passout", f"file:{access.passphrase_files[0]}")
     openssl("pkcs8", "-topk8", "-scrypt", "-in", plain, "-out", tmp_path / "k", *given)
     (tmp_path / "k").chmod(0o600)
     assert keystore.load_signer(str(tmp_path / "k"), access).public == VENDOR.public
@@ -147,7 +173,7 @@ def test_a_passphrase_that_is_refused(
 def test_a_passphrase_from_standard_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CallerError, match="can't come from standard input"):
         keystore.load_signer(
-            str(file(tmp_path / "k", ENCRYPTED)), KeyAccess(passphrase_file=Path("-"))
+            str(file(tmp_path / "k", ENCRYPTED)), KeyAccess(passphrase_files=(Path("-"),))
         )
 
 

@@ -22,6 +22,7 @@ from tests.boot import (
     os_grants,
     pin,
     policy,
+    revoked,
     signed,
     user_keys,
     vendor_keys,
@@ -39,6 +40,7 @@ from verity.formats.grants import (
 from verity.formats.kernel_keys import KeyEntry
 from verity.formats.kernel_policy import Stream
 from verity.formats.records import RecordKind
+from verity.formats.revoke import StreamFloor
 from verity.trust.boot_bundle import Labelled, check
 from verity.values.errors import CallerError, ContentError, VerityError
 
@@ -317,6 +319,87 @@ def test_etc_fills_configuration_alone() -> None:
     assert check(good.labelled, good.pins, now=NOW)[-1].stream == "etc"
     assert "code flags 1 are beyond the role etc" in caught(etc()).message
     assert "elevations" in caught(etc(code=(), elevate=(ELEVATE,))).message
+
+
+# --- revocations
+
+ROOT_OF = {Party.VENDOR: VENDOR_ROOT, Party.USER: USER_ROOT}
+FIVE_IS_GONE = {
+    "streams": (StreamFloor(stream="os", lowest=6), StreamFloor(stream="tools", lowest=6))
+}
+OS_KEY = {"keys": (bytes.fromhex(OS.public.key_id),)}
+
+
+def by_root(party: Party, **changes: object) -> Labelled:
+    return revoked(party, Role.ROOT, ROOT_OF[party], **changes)
+
+
+def test_revocations_that_spare_what_is_there() -> None:
+    lists = [
+        by_root(Party.VENDOR, digests=(ONE,), streams=(StreamFloor(stream="os", lowest=5),)),
+        revoked(Party.VENDOR, Role.OS, OS, serial=9),
+        by_root(Party.USER, keys=(bytes.fromhex(STRANGER.public.key_id),)),
+    ]
+    bundle = Bundle(revocations=lists)
+    parts = [
+        part
+        for part in check(bundle.labelled, bundle.pins, now=NOW)
+        if part.kind is RecordKind.REVOKE
+    ]
+    assert [(part.party, part.role, part.serial, part.expires) for part in parts] == [
+        (Party.VENDOR, Role.ROOT, 2, None),
+        (Party.VENDOR, Role.OS, 9, None),
+        (Party.USER, Role.ROOT, 2, None),
+    ]
+
+
+HOLDS = {
+    "the vendor's for the vendor": ([by_root(Party.VENDOR, **FIVE_IS_GONE)], "os.grants"),
+    "the role's for itself": ([revoked(Party.VENDOR, Role.OS, OS, **FIVE_IS_GONE)], "os.grants"),
+    "the user's for the vendor, too": ([by_root(Party.USER, **FIVE_IS_GONE)], "os.grants"),
+    "a user's role's for itself alone": (
+        [revoked(Party.USER, Role.EXTENSION, EXTENSION, **FIVE_IS_GONE)],
+        "tools.grants",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_grants_with_a_revoked_serial(name: str) -> None:
+    lists, label = HOLDS[name]
+    error = caught(Bundle(revocations=lists))
+    assert error.code == "revoked-serial"
+    assert error.message.startswith(f"{label}: serial 5 of the stream ")
+
+
+@pytest.mark.parametrize("party", Party)
+def test_grants_by_a_revoked_key(party: Party) -> None:
+    error = caught(Bundle(revocations=[by_root(party, **OS_KEY)]))
+    assert error.code == "bad-signature"
+    assert "os.grants: signed by 0" in error.message
+    assert f"signature by key {OS.public.key_id}: revoked" in error.message
+
+
+def test_a_users_role_revokes_nothing_of_the_vendors() -> None:
+    bundle = Bundle(revocations=[revoked(Party.USER, Role.EXTENSION, EXTENSION, **OS_KEY)])
+    assert check(bundle.labelled, bundle.pins, now=NOW)
+
+
+BAD_LISTS = {
+    "by another role": ([revoked(Party.VENDOR, Role.OS, EXTENSION)], "bad-signature"),
+    "root's by the role": ([revoked(Party.VENDOR, Role.ROOT, OS)], "bad-signature"),
+    "by the other party's root": ([revoked(Party.VENDOR, Role.ROOT, USER_ROOT)], "bad-signature"),
+    "by a role without keys": ([revoked(Party.USER, Role.ETC, STRANGER)], "no-keys"),
+    "altered": ([altered(by_root(Party.USER))], "bad-signature"),
+    "garbled": ([garbled(by_root(Party.USER))], "bad-revoke"),
+    "two of one role": ([by_root(Party.USER), by_root(Party.USER, serial=3)], "bad-arguments"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LISTS)
+def test_revocations_that_are_refused(name: str) -> None:
+    lists, code = BAD_LISTS[name]
+    assert caught(Bundle(revocations=lists)).code == code
 
 
 def test_expiry_is_at_the_second() -> None:

@@ -24,7 +24,16 @@ def test_two_owners() -> None:
 
 def test_two_keys_of_one_owner_count_once() -> None:
     keys = trusted(("ann", VENDOR), ("ann", OTHER), ("bob", THIRD), threshold=2)
-    refused(ContentError, "bad-signature", lambda: prove(opened(), keys))
+    error = refused(ContentError, "too-few-signatures", lambda: prove(opened(), keys))
+    assert error.message == "sign bundle: 1 of 2 owners have signed"
+
+
+def test_nobody_has_signed() -> None:
+    bundle = BundleWorld().bundle()
+    nothing = Opened(bundle=bundle, said=sign_payloads.read(bundle))
+    keys = trusted(("ann", VENDOR), ("bob", OTHER), threshold=2)
+    error = refused(ContentError, "too-few-signatures", lambda: prove(nothing, keys))
+    assert error.message == "sign bundle: 0 of 2 owners have signed"
 
 
 def test_keys_of_another_role() -> None:
