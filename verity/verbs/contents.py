@@ -10,7 +10,7 @@ always read.
 import functools
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -117,7 +117,7 @@ def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOT
             entries.append(_file(path, found[name]))
         elif name in known.entries:
             entry = known.entries[name]
-            entries.append(entry if entry.path == path else replace(entry, path=path))
+            entries.append(entry if entry.path == path else entry._replace(path=path))
     # No byte is needed of what earned nothing then: by its name alone it may be a module now.
     heads = {entry.digest: b"" for entry in known.entries.values() if entry.digest is not None}
     heads |= {one.digest: one.head for one in found.values() if one.digest is not None}
