@@ -17,7 +17,7 @@ import itertools
 import operator
 import re
 import stat
-from binascii import unhexlify
+from binascii import hexlify, unhexlify
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -110,7 +110,11 @@ def escape(field: bytes) -> bytes:
     """Write a path, a target or a value in the one escaped form."""
     if field == b"-":
         return b"\\x2d"
-    return _MUST_ESCAPE.sub(lambda match: b"\\x%02x" % match[0][0], field)
+    return _MUST_ESCAPE.sub(_escaped, field)
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"\\x%02x" % match[0][0]
 
 
 def printable(field: bytes) -> str:
@@ -126,8 +130,10 @@ def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
     place = entry.target if payload is None else payload
     xattrs = b""
     for name, value in entry.xattrs:
-        xattrs += b" " + _MUST_ESCAPE_NAME.sub(lambda match: b"\\x%02x" % match[0][0], name)
-        xattrs += b"=" + _MUST_ESCAPE.sub(lambda match: b"\\x%02x" % match[0][0], value)
+        xattrs += b" %b=%b" % (
+            _MUST_ESCAPE_NAME.sub(_escaped, name),
+            _MUST_ESCAPE.sub(_escaped, value),
+        )
     return b"%b %d %o 1 %d %d %d 0.0 %b - %b%b\n" % (
         escape(entry.path),
         entry.size,
@@ -136,7 +142,7 @@ def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
         entry.gid,
         entry.rdev,
         b"-" if place is None else escape(place),
-        b"-" if entry.digest is None else entry.digest.hex().encode(),
+        b"-" if entry.digest is None else hexlify(entry.digest),
         xattrs,
     )
 

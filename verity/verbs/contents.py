@@ -75,13 +75,9 @@ def known_from(repository: Repository, commit: SignedCommit) -> Known:
     it, all but the path of its entry is the same.
     """
     code = {entry.digest for entry in commit.grants.grants.code}
-    by_path = {entry.path: entry for entry in commit.manifest.entries}
-    entries = {}
-    for path, name, _ in repository.paths(commit.checksum):
-        entry = by_path.get(path)
-        if name and entry is not None and entry.digest not in code:
-            entries[name] = entry
-    return Known(entries=entries)
+    data = {entry.path: entry for entry in commit.manifest.entries if entry.digest not in code}
+    paths = repository.paths(commit.checksum)
+    return Known(entries={name: data[path] for path, name, _ in paths if name and path in data})
 
 
 def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOTHING) -> CommitTree:
@@ -90,12 +86,9 @@ def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOT
     Raises ContentError if a dirtree or dirmeta object is damaged: then there is no tree.
     """
     paths = sorted(repository.paths(checksum))
-    first_use: dict[str, bytes] = {}
-    for path, name, _ in paths:
-        if name:
-            first_use.setdefault(name, path)
+    first_use = {name: path for path, name, _ in reversed(paths) if name}
     found: dict[str, Contents] = {}
-    damaged: list[tuple[bytes, VerityError]] = []
+    damaged: dict[str, VerityError] = {}
     checksums = sorted(first_use.keys() - known.entries.keys())
     parts = [checksums[at : at + _BATCH] for at in range(0, len(checksums), _BATCH)]
     for part, results in batch.each(parts, partial(_several, repository), jobs=jobs, part=1):
@@ -103,7 +96,7 @@ def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOT
             raise results
         for name, result in zip(part, results, strict=True):
             if isinstance(result, VerityError):
-                damaged.append((first_use[name], result))
+                damaged[name] = result
             else:
                 found[name] = result
     entries = []
@@ -119,17 +112,14 @@ def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOT
             entry = known.entries[name]
             entries.append(entry if entry.path == path else entry._replace(path=path))
     # No byte is needed of what earned nothing then: by its name alone it may be a module now.
-    heads = {entry.digest: b"" for entry in known.entries.values() if entry.digest is not None}
+    digests = [entry.digest for entry in known.entries.values()]
+    heads = {digest: b"" for digest in digests if digest is not None}
     heads |= {one.digest: one.head for one in found.values() if one.digest is not None}
     return CommitTree(
         entries=tuple(entries),
         heads=heads,
-        damaged=tuple(damaged),
-        missing=frozenset(
-            path
-            for path, name, _ in paths
-            if name and name not in found and name not in known.entries
-        ),
+        damaged=tuple((first_use[name], error) for name, error in damaged.items()),
+        missing=frozenset(path for path, name, _ in paths if name in damaged),
         objects=len(first_use),
     )
 
