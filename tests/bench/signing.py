@@ -3,8 +3,8 @@
 
 1. Verify a commit of 100,000 small files, contents and all, beside `ostree fsck`.
 2. Verify statement, manifest and grants of these files, no contents.
-3. Sign a commit in which one in a hundred of them is new (`--reuse`): the digests of the others come
-   from the manifest of the first. Each directory has a new file, so that none is the same.
+3. Sign a commit in which one in a hundred of them is new (`--reuse`): the digests of the others
+   come from the manifest of the first. Each directory has a new file, so that none is the same.
 4. Verify a commit of /usr/share, whose files are not all as small, beside `ostree fsck`.
 
 Each row is of runs in turn after one that warms the caches: medians, for memory the largest. The

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -145,6 +146,8 @@ def documents(
     )
 
 
+# Of a failure hypothesis prints both trees, and warns if they are large: that is no other failure.
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @given(two_trees())
 @settings(max_examples=TREES, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_the_same_documents(both: tuple[Node, Node]) -> None:
