@@ -139,6 +139,12 @@ int verity_gather_read(struct verity_gather *gather, size_t index, int fd,
 	return gather->count == VERITY_GATHERED ? verity_gather_finish(gather) : 0;
 }
 
+void verity_gather_drop(struct verity_gather *gather)
+{
+	gather->count--;
+	gather->fill = gather->files[gather->count].first * gather->task->hashing.block_size;
+}
+
 int verity_gather_root(struct verity_gather *gather, size_t index, uint64_t size,
 		       const uint8_t *root)
 {

@@ -44,6 +44,9 @@ void verity_gather_end(struct verity_gather *gather);
 int verity_gather_read(struct verity_gather *gather, size_t index, int fd,
 		       const struct stat *st);
 
+/* Forget the file that was read last, unless verity_gather_read has finished with it. */
+void verity_gather_drop(struct verity_gather *gather);
+
 /* A root that was computed elsewhere becomes a digest with the others. 0 or -errno. */
 int verity_gather_root(struct verity_gather *gather, size_t index, uint64_t size,
 		       const uint8_t *root);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 #include <linux/openat2.h>
 
@@ -20,7 +19,6 @@
 #define DIGEST 32
 #define BLOCK 4096
 #define LOG_BLOCK 12
-#define MAX_PREFIX 256
 
 int verity_open_below(int dir, const char *name)
 {
@@ -51,12 +49,8 @@ static int open_regular(int dir, const char *name, struct stat *st)
 	return -1;
 }
 
-/*
- * The fs-verity digest of what is read now, and with prefix the SHA-256 of both into plain; 0 only
- * if the file was one and the same throughout.
- */
-static int digest(int fd, const struct stat *before, const uint8_t *prefix, size_t prefix_len,
-		  uint8_t *plain, uint8_t *out)
+/* The fs-verity digest of what is read now; 0 only if the file was one and the same throughout. */
+static int digest(int fd, const struct stat *before, uint8_t *out)
 {
 	struct fsverity_descriptor descriptor;
 	struct stat after;
@@ -64,8 +58,8 @@ static int digest(int fd, const struct stat *before, const uint8_t *prefix, size
 
 	memset(&descriptor, 0, sizeof(descriptor));
 	if (verity_hash_file(fd, FS_VERITY_HASH_ALG_SHA256, NULL, 0, BLOCK,
-			     (uint64_t)before->st_size, prefix, prefix_len, &size,
-			     descriptor.root_hash, plain) != 0)
+			     (uint64_t)before->st_size, NULL, 0, &size, descriptor.root_hash,
+			     NULL) != 0)
 		return -1;
 	if (fstat(fd, &after) != 0 || size != (uint64_t)before->st_size ||
 	    after.st_size != before->st_size || after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
@@ -105,7 +99,7 @@ static int enable(int fd, const struct stat *st, const uint8_t *expected, uint64
 		if ((uint64_t)st->st_size > *budget)
 			return 0;
 		*budget -= (uint64_t)st->st_size;
-		if (digest(fd, st, NULL, 0, NULL, found) != 0 || memcmp(found, expected, DIGEST) != 0)
+		if (digest(fd, st, found) != 0 || memcmp(found, expected, DIGEST) != 0)
 			return 0;
 	}
 	return verity_enable(fd, FS_VERITY_HASH_ALG_SHA256, BLOCK, NULL, 0, NULL, 0) == 0 ?
@@ -174,57 +168,6 @@ int verity_measure_files(size_t count, const int *dirs, const char *names,
 			continue;
 		done[i] = verity_measure(fd, &algorithm, digests + DIGEST * i, DIGEST) == DIGEST &&
 			  algorithm == FS_VERITY_HASH_ALG_SHA256;
-		close(fd);
-	}
-	return 0;
-}
-
-static int read_one(int fd, const struct stat *st, const uint8_t *named, const uint8_t *prefix,
-		    size_t prefix_len, struct verity_contents *out)
-{
-	uint8_t plain[DIGEST];
-
-	if (flistxattr(fd, NULL, 0) != 0 ||
-	    digest(fd, st, prefix, prefix_len, plain, out->digest) != 0 ||
-	    memcmp(plain, named, DIGEST) != 0)
-		return 0;
-	return pread(fd, out->head, sizeof(out->head), 0) ==
-	       (ssize_t)(out->size < sizeof(out->head) ? out->size : sizeof(out->head));
-}
-
-int verity_read_files(size_t count, const int *dirs, const char *names, const uint8_t *named,
-		      const uint8_t *prefix, size_t prefix_len, size_t owner_at, uint64_t budget,
-		      struct verity_contents *contents, uint8_t *done)
-{
-	uint8_t header[MAX_PREFIX];
-	size_t i;
-
-	if (!dirs || !names || !named || !prefix || !contents || !done ||
-	    prefix_len > sizeof(header) || owner_at > prefix_len ||
-	    prefix_len - owner_at < 3 * sizeof(uint32_t))
-		return -EINVAL;
-	memcpy(header, prefix, prefix_len);
-	for (i = 0; i < count; i++, names += strlen(names) + 1) {
-		struct stat st;
-		uint32_t owner[3];
-		int fd = open_regular(dirs[i], names, &st);
-
-		done[i] = 0;
-		if (fd < 0)
-			continue;
-		if ((uint64_t)st.st_size <= budget) {
-			budget -= (uint64_t)st.st_size;
-			contents[i].uid = st.st_uid;
-			contents[i].gid = st.st_gid;
-			contents[i].mode = st.st_mode;
-			contents[i].size = (uint64_t)st.st_size;
-			owner[0] = htobe32(st.st_uid);
-			owner[1] = htobe32(st.st_gid);
-			owner[2] = htobe32(st.st_mode);
-			memcpy(header + owner_at, owner, sizeof(owner));
-			done[i] = (uint8_t)read_one(fd, &st, named + DIGEST * i, header,
-						    prefix_len, &contents[i]);
-		}
 		close(fd);
 	}
 	return 0;

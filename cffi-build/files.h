@@ -56,8 +56,8 @@ struct verity_contents {
 /*
  * Read files whose name is a checksum: the SHA-256, named + 32 * i, of prefix and contents, where
  * the file's owner, group and mode stand in prefix as three big-endian numbers of 32 bits from
- * owner_at on. Done only where that is so, and the file has no xattr, as prefix says. At most
- * about budget bytes are hashed; files beyond that are not done.
+ * owner_at on. Done only where that is so, the file stayed as it was meanwhile, and has no xattr,
+ * as prefix says. At most about budget bytes are hashed; files beyond that are not done.
  */
 int verity_read_files(size_t count, const int *dirs, const char *names, const uint8_t *named,
 		      const uint8_t *prefix, size_t prefix_len, size_t owner_at, uint64_t budget,

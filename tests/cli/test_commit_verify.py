@@ -97,7 +97,7 @@ def lie(
 
 
 def on(where: bytes, **changes: Any) -> Callable[[Entry], Entry]:
-    return lambda entry: replace(entry, **changes) if entry.path == where else entry
+    return lambda entry: entry._replace(**changes) if entry.path == where else entry
 
 
 def told(finding: Finding) -> tuple[str, str, str, str]:

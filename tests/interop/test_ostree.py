@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,8 +239,8 @@ def test_many_objects_in_a_call_are_read_as_one_by_one(
         asked.extend(named is not None for named in found)
         return found
 
-    def nothing(places: Sequence[many.Place], *args: Any, **more: Any) -> list[None]:
-        return [None] * len(places)
+    def nothing(places: many.Packed, *args: Any, **more: Any) -> list[None]:
+        return [None] * len(places.dirs)
 
     with Repository(made.path) as repository:
         monkeypatch.setattr(many, "read_files", watched)

@@ -20,7 +20,7 @@ signed with the rest. It is tolerant of spelling and strict about meaning:
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from verity.formats import dump
 from verity.formats.dump import Entry, printable
@@ -104,7 +104,7 @@ def parse(data: bytes) -> Found:
         except _RefusedError as refused:
             raise _bad(number, text[:60].split(b" ")[0], str(refused)) from None
     for link in links.values():
-        entries[link.path] = replace(_followed(link, entries, links), path=link.path)
+        entries[link.path] = _followed(link, entries, links)._replace(path=link.path)
     ordered = tuple(entries[path] for path in sorted(entries))
     return Found(entries=ordered, left_out=tuple(sorted(left_out)))
 

@@ -17,6 +17,7 @@ Rules:
 """
 
 import hashlib
+import operator
 import re
 import struct
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _DIRTREE = "(a(say)a(sayay))"
 _CHECKSUM = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIZE = 32
 _WIDTHS = {1: "B", 2: "H", 4: "I"}
+_NO_NAMES = frozenset((b"", b".", b".."))
 
 Files = tuple[tuple[bytes, str], ...]
 Dirs = tuple[tuple[bytes, str, str], ...]
@@ -110,20 +112,7 @@ class DirTree:
     def parse(cls, data: bytes, *, label: str) -> "DirTree":
         """Read a dirtree object."""
         files, dirs = _scan(data) or _decode(data, label)
-        names: set[bytes] = set()
-        for kind in (files, dirs):
-            previous = b""
-            for name, *_ in kind:
-                if name <= previous:
-                    if not name:
-                        raise _bad(label, "an empty name")
-                    raise _bad(label, f"the name {name!r:.80} is there twice or out of order")
-                if b"/" in name or name in (b".", b".."):
-                    raise _bad(label, f"{name!r:.80} is no name")
-                previous = name
-                names.add(name)
-        if len(names) != len(files) + len(dirs):
-            raise _bad(label, "a name is there as a file and as a directory")
+        _check_names([one[0] for one in files], [one[0] for one in dirs], label)
         return cls(files=files, dirs=dirs)
 
     def encode(self) -> bytes:
@@ -138,6 +127,30 @@ class DirTree:
                 ],
             ),
         )
+
+
+def _check_names(files: list[bytes], dirs: list[bytes], label: str) -> None:
+    """Refuse names that are none, are out of order or are there twice."""
+    names = {*files, *dirs}
+    if (
+        len(names) == len(files) + len(dirs)
+        and names.isdisjoint(_NO_NAMES)
+        and b"/" not in b"\0".join(names)
+        and all(map(operator.lt, files, files[1:]))
+        and all(map(operator.lt, dirs, dirs[1:]))
+    ):
+        return
+    for kind in (files, dirs):
+        previous = b""
+        for name in kind:
+            if name <= previous:
+                if not name:
+                    raise _bad(label, "an empty name")
+                raise _bad(label, f"the name {name!r:.80} is there twice or out of order")
+            if b"/" in name or name in _NO_NAMES:
+                raise _bad(label, f"{name!r:.80} is no name")
+            previous = name
+    raise _bad(label, "a name is there as a file and as a directory")
 
 
 def _decode(data: bytes, label: str) -> tuple[Files, Dirs]:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 HEAD_SIZE = 64
 """Bytes of a file that ``inspect`` wants to see."""
 
+SCRIPT = b"#!"
+MAGIC = b"\x7fELF"
+"""What a file begins with, or ``inspect`` finds nothing in it."""
 _ET_DYN = 3
 _ENTRY = {1: ("<I", 52), 2: ("<Q", 64)}  # by EI_CLASS: layout of e_entry, size of the header
 
@@ -32,9 +35,9 @@ _DATA = Head()
 
 def inspect(head: bytes) -> Head:
     """Judge the first ``HEAD_SIZE`` bytes of a file (fewer if it is shorter)."""
-    if head.startswith(b"#!"):
+    if head.startswith(SCRIPT):
         return Head(script=True)
-    if not head.startswith(b"\x7fELF") or len(head) < 52:
+    if not head.startswith(MAGIC) or len(head) < 52:
         return _DATA
     layout, size = _ENTRY.get(head[4], ("", 0))
     if not layout or head[5] != 1 or len(head) < size:

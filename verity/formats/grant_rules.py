@@ -27,6 +27,7 @@ from verity.values.errors import ContentError
 MODULE_SUFFIXES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
 FIRMWARE = (b"/usr/lib/firmware/", b"/lib/firmware/")
 NOTHING = Code(0)
+_CODE = (elf.SCRIPT, elf.MAGIC)
 RUNS = Code.EXEC | Code.SCRIPT
 _MAY_GRANT = {
     Role.OS: ALL_CODE,
@@ -105,17 +106,19 @@ def check_extension(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> N
 
 def code_flags(entry: Entry, head: bytes) -> Code:
     """The code flags of one regular file."""
+    flags = NOTHING
+    if entry.path.endswith(MODULE_SUFFIXES) or entry.path.startswith(FIRMWARE):
+        flags |= Code.MODULE
+    if not head.startswith(_CODE):  # nearly every file
+        return flags
     found = elf.inspect(head)
     runnable = bool(entry.mode & _EXECUTE)
-    flags = NOTHING
     if runnable and found.has_entry:
         flags |= Code.EXEC
     if runnable and found.script:
         flags |= Code.SCRIPT
     if found.is_dynamic:
         flags |= Code.LIBRARY
-    if entry.path.endswith(MODULE_SUFFIXES) or entry.path.startswith(FIRMWARE):
-        flags |= Code.MODULE
     return flags
 
 

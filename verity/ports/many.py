@@ -37,6 +37,13 @@ class Place(NamedTuple):
         return cls(dir_fd=_AT_FDCWD, name=path)
 
 
+class Packed(NamedTuple):
+    """Many places as C takes them: the descriptors, and the names with a NUL behind each."""
+
+    dirs: "array.array[int]"
+    names: bytes
+
+
 _AT_FDCWD = -100  # linux/fcntl.h; os has no name for it
 
 
@@ -162,21 +169,23 @@ class Named(NamedTuple):
 
 
 def read_files(
-    places: Sequence[Place], checksums: Sequence[bytes], *, prefix: bytes, owner_at: int
+    places: Packed, checksums: bytes, *, prefix: bytes, owner_at: int
 ) -> list[Named | None]:
-    """Read files that are named by the SHA-256 (32 bytes) of a prefix and their contents.
+    """Read files that are named by the SHA-256 of a prefix and their contents.
 
-    Owner, group and mode of each file go into ``prefix`` at ``owner_at``, in 12 bytes. None wants
-    a closer look: the file has xattrs or another checksum, is large, or an error is in the way.
+    ``checksums`` are these hashes, 32 bytes each, end to end. Owner, group and mode of each file go
+    into ``prefix`` at ``owner_at``, in 12 bytes. None wants a closer look: the file has xattrs or
+    another checksum, is large, or an error is in the way.
     """
-    if len(checksums) != len(places) or any(len(checksum) != 32 for checksum in checksums):
+    count = len(places.dirs)
+    if len(checksums) != 32 * count:
         raise ValueError("a checksum of 32 bytes for each file")
-    contents = ffi.new("struct verity_contents[]", len(places))
-    done = bytearray(len(places))
+    contents = ffi.new("struct verity_contents[]", count)
+    done = bytearray(count)
     result = lib.verity_read_files(
-        len(places),
-        *_packed(places),
-        ffi.from_buffer("uint8_t[]", b"".join(checksums)),
+        count,
+        *_for_c(places),
+        ffi.from_buffer("uint8_t[]", checksums),
         ffi.from_buffer("uint8_t[]", prefix),
         len(prefix),
         owner_at,
@@ -195,9 +204,13 @@ def read_files(
 
 
 def _packed(places: Sequence[Place]) -> "tuple[CData, CData]":
-    """Descriptors and names of files, as C takes them."""
+    """Descriptors and names of files, for C."""
     names = "".join(f"{place.name}\0" for place in places)
-    if names.count("\0") != len(places):
-        raise ValueError("a name with a NUL byte")
     dirs = array.array("i", [place.dir_fd for place in places])
-    return ffi.from_buffer("int[]", dirs), ffi.from_buffer("char[]", os.fsencode(names))
+    return _for_c(Packed(dirs=dirs, names=os.fsencode(names)))
+
+
+def _for_c(places: Packed) -> "tuple[CData, CData]":
+    if places.names.count(b"\0") != len(places.dirs):
+        raise ValueError("a name with a NUL byte")
+    return ffi.from_buffer("int[]", places.dirs), ffi.from_buffer("char[]", places.names)

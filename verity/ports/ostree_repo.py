@@ -22,14 +22,14 @@ of ``verity.formats.commit`` and ``verity.formats.ostree_file``.
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, is_checksum
 from verity.formats.ostree_file import ContentHasher, DirMeta, FileHeader
 from verity.ports import ostree_detached, ostree_refs
-from verity.ports.many import Place
+from verity.ports.many import Packed, Place
 from verity.ports.ostree_config import not_a_repository, read_mode
 from verity.ports.ostree_content import Content, open_content
 from verity.ports.ostree_objects import ObjectStore, translated, wrong_checksum
@@ -205,6 +205,10 @@ class Repository:
         """Where an object lies, for calls that take many; the descriptor stays the repository's."""
         return self._store.place(checksum, kind)
 
+    def object_places(self, checksums: Sequence[str], kind: str) -> Packed | None:
+        """The same of many objects; None if a directory of theirs isn't there."""
+        return self._store.places(checksums, kind)
+
     def verify_content(self, checksum: str, sink: Sink | None = None) -> FileHeader:
         """Read a whole content object; refuse it (``damaged-object``) if it isn't its name's.
 
@@ -212,14 +216,17 @@ class Repository:
         proven when this returns.
         """
         with self.open_content(checksum) as content:
-            hasher = ContentHasher(content.header)
-            for piece in content.pieces():
-                hasher.update(piece)
-                if sink is not None:
-                    sink(piece)
-            if hasher.checksum() != checksum:
-                raise wrong_checksum(content.label, checksum, hasher.checksum())
+            self.verify_opened(checksum, content, sink)
             return content.header
+
+    def verify_opened(self, checksum: str, content: Content, sink: Sink | None = None) -> None:
+        """The same for an object that is open, of which nothing was read yet."""
+        hasher = ContentHasher(content.header)
+        for piece in content.pieces():
+            hasher.update(piece)
+            if sink is not None:
+                sink(piece)
+        self.check_name(checksum, hasher.checksum())
 
     def check_name(self, checksum: str, found: str) -> None:
         """Refuse a content object (``damaged-object``) whose checksum was found to be another."""

@@ -2,8 +2,8 @@
 """Whether a boot bundle holds anything that a keyring revokes: keys, serials, digests.
 
 The gate reads no keyring: what is revoked has to stay out of the bundle, but for single digests
-that a `revoke` in the same bundle names, which is how one file of many is taken back. It verifies no
-signature: ``trust.boot_bundle`` did. It reads no file.
+that a `revoke` in the same bundle names, which is how one file of many is taken back. It verifies
+no signature: ``trust.boot_bundle`` did. It reads no file.
 """
 
 import hashlib

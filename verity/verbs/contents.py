@@ -7,10 +7,9 @@ a commit that the caller has verified (``Known``), and of that no code: what may
 always read.
 """
 
-import functools
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -19,12 +18,13 @@ from verity.formats.fsverity import Hasher
 from verity.formats.ostree_file import DirMeta, FileHeader
 from verity.ports import kernel, many
 from verity.ports.osfile import read_head
+from verity.ports.ostree_content import Content
 from verity.ports.ostree_repo import Repository
 from verity.values.errors import VerityError
 from verity.verbs import batch
 from verity.verbs.signed import SignedCommit
 
-_BATCH = 64  # objects that a thread reads in one call
+_BATCH = 128  # objects that a thread reads in one call
 # What is hashed before the contents of a file without xattrs; owner, group and mode go behind the
 # frame of 8 bytes.
 _FRAME = FileHeader.make(
@@ -34,13 +34,10 @@ _OWNER_AT = 8
 
 
 class Contents(NamedTuple):
-    """What reading one content object gave. ``digest`` is None for a symlink."""
+    """What reading one content object gave: its entry at one of its paths, and its first bytes."""
 
-    header: FileHeader
-    size: int
-    digest: bytes | None
+    entry: dump.Entry
     head: bytes
-    xattrs: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +72,9 @@ def known_from(repository: Repository, commit: SignedCommit) -> Known:
     it, all but the path of its entry is the same.
     """
     code = {entry.digest for entry in commit.grants.grants.code}
-    by_path = {entry.path: entry for entry in commit.manifest.entries}
-    entries = {}
-    for path, name, _ in repository.paths(commit.checksum):
-        entry = by_path.get(path)
-        if name and entry is not None and entry.digest not in code:
-            entries[name] = entry
-    return Known(entries=entries)
+    data = {entry.path: entry for entry in commit.manifest.entries if entry.digest not in code}
+    paths = repository.paths(commit.checksum)
+    return Known(entries={name: data[path] for path, name, _ in paths if name and path in data})
 
 
 def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOTHING) -> CommitTree:
@@ -90,22 +83,28 @@ def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOT
     Raises ContentError if a dirtree or dirmeta object is damaged: then there is no tree.
     """
     paths = sorted(repository.paths(checksum))
-    first_use: dict[str, bytes] = {}
-    for path, name, _ in paths:
-        if name:
-            first_use.setdefault(name, path)
-    found: dict[str, Contents] = {}
-    damaged: list[tuple[bytes, VerityError]] = []
-    checksums = sorted(first_use.keys() - known.entries.keys())
-    parts = [checksums[at : at + _BATCH] for at in range(0, len(checksums), _BATCH)]
+    first_use = {name: path for path, name, _ in reversed(paths) if name}
+    objects = dict(known.entries)
+    # No byte is needed of what earned nothing then: by its name alone it may be a module now.
+    heads = {entry.digest: b"" for entry in objects.values() if entry.digest is not None}
+    damaged: dict[str, VerityError] = {}
+    # In the order of paths, in which the objects were written and are in memory.
+    todo = [
+        (name, path)
+        for path, name, _ in paths
+        if name and name not in objects and first_use[name] == path
+    ]
+    parts = [todo[at : at + _BATCH] for at in range(0, len(todo), _BATCH)]
     for part, results in batch.each(parts, partial(_several, repository), jobs=jobs, part=1):
         if isinstance(results, VerityError):
             raise results
-        for name, result in zip(part, results, strict=True):
+        for (name, _), result in zip(part, results, strict=True):
             if isinstance(result, VerityError):
-                damaged.append((first_use[name], result))
-            else:
-                found[name] = result
+                damaged[name] = result
+                continue
+            objects[name] = result.entry
+            if result.entry.digest is not None:
+                heads[result.entry.digest] = result.head
     entries = []
     directories: dict[str, DirMeta] = {}
     for path, name, meta in paths:
@@ -113,23 +112,14 @@ def read(repository: Repository, checksum: str, *, jobs: int, known: Known = NOT
             if meta not in directories:
                 directories[meta] = repository.read_dirmeta(meta)
             entries.append(_directory(path, directories[meta]))
-        elif name in found:
-            entries.append(_file(path, found[name]))
-        elif name in known.entries:
-            entry = known.entries[name]
-            entries.append(entry if entry.path == path else replace(entry, path=path))
-    # No byte is needed of what earned nothing then: by its name alone it may be a module now.
-    heads = {entry.digest: b"" for entry in known.entries.values() if entry.digest is not None}
-    heads |= {one.digest: one.head for one in found.values() if one.digest is not None}
+        elif name in objects:
+            entry = objects[name]
+            entries.append(entry if entry.path == path else entry._replace(path=path))
     return CommitTree(
         entries=tuple(entries),
         heads=heads,
-        damaged=tuple(damaged),
-        missing=frozenset(
-            path
-            for path, name, _ in paths
-            if name and name not in found and name not in known.entries
-        ),
+        damaged=tuple((first_use[name], error) for name, error in damaged.items()),
+        missing=frozenset(path for path, name, _ in paths if name in damaged),
         objects=len(first_use),
     )
 
@@ -149,17 +139,16 @@ def _directory(path: bytes, meta: DirMeta) -> dump.Entry:
     )
 
 
-def _file(path: bytes, contents: Contents) -> dump.Entry:
-    header = contents.header
+def _file(path: bytes, header: FileHeader, size: int, digest: bytes | None) -> dump.Entry:
     return dump.Entry(
         path=path,
         mode=header.mode,
         uid=header.uid,
         gid=header.gid,
-        size=contents.size if header.target is None else len(header.target),
+        size=size,
         target=header.target,
-        digest=contents.digest,
-        xattrs=contents.xattrs,
+        digest=digest,
+        xattrs=security_xattrs(header.xattrs),
     )
 
 
@@ -172,63 +161,53 @@ def security_xattrs(
     return tuple(sorted((n, v) for n, v in xattrs if dump.counts_for_security(n)))
 
 
-def _several(repository: Repository, checksums: Sequence[str]) -> list[Contents | VerityError]:
-    """Those that are what their name says in one call, the odd ones by themselves."""
-    places = [repository.object_place(checksum, "file") for checksum in checksums]
-    there = [place for place in places if place is not None]
-    found: list[many.Named | None] = [None] * len(checksums)
-    if repository.mode == "bare" and len(there) == len(places):
-        found = many.read_files(
-            there,
-            [bytes.fromhex(checksum) for checksum in checksums],
-            prefix=_FRAME,
-            owner_at=_OWNER_AT,
-        )
+def _several(
+    repository: Repository, objects: Sequence[tuple[str, bytes]]
+) -> list[Contents | VerityError]:
+    """Those that are what their name says in one call, the odd ones by themselves.
+
+    An object is its checksum, and the path that its entry gets.
+    """
+    checksums = [checksum for checksum, _ in objects]
+    found: list[many.Named | None] = [None] * len(objects)
+    places = repository.object_places(checksums, "file") if repository.mode == "bare" else None
+    if places is not None:
+        names = bytes.fromhex("".join(checksums))
+        found = many.read_files(places, names, prefix=_FRAME, owner_at=_OWNER_AT)
     results: list[Contents | VerityError] = []
-    for checksum, named in zip(checksums, found, strict=True):
+    for (checksum, path), named in zip(objects, found, strict=True):
+        if named is not None:
+            uid, gid, mode, size, digest, head = named
+            entry = dump.Entry(path=path, mode=mode, uid=uid, gid=gid, size=size, digest=digest)
+            results.append(Contents(entry, head))
+            continue
         try:
-            results.append(
-                _contents(repository, checksum) if named is None else _plain(repository, named)
-            )
+            results.append(_one(repository, path, checksum))
         except VerityError as error:
             results.append(error)
     return results
 
 
-def _plain(repository: Repository, named: many.Named) -> Contents:
-    header = _plain_header(named.uid, named.gid, named.mode, repository.label)
-    return Contents(header=header, size=named.size, digest=named.digest, head=named.head, xattrs=())
-
-
-@functools.lru_cache(maxsize=64)
-def _plain_header(uid: int, gid: int, mode: int, label: str) -> FileHeader:
-    """Thousands of files have the same."""
-    return FileHeader.make(uid=uid, gid=gid, mode=mode, target=b"", xattrs=(), label=label)
-
-
-def _contents(repository: Repository, checksum: str) -> Contents:
+def _one(repository: Repository, path: bytes, checksum: str) -> Contents:
     with repository.open_content(checksum) as content:
         header = content.header
+        if header.target is not None:
+            repository.verify_opened(checksum, content)
+            return Contents(_file(path, header, len(header.target), None), b"")
         hashed = None
         if content.fd is not None:  # the object is the file: one pass in C gives both hashes
             hashed = kernel.hash_file(
                 content.fd, limit=content.size, prefix=header.framed(), label=content.label
             )
-        if hashed is not None and content.fd is not None:
-            repository.check_name(checksum, hashed.plain.hex())
-            head = read_head(content.fd, elf.HEAD_SIZE, label=content.label)
-            return Contents(
-                header=header,
-                size=hashed.size,
-                digest=hashed.digest.value,
-                head=head,
-                xattrs=security_xattrs(header.xattrs),
-            )
-    return _streamed(repository, checksum)
+        if hashed is None or content.fd is None:
+            return _streamed(repository, path, checksum, content)
+        repository.check_name(checksum, hashed.plain.hex())
+        head = read_head(content.fd, elf.HEAD_SIZE, label=content.label)
+        return Contents(_file(path, header, hashed.size, hashed.digest.value), head)
 
 
-def _streamed(repository: Repository, checksum: str) -> Contents:
-    """The same in pieces: for symlinks, archives, large files, and without libcrypto."""
+def _streamed(repository: Repository, path: bytes, checksum: str, content: Content) -> Contents:
+    """The same in pieces: for archives, large files, and without libcrypto."""
     hasher = Hasher(hashes=kernel.block_hashes())
     head = bytearray()
 
@@ -237,11 +216,6 @@ def _streamed(repository: Repository, checksum: str) -> Contents:
         if len(head) < elf.HEAD_SIZE:
             head.extend(piece[: elf.HEAD_SIZE - len(head)])
 
-    header = repository.verify_content(checksum, sink)
-    return Contents(
-        header=header,
-        size=hasher.data_size,
-        digest=None if header.is_symlink else hasher.finish().value,
-        head=bytes(head),
-        xattrs=security_xattrs(header.xattrs),
-    )
+    repository.verify_opened(checksum, content, sink)
+    digest = hasher.finish().value
+    return Contents(_file(path, content.header, hasher.data_size, digest), bytes(head))

@@ -141,7 +141,7 @@ def _read_top(scope: Scope, top: bytes, digester: Digester, found: Found) -> Non
                 if signed:
                     found.gaps.append(replace(item, path=path))
                 continue
-            entry = replace(item.entry, path=path)
+            entry = item.entry._replace(path=path)
             if signed:
                 found.entries[path] = entry
             else:

@@ -224,5 +224,5 @@ def _vendor(host: Host, intent: Intent, vendor: Path | None) -> dict[bytes, Entr
                 )
             path = ETC + item.path
             if item.path != b"/" and intent.scope.rule(path).file_class is FileClass.SIGNED:
-                entries[path] = replace(item.entry, path=path)
+                entries[path] = item.entry._replace(path=path)
     return entries

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manifest: one spelling per tree, everything else refused with its line."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,7 @@ def test_the_longest_path(letter: bytes) -> None:
     with pytest.raises(ContentError, match="longer than 4095") as caught:
         dump.serialise(deep(letter * 255))
     assert len(caught.value.message) < 600
+    assert dump._read_quickly(b"".join(map(dump.line, deep(letter * 255)))) is None
 
 
 def test_the_longest_line() -> None:
@@ -128,6 +131,78 @@ def test_a_mutated_manifest_is_read_the_same_way_or_refused(data: st.DataObject)
     except ContentError:
         return
     assert dump.serialise(parsed) == bytes(text)
+
+
+_LINES = (
+    ROOT.encode(),
+    *(file_line(path).encode() for path in ("/a", "/a/b", "/d/f", "/d/..", "/.f", "//", "/x\\x20")),
+    b"/d 0 40755 1 0 0 0 0.0 - - -\n",
+    b"/d/l 1 120777 1 0 0 0 0.0 a - -\n",
+    b"/c 0 20600 1 0 0 5 0.0 - - -\n",
+    file_line("/e", rest=" user.a=1").encode(),
+    file_line("/g").replace(" 0 0 0 0.0", " 4294967295 9999999999 0 0.0").encode(),
+    file_line("/h").replace(" 3 ", " 9999999999999999999 ").encode(),
+    b"\n",
+)
+
+
+@given(st.data(), st.integers(1, 200))
+def test_the_quick_reader_takes_nothing_else(data: st.DataObject, part: int) -> None:
+    """What it takes the careful one takes, with the same entries; in parts of any size."""
+    lines = data.draw(st.lists(st.sampled_from(_LINES), max_size=6))
+    if data.draw(st.booleans()):
+        lines = sorted({ROOT.encode(), *lines})
+    text = bytearray(b"".join(lines) or ROOT.encode())
+    for _ in range(data.draw(st.integers(0, 2))):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(
+            st.sampled_from(b"/ .-0123456789\\\n=aA\xff\0") | st.integers(0, 255)
+        )
+    text[-1:] = b"\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dump, "_PART", part)
+        quick = dump._read_quickly(bytes(text))
+    if quick is not None:
+        assert quick == dump._read_carefully(bytes(text))
+
+
+_LINK = "/ 1 120777 1 0 0 0 0.0 a - -\n"
+_DIRECTORY = "/a 0 40755 1 0 0 0 0.0 - - -\n"
+_LONG = "/l 0 40755 1 0 0 0 0.0 - - - user.a="
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (file_line("/a"), "the first entry must be the directory /"),
+        (_LINK, "the first entry must be the directory /"),
+        (_LINK + file_line("/a"), "the first entry must be the directory /"),
+        (ROOT + file_line("/b") + file_line("/a"), "not sorted by path"),
+        (ROOT + _DIRECTORY + file_line("/a/b") + file_line("/a-b"), "not sorted by path"),
+        (ROOT + file_line("/a") + file_line("/a"), "the path stands there twice"),
+        (ROOT + file_line("/a/b"), "its parent /a is no directory"),
+        (ROOT + file_line("/a") + file_line("/a/b"), "its parent /a is no directory"),
+        (ROOT + file_line("/.."), "'..' or over-long component"),
+        (ROOT + file_line("/./a"), "'..' or over-long component"),
+        (ROOT + file_line("/" + "x" * 256), "'..' or over-long component"),
+        (ROOT + file_line("/\\x61"), "not in the canonical spelling"),
+        (ROOT + file_line("/a", rest=" user.a=\\x61"), "not in the canonical spelling"),
+        (ROOT + _LONG + "v" * (65537 - len(_LONG)) + "\n", "65537 bytes, at most 65536"),
+        (ROOT + "\n", "1 fields"),
+        (ROOT + "x" * (3 << 20) + "\n", "3145728 bytes, at most 65536"),
+    ],
+)  # fmt: skip
+def test_neither_reader_takes_it(text: str, reason: str) -> None:
+    data = text.encode()
+    assert dump._read_quickly(data) is None
+    with pytest.raises(ContentError, match=re.escape(reason)):
+        dump._read_carefully(data)
+
+
+@pytest.mark.parametrize("letter", [b"f", b"\xff"], ids=["plain", "escaped"])
+def test_the_quick_reader_takes_what_is_usual(letter: bytes) -> None:
+    """Else every manifest would be read twice, and the comparison above would compare nothing."""
+    entries = deep(letter * 254)
+    assert dump._read_quickly(dump.serialise(entries)) == tuple(entries)
 
 
 def test_boot_list_takes_exactly_what_goes_to_boot() -> None:

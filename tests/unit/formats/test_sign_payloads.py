@@ -42,7 +42,7 @@ def test_a_good_bundle_says_what_it_holds() -> None:
 
 
 def altered_manifest(bundle: Bundle) -> Bundle:
-    entries = (ENTRIES[0], replace(ENTRIES[1], mode=0o104755))
+    entries = (ENTRIES[0], ENTRIES[1]._replace(mode=0o104755))
     return replace(bundle, manifest=dump.serialise(entries))
 
 

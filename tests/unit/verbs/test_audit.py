@@ -27,9 +27,9 @@ ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQ", 3, 62, 1, 0x1000)
 
 
 def found(entry: Entry = FILE, contents: Contents | None = BY_KERNEL, **changes: Any) -> Node:
-    entry = replace(entry, **changes)
+    entry = entry._replace(**changes)
     if contents is not None:
-        entry = replace(entry, digest=contents.digest)
+        entry = entry._replace(digest=contents.digest)
     return Node(entry=entry, contents=contents)
 
 
@@ -92,15 +92,15 @@ def test_the_gravest_names_the_check_and_all_are_listed() -> None:
 
 def test_metadata_differences() -> None:
     assert verb.metadata_differences(FILE, FILE) == []
-    assert verb.metadata_differences(LINK, replace(LINK, target=b"a\nb")) == [
+    assert verb.metadata_differences(LINK, LINK._replace(target=b"a\nb")) == [
         ("target", "f", r"a\x0ab")
     ]
     device = Entry(path=b"/d", mode=0o20600, uid=0, gid=0, rdev=259)
-    assert verb.metadata_differences(device, replace(device, rdev=260)) == [
+    assert verb.metadata_differences(device, device._replace(rdev=260)) == [
         ("device", "259", "260")
     ]
     # The contents and the type are not metadata: `compare` judges them.
-    assert verb.metadata_differences(FILE, replace(FILE, digest=bytes(32), size=9)) == []
+    assert verb.metadata_differences(FILE, FILE._replace(digest=bytes(32), size=9)) == []
 
 
 def capability(permitted: int, revision: int = 2, tail: bytes = b"") -> tuple[bytes, bytes]:

@@ -36,23 +36,23 @@ LINK = Entry(path=b"/l", mode=0o120777, uid=0, gid=0, size=1, target=b"t")
 @pytest.mark.parametrize(
     ("due", "found", "expected"),
     [
-        (FILE, replace(FILE, mode=0o104755), [("mode", "0755", "4755")]),
-        (FILE, replace(FILE, uid=7, gid=8), [("uid", "0", "7"), ("gid", "0", "8")]),
-        (FILE, replace(FILE, size=10), [("size", "9", "10")]),
-        (FILE, replace(FILE, digest=TWO), [("digest", "01" * 32, "02" * 32)]),
+        (FILE, FILE._replace(mode=0o104755), [("mode", "0755", "4755")]),
+        (FILE, FILE._replace(uid=7, gid=8), [("uid", "0", "7"), ("gid", "0", "8")]),
+        (FILE, FILE._replace(size=10), [("size", "9", "10")]),
+        (FILE, FILE._replace(digest=TWO), [("digest", "01" * 32, "02" * 32)]),
         (
             FILE,
-            replace(FILE, xattrs=((b"user.b", b"\xff"), (b"user.c", b""))),
+            FILE._replace(xattrs=((b"user.b", b"\xff"), (b"user.c", b""))),
             [
                 ("xattr user.a", "1", "none"),
                 ("xattr user.b", "2", r"\xff"),
                 ("xattr user.c", "none", ""),
             ],
         ),
-        (LINK, replace(LINK, target=b"u\n"), [("target", "t", r"u\x0a")]),
+        (LINK, LINK._replace(target=b"u\n"), [("target", "t", r"u\x0a")]),
         (
             LINK,
-            replace(FILE, path=b"/l", xattrs=()),
+            FILE._replace(path=b"/l", xattrs=()),
             [
                 ("type", "120000", "100000"),
                 ("mode", "0777", "0755"),
@@ -62,8 +62,8 @@ LINK = Entry(path=b"/l", mode=0o120777, uid=0, gid=0, size=1, target=b"t")
             ],
         ),
         (
-            replace(ROOT, path=b"/d", mode=0o20600, rdev=5),
-            replace(ROOT, path=b"/d", mode=0o20600, rdev=6),
+            ROOT._replace(path=b"/d", mode=0o20600, rdev=5),
+            ROOT._replace(path=b"/d", mode=0o20600, rdev=6),
             [("device", "5", "6")],
         ),
     ],

@@ -3,7 +3,6 @@
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +57,19 @@ def test_equal() -> None:
     ids=["mode", "uid", "gid", "digest", "xattrs", "several"],
 )
 def test_changed(changes: dict[str, Any], problem: str, expected: str, found: str) -> None:
-    (finding,) = verb.diff(manifest(FILE), manifest(replace(FILE, **changes)))
+    (finding,) = verb.diff(manifest(FILE), manifest(FILE._replace(**changes)))
     assert (finding.check, finding.link, finding.object) == ("changed", Link.MANIFEST, "/f")
     assert (finding.problem, finding.expected, finding.found) == (problem, expected, found)
 
 
 def test_a_size_alone_is_a_change_that_is_named() -> None:
     """No honest pair of manifests has it; a report of nothing would still mislead."""
-    (finding,) = verb.diff(manifest(FILE), manifest(replace(FILE, size=2)))
+    (finding,) = verb.diff(manifest(FILE), manifest(FILE._replace(size=2)))
     assert finding.problem == "size changed"
 
 
 def test_another_type() -> None:
-    (finding,) = verb.diff(manifest(FILE), manifest(replace(LINK, path=b"/f")))
+    (finding,) = verb.diff(manifest(FILE), manifest(LINK._replace(path=b"/f")))
     assert finding.problem.startswith("type and ")
     assert "type 100644" in finding.expected
     assert "type 120777" in finding.found
@@ -85,7 +84,7 @@ def test_added_and_removed() -> None:
 
 
 def test_sorted_by_path_and_escaped() -> None:
-    odd = replace(FILE, path=b"/a\nb\xff")
+    odd = FILE._replace(path=b"/a\nb\xff")
     findings = verb.diff(manifest(FILE), manifest(odd, LINK))
     assert [(one.check, one.object) for one in findings] == [
         ("added", r"/a\x0ab\xff"),
@@ -104,7 +103,7 @@ def test_both_are_held_to_the_format() -> None:
 
 def test_summary() -> None:
     fifo = Entry(path=b"/p", mode=0o10644, uid=0, gid=0)
-    data = manifest(FILE, replace(FILE, path=b"/g", size=41), LINK, fifo)
+    data = manifest(FILE, FILE._replace(path=b"/g", size=41), LINK, fifo)
     found = verb.summarise(data)
     assert (found.files, found.directories, found.symlinks, found.others) == (2, 1, 1, 1)
     assert (found.size, found.sha256) == (42, hashlib.sha256(data).hexdigest())
