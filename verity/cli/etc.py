@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity etc: sign, status, diff, apply, revert."""
 
+# Starting a command costs what it imports: what one verb alone needs is imported in it.
+
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from verity.cli import etc_options, output, signing_options
 from verity.cli.etc_output import print_applied, print_difference, print_others, print_signed
-from verity.cli.trust_options import PATH, judged, key_options, trusted_set
+from verity.cli.params import PATH
+from verity.cli.trust_options import judged, key_options, trusted_set
 from verity.formats.grants import Role
-from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
-from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status
-from verity.verbs.etc_intent import Host
-from verity.verbs.sign_prepare import Spot
+
+if TYPE_CHECKING:
+    from verity.trust.trusted import TrustedSet
 
 
 @click.group()
 def etc() -> None:
-    """The signed /etc: what it should be, what it is, and the way back."""
+    """Sign /etc, see what changed in it, and bring it back."""
 
 
 _vendor_option = click.option(
@@ -33,7 +36,7 @@ _dry_option = click.option(
 )
 
 
-def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
+def _trusted(keys: tuple[Path, ...], threshold: int) -> "TrustedSet":
     """The keys of the owner's role etc: those named, or of this host's keyrings, also for --root: a
     tree that is looked at doesn't say whom to trust."""
     return trusted_set(keys, threshold, role=Role.ETC)
@@ -69,6 +72,10 @@ def sign(
     others go to the content store, from which `etc apply` and `etc revert` bring them back. All
     keys sign; `sign prepare etc` is for several people.
     """
+    from verity.verbs import etc_sign
+    from verity.verbs.etc_intent import Host
+    from verity.verbs.sign_prepare import Spot
+
     begin, end = signing_options.validity(
         int(time.time()), issued=issued, expires=expires, days=days
     )
@@ -102,6 +109,9 @@ def status(
     as_json: bool,
 ) -> int:
     """Say what differs from the signed /etc; exit status 1 if anything does."""
+    from verity.verbs import etc_intent, etc_status
+    from verity.verbs.etc_intent import Host
+
     host = Host.at(root, store)
     intent = etc_intent.current(host, _trusted(keys, threshold))
     seen = etc_status.look(host, intent, vendor)
@@ -140,6 +150,9 @@ def diff(
     as_json: bool,
 ) -> int:
     """Show each difference: the vendor's default, what is signed and by whom, what is there."""
+    from verity.verbs import etc_diff, etc_intent, etc_status
+    from verity.verbs.etc_intent import Host
+
     if show_secret_files and not with_text:
         raise CallerError("bad-arguments", "--show-secret-files: only with --text")
     if from_vendor and with_text:
@@ -188,6 +201,9 @@ def apply(
     What an earlier intent had and this one hasn't is removed. What nobody signed, and what changes
     by itself, is left.
     """
+    from verity.verbs import etc_apply
+    from verity.verbs.etc_intent import Host
+
     host, trusted = Host.at(root, store), _trusted(keys, threshold)
     if resume:
         if serial is not None or dry_run:
@@ -215,5 +231,8 @@ def revert(
     as_json: bool,
 ) -> int:
     """Bring /etc back to the signed serial before the one that is the intent."""
+    from verity.verbs import etc_apply
+    from verity.verbs.etc_intent import Host
+
     done = etc_apply.revert(Host.at(root, store), _trusted(keys, threshold), dry_run=dry_run)
     return print_applied(done, dry_run=dry_run, as_json=as_json)

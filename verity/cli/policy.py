@@ -20,7 +20,7 @@ _GROUPS = (6, 42)  # disk and shadow, in every Debian
 
 @click.group()
 def policy() -> None:
-    """What the gate enforces, and whose grants it takes."""
+    """Say what the gate enforces, and whose grants it takes."""
 
 
 @policy.command(

@@ -17,12 +17,12 @@ from click.core import ParameterSource
 from verity.cli import key_opening
 from verity.cli.params import PATH as PATH
 from verity.formats.grants import Party, Role
-from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError
 from verity.values.findings import Report
 
-# Starting a command costs what it imports: keyrings are imported where they are asked.
+# Starting a command costs what it imports: keys and keyrings are imported where they are asked.
 if TYPE_CHECKING:
+    from verity.trust.trusted import TrustedSet
     from verity.verbs.keyring_trust import Keyrings
 
 _META = "verity.trust."
@@ -102,7 +102,7 @@ def by_keyring() -> bool:
 
 def trusted_set(
     keys: tuple[Path, ...], threshold: int, *, host: Path = Path("/"), role: Role = Role.OS
-) -> TrustedSet:
+) -> "TrustedSet":
     """The keys of a role: those of --key, each its own owner, or those of the keyrings.
 
     ``host`` is the root of the host whose pins and keyrings count where none are given: never that
@@ -116,6 +116,8 @@ def trusted_set(
             raise CallerError(
                 "bad-arguments", "--key says whose signatures count: no --keyring and --pin"
             )
+        from verity.trust.trusted import TrustedSet
+
         return TrustedSet.of_keys(
             [key_opening.public_key(path) for path in keys],
             party=Party.VENDOR if role is Role.OS else Party.USER,

@@ -15,6 +15,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from verity.formats.escaped import MUST_ESCAPE, escape
+from verity.formats.escaped import printable as printable
 from verity.values.errors import ContentError
 
 MAX_SIZE = 256 * 2**20
@@ -24,7 +26,6 @@ MAX_XATTR_NAME = 255
 _MAX_ID = 2**32 - 1
 _MAX_MODE = 0o177777
 
-_MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
 _MUST_ESCAPE_NAME = re.compile(rb"[^\x21-\x3c\x3e-\x5b\x5d-\x7e]")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,19}")
@@ -98,18 +99,6 @@ def is_mode(mode: int) -> bool:
     return mode <= _MAX_MODE and stat.S_IFMT(mode) in _KNOWN_TYPES
 
 
-def escape(field: bytes) -> bytes:
-    """Write a path, a target or a value in the one escaped form."""
-    if field == b"-":
-        return b"\\x2d"
-    return _MUST_ESCAPE.sub(lambda match: b"\\x%02x" % match[0][0], field)
-
-
-def printable(field: bytes) -> str:
-    """The same form as text: for messages and reports, safe on any terminal."""
-    return escape(field).decode("ascii")
-
-
 def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
     """One entry as its line, LF included. The entry is expected to be valid.
 
@@ -120,7 +109,7 @@ def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
         b" "
         + _MUST_ESCAPE_NAME.sub(lambda match: b"\\x%02x" % match[0][0], name)
         + b"="
-        + _MUST_ESCAPE.sub(lambda match: b"\\x%02x" % match[0][0], value)
+        + MUST_ESCAPE.sub(lambda match: b"\\x%02x" % match[0][0], value)
         for name, value in entry.xattrs
     )
     return b"%b %d %o 1 %d %d %d 0.0 %b - %b%b\n" % (

@@ -7,9 +7,12 @@ A vendor's revocations hold for what the vendor signs, a user's for everything; 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from verity.formats.keyring import Revoked
 from verity.values.errors import ContentError
+
+if TYPE_CHECKING:  # without keyrings nothing is revoked: their parser is not needed
+    from verity.formats.keyring import Revoked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Revocations:
     serials: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, revoked: Revoked) -> "Revocations":
+    def of(cls, revoked: "Revoked") -> "Revocations":
         """What a keyring says."""
         return cls(
             keys=frozenset(revoked.keys),
