@@ -30,6 +30,7 @@ with open(answer, "w") as out:
 """
 CHAIN = f"--repo repo --key vendor.pem.pub {REF}"
 TREE = f"--root tree --repo repo --key vendor.pem.pub --commit {REF}"
+SIGN = f"--repo repo --key vendor.pem --stream os --serial auto --replace {REF}"
 ETC = "--root host/root --key host/etc.pem.pub"
 
 # What a group of verbs must not import, named once.
@@ -59,11 +60,16 @@ RUNS = {
     f"explain {TREE} /usr/bin/tool": ({0, 1, 3}, VERIFYING | GATE),
     f"etc status {ETC}": ({0}, VERIFYING | REPOSITORY | GATE),
     f"etc diff {ETC} --text": ({0}, VERIFYING | REPOSITORY | GATE),
+    "etc sign --root host/root --key host/etc.pem --stream etc-test --serial auto": (
+        {0},
+        GATE | {"cryptography.x509", "verity.trust.keyring"},
+    ),
+    f"commit sign {SIGN}": ({0}, GATE | {"cryptography.x509", "verity.trust.keyring"}),
     f"etc apply {ETC}": ({0}, VERIFYING | REPOSITORY | GATE),
 }
 # And where each of those names is imported: they are names of something.
 CONTROLS = {
-    f"commit sign --repo repo --key vendor.pem --stream os --serial 8 --replace {REF}": (
+    f"commit sign {SIGN}": (
         KEYS | MAKING | REPOSITORY | {"securesystemslib", "pkcs11", "asn1crypto"}
     ),
     "key show certificate.pem": {"cryptography.x509"},
