@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import json
 import os
+import pkgutil
 import socket
 import subprocess
 import sys
@@ -113,10 +114,11 @@ def _child(request: dict[str, object], descriptors: Sequence[int]) -> int:
 
 
 def _main() -> None:
-    from verity.cli.main import VERBS
+    import verity
 
-    for module, _ in VERBS.values():
-        importlib.import_module(f"verity.cli.{module}")
+    for module in pkgutil.walk_packages(verity.__path__, "verity."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     _serve(socket.socket(fileno=int(sys.argv[1])))
 
 

@@ -12,6 +12,7 @@ not hold. `--break LINK` sabotages one link on the way, to see that.
 import argparse
 import os
 import sys
+import threading
 from pathlib import Path
 
 from tests.demo import etc, gate, sabotage, vendor
@@ -63,14 +64,18 @@ def tell(story: Story, sabotaged: sabotage.Sabotage, tree: Path | None) -> None:
         story.say("made by mmdebstrap from Debian's packages, verity's wheel in it; cached")
         image = build_image(wheel)
         step.proven = f"stock kernel {image.kernel_release}"
+    second: Aside | None = None
+    signed = threading.Event()
     try:
-        checksum = vendor_side(story, shop, tree or image.tree, sabotaged)
+        with story.step("Keys") as step:
+            vendor.make_keys(story, shop)
+            step.proven = "vendor, user, OpenPGP"
+        if sabotaged.boots_unsealed or (tree is None and sabotaged is sabotage.nothing):
+            story.say("meanwhile, told further below, a second host will boot under the gate")
+            second = Aside(story, lambda aside: gate.tell(aside, shop, image, sabotaged, signed))
+        checksum = vendor_side(story, shop, tree or image.tree, sabotaged, signed)
     finally:
         vendor.close_workshop(shop)
-    second: Aside | None = None
-    if sabotaged.boots_unsealed or (tree is None and sabotaged is sabotage.nothing):
-        story.say("meanwhile, told further below, a second host boots that tree under the gate")
-        second = Aside(story, lambda aside: gate.tell(aside, shop, image, sabotaged))
     with story.step("Boot") as step:
         story.say("QEMU in software emulation; restored from a booted snapshot where there is one")
         disk = Disk(path=shop.disk.absolute(), serial="data", nvdimm=True)
@@ -85,19 +90,21 @@ def tell(story: Story, sabotaged: sabotage.Sabotage, tree: Path | None) -> None:
 
 
 def vendor_side(
-    story: Story, shop: vendor.Workshop, tree: Path, sabotaged: sabotage.Sabotage
+    story: Story,
+    shop: vendor.Workshop,
+    tree: Path,
+    sabotaged: sabotage.Sabotage,
+    signed: threading.Event,
 ) -> str:
-    """Steps on the vendor's machine."""
+    """Steps on the vendor's machine; ``signed`` is set as soon as the commit is."""
     with story.step("Commit a real Debian tree") as step:
         checksum = vendor.commit_tree(story, shop, tree)
         files = sum(len(names) for _, _, names in os.walk(tree))
         step.proven = f"{files} files, commit {checksum[:12]}"
-    with story.step("Keys") as step:
-        vendor.make_keys(story, shop)
-        step.proven = "vendor, user, OpenPGP"
     with story.step("Sign the commit") as step:
         vendor.sign(story, shop, key=sabotaged.signing_key)
         sabotaged.after_signing(shop)
+        signed.set()
         step.proven = "manifest, statement, grants, OpenPGP"
     with story.step("Ship it") as step:
         vendor.ship(story, shop)
@@ -119,7 +126,7 @@ def host_side(
     with story.step("Verify the commit") as step:
         story.say("stock ostree checks it out meanwhile; nothing uses that before it is verified")
         checkout = host.check_out()
-        host.verify()
+        host.verify(shop)
         step.proven = "key, statement, manifest, grants, every object"
     with story.step("Check it out with hard links") as step:
         story.show(checkout.text())
@@ -134,7 +141,7 @@ def host_side(
     with story.step("The kernel's digests") as step:
         story.say("the next step's audit runs meanwhile: it asks the kernel for itself")
         audit = host.audit(status=0)
-        count = host.check()
+        count = host.check(shop)
         step.proven = f"{count} files equal the signed digests"
     with story.step("Audit the tree") as step:
         findings = host.findings(audit)

@@ -8,6 +8,7 @@ from tests.demo.host import Host
 CHANGED, REMOVED, ADDED = "/etc/ssh/sshd_config", "/etc/cron.d/e2scrub_all", "/etc/cron.d/backdoor"
 _STICK = "/run/owner.pem"
 _KEY = ["--key", "/data/user.pub"]
+_BEFORE = "/run/etc.sums"
 
 
 def tell(host: Host, owner_key: Path) -> None:
@@ -15,13 +16,12 @@ def tell(host: Host, owner_key: Path) -> None:
     with host.story.step("The owner's /etc") as step:
         host.story.say("(told apart from what ran meanwhile on this host; the key is on a stick)")
         host.machine.push(owner_key, _STICK)
-        host.run(["chmod", "600", _STICK], link="key")
-        argv = ["verity", "etc", "sign", "--key", _STICK, "--stream", "etc-demo", "--serial", "1"]
-        host.story.show(host.run(argv, link="etc"))
-        host.run(["rm", _STICK], link="key")
+        sign = f"verity etc sign --key {_STICK} --stream etc-demo --serial 1"
+        host.story.show(host.run(f"chmod 600 {_STICK} && {sign} && rm {_STICK}", link="etc"))
         host.story.say("what a thief with root would do:")
         host.run(
-            f"echo 'PermitRootLogin yes' >>{CHANGED} && rm {REMOVED}"
+            f"sha256sum {CHANGED} {REMOVED} >{_BEFORE}"
+            f" && echo 'PermitRootLogin yes' >>{CHANGED} && rm {REMOVED}"
             f" && echo '* * * * * root /tmp/x' >{ADDED}",
             link="etc",
         )
@@ -41,6 +41,5 @@ def tell(host: Host, owner_key: Path) -> None:
         )
         host.story.say("and back; what nobody signed is named and left to its owner to remove:")
         host.story.show(host.run(["verity", "etc", "apply", *_KEY], link="etc"))
-        host.run(["rm", ADDED], link="etc")
-        host.story.show(host.run(["verity", "etc", "status", *_KEY], link="etc"))
+        host.story.show(host.run(f"rm {ADDED} && sha256sum -c {_BEFORE}", link="etc"))
         step.proven = "what changed is found, and brought back"

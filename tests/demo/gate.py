@@ -7,6 +7,7 @@ command without the gate, a signed one, or an ordinary user.
 """
 
 import hashlib
+from threading import Event
 
 from tests.demo import owner
 from tests.demo.attempts import AT, ATTEMPTS, CONTROLS, NOT_CLAIMED, PROGRAM, TOOL, Control
@@ -18,22 +19,28 @@ from tests.vm import Image, Machine
 from tests.vm.verity_root import verity_root
 
 _CANARY = b"/memfd:verity-canary (deleted)"
+_SIGNED_WITHIN_S = 600
 
 
-def tell(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage) -> None:
-    """The whole second half."""
-    host = prepare(story, shop, image, sabotaged)
+def tell(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage, signed: Event) -> None:
+    """The whole second half; the commit is signed once ``signed`` is set."""
+    host = prepare(story, shop, image, sabotaged, signed)
     with host.machine:
         under_the_gate(story, host)
 
 
-def prepare(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage) -> GuardedHost:
+def prepare(
+    story: Story, shop: Workshop, image: Image, sabotaged: Sabotage, signed: Event
+) -> GuardedHost:
     """Steps up to a machine that runs under the gate; the caller ends it."""
     with story.step("The owner's pins, policy and boot bundle") as step:
         owner.make_pins(story, shop)
         owner.make_programs(story, shop, image.tree)
         owner.sign(story, shop, mode=sabotaged.policy_mode)
         owner.sign_more(story, shop)
+        in_time = signed.wait(_SIGNED_WITHIN_S)
+        story.claim(in_time, link="signature", seen="the vendor has not signed the commit")
+        owner.make_bundle(story, shop)
         step.proven = "two parties, one bundle"
     with story.step("A host with fs-verity on its files") as step:
         story.say("its root disk is the signed tree; made once, then cached")

@@ -4,13 +4,11 @@
 It runs on this machine, where the keys are. What goes to the host is the folder `parcel`.
 """
 
-import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 from tests.demo.story import Story
-from tests.demo.vendor import BRANCH, Workshop, quiet, run
+from tests.demo.vendor import BRANCH, Workshop, quiet, run, run_into
 
 PARTIES = ("vendor", "user")
 STREAM = "debian-trixie"
@@ -19,7 +17,6 @@ TOOLS = "tools"
 # grants (168), the last byte of the first digest (docs/formats.md sections 6 and 12).
 FLIPPED_BYTE = 8 + 168 + 31
 
-VERITY = Path("build/venv/bin/verity").absolute()
 _SOURCES = Path(__file__).parent
 _GATE = _SOURCES.parents[1] / "policy/gate"
 _LOADER_PARTS = ("bundle", "failure", "floors", "host", "import", "keylist")
@@ -68,7 +65,7 @@ def make_programs(story: Story, shop: Workshop, tree: Path) -> None:
 
 
 def sign(story: Story, shop: Workshop, *, mode: str) -> None:
-    """Keys, policy and grants, each signed, and the boot bundle of them."""
+    """Keys, policy and the grants of an extension, each signed."""
     project = ["verity", "keyring", "project", "--version=1", "--party"]
     roles = ["--role=os=keys/vendor.pem.pub"]
     argv = [*project, "vendor", *roles, "--key=keys/vendor-root.pem", "vendor.keys"]
@@ -79,10 +76,14 @@ def sign(story: Story, shop: Workshop, *, mode: str) -> None:
     streams = [f"--stream={STREAM}=vendor:os", f"--stream={TOOLS}=user:extension"]
     argv = ["verity", "policy", "compile", f"--mode={mode}", "--serial=1", *streams]
     run(story, [*argv, "--key=keys/policy.pem", "host.policy"], shop, link="policy")
+    _sign_extension(story, shop, "tools-1", ("tell-gate",), serial=1)
+
+
+def make_bundle(story: Story, shop: Workshop) -> None:
+    """The boot bundle of all that was signed."""
     story.say("the grants of the commit, as the vendor signed them:")
     show = ["verity", "commit", "show", "--repo=shipped/mirror", "--grants", BRANCH]
-    _run_into("os.grants", story, show, shop)
-    _sign_extension(story, shop, "tools-1", ("tell-gate",), serial=1)
+    run_into("os.grants", story, show, shop, link="grants")
     pins = [f"--pin={party}=parcel/pins/{party}.pin" for party in PARTIES]
     keys = [f"--keys={party}.keys" for party in PARTIES]
     grants = ["--grants=os.grants", "--grants=tools-1.signed/grants"]
@@ -127,13 +128,3 @@ def _sign_extension(
         shutil.copy2(parcel(shop) / "demo" / name, shop.top / tree / name)
     argv = ["verity", "extension", "sign", f"--key=keys/{key}.pem", f"--stream={TOOLS}"]
     run(story, [*argv, f"--serial={serial}", f"--tree={tree}", f"{tree}.signed"], shop, link="key")
-
-
-def _run_into(name: str, story: Story, argv: list[str], shop: Workshop) -> None:
-    """A command of ours whose output is bytes and goes into a file."""
-    story.command(f"{shlex.join(argv)} >{name}", where="host")
-    with (shop.top / name).open("wb") as out:
-        done = subprocess.run(
-            [VERITY, *argv[1:]], cwd=shop.top, stdout=out, stderr=subprocess.PIPE, timeout=60
-        )
-    story.claim(done.returncode == 0, link="grants", seen=done.stderr.decode("utf-8", "replace"))

@@ -2,6 +2,7 @@
 """The vendor's side of the demo: commit, keys, signatures. It runs on the host."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -41,14 +42,28 @@ class Workshop:
         return self.top / "disk.img"
 
 
-def run(story: Story, argv: Sequence[str], shop: Workshop, *, link: str) -> str:
-    """Run a host command in the workshop, shown as it is typed there."""
+def run(story: Story, argv: Sequence[str], shop: Workshop, *, link: str, status: int = 0) -> str:
+    """Run a host command in the workshop, shown as it is typed there; it has to end so."""
     story.command(argv, where="host")
-    return quiet(argv, shop, link=link)
+    return quiet(argv, shop, link=link, status=status)
 
 
-def quiet(argv: Sequence[str], shop: Workshop, *, link: str) -> str:
+def run_into(
+    name: str, story: Story, argv: Sequence[str] | str, shop: Workshop, *, link: str
+) -> None:
+    """A command, or a line of shell, whose output is bytes and goes into a file."""
+    text = argv if isinstance(argv, str) else shlex.join(argv)
+    story.command(f"{text} >{name}", where="host")
+    (shop.top / name).write_bytes(_output(argv, shop, link=link, status=0))
+
+
+def quiet(argv: Sequence[str], shop: Workshop, *, link: str, status: int = 0) -> str:
     """The same without showing it."""
+    return _output(argv, shop, link=link, status=status).decode("utf-8", "replace")
+
+
+def _output(argv: Sequence[str] | str, shop: Workshop, *, link: str, status: int) -> bytes:
+    argv = ["sh", "-c", argv] if isinstance(argv, str) else argv
     program = Path("build/venv/bin/verity").absolute() if argv[0] == "verity" else argv[0]
     done = subprocess.run(
         [str(program), *argv[1:]],
@@ -57,10 +72,10 @@ def quiet(argv: Sequence[str], shop: Workshop, *, link: str) -> str:
         timeout=_TIMEOUT_S,
         env={**os.environ, "GNUPGHOME": str(shop.gpg)},
     )
-    if done.returncode:
+    if done.returncode != status:
         text = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
         raise BrokenLinkError(link, f"`{' '.join(argv)}` ended with {done.returncode}:\n{text}")
-    return done.stdout.decode("utf-8", "replace")
+    return done.stdout
 
 
 def open_workshop(top: Path) -> Workshop:
@@ -129,6 +144,22 @@ def sign(story: Story, shop: Workshop, *, key: str = "vendor") -> None:
         link="signature",
     )
     story.show(out)
+
+
+def foreign(story: Story, shop: Workshop) -> str:
+    """The answer, as JSON, to whether the user's key has signed the commit."""
+    argv = ["verity", "objects", "check", "--repo=shipped/mirror", "--key=keys/user.pem.pub"]
+    return run(story, [*argv, "--json", BRANCH], shop, link="key", status=1)
+
+
+def signed_digests(story: Story, shop: Workshop) -> tuple[str, str]:
+    """How many digests of files were signed, and the SHA-256 of their sorted list."""
+    show = ["verity", "commit", "show", "--repo=shipped/mirror", "--manifest", BRANCH]
+    run_into("manifest", story, show, shop, link="manifest")
+    digests = "cut -d' ' -f11 manifest | grep -v '^-$' | sort"
+    run_into("signed.txt", story, digests, shop, link="manifest")
+    count = run(story, ["wc", "-l", "signed.txt"], shop, link="manifest").split()[0]
+    return count, run(story, ["sha256sum", "signed.txt"], shop, link="manifest").split()[0]
 
 
 def ship(story: Story, shop: Workshop) -> None:

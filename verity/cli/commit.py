@@ -1,30 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity commit: sign and show; verify has a file of its own."""
 
+# Starting a command costs what it imports: what one verb alone needs is imported in it.
+
 import time
 from pathlib import Path
 
 import click
 
 from verity.cli import output, signing_options
-from verity.cli.commit_verify import verify
+from verity.cli.lazy import LazyGroup
 from verity.cli.native_options import native_signers, ostree_sign_option
-from verity.cli.trust_options import PATH, repo_option
-from verity.formats.statement import format_time
-from verity.ports.gpg import GpgSigner
-from verity.ports.ostree_repo import Repository
+from verity.cli.params import PATH
+from verity.cli.trust_options import repo_option
 from verity.values.errors import CallerError
-from verity.verbs import batch, commit_show, commit_sign
 
 _revision_argument = click.argument("revision", metavar="REV")
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    verbs={"verify": ("commit_verify", "Verify a commit: signatures, serial, manifest, grants.")},
+)
 def commit() -> None:
     """Sign, verify and show OSTree commits. REV is a ref or a checksum."""
-
-
-commit.add_command(verify)
 
 
 @commit.command(
@@ -71,6 +70,10 @@ def sign(
 
     All keys sign. Signers who are not at one machine use `sign prepare`, `add` and `attach`.
     """
+    from verity.ports.gpg import GpgSigner
+    from verity.ports.ostree_repo import Repository
+    from verity.verbs import batch, commit_sign
+
     if gpg_homedir is not None and gpg_sign is None:
         raise CallerError("bad-arguments", "--gpg-homedir without --gpg-sign signs nothing")
     begin, end = signing_options.validity(
@@ -124,6 +127,10 @@ def sign(
 @_revision_argument
 def show(repo: Path, manifest: bool, grants: bool, as_json: bool, revision: str) -> int:
     """Show what is attached to a commit, UNVERIFIED: `commit verify` checks it."""
+    from verity.formats.statement import format_time
+    from verity.ports.ostree_repo import Repository
+    from verity.verbs import commit_show
+
     if manifest + grants + as_json > 1:
         raise CallerError("bad-arguments", "only one of --manifest, --grants and --json")
     with Repository(repo) as repository:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import PATH
+from verity.cli.params import PATH
 from verity.verbs import doctor as verb
 from verity.verbs.ability import Answer
 

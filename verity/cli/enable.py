@@ -19,7 +19,6 @@ from verity.values.errors import CallerError, VerityError
 from verity.verbs.enable import Enabled, How, Target
 from verity.verbs.enable import enable as enable_many
 from verity.verbs.enable_targets import Listed, expected_by, listed
-from verity.verbs.manifest import load
 
 _LEAST_BLOCK, _MOST_BLOCK = 1024, 65536  # bytes; the largest page size that Linux has
 _MAX_SIGNATURE = 16128  # FS_VERITY_MAX_SIGNATURE_SIZE
@@ -189,6 +188,8 @@ def _expected(
             " --hash-alg, --block-size and --salt",
             hint="manifests hold SHA-256 over blocks of 4096 bytes without a salt",
         )
+    from verity.verbs.manifest import load  # takes long to import, and is seldom needed
+
     return expected_by(load(file))
 
 

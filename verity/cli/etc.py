@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity etc: sign, status, diff, apply, revert."""
 
+# Starting a command costs what it imports: what one verb alone needs is imported in it.
+
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,19 +19,18 @@ from verity.cli.etc_output import (
     print_signed,
 )
 from verity.cli.floor_output import print_accepted, with_floors
-from verity.cli.trust_options import PATH, judged, key_options, keyrings, trusted_set
+from verity.cli.params import PATH
+from verity.cli.trust_options import judged, key_options, keyrings, trusted_set
 from verity.formats.grants import Role
-from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
-from verity.verbs import etc_apply, etc_diff, etc_intent, etc_sign, etc_status, serial_floors
-from verity.verbs.etc_intent import Host
-from verity.verbs.serial_floors import HostState
-from verity.verbs.sign_prepare import Spot
+
+if TYPE_CHECKING:
+    from verity.trust.trusted import TrustedSet
 
 
 @click.group()
 def etc() -> None:
-    """The signed /etc: what it should be, what it is, and the way back."""
+    """Sign /etc, see what changed in it, and bring it back."""
 
 
 _vendor_option = click.option(
@@ -45,7 +47,7 @@ _serial_argument = click.argument(
 )
 
 
-def _trusted(keys: tuple[Path, ...], threshold: int) -> TrustedSet:
+def _trusted(keys: tuple[Path, ...], threshold: int) -> "TrustedSet":
     """The keys of the owner's role etc: those named, or of this host's keyrings, also for --root: a
     tree that is looked at doesn't say whom to trust."""
     try:
@@ -85,6 +87,10 @@ def sign(
     others go to the content store, from which `etc apply` and `etc revert` bring them back. All
     keys sign; `sign prepare etc` is for several people.
     """
+    from verity.verbs import etc_sign
+    from verity.verbs.etc_intent import Host
+    from verity.verbs.sign_prepare import Spot
+
     begin, end = signing_options.validity(
         int(time.time()), issued=issued, expires=expires, days=days
     )
@@ -131,6 +137,10 @@ def status(
     as_json: bool,
 ) -> int:
     """Say what differs from the signed /etc; exit status 1 if anything does."""
+    from verity.verbs import etc_intent, etc_status, serial_floors
+    from verity.verbs.etc_intent import Host
+    from verity.verbs.serial_floors import HostState
+
     host, trusted = Host.at(root, store), _trusted(keys, threshold)
     state = HostState.at(root, without_floor=accept_without_floor)
     intent = etc_intent.current(host, trusted)
@@ -177,6 +187,9 @@ def diff(
     as_json: bool,
 ) -> int:
     """Show each difference: the vendor's default, what is signed and by whom, what is there."""
+    from verity.verbs import etc_diff, etc_intent, etc_status
+    from verity.verbs.etc_intent import Host
+
     if show_secret_files and not with_text:
         raise CallerError("bad-arguments", "--show-secret-files: only with --text")
     if from_vendor and with_text:
@@ -243,6 +256,9 @@ def apply(
     What an earlier intent had and this one hasn't is removed. What nobody signed, and what changes
     by itself, is left.
     """
+    from verity.verbs import etc_apply
+    from verity.verbs.etc_intent import Host
+
     host = Host.at(root, store)
     ends = {"--resume": resume, "--abandon": abandon, "--abandon-as-is": abandon_as_is}
     asked = [name for name, is_there in ends.items() if is_there]
@@ -279,6 +295,9 @@ def revert(
     serial: int | None,
 ) -> int:
     """Bring /etc back to the signed serial before the intent, or to the given older one."""
+    from verity.verbs import etc_apply
+    from verity.verbs.etc_intent import Host
+
     host, trusted = Host.at(root, store), _trusted(keys, threshold)
     done = etc_apply.revert(host, trusted, serial, dry_run=dry_run)
     return print_applied(done, dry_run=dry_run, as_json=as_json)

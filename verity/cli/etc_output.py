@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the verbs of `verity etc` show files, differences and what was done."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from verity.cli import output
 from verity.cli.signing_options import by_keys
-from verity.formats.dump import Entry, count_files
-from verity.values.findings import Finding
-from verity.verbs import sign_serials
-from verity.verbs.etc_apply import Applied
-from verity.verbs.etc_compare import Difference
-from verity.verbs.etc_diff import Text
-from verity.verbs.etc_intent import Intent
-from verity.verbs.etc_sign import Prepared
-from verity.verbs.etc_status import Seen, described
-from verity.verbs.sign_proof import Proven
+
+# Each verb needs one of these: it is imported where it is used.
+if TYPE_CHECKING:
+    from verity.formats.dump import Entry
+    from verity.values.findings import Finding
+    from verity.verbs.etc_apply import Applied
+    from verity.verbs.etc_compare import Difference
+    from verity.verbs.etc_diff import Text
+    from verity.verbs.etc_intent import Intent
+    from verity.verbs.etc_sign import Prepared
+    from verity.verbs.etc_status import Seen
+    from verity.verbs.sign_proof import Proven
 
 
-def print_signed(prepared: Prepared, proven: Proven, *, lasts: str, as_json: bool) -> None:
+def print_signed(prepared: "Prepared", proven: "Proven", *, lasts: str, as_json: bool) -> None:
     """What was signed, and what was left out."""
+    from verity.formats.dump import count_files
+    from verity.verbs import sign_serials
+
     said = sign_serials.tree_of(prepared.opened)
     at = said.statement
     files = count_files(said.entries)
@@ -50,7 +55,7 @@ def print_signed(prepared: Prepared, proven: Proven, *, lasts: str, as_json: boo
     output.line(f"grants    sha256:{grants} ({len(said.grants.config)} config)")
 
 
-def print_left_out(prepared: Prepared) -> None:
+def print_left_out(prepared: "Prepared") -> None:
     """What isn't signed, by class; what isn't granted; what was stored."""
     classes = sorted(prepared.classes.items())
     counted = ", ".join(f"{number} {name}" for name, number in classes)
@@ -67,7 +72,7 @@ def print_left_out(prepared: Prepared) -> None:
         )
 
 
-def print_others(seen: Seen, *, as_json: bool) -> None:
+def print_others(seen: "Seen", *, as_json: bool) -> None:
     """Every file that isn't signed, with its class and why."""
     for path, other in sorted(seen.found.others.items()):
         rule = other.rule
@@ -81,8 +86,10 @@ def print_others(seen: Seen, *, as_json: bool) -> None:
             )
 
 
-def print_difference(one: Difference, intent: Intent, text: Text, *, as_json: bool) -> None:
+def print_difference(one: "Difference", intent: "Intent", text: "Text", *, as_json: bool) -> None:
     """One file in its three states, and the text if there is one."""
+    from verity.verbs.etc_status import described
+
     sides = (("vendor", one.default), ("signed", one.signed), ("now", one.now))
     if as_json:
         fields: dict[str, Any] = {
@@ -120,7 +127,7 @@ def print_difference(one: Difference, intent: Intent, text: Text, *, as_json: bo
         output.line(f"         text    {output.one_line(text.why_not)}")
 
 
-def print_loose(one: Finding, *, as_json: bool) -> None:
+def print_loose(one: "Finding", *, as_json: bool) -> None:
     """A file whose contents aren't compared, with a mode or owner that lets others in."""
     if as_json:
         fields = output.path_fields(one.path or b"")
@@ -129,7 +136,7 @@ def print_loose(one: Finding, *, as_json: bool) -> None:
         output.line(f"loose    {one.object}  {one.found}, expected {one.expected}")
 
 
-def print_applied(done: Applied, *, dry_run: bool, as_json: bool) -> int:
+def print_applied(done: "Applied", *, dry_run: bool, as_json: bool) -> int:
     """What was done to each file, what is left, and the exit status: 1 if something differs, 3 if a
     home was left out."""
     steps = (
@@ -213,11 +220,11 @@ def _step(word: str, path: bytes, *, as_json: bool) -> None:
         output.line(f"{word:<8} {output.shown(path)}")
 
 
-def _vendor_word(one: Difference) -> str:
+def _vendor_word(one: "Difference") -> str:
     return "no default is known" if one.vendor == "unknown" else "no such file"
 
 
-def _fields(entry: Entry | None) -> dict[str, Any] | None:
+def _fields(entry: "Entry | None") -> dict[str, Any] | None:
     if entry is None:
         return None
     fields: dict[str, Any] = {"mode": f"{entry.mode:o}", "uid": entry.uid, "gid": entry.gid}

@@ -5,15 +5,16 @@ import dataclasses
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from verity.cli import output
-from verity.cli.lockdown import denial_fields, denial_line
 from verity.cli.trust_options import PATH, by_keyring, key_options, keyrings, trusted_set
-from verity.ports.ostree_repo import Repository
-from verity.verbs import explain as verb
-from verity.verbs import explain_denial, explain_keyring
+
+# Starting a command costs what it imports: a chain needs nothing of denials, and the reverse.
+if TYPE_CHECKING:
+    from verity.verbs.explain_denial import Explained
 
 _WORDS = {True: "holds", False: "BROKEN", None: "unknown"}
 _LAST = "last"
@@ -67,16 +68,18 @@ def explain(
     as_json: bool,
     path: str | None,
 ) -> int:
-    """Show the chain for PATH, from key to inode, each link asked anew.
+    """Show the chain for one file, link by link, or a denial.
 
-    PATH needs --repo and --commit, and --key, or keyrings and pins: those of this host unless
-    others are given. With --denial: what was attempted, by whom, why it was
-    refused, what the file is now, and how to ask for a signature.
+    PATH, whose links are asked anew from key to inode, needs --repo and --commit, and --key, or
+    keyrings and pins: those of this host unless others are given. With --denial: what was
+    attempted, by whom, why it was refused, what the file is now, and how to ask for a signature.
     """
     if denial is not None:
         if path is not None or repo is not None or revision is not None or keys or by_keyring():
             raise _usage("--denial takes no PATH, --repo, --commit, --key, --keyring or --pin.")
         number = None if isinstance(denial, str) else denial
+        from verity.verbs import explain_denial
+
         return _print_denial(explain_denial.explain(root, number), as_json=as_json)
     if repo is None:
         raise _usage("Missing option '--repo'.")
@@ -84,12 +87,17 @@ def explain(
         raise _usage("Missing option '--commit'.")
     if path is None:
         raise _usage("Missing argument 'PATH'.")
+    from verity.ports.ostree_repo import Repository
+    from verity.verbs import explain as verb
+
     trusted = trusted_set(keys, threshold)
     now = int(time.time())
     with Repository(repo) as repository:
         found = verb.explain(root, os.fsencode(path), repository, revision, trusted, now=now)
     asked = keyrings()
     if asked is not None:
+        from verity.verbs import explain_keyring
+
         steps = explain_keyring.steps(asked, now)
         found = dataclasses.replace(found, steps=(*steps, *found.steps))
     if not as_json:
@@ -125,7 +133,9 @@ def _usage(text: str) -> click.UsageError:
     return click.UsageError(text, click.get_current_context())
 
 
-def _print_denial(found: explain_denial.Explained, *, as_json: bool) -> int:
+def _print_denial(found: "Explained", *, as_json: bool) -> int:
+    from verity.cli.lockdown import denial_fields, denial_line
+
     denial = found.denial
     if as_json:
         output.record(

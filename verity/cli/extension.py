@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from verity.cli import output, signing_options
-from verity.cli.trust_options import PATH
+from verity.cli.params import PATH
 from verity.verbs import extension_sign
 from verity.verbs.sign_prepare import Spot
 
 
 @click.group()
 def extension() -> None:
-    """Code that the owner of a host adds to it."""
+    """Sign code that the owner of a host adds."""
 
 
 @extension.command(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import key_opening, output
-from verity.cli.trust_options import PATH
+from verity.cli.params import PATH
 from verity.ports import key_files, keystore
 from verity.trust import example_keys, key_forms
 from verity.trust.keys import KeyAlgorithm, PublicKey

@@ -22,7 +22,7 @@ from verity.verbs.keyring_project import RoleKeys
 
 @click.group()
 def keyring() -> None:
-    """Which keys may sign what."""
+    """Say which keys may sign what."""
 
 
 @keyring.command(

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from verity.cli import lockdown_make, output
-from verity.cli.params import worse
-from verity.cli.trust_options import PATH
+from verity.cli import output
+from verity.cli.lazy import LazyGroup
+from verity.cli.params import PATH, worse
 from verity.formats.gate_status import Denial
 from verity.values.errors import VerityError
 from verity.verbs import gate_import, gate_view
@@ -46,9 +46,15 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    verbs={
+        "bundle": ("lockdown_make", "Write the boot bundle: keys, policy and grants."),
+        "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
+    },
+)
 def lockdown() -> None:
-    """The gate in the kernel: its state, loading, sealing, imports and denials."""
+    """Load, seal and feed the gate in the kernel, and see what it does."""
 
 
 @lockdown.command(epilog="Example: verity lockdown status --json")
@@ -260,7 +266,3 @@ def _status_fields(found: verb.Lockdown) -> dict[str, Any]:
         "lost": gate.lost,
         "reasons": {reason.value: count for reason, count in gate.reasons.items()},
     }
-
-
-for _command in (lockdown_make.pin, lockdown_make.bundle):
-    lockdown.add_command(_command)

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import key_opening, output, signing_options
-from verity.cli.params import Once
-from verity.cli.trust_options import PATH
+from verity.cli.params import PATH, Once
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
 from verity.values.errors import CallerError

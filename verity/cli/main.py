@@ -9,7 +9,6 @@ place that maps errors to them and the only one that exits.
 
 import errno
 import gc
-import importlib
 import os
 import sys
 
@@ -17,9 +16,10 @@ import click
 
 from verity import __version__
 from verity.cli import output
+from verity.cli.lazy import LazyGroup
 from verity.values.errors import VerityError
 
-# verb: (module in verity.cli that has a command of this name, one line for the list of verbs)
+# verb: (module in verity.cli that has a command of this name, the beginning of its help)
 VERBS = {
     "audit": ("audit", "Compare a tree with the signed commit, file by file."),
     "commit": ("commit", "Sign, verify and show OSTree commits."),
@@ -40,29 +40,9 @@ VERBS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a verb only when it is called: start-up time is a feature."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs, sorted."""
-        return sorted(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of one verb."""
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"verity.cli.{VERBS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs from the table, without importing them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, line) for verb, (_, line) in sorted(VERBS.items())])
-
-
 @click.group(
     cls=LazyGroup,
+    verbs=VERBS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
     epilog="Exit status: 0 checked and good; 1 what was looked at says no; 2 what was asked for"
     " can't be; 3 something is missing or can't be checked or done here.",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output
-from verity.cli.trust_options import PATH
+from verity.cli.params import PATH
 from verity.formats import dump
 from verity.ports.gate_files import BUNDLE
 from verity.ports.osfile import write_new_file

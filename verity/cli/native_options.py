@@ -3,17 +3,18 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from verity.cli import key_opening, output
 from verity.cli.params import PATH
-from verity.ports import ostree_revoked
-from verity.ports.keystore import SigningKey
-from verity.trust.keys import KeyAlgorithm
-from verity.trust.native import NativeSignature
-from verity.verbs.native_signatures import NativeTrust
+
+# Starting a command costs what it imports: what these options need is imported where they are used.
+if TYPE_CHECKING:
+    from verity.ports.keystore import SigningKey
+    from verity.trust.native import NativeSignature
+    from verity.verbs.native_signatures import NativeTrust
 
 ostree_sign_option = click.option(
     "--ostree-sign",
@@ -23,8 +24,10 @@ ostree_sign_option = click.option(
 )
 
 
-def native_signers(uris: Sequence[str]) -> list[SigningKey]:
+def native_signers(uris: Sequence[str]) -> "list[SigningKey]":
     """Open the signers of --ostree-sign."""
+    from verity.trust.keys import KeyAlgorithm
+
     return [key_opening.signer(uri, algorithms=tuple(KeyAlgorithm)) for uri in uris]
 
 
@@ -62,8 +65,11 @@ def native_trust(
     revoked: Sequence[Path],
     gpg_keyring: Path | None,
     root: Path,
-) -> NativeTrust:
+) -> "NativeTrust":
     """What those options say. Without a key to look for, no list of revoked ones is read."""
+    from verity.ports import ostree_revoked
+    from verity.verbs.native_signatures import NativeTrust
+
     if not keys:
         return NativeTrust(gpg_keyring=gpg_keyring)
     access = key_opening.access()
@@ -79,7 +85,7 @@ def native_trust(
     )
 
 
-def show(judged: Sequence[NativeSignature], *, as_json: bool) -> None:
+def show(judged: "Sequence[NativeSignature]", *, as_json: bool) -> None:
     """A line for each signature."""
     for one in judged:
         if as_json:

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from verity.formats.dump import printable
+from verity.formats.escaped import printable
 from verity.values.errors import VerityError
 from verity.values.findings import Finding, NotEvaluated, Report
 

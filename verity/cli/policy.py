@@ -31,7 +31,7 @@ _GIVEN = "given to `policy compile`"
 
 @click.group()
 def policy() -> None:
-    """What the gate enforces, and whose grants it takes."""
+    """Say what the gate enforces, and whose grants it takes."""
 
 
 policy.add_command(policy_show.show)

@@ -45,7 +45,7 @@ _bundle_argument = click.argument("bundle", metavar="BUNDLE", type=PATH)
 
 @click.group()
 def sign() -> None:
-    """Collect the signatures of several people in one file, the bundle.
+    """Collect the signatures of several people in a bundle.
 
     Prepare writes it; each signer adds a signature, on a machine of their own, to what that
     machine shows them; attach verifies and writes. The bundle itself is trusted by nobody.

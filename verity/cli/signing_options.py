@@ -4,17 +4,20 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from verity.cli import key_opening, output
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time, parse_time
-from verity.ports.keystore import SigningKey
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import CallerError, ContentError
-from verity.verbs.keyring_project import Made, NamedKey
+
+# Starting a command costs what it imports: what keys need is imported when one is opened.
+if TYPE_CHECKING:
+    from verity.ports.keystore import SigningKey
+    from verity.verbs.keyring_project import Made, NamedKey
 
 DAY = 86400
 _LOWEST = re.compile(r"(?P<stream>[a-z0-9._-]{1,63}):(?P<serial>[0-9]{1,16})")
@@ -136,13 +139,15 @@ def by_keys(key_ids: Sequence[str]) -> str:
     return " and ".join(f"key {key_id}" for key_id in key_ids)
 
 
-def signers(key_uris: tuple[str, ...]) -> list[SigningKey]:
+def signers(key_uris: tuple[str, ...]) -> "list[SigningKey]":
     """Open every signer."""
     return [key_opening.signer(uri) for uri in key_uris]
 
 
-def named_key(text: str) -> NamedKey:
+def named_key(text: str) -> "NamedKey":
     """Read ``[OWNER=]FILE.pub``; a path with a slash before its = is a path alone."""
+    from verity.verbs.keyring_project import NamedKey
+
     match = _OWNED.fullmatch(text)
     if match is None:
         raise CallerError("bad-arguments", f"{text!r} is not [OWNER=]FILE.pub")
@@ -183,7 +188,7 @@ def role_of(name: str) -> Role:
     return Role[name.upper()]
 
 
-def key_fields(made: Made) -> list[dict[str, object]]:
+def key_fields(made: "Made") -> list[dict[str, object]]:
     """The keys for JSON."""
     return [
         {
@@ -201,7 +206,7 @@ def threshold_fields(thresholds: Mapping[Role, int]) -> dict[str, int]:
     return {role.name.lower(): number for role, number in sorted(thresholds.items())}
 
 
-def print_keys(made: Made) -> None:
+def print_keys(made: "Made") -> None:
     """A line for each key."""
     for entry in made.keys:
         owner = made.owners[entry.key_id]

@@ -19,13 +19,12 @@ from verity.cli.params import PATH as PATH
 from verity.cli.params import Once
 from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
-from verity.trust import clock
-from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
 from verity.values.findings import Report
 
-# Starting a command costs what it imports: keyrings are imported where they are asked.
+# Starting a command costs what it imports: keys and keyrings are imported where they are asked.
 if TYPE_CHECKING:
+    from verity.trust.trusted import TrustedSet
     from verity.verbs.keyring_trust import Keyrings
 
 _META = "verity.trust."
@@ -119,7 +118,7 @@ def trusted_set(
     host: Path = Path("/"),
     role: Role = Role.OS,
     party: Party | None = None,
-) -> TrustedSet:
+) -> "TrustedSet":
     """The keys of a role: those of --key, each its own owner, or those of the keyrings.
 
     ``party`` is for a role that both have.
@@ -136,6 +135,8 @@ def trusted_set(
                 "--key says whose signatures count: no --keyring, --pin and"
                 " --insecure-without-user-revocations",
             )
+        from verity.trust.trusted import TrustedSet
+
         return TrustedSet.of_keys(
             [key_opening.public_key(path) for path in keys],
             party=party or (Party.VENDOR if role is Role.OS else Party.USER),
@@ -186,6 +187,8 @@ def keyrings() -> "Keyrings | None":
 def judged(report: Report, now: int) -> Report:
     """The report with what is to be said of the keyrings, that one has expired is a finding; and of
     a clock that was never set."""
+    from verity.trust import clock
+
     if not clock.is_set(now):
         said = f"the clock says {format_time(now)}, so it was never set; documents say the time"
         report = replace(report, notes=(said, *report.notes))

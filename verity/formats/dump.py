@@ -21,6 +21,8 @@ from binascii import hexlify, unhexlify
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from verity.formats.escaped import MUST_ESCAPE, escape, escaped
+from verity.formats.escaped import printable as printable
 from verity.values.errors import ContentError
 
 MAX_SIZE = 256 * 2**20
@@ -32,7 +34,6 @@ MAX_XATTR_NAME = 255
 _MAX_ID = 2**32 - 1
 _MAX_MODE = 0o177777
 
-_MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
 _MUST_ESCAPE_NAME = re.compile(rb"[^\x21-\x3c\x3e-\x5b\x5d-\x7e]")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,19}")
@@ -113,22 +114,6 @@ def is_mode(mode: int) -> bool:
     return mode <= _MAX_MODE and stat.S_IFMT(mode) in _KNOWN_TYPES
 
 
-def escape(field: bytes) -> bytes:
-    """Write a path, a target or a value in the one escaped form."""
-    if field == b"-":
-        return b"\\x2d"
-    return _MUST_ESCAPE.sub(_escaped, field)
-
-
-def _escaped(match: re.Match[bytes]) -> bytes:
-    return b"\\x%02x" % match[0][0]
-
-
-def printable(field: bytes) -> str:
-    """The same form as text: for messages and reports, safe on any terminal."""
-    return escape(field).decode("ascii")
-
-
 def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
     """One entry as its line, LF included. The entry is expected to be valid.
 
@@ -138,8 +123,8 @@ def line(entry: Entry, *, payload: bytes | None = None) -> bytes:
     xattrs = b""
     for name, value in entry.xattrs:
         xattrs += b" %b=%b" % (
-            _MUST_ESCAPE_NAME.sub(_escaped, name),
-            _MUST_ESCAPE.sub(_escaped, value),
+            _MUST_ESCAPE_NAME.sub(escaped, name),
+            MUST_ESCAPE.sub(escaped, value),
         )
     return b"%b %d %o 1 %d %d %d 0.0 %b - %b%b\n" % (
         escape(entry.path),

@@ -10,9 +10,7 @@ key, several keys in one file, and text around the base64.
 import base64
 import binascii
 import re
-from collections.abc import Callable
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -39,11 +37,11 @@ def parse_any(data: bytes, *, label: str) -> PublicKey:
     if blocks > 1:
         raise ContentError("bad-key", f"{label}: {blocks} PEM blocks, expected one")
     if b"-----BEGIN CERTIFICATE-----" in data:
-        return _of_certificate(data, label, x509.load_pem_x509_certificate)
+        return _of_certificate(data, label, pem=True)
     if blocks:
         return parse_public_key(data, label=label)
     if data.startswith(b"\x30"):
-        return _of_certificate(data, label, x509.load_der_x509_certificate)
+        return _of_certificate(data, label, pem=False)
     if _BASE64.fullmatch(data):
         return of_ostree(data, label=label)
     raise ContentError(
@@ -82,9 +80,10 @@ def spki_base64(key: PublicKey) -> str:
     return base64.b64encode(bytes.fromhex(key.key_id)).decode()
 
 
-def _of_certificate(
-    data: bytes, label: str, load: Callable[[bytes], x509.Certificate]
-) -> PublicKey:
+def _of_certificate(data: bytes, label: str, *, pem: bool) -> PublicKey:
+    from cryptography import x509  # takes long to import, and is seldom needed
+
+    load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
     try:
         key = load(data).public_key()
     except (ValueError, UnsupportedAlgorithm) as error:

@@ -7,10 +7,13 @@ A vendor's revocations hold for what the vendor signs, a user's for everything; 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from verity.formats.keyring import Revoked
-from verity.formats.revoke import Revoke
 from verity.values.errors import ContentError
+
+if TYPE_CHECKING:  # without keyrings nothing is revoked: their parser is not needed
+    from verity.formats.keyring import Revoked
+    from verity.formats.revoke import Revoke
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class Revocations:
     serials: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, revoked: Revoked) -> "Revocations":
+    def of(cls, revoked: "Revoked") -> "Revocations":
         """What a keyring says."""
         return cls(
             keys=frozenset(revoked.keys),
@@ -34,7 +37,7 @@ class Revocations:
         )
 
     @classmethod
-    def of_blob(cls, said: Revoke) -> "Revocations":
+    def of_blob(cls, said: "Revoke") -> "Revocations":
         """What a list for the kernel says."""
         return cls(
             keys=frozenset(key.hex() for key in said.keys),

@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from verity.formats import elf
-from verity.formats.dump import Entry, escape, printable
+from verity.formats.dump import Entry, printable
+from verity.formats.escaped import escape
 from verity.formats.grant_rules import code_flags, permitted_capabilities, set_id_bits
 from verity.formats.grants import Code
 from verity.ports import tree

@@ -10,7 +10,7 @@ from verity.ports.exchange import exchange
 from verity.ports.osfile import read_file, write_new_file
 from verity.ports.serials import SerialRecord
 from verity.values.errors import ContentError
-from verity.verbs import sign_add, sign_keyring, sign_serials
+from verity.verbs import sign_add, sign_serials
 
 _MODE = 0o644
 
@@ -34,6 +34,8 @@ def load(path: Path) -> BundleFile:
     Raises ContentError if its parts contradict each other, or if a signature in it is not over
     the payloads as they are now.
     """
+    from verity.verbs import sign_keyring  # all of keyrings, which who only writes doesn't need
+
     data = read_file(path, max_size=sign_bundle.MAX_SIZE)
     try:
         opened = sign_payloads.open_bundle(data)

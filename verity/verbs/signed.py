@@ -7,11 +7,10 @@ everything, while ``load`` stops at the first. No contents are read here.
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from verity.formats import dump, packed
-from verity.formats.commit import DetachedMetadata
 from verity.formats.statement import format_time
-from verity.ports.ostree_repo import Repository
 from verity.trust import clock
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
@@ -24,6 +23,11 @@ from verity.trust.verified import (
 )
 from verity.values.errors import ContentError
 from verity.values.findings import Finding, Link
+
+# What is signed may also lie outside of a repository: for that, none is imported.
+if TYPE_CHECKING:
+    from verity.formats.commit import DetachedMetadata
+    from verity.ports.ostree_repo import Repository
 
 STATEMENT = "verity.statement"
 MANIFEST = "verity.manifest"
@@ -62,7 +66,7 @@ class SignedCommit:
     grants: VerifiedGrants
 
 
-def load(repository: Repository, revision: str, trusted: TrustedSet) -> SignedCommit:
+def load(repository: "Repository", revision: str, trusted: TrustedSet) -> SignedCommit:
     """Verify a commit's signed documents, from the commit object upwards.
 
     1. The commit object is what its name says.
@@ -145,7 +149,7 @@ def check_boot_list(manifest: VerifiedManifest) -> None:
         )
 
 
-def envelopes(detached: DetachedMetadata, checksum: str) -> tuple[bytes, ...]:
+def envelopes(detached: "DetachedMetadata", checksum: str) -> tuple[bytes, ...]:
     """The DSSE envelopes of a commit; ``not-signed`` without any."""
     found = detached.get_byte_arrays(STATEMENT)
     if not found:
@@ -157,7 +161,7 @@ def envelopes(detached: DetachedMetadata, checksum: str) -> tuple[bytes, ...]:
     return found
 
 
-def manifest_bytes(detached: DetachedMetadata, checksum: str) -> bytes:
+def manifest_bytes(detached: "DetachedMetadata", checksum: str) -> bytes:
     """The inflated manifest."""
     return packed.unpack(_present(MANIFEST, detached, checksum))
 
@@ -166,17 +170,17 @@ pack_manifest = packed.pack
 """The inverse of ``manifest_bytes``."""
 
 
-def grants_bytes(detached: DetachedMetadata, checksum: str) -> bytes:
+def grants_bytes(detached: "DetachedMetadata", checksum: str) -> bytes:
     """The grants blob of a commit."""
     return _present(GRANTS, detached, checksum)
 
 
-def grants_signatures(detached: DetachedMetadata) -> tuple[bytes, ...]:
+def grants_signatures(detached: "DetachedMetadata") -> tuple[bytes, ...]:
     """The PKCS#7 signatures over the grants; there may be none."""
     return detached.get_byte_arrays(GRANTS_SIGNATURES)
 
 
-def _present(key: str, detached: DetachedMetadata, checksum: str) -> bytes:
+def _present(key: str, detached: "DetachedMetadata", checksum: str) -> bytes:
     found = detached.get_bytes(key)
     if found is None:
         raise ContentError("not-signed", f"commit {checksum}: no {key} in its detached metadata")

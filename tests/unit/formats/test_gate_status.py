@@ -3,7 +3,7 @@
 
 import pytest
 
-from verity.formats.dump import escape
+from verity.formats.escaped import escape
 from verity.formats.gate_status import (
     MAX_DENIALS,
     MAX_LINE,
