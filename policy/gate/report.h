@@ -8,6 +8,7 @@
  * ignore keys that they don't know. A denial is one line of ten fields, see docs/formats.md.
  */
 #include "protect.h"
+#include "revocations.h"
 
 #define NAME_SIZE 20
 
@@ -131,7 +132,8 @@ static long print_reason(__u32 index, struct seq_file **seq)
 	return 0;
 }
 
-static __always_inline void print_revocations(struct seq_file *seq, const struct control *all)
+static __always_inline void print_revocations(struct seq_file *seq, const struct control *all,
+					      const struct verity_config *configured)
 {
 	for (__u32 i = 0; i < VERITY_REVOKERS; i++) {
 		__u32 number = i;
@@ -145,6 +147,7 @@ static __always_inline void print_revocations(struct seq_file *seq, const struct
 	BPF_SEQ_PRINTF(seq, "revoked_keys %llu %u\n", all->revoked_keys, VERITY_REVOKED_KEYS);
 	BPF_SEQ_PRINTF(seq, "revoked_digests %llu %u\n", all->revoked_digests,
 		       VERITY_REVOKED_DIGESTS);
+	BPF_SEQ_PRINTF(seq, "revoked_documents %d\n", documents_stand(configured) ? 0 : 1);
 }
 
 static __always_inline void print_streams(struct seq_file *seq)
@@ -189,7 +192,7 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	}
 	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
-	print_revocations(seq, all);
+	print_revocations(seq, all, configured);
 	print_streams(seq);
 	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);
 	for (__u32 i = 0; i < VERITY_REASONS; i++) {

@@ -105,13 +105,15 @@ static __always_inline int take_revoke(struct upload *upload, __u32 nsig)
 
 /* --- what rests on a key that is revoked -------------------------------------------------- */
 
-/* Whether keys and policy would still be taken from those who signed them: asked by the seal. */
+/* Whether what there is of keys and policy would still be taken from those who signed it. */
 static __always_inline int documents_stand(const struct verity_config *configured)
 {
 	struct gate_policy *named = THE(policy);
 
-	if (!named || standing(&named->signers, SCOPE(VERITY_PARTY_USER, VERITY_ROLE_POLICY)) <
-			      threshold_of(VERITY_PARTY_USER, VERITY_ROLE_POLICY))
+	if (!named ||
+	    (named->serial &&
+	     standing(&named->signers, SCOPE(VERITY_PARTY_USER, VERITY_ROLE_POLICY)) <
+		     threshold_of(VERITY_PARTY_USER, VERITY_ROLE_POLICY)))
 		return 0;
 	for (__u32 i = VERITY_PARTY_VENDOR; i <= VERITY_PARTY_USER; i++) {
 		__u32 number = i;

@@ -118,7 +118,7 @@ ROWS: dict[str, Row] = {
         lambda: revoked(streams=[(b"os", 2)]), ("grants (record 9 of", "3025 revoked-serial")
     ),
     "a policy of a revoked key": Row(
-        lambda: revoked(keys=[key_id(boot.POLICY)]), ("the seal", "3033 revoked-key")
+        lambda: revoked(keys=[key_id(boot.POLICY)]), ("keys or policy", "signed anew")
     ),
     "no grants": Row(lambda: good()[:3], ("nothing is granted", "put grants into the bundle")),
 }

@@ -103,6 +103,9 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 	if (!status.code_entries)
 		return refuse(f, "put grants into the bundle",
 			      "nothing is granted: a sealed gate would let no program start");
+	if (status.revoked_documents)
+		return refuse(f, "have them signed anew, with keys that still count",
+			      "keys or policy are signed by too few keys that are not revoked");
 	if (status.foreign_programs)
 		return refuse(f, "see bpftool prog list; unload it, or load the gate first",
 			      "%llu modify-return, extension, LSM cgroup or answering sysctl "

@@ -229,6 +229,7 @@ struct gate_status {
 	uint64_t version;
 	uint64_t code_entries; /* digests that are granted */
 	uint64_t foreign_programs;
+	uint64_t revoked_documents; /* 1: keys or policy rest on keys that are revoked */
 	uint64_t denied;
 	uint64_t observed;
 	char state[16];
