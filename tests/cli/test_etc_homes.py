@@ -4,7 +4,6 @@
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,7 +148,7 @@ def test_a_home_comes_back_with_its_owners(world: EtcWorld) -> None:
 
 def wide_frame(found: Found) -> Found:
     home = os.fsencode(HOME)
-    found.entries[home] = replace(found.entries[home], mode=0o40777)
+    found.entries[home] = found.entries[home]._replace(mode=0o40777)
     return found
 
 
@@ -161,8 +160,8 @@ def no_etc(found: Found) -> Found:
 
 def outside(found: Found) -> Found:
     entry = found.entries[b"/etc/motd"]
-    found.entries[b"/usr"] = replace(found.entries[b"/"], path=b"/usr")
-    found.entries[b"/usr/motd"] = replace(entry, path=b"/usr/motd")
+    found.entries[b"/usr"] = found.entries[b"/"]._replace(path=b"/usr")
+    found.entries[b"/usr/motd"] = entry._replace(path=b"/usr/motd")
     return found
 
 

@@ -3,7 +3,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,10 +226,10 @@ def rewritten(world: EtcWorld, change: Callable[[Entry], Entry | None]) -> Opene
 NO_ETC: dict[str, Callable[[Entry], Entry | None]] = {
     "has no directory /etc": lambda one: one if one.path == b"/" else None,
     "/ is not a directory 40755": lambda one: (
-        replace(one, mode=0o40777) if one.path == b"/" else one
+        one._replace(mode=0o40777) if one.path == b"/" else one
     ),
     "/lib is not a directory 40755": lambda one: (
-        replace(one, path=b"/lib") if one.path == b"/etc/motd" else one
+        one._replace(path=b"/lib") if one.path == b"/etc/motd" else one
     ),
 }
 

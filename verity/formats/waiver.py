@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from verity.formats import dump, strictjson
+from verity.formats import escaped, strictjson
 from verity.formats.statement import format_time, parse_time
 from verity.formats.strictjson import Fields, refuse
 from verity.values.digest import CANONICAL, Digest
@@ -114,7 +114,7 @@ def _path(text: str) -> bytes:
         or parts[0]
         or len(parts) < 2
         or any(part in (b"", b".", b"..") or b"\0" in part for part in parts[1:])
-        or dump.escape(path) != written
+        or escaped.escape(path) != written
     ):
         refuse(_WHAT, f"the path {text[:80]!r} is not absolute, or not as a manifest has it")
     return path
@@ -135,7 +135,7 @@ def _written(waiver: Waiver) -> bytes:
         "host": waiver.host,
         "check": waiver.check,
         "object": {
-            "path": dump.printable(waiver.path),
+            "path": escaped.printable(waiver.path),
             "digest": str(Digest(CANONICAL.algorithm, waiver.digest)),
         },
         "reason": waiver.reason,

@@ -203,7 +203,7 @@ def with_one(path: bytes, **changes: object) -> Change:
     def change(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         there = {entry.path: entry for entry in entries}
         base = there.get(path, Entry(path=path, mode=0o40755, uid=0, gid=0))
-        there[path] = replace(base, **changes)  # type: ignore[arg-type]  # fields of an Entry
+        there[path] = base._replace(**changes)  # type: ignore[arg-type]  # fields of an Entry
         return tuple(there[name] for name in sorted(there))
 
     return change
@@ -214,7 +214,7 @@ NO_ETC: dict[str, tuple[Change, str]] = {
     "with /etc a file": (
         lambda entries: (
             entries[0],
-            replace(ETC[2], path=b"/etc"),
+            ETC[2]._replace(path=b"/etc"),
         ),
         "no directory /etc",
     ),
@@ -222,7 +222,7 @@ NO_ETC: dict[str, tuple[Change, str]] = {
     "a home that is somebody's": (with_one(b"/root", uid=4242), "/root is not a directory 40755"),
     "a home that is a link": (
         lambda entries: tuple(
-            replace(ETC[4], path=b"/root") if entry.path == b"/root" else entry
+            ETC[4]._replace(path=b"/root") if entry.path == b"/root" else entry
             for entry in entries[:4]
         ),
         "/root is not a directory 40755",
@@ -232,7 +232,7 @@ NO_ETC: dict[str, tuple[Change, str]] = {
         "/root is not a directory 40755",
     ),
     "a program": (
-        lambda entries: (*entries, replace(ETC[2], path=b"/usr")),
+        lambda entries: (*entries, ETC[2]._replace(path=b"/usr")),
         "/usr is not a directory 40755",
     ),
     "a dotfile of no home": (
