@@ -53,7 +53,10 @@ static int find_object(struct loader *l, struct failure *f)
 /* Roles that a `keys` blob fills: all but root, which comes from the pin. */
 #define ROLES_OF_KEYS (((1u << VERITY_ROLES) - 1) & ~(1u << VERITY_ROLE_ROOT))
 
-/* Each blob in order, but the floors, which the gate has already; the keys of a `keys` go into keyrings once the gate has accepted it. */
+/*
+ * Each blob in order, but the floors, which the gate has already; the keys of a `keys` go into
+ * keyrings once the gate has accepted it.
+ */
 static int import_all(struct loader *l, struct failure *f)
 {
 	const struct bytes *bundle = &l->documents.bundle;
