@@ -11,7 +11,7 @@ from tests.cli.worlds import REF, sign
 from verity.formats import bundle, floor_record
 from verity.formats.floor_record import RecordedFloor
 from verity.formats.records import RecordKind
-from verity.ports.gate_files import BUNDLE as PLACE
+from verity.ports.places import BUNDLE as PLACE
 
 STATE = Path("host/var/lib/verity")
 FLOOR = STATE / "floors/vendor.os.os"

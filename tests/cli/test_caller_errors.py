@@ -72,6 +72,7 @@ ELSEWHERE = {
     "no-pin": "test_gate_refused.py",
     "not-a-directory": "test_enable.py",
     "not-a-regular-file": "of one file in a batch, which counts as not checked",
+    "not-before": "test_etc_refused.py",
     "not-confirmed": "test_keyring_effect.py",
     "signature-of-one-file": "test_enable.py",
     "stale-serial": "test_etc_refused.py",

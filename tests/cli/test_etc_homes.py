@@ -169,9 +169,9 @@ def outside(found: Found) -> Found:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (wide_frame, "/home/u is neither in /etc nor a dotfile"),
-        (outside, "/usr/motd is neither in /etc nor a dotfile"),
-        (no_etc, "it says nothing of /etc"),
+        (wide_frame, "/home/u is not a directory 40755 of root's without more"),
+        (outside, "/usr/motd is not a directory 40755 of root's without more"),
+        (no_etc, "it has no directory /etc"),
     ],
 )
 def test_a_manifest_that_says_more_is_refused(

@@ -15,7 +15,7 @@ from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, make_s
 from verity.formats import floor_record
 from verity.formats.floor_record import RecordedFloor
 from verity.formats.records import Fragment, RecordKind, join
-from verity.ports.gate_files import BUNDLE
+from verity.ports.places import BUNDLE
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ REFUSED = {
     "extension-with-a-module": Refused(
         (*EXTENSION, "--tree", "tree", "new"),
         1,
-        ("/data.ko: a kernel module, which an extension may not bring",),
+        ("/data.ko: a kernel module or firmware, which an extension may not bring",),
         file("tree/data.ko", b"\x7fELF", 0o644),
     ),
     "extension-with-set-uid": Refused(

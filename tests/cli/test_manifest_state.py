@@ -14,8 +14,8 @@ from tests.etc_world import make_first, write
 from verity.formats import bundle
 from verity.formats.grants import Party, Role
 from verity.ports import keystore
-from verity.ports.gate_files import BUNDLE
 from verity.ports.ostree_repo import Repository
+from verity.ports.places import BUNDLE
 from verity.trust.trusted import TrustedSet
 from verity.verbs import signed
 from verity.verbs.state_checksum import checksum, of_signed

@@ -16,6 +16,8 @@ APACHE = "Apache-2.0"
 GATE = "(GPL-2.0-only OR BSD-2-Clause)"
 NO_LINE = {".gitkeep"}
 MOST_LINES = 500
+# The one header of both sides; hosts get it as one file.
+LONGER = {Path("policy/gate/verity.h")}
 
 
 def project_files() -> list[Path]:
@@ -58,6 +60,7 @@ def test_no_module_is_too_long() -> None:
         str(path): count
         for path in project_files()
         if path.suffix in {".py", ".c", ".h"}
+        and path not in LONGER
         and (count := len(path.read_text().splitlines())) > MOST_LINES
     }
     assert not long, f"propose a split: {long}"

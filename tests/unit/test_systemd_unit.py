@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from verity.ports import floors, gate_files
+from verity.ports import floors, places
 
 UNITS = Path(__file__).parents[2] / "policy" / "systemd"
 # Each of them gives the service a mount namespace of its own.
@@ -39,11 +39,11 @@ def test_it_runs_the_loader_with_the_files_of_the_host(unit: ConfigParser) -> No
     given = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert given == [
         ("--object", "/usr/lib/verity/gate.bpf.o"),
-        ("--pin", f"/{gate_files.VENDOR_PIN}"),
-        ("--pin", f"/{gate_files.USER_PIN}"),
-        ("--bundle", f"/{gate_files.BUNDLE}"),
+        ("--pin", f"/{places.VENDOR_PIN}"),
+        ("--pin", f"/{places.USER_PIN}"),
+        ("--bundle", f"/{places.BUNDLE}"),
     ]
-    assert unit["Unit"]["ConditionPathExists"] == f"/{gate_files.BUNDLE}"
+    assert unit["Unit"]["ConditionPathExists"] == f"/{places.BUNDLE}"
 
 
 def test_it_is_early_and_stays(unit: ConfigParser) -> None:
@@ -74,6 +74,6 @@ def test_a_boot_is_accepted_behind_what_calls_it_good() -> None:
     accept = parsed("verity-accept.service")
     assert accept["Unit"]["Requires"] == accept["Unit"]["After"] == "boot-complete.target"
     assert accept["Unit"]["ConditionKernelCommandLine"] == "ostree"
-    assert accept["Unit"]["ConditionPathExists"] == f"/{gate_files.VENDOR_PIN}"
+    assert accept["Unit"]["ConditionPathExists"] == f"/{places.VENDOR_PIN}"
     assert accept["Service"]["ReadWritePaths"] == f"/{floors.STATE}"
     assert "Before" not in accept["Unit"]

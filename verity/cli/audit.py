@@ -10,8 +10,8 @@ import click
 from verity.cli import output
 from verity.cli.floor_output import with_floors
 from verity.cli.trust_options import PATH, judged, key_options, repo_option, trusted_set
-from verity.ports.gate_files import BUNDLE
 from verity.ports.ostree_repo import Repository
+from verity.ports.places import BUNDLE
 from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import audit as verb

@@ -19,8 +19,8 @@ from verity.cli.trust_options import (
     trusted_set,
 )
 from verity.ports.floors import STATE, FloorStore
-from verity.ports.gate_files import BUNDLE
 from verity.ports.ostree_repo import Repository
+from verity.ports.places import BUNDLE
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, HostError
 from verity.verbs import batch, commit_accept, commit_reproduce, commit_verify

@@ -13,7 +13,7 @@ from verity.cli.lazy import LazyGroup
 from verity.cli.params import PATH, worse
 from verity.formats.gate_status import Denial
 from verity.values.errors import VerityError
-from verity.verbs import gate_import, gate_view
+from verity.verbs import gate_view
 from verity.verbs import lockdown as verb
 
 root_option = click.option(
@@ -49,7 +49,10 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(
     cls=LazyGroup,
     verbs={
-        "bundle": ("lockdown_make", "Write the boot bundle: keys, policy and grants."),
+        "bundle": (
+            "lockdown_make",
+            "Write the boot bundle: keys, policy, revocations and grants, each verified first.",
+        ),
         "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
     },
 )
@@ -102,6 +105,8 @@ def import_(files: tuple[Path, ...], root: Path, as_json: bool) -> int:
     Each FILE is a fragment of a boot bundle. The first refusal ends a file, the others go on. A
     file with grants below a serial floor of this host isn't given to the gate.
     """
+    from verity.verbs import gate_import
+
     result = 0
     for path in files:
         fields = output.path_fields(os.fsencode(path), "file")

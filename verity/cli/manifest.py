@@ -9,9 +9,9 @@ import click
 from verity.cli import output
 from verity.cli.params import PATH
 from verity.formats import dump
-from verity.ports.gate_files import BUNDLE
 from verity.ports.osfile import write_new_file
 from verity.ports.ostree_repo import Repository
+from verity.ports.places import BUNDLE
 from verity.values.errors import CallerError, HostError
 from verity.values.findings import Report
 from verity.verbs import batch, manifest_convert, state_checksum

@@ -11,16 +11,7 @@ signed is judged in the trust room. An unlock token is a fragment by itself and 
 from collections.abc import Sequence
 from typing import NoReturn
 
-from verity.formats import (
-    floor_record,
-    grants,
-    kernel_keys,
-    kernel_policy,
-    pkcs7,
-    records,
-    revoke,
-    unlock,
-)
+from verity.formats import floor_record, kinds, pkcs7, records
 from verity.formats.records import Fragment, RecordKind
 from verity.values.errors import ContentError
 
@@ -29,11 +20,11 @@ MAX_BLOB = 5 * 2**20  # the gate takes no longer one
 MAX_DER = 252
 
 _BLOB_KINDS = {
-    RecordKind.KEYS: kernel_keys.KEYS_KIND,
-    RecordKind.POLICY: kernel_policy.KIND,
-    RecordKind.REVOKE: revoke.KIND,
-    RecordKind.GRANTS: grants.KIND,
-    RecordKind.UNLOCK: unlock.KIND,
+    RecordKind.KEYS: kinds.KEYS,
+    RecordKind.POLICY: kinds.POLICY,
+    RecordKind.REVOKE: kinds.REVOKE,
+    RecordKind.GRANTS: kinds.GRANTS,
+    RecordKind.UNLOCK: kinds.UNLOCK,
 }
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import NoReturn
 
+from verity.formats import kinds
 from verity.formats.config_path import MAX_CONFIG_PATH as MAX_CONFIG_PATH
 from verity.formats.config_path import is_config_path
 from verity.values.errors import ContentError
 
-KIND = b"\x93verity-grants1\0"
+KIND = kinds.GRANTS
 MAX_SIZE = 5 * 2**20  # the gate takes no longer one
 MAX_CONFIG_TARGET = 55
 

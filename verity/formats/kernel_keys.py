@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from verity.formats import kinds
 from verity.formats.grants import Party, Role
 from verity.values.errors import ContentError
 
-KEYS_KIND = b"\x93verity-keys1\0\0\0"
-PIN_KIND = b"\x93verity-pin1\0\0\0\0"
+KEYS_KIND = kinds.KEYS
+PIN_KIND = kinds.PIN
 MAX_KEYS = 64
 MAX_OWNERS = 8  # in one role of one party; a bit each in the gate
 MAX_SIZE = 64 + MAX_KEYS * 128

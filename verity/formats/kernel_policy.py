@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import NoReturn
 
-from verity.formats import kernel_guarded
+from verity.formats import kernel_guarded, kinds
 from verity.formats.gate_status import Reason
 from verity.formats.grants import Party, Role, is_stream_name
 from verity.formats.kernel_guarded import Guarded
 from verity.formats.unlock import Scope
 from verity.values.errors import ContentError
 
-KIND = b"\x93verity-policy1\0"
+KIND = kinds.POLICY
 MAX_STREAMS = 64
 MAX_GROUPS = 15
 MAX_GID = 2**32 - 2  # the last one means "no group" to chown(2)

@@ -84,9 +84,10 @@ def table(policy: Policy) -> Table:
             if _is_lost(line, path, around, entries):
                 left_out.append(line)
             continue
+        new = Guarded(path=path, file_class=_CLASS[line.file_class], match=match)
+        _put(entries, new, line)
         if line.file_class is FileClass.IGNORED and around is None:
-            continue  # nothing is asked of it anyway
-        _put(entries, Guarded(path=path, file_class=_CLASS[line.file_class], match=match), line)
+            del entries[path]  # nothing is asked of it where nothing is asked around it
     always = Guarded(path=ALWAYS_SIGNED, file_class=GuardedClass.SIGNED, match=Match.TREE)
     _put(entries, always, None)
     if len(entries) > kernel_guarded.MAX_GUARDED:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NoReturn
 
+from verity.formats import kinds
 from verity.formats.grants import Party, Role, is_stream_name
 from verity.values.errors import ContentError
 
-KIND = b"\x93verity-revoke1\0"
+KIND = kinds.REVOKE
 MAX_KEYS = 256
 MAX_DIGESTS = 4096
 MAX_STREAMS = 64

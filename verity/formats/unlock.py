@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NoReturn
 
+from verity.formats import kinds
 from verity.formats.config_path import MAX_CONFIG_PATH, is_config_path
 from verity.values.errors import ContentError
 
-KIND = b"\x93verity-unlock1\0"
+KIND = kinds.UNLOCK
 SIZE = 416
 MAX_REASON = 1000
 MAX_DURATION_S = 2**32 - 1

@@ -16,9 +16,6 @@ from verity.formats.gate_status import MAX_DENIALS, MAX_STATUS
 from verity.ports.osfile import read_file, translate_oserror
 from verity.values.errors import HostError
 
-VENDOR_PIN = Path("etc/verity/pins/vendor.pin")
-USER_PIN = Path("etc/verity/pins/user.pin")
-BUNDLE = Path("var/lib/verity/boot.bundle")
 STATUS = Path("sys/fs/bpf/verity/status")
 DENIALS = Path("sys/fs/bpf/verity/denials")
 LOCKDOWN = Path("sys/kernel/security/lockdown")

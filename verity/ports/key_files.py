@@ -30,7 +30,7 @@ from verity.ports.key_access import KeyAccess
 from verity.ports.osfile import read_file, write_new_file
 from verity.trust import key_forms
 from verity.trust.keys import MAX_KEY_FILE, KeyAlgorithm, PublicKey, of_public_key
-from verity.values.errors import ContentError, HostError
+from verity.values.errors import CallerError, ContentError, HostError
 
 SHORTEST_PASSPHRASE = 12
 _RSA_BITS = 3072
@@ -51,8 +51,10 @@ def generate(
         key = ec.generate_private_key(ec.SECP256R1())
     elif algorithm is KeyAlgorithm.ED25519:
         key = ed25519.Ed25519PrivateKey.generate()
-    else:
+    elif algorithm is KeyAlgorithm.RSA:
         key = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
+    else:
+        raise CallerError("bad-arguments", f"keys of the algorithm {algorithm} are only read")
     public = of_public_key(key.public_key(), label=str(private))
     write_pair(private, _pem(key, encryption), public)
     return public

@@ -18,7 +18,6 @@ from pathlib import Path
 from verity.formats.bundle import MAX_BLOB
 from verity.formats.grants import Party
 from verity.formats.statement import MAX_ENVELOPE
-from verity.ports.gate_files import USER_PIN, VENDOR_PIN
 from verity.ports.osfile import (
     closing,
     read_file,
@@ -27,6 +26,7 @@ from verity.ports.osfile import (
     translate_oserror,
     write_new_file,
 )
+from verity.ports.places import USER_PIN, VENDOR_PIN
 from verity.values.errors import ContentError, HostError
 
 DIRECTORIES = (Path("usr/lib/verity/keyrings"), Path("etc/verity/keyrings"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things lie on a host, as paths below its root: the signed /etc and its content store.
+"""Where things lie on a host, as paths below its root: the signed /etc, policy, pins, boot bundle.
 
 Constants and nothing else; whoever uses them joins them to ``--root``.
 """
@@ -19,6 +19,11 @@ OWNER_POLICY = Path("etc/verity/policy.d")
 POLICY = Path("etc/verity/policy.json")
 """The signed policy, as its owner installed it: a DSSE envelope, and for the gate a fragment."""
 POLICY_BLOB = Path("etc/verity/policy.gate")
+
+VENDOR_PIN = Path("etc/verity/pins/vendor.pin")
+USER_PIN = Path("etc/verity/pins/user.pin")
+BUNDLE = Path("var/lib/verity/boot.bundle")
+"""What the loader of the gate gets."""
 
 STAGE = ".verity-stage"
 """How the name of the directory begins that ``etc apply`` prepares files in, on their own file

@@ -14,8 +14,8 @@ from verity.formats import records
 from verity.formats.grants import Party
 from verity.formats.records import Fragment, RecordKind
 from verity.ports import bpf
-from verity.ports.gate_files import USER_PIN, VENDOR_PIN
 from verity.ports.osfile import read_file
+from verity.ports.places import USER_PIN, VENDOR_PIN
 from verity.values.errors import ContentError
 from verity.verbs import grant_floors, pins
 from verity.verbs.serial_floors import HostState

@@ -18,7 +18,7 @@ from verity.formats.grants import Party, Role
 from verity.formats.keyring import Keyring
 from verity.formats.records import RecordKind
 from verity.formats.statement import MAX_ENVELOPE
-from verity.ports import gate_files, places
+from verity.ports import places
 from verity.ports.etc_state import EtcState
 from verity.ports.floors import FLOORS, FloorStore
 from verity.ports.osfile import read_file
@@ -218,7 +218,7 @@ def _floors(root: Path) -> list[Installed]:
 
 
 def _bundle(root: Path) -> list[Installed]:
-    path = root / gate_files.BUNDLE
+    path = root / places.BUNDLE
     try:
         data = read_file(path, max_size=records.MAX_SIZE)
     except HostError as error:

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from verity.formats import gate_calls
 from verity.formats.gate_status import GateStatus, Mode, State
-from verity.ports import bpf, gate_files, gate_object, loader
+from verity.ports import bpf, gate_files, gate_object, loader, places
 from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import gate_abilities, gate_view
 from verity.verbs.ability import Answer
 
 ROOT = Path("/")
-DEFAULT_BUNDLE = ROOT / gate_files.BUNDLE
-DEFAULT_PINS = (ROOT / gate_files.VENDOR_PIN, ROOT / gate_files.USER_PIN)
+DEFAULT_BUNDLE = ROOT / places.BUNDLE
+DEFAULT_PINS = (ROOT / places.VENDOR_PIN, ROOT / places.USER_PIN)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from verity.formats.grants import Role
 from verity.formats.records import RecordKind
 from verity.ports import floors as floor_files
 from verity.ports.floors import FloorStore
-from verity.ports.gate_files import BUNDLE
 from verity.ports.osfile import read_file
+from verity.ports.places import BUNDLE
 from verity.trust import floors
 from verity.trust.floors import Floor
 from verity.trust.trusted import TrustedSet

@@ -27,7 +27,7 @@ PLAIN = VENDOR.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryp
 ENCRYPTED = VENDOR.private.private_bytes(
     Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSPHRASE)
 )
-ALL = tuple(KeyAlgorithm)
+ALL = tuple(one for one in KeyAlgorithm if one is not KeyAlgorithm.ECDSA)
 
 
 def file(path: Path, data: bytes, mode: int = 0o600) -> Path:
@@ -44,6 +44,12 @@ def openssl(*args: str | Path) -> bytes:
 
 def with_file(path: Path, secret: bytes = PASSPHRASE, mode: int = 0o600) -> KeyAccess:
     return KeyAccess(passphrase_files=(file(path / "passphrase", secret, mode),))
+
+
+def test_no_key_of_a_curve_that_is_only_read(tmp_path: Path) -> None:
+    with pytest.raises(CallerError, match="only read"):
+        key_files.generate(tmp_path / "k", KeyAlgorithm.ECDSA)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("algorithm", ALL)

@@ -176,7 +176,11 @@ def test_the_blob_of_another_policy_is_refused() -> None:
     assert caught.value.code == "wrong-policy"
 
 
-@pytest.mark.parametrize("signatures", [[], [by(EVE)], [by(ANN, BLOB[:-1])]], ids=str)
+@pytest.mark.parametrize(
+    "signatures",
+    [[], [by(EVE)], [by(ANN, BLOB[:-1])]],
+    ids=["nobody's", "a stranger's", "of other bytes"],
+)
 def test_a_blob_that_is_not_signed_is_refused(signatures: list[bytes]) -> None:
     with pytest.raises(ContentError) as caught:
         verify_blob(BLOB, signatures, verify_policy(signed(ANN), ONE), ONE)
