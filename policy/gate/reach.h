@@ -42,15 +42,17 @@ int BPF_PROG(verity_ptrace_traceme, struct task_struct *parent)
 }
 
 /*
- * PR_SET_MM says which file a task runs, and whether it may have executable memory without a file
- * is asked by that. No opinion is -ENOSYS here: 0 would mean that the call has been dealt with.
+ * Two forms of PR_SET_MM say which file a task runs, and whether it may have executable memory
+ * without a file is asked by that. With the others systemd changes the title of a process. No opinion
+ * is -ENOSYS here: 0 would mean that the call has been dealt with.
  */
 SEC("lsm/task_prctl")
-int BPF_PROG(verity_task_prctl, int option)
+int BPF_PROG(verity_task_prctl, int option, unsigned long form)
 {
 	int refused = 0;
 
-	if (option == PR_SET_MM && gate_state() != VERITY_STATE_OFF && maps_as_privileged())
+	if (option == PR_SET_MM && (form == PR_SET_MM_EXE_FILE || form == PR_SET_MM_MAP) &&
+	    gate_state() != VERITY_STATE_OFF && maps_as_privileged())
 		refused = answer_trace(NULL);
 	return refused ? negative(EPERM) : negative(ENOSYS);
 }

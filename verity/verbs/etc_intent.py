@@ -102,7 +102,12 @@ def load(host: Host, serial: int, trusted: TrustedSet, *, any_stream: bool = Fal
         check_stream(host, source.statement.stream, what=f"serial {serial}")
     # 2. The manifest.
     manifest = verify_manifest(stored.manifest, source)
-    etc_manifest.check(manifest.entries)
+    try:
+        etc_manifest.check(manifest.entries)
+    except ContentError as error:
+        raise ContentError(
+            error.code, f"serial {serial}: {error.message}", hint=error.hint
+        ) from error
     entries = {entry.path: entry for entry in manifest.entries}
     homes = etc_manifest.homes_of(entries)
     # 3. The grants.

@@ -70,6 +70,13 @@ ROWS = (
 
 WORKING = (
     Attack(
+        group=23,
+        name="the title of a privileged process",
+        act=f"{TOOLS}/reach title",
+        shows="ok",
+        reason="",
+    ),
+    Attack(
         group=26,
         name="loop device that nobody uses",
         setup=_MAKE,

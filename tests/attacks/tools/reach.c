@@ -7,6 +7,7 @@
  *   getfd    pidfd_getfd                    memory   /proc/PID/mem opened for writing
  *   asked    the child asks to be traced    own      /proc/self/mem opened for writing
  *   program  PR_SET_MM_EXE_FILE: the caller says that it runs PROGRAM
+ *   title    PR_SET_MM_ARG_START: another title for the caller, as systemd does it
  *   raised   the child gives up root, is traced by root, and executes PROGRAM
  */
 #include "tool.h"
@@ -125,6 +126,10 @@ int main(int argc, char **argv)
 		return as_asked();
 	if (!strcmp(how, "program") && argc > 2)
 		return says_it_runs(argv[2]);
+	if (!strcmp(how, "title"))
+		return prctl(PR_SET_MM, PR_SET_MM_ARG_START, (unsigned long)argv[0], 0, 0) ?
+			       refused(how) :
+			       succeeded();
 	if (!strcmp(how, "raised") && argc > 2)
 		return raised(argv + 2);
 	return into_child(how);
