@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.program import STRANGER, Done, assert_clean_error, copy, needs_root
 from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, state_of, write
+from verity.formats import etc_manifest
 from verity.ports import keystore
 from verity.verbs import etc_read, etc_sign
 from verity.verbs.etc_intent import Host
