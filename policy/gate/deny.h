@@ -26,7 +26,13 @@ static __always_inline int is_observed(__u32 reason)
 {
 	struct gate_policy *named = THE(policy);
 
-	return named && (named->observed_reasons & VERITY_OBSERVABLE) >> (reason & 63) & 1;
+	if (!named)
+		return 0;
+	if (reason == VERITY_TRACED)
+		return !!(named->observed_acts & VERITY_OBSERVED_PTRACE);
+	if (reason == VERITY_DEVICE)
+		return !!(named->observed_acts & VERITY_OBSERVED_BLOCK_DEVICES);
+	return (named->observed_reasons & VERITY_OBSERVABLE) >> (reason & 63) & 1;
 }
 
 /* `file` may be NULL; it must be one that the verifier trusts. */
