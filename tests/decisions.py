@@ -24,6 +24,7 @@ _DIGESTS = {state.name.lower().replace("_", "-"): state.value for state in Diges
 _FLAGS: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "grant": ("granted", {str(flag.name).lower(): flag.value for flag in Code}),
     "prot": ("prot", {str(flag.name).lower(): flag.value for flag in Prot}),
+    "observed": ("observed", {str(reason): 1 << reason.number for reason in Reason}),
     "mapped": ("mapped", {str(flag.name).lower(): flag.value for flag in Mapped}),
 }
 
@@ -62,11 +63,12 @@ def _of_row(act: str, row: str, from_load: set[Reason]) -> Iterator[Vector]:
             values[field] = value
         for state in State:
             denies = state is not State.OFF if reason in from_load else state is State.SEALED
+            observed = values.get("observed", 0) >> reason.number & 1
             yield Vector(
                 name=f"{act} {' '.join(chosen)}, {state.name.lower()}",
                 facts=Facts(state=state.number, **values),
                 reason=reason,
-                denied=denies and not reason.allow,
+                denied=denies and not reason.allow and not observed,
             )
 
 

@@ -13,7 +13,8 @@
  * - what is not known to be granted is refused: an unknown act, a fact out of range;
  * - subjects that are not privileged are asked nothing but whether they try to raise privileges,
  *   to give code to the kernel, to write below a file system, or to touch the gate itself;
- * - the order of the tests is part of the table: the first one that refuses is the reason.
+ * - the order of the tests is part of the table: the first one that refuses is the reason, but one
+ *   that is only observed hides none that denies.
  */
 #include "verity.h"
 
@@ -66,6 +67,7 @@ struct verity_facts {
 	__u32 chained; /* ACT_EXEC, ACT_ELEVATE: started for another file, which was granted */
 	__u32 traced;  /* ACT_ELEVATE: another task has the subject in hand */
 	__u32 revoked; /* a revocation names the digest, or took a grant of it away */
+	__u32 observed; /* reasons that are logged and don't deny, a bit each */
 };
 
 /* --- states and reasons ----------------------------------------------------------------- */
@@ -119,13 +121,64 @@ static __always_inline __u32 verity_decide_digest(const struct verity_facts *fac
 	return facts->granted & use ? VERITY_ALLOW : VERITY_WRONG_USE;
 }
 
-static __always_inline __u32 verity_decide_exec(const struct verity_facts *facts)
+static __always_inline int verity_observes(const struct verity_facts *facts, __u32 reason)
 {
-	__u32 reason = verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT);
+	return facts->observed >> (reason & 31) & 1;
+}
 
-	if (!reason && facts->granted & VERITY_CODE_INTERPRETER && !facts->chained)
-		return VERITY_INTERPRETER;
-	return reason;
+/* Refuse for this reason, unless it is only observed: then go on, and remember the first such. */
+#define VERITY_REFUSE(facts, reason, seen) \
+	do { \
+		__u32 refusal_ = (reason); \
+\
+		if (refusal_ && !verity_observes(facts, refusal_)) \
+			return refusal_; \
+		if (!(seen)) \
+			(seen) = refusal_; \
+	} while (0)
+
+static __always_inline __u32 verity_decide_exec(const struct verity_facts *facts, __u32 seen)
+{
+	VERITY_REFUSE(facts, verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT), seen);
+	if (facts->granted & VERITY_CODE_INTERPRETER && !facts->chained)
+		VERITY_REFUSE(facts, VERITY_INTERPRETER, seen);
+	return seen;
+}
+
+static __always_inline __u32 verity_decide_memory(const struct verity_facts *facts)
+{
+	__u32 seen = VERITY_ALLOW;
+
+	if (!(facts->prot & VERITY_PROT_EXEC) || !facts->privileged)
+		return VERITY_ALLOW;
+	if (facts->digest == VERITY_DIGEST_NO_FILE)
+		return facts->jit ? VERITY_ALLOW : VERITY_ANONYMOUS;
+	if (facts->prot & VERITY_PROT_WRITE)
+		VERITY_REFUSE(facts, VERITY_WRITABLE, seen);
+	if (facts->act == VERITY_ACT_MAP) {
+		VERITY_REFUSE(facts,
+			      verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY),
+			      seen);
+		return seen;
+	}
+	if (facts->mapped & VERITY_MAPPED_DIRTY)
+		VERITY_REFUSE(facts, VERITY_DIRTY, seen);
+	if (!(facts->mapped & VERITY_MAPPED_VERIFIED))
+		VERITY_REFUSE(facts, VERITY_UNVERIFIED, seen);
+	return seen;
+}
+
+static __always_inline __u32 verity_decide_elevation(const struct verity_facts *facts)
+{
+	__u32 seen = VERITY_ALLOW;
+
+	if (facts->raises && !facts->covered)
+		VERITY_REFUSE(facts, facts->revoked ? VERITY_REVOKED : VERITY_NOT_ELEVATED, seen);
+	if (!facts->privileged)
+		return seen;
+	if (facts->traced)
+		VERITY_REFUSE(facts, VERITY_TRACED, seen);
+	return verity_decide_exec(facts, seen);
 }
 
 /* The reason against it, or VERITY_ALLOW. */
@@ -143,31 +196,12 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 	case VERITY_ACT_FTRACE:
 		return VERITY_FTRACE;
 	case VERITY_ACT_EXEC:
-		return facts->privileged ? verity_decide_exec(facts) : VERITY_ALLOW;
+		return facts->privileged ? verity_decide_exec(facts, VERITY_ALLOW) : VERITY_ALLOW;
 	case VERITY_ACT_ELEVATE:
-		if (facts->raises && !facts->covered)
-			return facts->revoked ? VERITY_REVOKED : VERITY_NOT_ELEVATED;
-		if (!facts->privileged)
-			return VERITY_ALLOW;
-		return facts->traced ? VERITY_TRACED : verity_decide_exec(facts);
+		return verity_decide_elevation(facts);
 	case VERITY_ACT_MAP:
-		if (!(facts->prot & VERITY_PROT_EXEC) || !facts->privileged)
-			return VERITY_ALLOW;
-		if (facts->digest == VERITY_DIGEST_NO_FILE)
-			return facts->jit ? VERITY_ALLOW : VERITY_ANONYMOUS;
-		if (facts->prot & VERITY_PROT_WRITE)
-			return VERITY_WRITABLE;
-		return verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY);
 	case VERITY_ACT_PROTECT:
-		if (!(facts->prot & VERITY_PROT_EXEC) || !facts->privileged)
-			return VERITY_ALLOW;
-		if (facts->digest == VERITY_DIGEST_NO_FILE)
-			return facts->jit ? VERITY_ALLOW : VERITY_ANONYMOUS;
-		if (facts->prot & VERITY_PROT_WRITE)
-			return VERITY_WRITABLE;
-		if (facts->mapped & VERITY_MAPPED_DIRTY)
-			return VERITY_DIRTY;
-		return facts->mapped & VERITY_MAPPED_VERIFIED ? VERITY_ALLOW : VERITY_UNVERIFIED;
+		return verity_decide_memory(facts);
 	case VERITY_ACT_MODULE:
 		if (facts->digest == VERITY_DIGEST_NO_FILE)
 			return VERITY_ANONYMOUS;
@@ -204,6 +238,12 @@ static __always_inline int verity_enforced(__u32 state, __u32 reason)
 	/* A state that isn't known is no reason to let anything through. */
 	return state != VERITY_STATE_OFF && state != VERITY_STATE_LOADING &&
 	       state != VERITY_STATE_OBSERVE;
+}
+
+/* Whether this decision denies. */
+static __always_inline int verity_denies(const struct verity_facts *facts, __u32 reason)
+{
+	return verity_enforced(facts->state, reason) && !verity_observes(facts, reason);
 }
 
 #endif

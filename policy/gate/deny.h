@@ -21,25 +21,30 @@ static __always_inline void copy_denial(__u32 index, const struct denial *draft)
 		bpf_probe_read_kernel(place, sizeof(*place), draft);
 }
 
-/* The signed policy has it logged only. Without a policy nothing is. */
-static __always_inline int is_observed(__u32 reason)
+/*
+ * The reasons that the signed policy has logged only, for what tasks start, map and reach into.
+ * Without a policy none; and never for what the kernel itself runs, whatever the reason is called.
+ */
+static __always_inline __u32 observed_reasons(void)
 {
 	struct gate_policy *named = THE(policy);
+	__u32 observed;
 
 	if (!named)
 		return 0;
-	if (reason == VERITY_TRACED)
-		return !!(named->observed_acts & VERITY_OBSERVED_PTRACE);
-	if (reason == VERITY_DEVICE)
-		return !!(named->observed_acts & VERITY_OBSERVED_BLOCK_DEVICES);
-	return (named->observed_reasons & VERITY_OBSERVABLE) >> (reason & 63) & 1;
+	observed = named->observed_reasons & VERITY_OBSERVABLE;
+	if (named->observed_acts & VERITY_OBSERVED_PTRACE)
+		observed |= 1u << VERITY_TRACED;
+	if (named->observed_acts & VERITY_OBSERVED_BLOCK_DEVICES)
+		observed |= 1u << VERITY_DEVICE;
+	return observed;
 }
 
 /* `file` may be NULL; it must be one that the verifier trusts. */
 static __always_inline int answer(const struct verity_facts *facts, __u32 reason,
 				  struct file *file)
 {
-	__u32 enforced = verity_enforced(facts->state, reason) && !is_observed(reason) ? 1 : 0;
+	__u32 enforced = verity_denies(facts, reason) ? 1 : 0;
 	__u32 index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
 	struct count *count = bpf_map_lookup_elem(&counts, &index);
 	struct task_struct *task = bpf_get_current_task_btf();

@@ -22,19 +22,28 @@
 
 /* --- execve ------------------------------------------------------------------------------- */
 
-/* Whether the file is started for another one, which was asked about before. */
-static __always_inline __u32 is_chained(const struct linux_binprm *bprm)
+/*
+ * Whether the file is started for another one, which was asked about before. A script that is called
+ * as an option would be one to its interpreter: `-c` with what to run as the next argument.
+ */
+static __noinline __u32 is_chained(const struct linux_binprm *bprm)
 {
-	return bprm->interp != bprm->filename;
+	char first = 0;
+
+	if (bprm->interp == bprm->filename ||
+	    bpf_probe_read_kernel(&first, sizeof(first), bprm->filename))
+		return 0;
+	return first != '-';
 }
 
-static __always_inline int check_exec(const struct linux_binprm *bprm, struct file *file)
+static __always_inline int check_exec(struct file *file, __u32 chained)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_EXEC, .state = gate_state(), .privileged = 1};
 	__u32 reason;
 
-	facts.chained = is_chained(bprm);
+	facts.observed = observed_reasons();
+	facts.chained = chained;
 	know_file(file, &facts);
 	reason = verity_decide(&facts);
 	return reason ? answer(&facts, reason, file) : 0;
@@ -47,7 +56,7 @@ int BPF_PROG(verity_bprm_check, struct linux_binprm *bprm)
 	if (is_granted_freely(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT) ||
 	    gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
-	return check_exec(bprm, bprm->file);
+	return check_exec(bprm->file, is_chained(bprm));
 }
 
 /* AT_EXECVE_CHECK (Linux 6.14) reaches this hook and not the one above. */
@@ -58,7 +67,7 @@ int BPF_PROG(verity_bprm_for_exec, struct linux_binprm *bprm)
 		return 0;
 	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
-	return check_exec(bprm, bprm->file);
+	return check_exec(bprm->file, is_chained(bprm));
 }
 
 /* What this execve adds to what the subject had. */
@@ -97,7 +106,9 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 	if (facts.raises)
 		facts.covered = is_covered(file, &effect, &facts.revoked);
 	facts.traced = bpf_get_current_task_btf()->ptrace;
-	facts.chained = is_chained(bprm);
+	/* Nobody was asked about the first file where the caller wasn't privileged. */
+	facts.chained = is_privileged(old) && is_chained(bprm);
+	facts.observed = observed_reasons();
 	if (facts.privileged)
 		know_file(file, &facts);
 	reason = verity_decide(&facts);
@@ -105,7 +116,7 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 		return -EPERM;
 	/* binfmt_misc with credentials: the file raises, and the interpreter runs. */
 	if (facts.privileged && bprm->file != file)
-		return check_exec(bprm, bprm->file);
+		return check_exec(bprm->file, facts.chained);
 	return 0;
 }
 
@@ -144,6 +155,7 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
 	facts.privileged = 1;
+	facts.observed = observed_reasons();
 	if (!given || !file) {
 		facts.digest = VERITY_DIGEST_NO_FILE;
 		facts.jit = may_jit();
@@ -173,6 +185,7 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
 	facts.privileged = 1;
+	facts.observed = observed_reasons();
 	file = vma->vm_file;
 	if (!BPF_CORE_READ(vma, vm_file)) {
 		facts.digest = VERITY_DIGEST_NO_FILE;
@@ -205,6 +218,7 @@ static __always_inline int check_personality(__u32 wanted)
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
+	facts.observed = observed_reasons();
 	reason = verity_decide(&facts);
 	if (reason && answer(&facts, reason, NULL))
 		bpf_send_signal(SIGKILL);
@@ -459,7 +473,7 @@ int verity_decide_facts(struct verity_facts *facts)
 {
 	__u32 reason = verity_decide(facts);
 
-	return reason | (verity_enforced(facts->state, reason) ? 256 : 0);
+	return reason | (verity_denies(facts, reason) ? 256 : 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -111,6 +111,7 @@ static __always_inline int check_ids(const struct cred *new, const struct cred *
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF)
 		return 0;
+	facts.observed = observed_reasons();
 	before = is_privileged(old);
 	after = is_privileged(new);
 	if (before == after)

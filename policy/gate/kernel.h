@@ -50,8 +50,8 @@
 #define CLONE_NEWUSER 0x10000000ul
 #define PTRACE_MODE_ATTACH 2u
 #define PR_SET_MM 35
-#define PR_SET_MM_EXE_FILE 13ul
-#define PR_SET_MM_MAP 14ul
+#define PR_SET_MM_EXE_FILE 13u
+#define PR_SET_MM_MAP 14u
 #define KEY_NEED_VIEW 1
 #define KEY_NEED_READ 2
 #define KEY_NEED_SEARCH 4

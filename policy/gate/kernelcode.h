@@ -15,9 +15,12 @@
 
 static __always_inline __u32 act_of(__u32 id)
 {
-	if (id == READING_MODULE || id == READING_FIRMWARE)
+	/* By name: another kernel may number them otherwise. */
+	if (id == bpf_core_enum_value(enum kernel_read_file_id, READING_MODULE) ||
+	    id == bpf_core_enum_value(enum kernel_read_file_id, READING_FIRMWARE))
 		return VERITY_ACT_MODULE;
-	if (id == READING_KEXEC_IMAGE || id == READING_KEXEC_INITRAMFS)
+	if (id == bpf_core_enum_value(enum kernel_read_file_id, READING_KEXEC_IMAGE) ||
+	    id == bpf_core_enum_value(enum kernel_read_file_id, READING_KEXEC_INITRAMFS))
 		return VERITY_ACT_KEXEC;
 	return 0;
 }

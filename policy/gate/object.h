@@ -111,6 +111,8 @@ static __always_inline void know_file(struct file *file, struct verity_facts *fa
 	facts->digest = measure(file, scratch);
 	if (facts->digest != VERITY_DIGEST_KNOWN)
 		return;
+	/* Again: fs-verity may have been enabled meanwhile, and the mark comes before the digest. */
+	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, 0);
 	if (tag && tag->stale) {
 		facts->digest = VERITY_DIGEST_STALE;
 		return;

@@ -9,6 +9,8 @@
  *   ATTACH. Who may look only (ps, /proc/PID/maps) asks with READ, and is let through.
  * - A task's own /proc/self/mem asks nobody and writes even into its code: refused to who is
  *   privileged, when it is opened for writing.
+ * - Who gave privilege up and may share its memory with somebody who didn't counts as privileged,
+ *   as for what it maps.
  * - A task that is traced already and becomes privileged by execve would stay in the tracer's hand
  *   where the tracer has CAP_SYS_PTRACE: refused, as is asking to be traced.
  * - A block device that is mounted, or claimed by whom ever, is not written behind its owner's back.
@@ -22,7 +24,16 @@ static __always_inline int answer_trace(struct file *file)
 	struct verity_facts facts = {
 		.act = VERITY_ACT_TRACE, .state = gate_state(), .privileged = 1};
 
+	facts.observed = observed_reasons();
 	return answer(&facts, verity_decide(&facts), file);
+}
+
+/* What it maps counts as privileged, since somebody privileged may have the same memory (ids.h). */
+static __always_inline int is_marked_child(struct task_struct *child)
+{
+	__u64 *mark = bpf_task_storage_get(&marks, child, 0, 0);
+
+	return mark && *mark == child->self_exec_id;
 }
 
 SEC("lsm/ptrace_access_check")
@@ -30,13 +41,13 @@ int BPF_PROG(verity_ptrace_access, struct task_struct *child, unsigned int mode)
 {
 	if (!(mode & PTRACE_MODE_ATTACH) || gate_state() == VERITY_STATE_OFF)
 		return 0;
-	return is_privileged(child->real_cred) ? answer_trace(NULL) : 0;
+	return is_privileged(child->real_cred) || is_marked_child(child) ? answer_trace(NULL) : 0;
 }
 
 SEC("lsm/ptrace_traceme")
 int BPF_PROG(verity_ptrace_traceme, struct task_struct *parent)
 {
-	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
+	if (gate_state() == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
 	return answer_trace(NULL);
 }
@@ -47,8 +58,9 @@ int BPF_PROG(verity_ptrace_traceme, struct task_struct *parent)
  * is -ENOSYS here: 0 would mean that the call has been dealt with.
  */
 SEC("lsm/task_prctl")
-int BPF_PROG(verity_task_prctl, int option, unsigned long form)
+int BPF_PROG(verity_task_prctl, int option, unsigned long second)
 {
+	__u32 form = second; /* the kernel looks at no more of it */
 	int refused = 0;
 
 	if (option == PR_SET_MM && (form == PR_SET_MM_EXE_FILE || form == PR_SET_MM_MAP) &&
@@ -92,6 +104,7 @@ static __always_inline int check_written(struct file *file)
 		facts.state = gate_state();
 		if (facts.state == VERITY_STATE_OFF)
 			return 0;
+		facts.observed = observed_reasons();
 		return answer(&facts, verity_decide(&facts), file);
 	}
 	if (!is_own_memory(file) || gate_state() == VERITY_STATE_OFF || !maps_as_privileged())

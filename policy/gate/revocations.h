@@ -37,6 +37,17 @@ static __always_inline __u32 scopes_of(__u32 party, __u32 role)
 }
 
 /*
+ * What lesser roles revoke leaves room for the vendor's root, and what that does for the user's: nobody
+ * can fill the tables against who revokes their key.
+ */
+static __always_inline __u32 share_of(__u32 party, __u32 role)
+{
+	if (role != VERITY_ROLE_ROOT)
+		return 2;
+	return party == VERITY_PARTY_USER ? 4 : 3;
+}
+
+/*
  * 1. Behind the policy, whose streams it names. Well-formed, of a role that may revoke.
  * 2. Not older than what this role revoked last.
  * 3. Signed by the threshold of that role.
@@ -87,6 +98,7 @@ static __always_inline int take_revoke(struct upload *upload, __u32 nsig)
 		return refusal;
 	/* 4. */
 	walk.scopes = scopes_of(party, role);
+	walk.share = share_of(party, role);
 	refusal = check_tables(header, &walk);
 	if (refusal)
 		return refusal;
@@ -99,7 +111,6 @@ static __always_inline int take_revoke(struct upload *upload, __u32 nsig)
 		return refusal;
 	last->serial = header->serial;
 	last->issued = header->issued;
-	accept_issued(header->issued);
 	return 0;
 }
 

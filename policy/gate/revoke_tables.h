@@ -14,6 +14,7 @@ struct revoke_walk {
 	__u32 scopes; /* that the blob holds for */
 	__u32 added;  /* entries that need room */
 	__u32 news;   /* entries that change anything */
+	__u32 share;  /* quarters of each table that its signer may fill */
 	int refusal;
 };
 
@@ -132,14 +133,14 @@ static __always_inline int check_tables(const struct verity_revoke_header *heade
 		return VERITY_REFUSED_NO_ROOM;
 	walk->base = sizeof(*header);
 	bpf_loop(header->n_keys, check_revoked_key, walk, 0);
-	if (!walk->refusal && all->revoked_keys + walk->added > VERITY_REVOKED_KEYS)
+	if (!walk->refusal && all->revoked_keys + walk->added > VERITY_REVOKED_KEYS / 4 * walk->share)
 		walk->refusal = VERITY_REFUSED_FULL;
 	if (walk->refusal)
 		return walk->refusal;
 	walk->added = 0;
 	walk->base += (__u64)header->n_keys * VERITY_SHA256_SIZE;
 	bpf_loop(header->n_digests, check_revoked_digest, walk, 0);
-	if (!walk->refusal && all->revoked_digests + walk->added > VERITY_REVOKED_DIGESTS)
+	if (!walk->refusal && all->revoked_digests + walk->added > VERITY_REVOKED_DIGESTS / 4 * walk->share)
 		walk->refusal = VERITY_REFUSED_FULL;
 	if (walk->refusal)
 		return walk->refusal;

@@ -17,7 +17,7 @@ import pytest
 
 from tests.decisions import vectors
 from verity.formats.gate_status import Act, Reason, State
-from verity.trust.decide import DigestState, Facts, decide, enforced
+from verity.trust.decide import DigestState, Facts, decide, denies
 
 from .debian import run
 from .gate_machine import AT
@@ -31,7 +31,7 @@ PROGRAM = "verity_decide_facts"
 
 _HERE = Path(__file__).parent
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<13I")
+_FACTS = struct.Struct("<14I")
 _VALUES: dict[str, Sequence[int]] = {
     "act": (0, *(act.number for act in Act), len(Act) + 1, HUGE),
     "state": (*(state.number for state in State), 4, HUGE),
@@ -46,6 +46,7 @@ _VALUES: dict[str, Sequence[int]] = {
     "chained": (0, 1, 2),
     "traced": (0, 1, 2),
     "revoked": (0, 1, 2),
+    "observed": (0, 0, 2, 1 << 7, 1 << 10, HUGE),
 }
 
 
@@ -100,7 +101,7 @@ def test_as_python_decides(machine: Machine) -> None:
     seen = set()
     for facts, answer in zip(questions, ask(machine, questions), strict=True):
         reason = decide(facts)
-        assert answer == reason.number | (ENFORCED if enforced(facts.state, reason) else 0), facts
+        assert answer == reason.number | (ENFORCED if denies(facts, reason) else 0), facts
         seen.add(answer)
     # Each reason both enforced and not, but for allow, which is never enforced.
     assert len(seen) == 2 * len(Reason) - 1

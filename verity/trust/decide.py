@@ -9,9 +9,11 @@ Rules:
 - what is not known to be granted is refused: an unknown act, a fact out of range;
 - subjects that are not privileged are asked nothing but whether they try to raise privileges, to
   give code to the kernel, to write below a file system, or to touch the gate itself;
-- the order of the tests is part of the table: the first one that refuses is the reason.
+- the order of the tests is part of the table: the first one that refuses is the reason, but one
+  that is only observed hides none that denies.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
@@ -62,6 +64,7 @@ class Facts:
     chained: int = 0  # EXEC, ELEVATE: started for another file, which was granted
     traced: int = 0  # ELEVATE: another task has the subject in hand
     revoked: int = 0  # a revocation names the digest, or took a grant of it away
+    observed: int = 0  # reasons that are logged and don't deny, a bit each
 
 
 _ACTS = {act.number: act for act in Act}
@@ -85,34 +88,45 @@ _VERIFIED, _DIRTY = int(Mapped.VERIFIED), int(Mapped.DIRTY)
 
 def decide(facts: Facts) -> Reason:
     """The reason against it, or ``Reason.ALLOW``."""
+    found = _against(facts)
+    first = next(found, Reason.ALLOW)
+    if not observes(facts, first):
+        return first
+    # One that is only observed hides none that denies.
+    return next((one for one in found if not observes(facts, one)), first)
+
+
+def observes(facts: Facts, reason: Reason) -> bool:
+    """Whether the reason is logged only, by the facts: ``Facts.observed``."""
+    return bool(facts.observed >> reason.number & 1)
+
+
+def denies(facts: Facts, reason: Reason) -> bool:
+    """Whether this decision denies."""
+    return enforced(facts.state, reason) and not observes(facts, reason)
+
+
+def _against(facts: Facts) -> Iterator[Reason]:
+    """Each reason against it, in the order in which they count."""
     act = _ACTS.get(facts.act)
     if act is None:
-        return Reason.UNDECIDED
-    if act in _SELF_PROTECTION:
-        return _SELF_PROTECTION[act]
-    if act in _KERNEL_TAKES:
+        yield Reason.UNDECIDED
+    elif act in _SELF_PROTECTION:
+        yield _SELF_PROTECTION[act]
+    elif act in _KERNEL_TAKES:
         if facts.digest == DigestState.NO_FILE:
-            return Reason.ANONYMOUS
-        return _of_digest(facts, _KERNEL_TAKES[act])
-    if act is Act.TRACE:
-        return Reason.TRACED if facts.privileged else Reason.ALLOW
-    if act is Act.DEVICE:
-        return Reason.DEVICE
-    if act is Act.ELEVATE and facts.raises and not facts.covered:
-        return Reason.REVOKED if facts.revoked else Reason.NOT_ELEVATED
-    if act in (Act.EXEC, Act.ELEVATE):
-        return _of_exec(facts, act) if facts.privileged else Reason.ALLOW
-    if not facts.prot & _EXEC or not facts.privileged:
-        return Reason.ALLOW
-    if facts.digest == DigestState.NO_FILE:
-        return Reason.ALLOW if facts.jit else Reason.ANONYMOUS
-    if facts.prot & _WRITE:
-        return Reason.WRITABLE
-    if act is Act.MAP:
-        return _of_digest(facts, _MAPS)
-    if facts.mapped & _DIRTY:
-        return Reason.DIRTY
-    return Reason.ALLOW if facts.mapped & _VERIFIED else Reason.UNVERIFIED
+            yield Reason.ANONYMOUS
+        else:
+            yield from _of_digest(facts, _KERNEL_TAKES[act])
+    elif act is Act.DEVICE:
+        yield Reason.DEVICE
+    elif act is Act.TRACE:
+        if facts.privileged:
+            yield Reason.TRACED
+    elif act in (Act.EXEC, Act.ELEVATE):
+        yield from _of_start(facts, act)
+    elif facts.prot & _EXEC and facts.privileged:
+        yield from _of_memory(facts, act)
 
 
 def enforced(state: int, reason: Reason) -> bool:
@@ -130,23 +144,43 @@ def enforced(state: int, reason: Reason) -> bool:
     return state not in _QUIET
 
 
-def _of_exec(facts: Facts, act: Act) -> Reason:
+def _of_start(facts: Facts, act: Act) -> Iterator[Reason]:
+    if act is Act.ELEVATE and facts.raises and not facts.covered:
+        yield Reason.REVOKED if facts.revoked else Reason.NOT_ELEVATED
+    if not facts.privileged:
+        return
     if act is Act.ELEVATE and facts.traced:
-        return Reason.TRACED
-    reason = _of_digest(facts, _RUNS)
-    if reason.allow and facts.granted & Code.INTERPRETER and not facts.chained:
-        return Reason.INTERPRETER
-    return reason
+        yield Reason.TRACED
+    yield from _of_digest(facts, _RUNS)
+    if facts.granted & Code.INTERPRETER and not facts.chained:
+        yield Reason.INTERPRETER
 
 
-def _of_digest(facts: Facts, use: int) -> Reason:
+def _of_memory(facts: Facts, act: Act) -> Iterator[Reason]:
+    if facts.digest == DigestState.NO_FILE:
+        if not facts.jit:
+            yield Reason.ANONYMOUS
+        return
+    if facts.prot & _WRITE:
+        yield Reason.WRITABLE
+    if act is Act.MAP:
+        yield from _of_digest(facts, _MAPS)
+        return
+    if facts.mapped & _DIRTY:
+        yield Reason.DIRTY
+    if not facts.mapped & _VERIFIED:
+        yield Reason.UNVERIFIED
+
+
+def _of_digest(facts: Facts, use: int) -> Iterator[Reason]:
     if facts.digest in _UNUSABLE:
-        return _UNUSABLE[DigestState(facts.digest)]
-    if facts.digest != DigestState.KNOWN:
-        return Reason.UNDECIDED
-    if not facts.granted:
-        return Reason.REVOKED if facts.revoked else Reason.NOT_GRANTED
-    return Reason.ALLOW if facts.granted & use else Reason.WRONG_USE
+        yield _UNUSABLE[DigestState(facts.digest)]
+    elif facts.digest != DigestState.KNOWN:
+        yield Reason.UNDECIDED
+    elif not facts.granted:
+        yield Reason.REVOKED if facts.revoked else Reason.NOT_GRANTED
+    elif not facts.granted & use:
+        yield Reason.WRONG_USE
 
 
 _UNUSABLE = {

@@ -11,6 +11,17 @@ def _reach(name: str, how: str) -> Attack:
     return Attack(group=13, name=name, act=f"{TOOLS}/reach {how}", shows="ok", reason="traced")
 
 
+def _program(name: str, how: str) -> Attack:
+    return Attack(
+        group=23,
+        name=name,
+        act=f"{TOOLS}/reach {how} {SIGNED}/program",
+        shows="ok",
+        reason="traced",
+        ordinary=False,
+    )
+
+
 def _device(name: str, device: str, **others: str) -> Attack:
     return Attack(
         group=26,
@@ -34,14 +45,11 @@ ROWS = (
     _reach("memory of another process", "memory"),
     _reach("own memory", "own"),
     _reach("asking to be traced", "asked"),
-    Attack(
-        group=23,
-        name="PR_SET_MM_EXE_FILE",
-        act=f"{TOOLS}/reach program {SIGNED}/program",
-        shows="ok",
-        reason="traced",
-        ordinary=False,
-    ),
+    _reach("ptrace of who shares privileged memory", "shared-attach"),
+    _reach("memory that is shared with a privileged process", "shared-memory"),
+    _reach("asking to be traced in shared memory", "shared-asked"),
+    _program("PR_SET_MM_EXE_FILE", "program"),
+    _program("PR_SET_MM_EXE_FILE by a longer number", "more"),
     Attack(
         group=13,
         name="a traced user's process becomes root",

@@ -15,7 +15,7 @@ int main(void)
 
 	while ((size = fread(&facts, 1, sizeof(facts), stdin)) == sizeof(facts)) {
 		__u32 reason = verity_decide(&facts);
-		__u32 answer[2] = {reason, (__u32)verity_enforced(facts.state, reason)};
+		__u32 answer[2] = {reason, (__u32)verity_denies(&facts, reason)};
 
 		if (fwrite(answer, sizeof(answer), 1, stdout) != 1)
 			return 1;

@@ -13,14 +13,14 @@ import pytest
 
 from tests.decisions import Vector, vectors
 from verity.formats.gate_status import Act, Reason, State
-from verity.trust.decide import DigestState, Facts, Mapped, Prot, decide, enforced
+from verity.trust.decide import DigestState, Facts, Mapped, Prot, decide, denies
 
 HERE = Path(__file__).parent
 GATE = Path("policy/gate")
 HUGE = 2**32 - 1
 VECTORS = vectors()
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<13I")
+_FACTS = struct.Struct("<14I")
 _ANSWER = struct.Struct("<II")
 
 
@@ -51,7 +51,7 @@ def ask_c(program: Path, questions: Sequence[Facts]) -> list[tuple[int, int]]:
 
 def ask_python(facts: Facts) -> tuple[int, int]:
     reason = decide(facts)
-    return reason.number, int(enforced(facts.state, reason))
+    return reason.number, int(denies(facts, reason))
 
 
 def expected(vector: Vector) -> tuple[int, int]:
@@ -98,6 +98,14 @@ def every_combination() -> Iterator[Facts]:
         "covered": [0, 2],
         "revoked": [0, 2],
     }
+    mapping: dict[str, list[int]] = {
+        **values,
+        "act": [Act.MAP.number, Act.PROTECT.number, Act.MODULE.number, Act.KEXEC.number],
+        "granted": [0, 2, 4],
+        "raises": [0],
+        "covered": [0],
+        "observed": [2, 1 << 7, 1 << 7 | 1 << 8, HUGE],
+    }
     starting: dict[str, list[int]] = {
         **values,
         "act": [Act.EXEC.number, Act.ELEVATE.number, HUGE],
@@ -106,8 +114,9 @@ def every_combination() -> Iterator[Facts]:
         "mapped": [0],
         "chained": [0, 1, HUGE],
         "traced": [0, 1, HUGE],
+        "observed": [0, 2, 1 << 10, 1 << 10 | 1 << 17, HUGE],
     }
-    for chosen in (values, starting):
+    for chosen in (values, mapping, starting):
         for combination in itertools.product(*chosen.values()):
             yield Facts(**dict(zip(chosen, combination, strict=True)))
 
