@@ -191,8 +191,8 @@ def test_explain_what_has_no_file(host: Host, which: str) -> None:
     (record,) = host.verity("explain", "--denial", which, "--json").of_type("explained-denial")
     assert (record["seq"], record["now"], record["reason"]) == (9, "no-file", "anonymous")
     assert record["remedies"] == [
-        "have it listed in the policy as jit, and the policy signed, if it must make code at run"
-        " time",
+        "if it must make code at run time, have the policy list its program as jit, and its commit"
+        " signed by that: verity commit sign --policy",
         "if its user is an ordinary one: it gave privileges up while others shared its memory; have"
         " it execute a program after that, or give them up before it starts threads",
     ]

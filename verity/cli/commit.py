@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import output, policy_options, signing_options
 from verity.cli.lazy import LazyGroup
 from verity.cli.native_options import native_signers, ostree_sign_option
 from verity.cli.params import PATH
@@ -38,6 +38,7 @@ def commit() -> None:
 @signing_options.days_option
 @signing_options.issued_option
 @signing_options.expires_option
+@policy_options.signing_option
 @click.option("--gpg-sign", metavar="KEY-ID", help="Add an OpenPGP signature for stock ostree.")
 @click.option("--gpg-homedir", type=PATH, help="gpg's home for --gpg-sign.")
 @ostree_sign_option
@@ -58,6 +59,7 @@ def sign(
     days: int,
     issued: int | None,
     expires: int | None,
+    policy: Path | None,
     gpg_sign: str | None,
     gpg_homedir: Path | None,
     ostree_sign: tuple[str, ...],
@@ -68,7 +70,9 @@ def sign(
 ) -> int:
     """Sign a commit: manifest, statement and grants, into its detached metadata.
 
-    All keys sign. Signers who are not at one machine use `sign prepare`, `add` and `attach`.
+    No file says that it is an interpreter, or that it may have executable memory of its own (jit):
+    --policy does. All keys sign. Signers who are not at one machine use `sign prepare`, `add` and
+    `attach`.
     """
     from verity.ports.gpg import GpgSigner
     from verity.ports.ostree_repo import Repository
@@ -88,6 +92,7 @@ def sign(
         replace=replace,
         reuse=reuse,
     )
+    lists = policy_options.lists_of(policy)
     keys = signing_options.signers(key_uris)
     gpg = GpgSigner(gpg_sign, gpg_homedir) if gpg_sign is not None else None
     with Repository(repo) as repository:
@@ -98,10 +103,13 @@ def sign(
             gpg=gpg,
             native=native_signers(ostree_sign),
             threshold=threshold,
+            listed=policy_options.listed_of(lists),
             jobs=batch.default_jobs(),
         )
     if as_json:
-        output.record("signed", {name: getattr(done, name) for name in done.__dataclass_fields__})
+        fields = {name: getattr(done, name) for name in done.__dataclass_fields__}
+        policy_sha256 = None if lists is None else lists.sha256
+        output.record("signed", {**fields, "policy_sha256": policy_sha256})
         return 0
     by = signing_options.by_keys(done.key_ids)
     lasts = signing_options.lasts(expires, days)
@@ -112,6 +120,10 @@ def sign(
     output.line(f"as        stream {stream} serial {done.serial}, {lasts}")
     output.line(f"manifest  sha256:{done.manifest_sha256} ({done.files} files)")
     output.line(f"grants    sha256:{done.grants_sha256} ({done.code} code, {done.elevate} elevate)")
+    if lists is not None:
+        output.line(f"policy    sha256:{lists.sha256} ({done.interpreters} interpreters)")
+    for path in done.jit:
+        output.line(f"jit       {path}: may have executable memory without a file")
     return 0
 
 

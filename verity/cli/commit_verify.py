@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import native_options, output, statement_output
+from verity.cli import native_options, output, policy_options, statement_output
 from verity.cli.floor_output import print_accepted
 from verity.cli.params import PATH
 from verity.cli.trust_options import (
@@ -67,6 +67,7 @@ from verity.verbs.serial_floors import HostState
     is_flag=True,
     help="Only make manifest and grants anew from the commit, and compare: no key is needed.",
 )
+@policy_options.verifying_option
 @output.json_option
 @click.argument("revision", metavar="[REV]", required=False)
 def verify(
@@ -82,6 +83,7 @@ def verify(
     accept_without_floor: bool,
     booted: bool,
     reproduce: bool,
+    policy: Path | None,
     as_json: bool,
     revision: str | None,
 ) -> int:
@@ -89,17 +91,24 @@ def verify(
 
     An OS is accepted after a boot of it went well: on a host that OSTree has booted, --accept takes
     no other commit than that.
+
+    What the grants call interpreters and jit follows from no file: without --policy it is taken as
+    it is. Every file that is granted jit is named in any case.
     """
     if booted == (revision is not None):
         raise CallerError("bad-arguments", "expected one of REV and --booted")
     if revision is None:
         revision = commit_accept.booted_commit(root)
+    lists = policy_options.lists_of(policy)
+    listed = None if lists is None else lists.lists
     if reproduce:
         named = keys or by_keyring() or ostree_key or ostree_revoked or gpg_keyring
         if named or accept or accept_without_floor:
             raise CallerError("bad-arguments", "--reproduce takes no keys and accepts nothing")
         with Repository(repo) as repository:
-            again = commit_reproduce.reproduce(repository, revision, jobs=batch.default_jobs())
+            again = commit_reproduce.reproduce(
+                repository, revision, listed=listed, jobs=batch.default_jobs()
+            )
         return output.report(
             again,
             as_json=as_json,
@@ -132,6 +141,7 @@ def verify(
             jobs=batch.default_jobs(),
             host=host,
             native=native,
+            listed=listed,
         )
     outcome = dataclasses.replace(outcome, report=judged(outcome.report, now))
     if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output, signing_options
+from verity.cli import output, policy_options, signing_options
 from verity.cli.params import PATH
 from verity.verbs import extension_sign
 from verity.verbs.sign_prepare import Spot
@@ -27,6 +27,7 @@ def extension() -> None:
 @signing_options.serial_option
 @signing_options.state_option
 @click.option("--tree", type=PATH, required=True, metavar="DIR", help="What to sign.")
+@policy_options.signing_option
 @signing_options.days_option
 @signing_options.issued_option
 @signing_options.expires_option
@@ -39,6 +40,7 @@ def sign(
     serial: int | None,
     state: Path | None,
     tree: Path,
+    policy: Path | None,
     days: int,
     issued: int | None,
     expires: int | None,
@@ -49,6 +51,7 @@ def sign(
 
     Its programs, libraries and scripts are granted. A kernel module, or a program that is set-uid,
     set-gid or has file capabilities, refuses the whole: only the vendor's role os grants such.
+    So does what --policy lists as interpreter or jit, with DIR as /: an extension can't grant that.
     OUT is a new directory; OUT/grants is what `lockdown bundle` takes. All keys sign.
     """
     begin, end = signing_options.validity(
@@ -62,6 +65,7 @@ def sign(
         target,
         state=state,
         threshold=threshold,
+        listed=policy_options.listed_of(policy_options.lists_of(policy)),
     )
     if as_json:
         output.record("signed", {name: getattr(done, name) for name in done.__dataclass_fields__})

@@ -15,11 +15,13 @@ from verity.cli import (
     key_opening,
     keyring_options,
     output,
+    policy_options,
     sign_output,
     signing_options,
 )
 from verity.cli.sign_prepare import prepare
 from verity.cli.trust_options import PATH, by_keyring, key_options, keyrings, trusted_set
+from verity.formats.grant_rules import as_granted
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports.gpg import GpgSigner
@@ -37,6 +39,7 @@ from verity.verbs import (
     sign_merge,
     sign_prepare,
     sign_proof,
+    sign_serials,
 )
 from verity.verbs.etc_intent import Host
 
@@ -155,6 +158,7 @@ def merge(bundle: Path, as_json: bool, copies: tuple[Path, ...]) -> int:
 )
 @etc_options.store_option
 @signing_options.state_option
+@policy_options.verifying_option
 @output.json_option
 @_bundle_argument
 @click.argument(
@@ -169,6 +173,7 @@ def attach(
     root: Path | None,
     store: Path | None,
     state: Path | None,
+    policy: Path | None,
     as_json: bool,
     bundle: Path,
     target: Path | None,
@@ -184,7 +189,8 @@ def attach(
     opened = sign_bundles.load(bundle).opened
     kind = opened.bundle.kind
     given = {"--repo": repo, "--replace": replace or None, "--tree": tree, "--state": state}
-    _refuse_unused(kind, {**given, "--root": root, "--store": store, "OUT": target})
+    more = {"--root": root, "--store": store, "--policy": policy, "OUT": target}
+    _refuse_unused(kind, {**given, **more})
     if kind is BundleKind.KEYRING:
         if keys or by_keyring():
             raise CallerError(
@@ -198,7 +204,12 @@ def attach(
     _check_current(opened)
     if kind is BundleKind.COMMIT:
         with Repository(_needed(repo, "--repo", kind)) as repository:
-            reread = partial(sign_prepare.read_commit, repository, jobs=batch.default_jobs())
+            lists = policy_options.lists_of(policy)
+            signed = sign_serials.tree_of(opened).grants
+            listed = as_granted(signed) if lists is None else lists.lists
+            reread = partial(
+                sign_prepare.read_commit, repository, listed=listed, jobs=batch.default_jobs()
+            )
             proven = sign_attach.commit(repository, opened, trusted, replace=replace, reread=reread)
     elif kind is BundleKind.EXTENSION:
         proven = sign_attach.extension(
@@ -217,7 +228,7 @@ def attach(
 
 
 _TAKES = {
-    BundleKind.COMMIT: {"--repo", "--replace"},
+    BundleKind.COMMIT: {"--repo", "--replace", "--policy"},
     BundleKind.EXTENSION: {"--tree", "--state", "OUT"},
     BundleKind.ETC: {"--root", "--store"},
 }

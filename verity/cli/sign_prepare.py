@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import keyring_options, output, sign_output, signing_options
+from verity.cli import keyring_options, output, policy_options, sign_output, signing_options
 from verity.cli.etc_prepare import etc
 from verity.cli.sign_documents import revoke, waiver
 from verity.cli.sign_unlock import unlock
@@ -32,6 +32,7 @@ def prepare() -> None:
 @signing_options.days_option
 @signing_options.issued_option
 @signing_options.expires_option
+@policy_options.signing_option
 @click.option("--replace", is_flag=True, help="Prepare a commit that has a statement already.")
 @signing_options.bundle_option
 @output.json_option
@@ -43,6 +44,7 @@ def commit(
     days: int,
     issued: int | None,
     expires: int | None,
+    policy: Path | None,
     replace: bool,
     bundle: Path,
     as_json: bool,
@@ -53,9 +55,16 @@ def commit(
         int(time.time()), issued=issued, expires=expires, days=days
     )
     spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
+    listed = policy_options.listed_of(policy_options.lists_of(policy))
     with Repository(repo) as repository:
         opened = sign_prepare.commit_bundle(
-            repository, revision, spot, bundle, replace=replace, jobs=batch.default_jobs()
+            repository,
+            revision,
+            spot,
+            bundle,
+            replace=replace,
+            listed=listed,
+            jobs=batch.default_jobs(),
         )
     sign_output.show(opened, as_json=as_json)
     return 0
@@ -72,6 +81,7 @@ def commit(
 @signing_options.days_option
 @signing_options.issued_option
 @signing_options.expires_option
+@policy_options.signing_option
 @signing_options.bundle_option
 @output.json_option
 def extension(
@@ -82,6 +92,7 @@ def extension(
     days: int,
     issued: int | None,
     expires: int | None,
+    policy: Path | None,
     bundle: Path,
     as_json: bool,
 ) -> int:
@@ -90,7 +101,8 @@ def extension(
         int(time.time()), issued=issued, expires=expires, days=days
     )
     spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
-    opened = sign_prepare.extension_bundle(tree, spot, bundle, state=state)
+    listed = policy_options.listed_of(policy_options.lists_of(policy))
+    opened = sign_prepare.extension_bundle(tree, spot, bundle, state=state, listed=listed)
     sign_output.show(opened, as_json=as_json)
     return 0
 

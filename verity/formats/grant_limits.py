@@ -4,7 +4,8 @@
 A signer holds manifest and grants, and no file. From the manifest follow the digests that may be
 granted at all, which of them can run or are modules, every elevation, and every configuration
 path. Whether a program really is an ELF file or a script is in its first bytes: that is left to
-``grant_rules.earned``, which those ask who hold the tree.
+``grant_rules.earned``, which those ask who hold the tree. Which programs are listed as interpreter
+or jit is in no file: a signer is shown the latter by name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,8 +36,9 @@ def check(grants: Grants, entries: Sequence[Entry]) -> None:
     for digest, code in flags.items():
         if digest not in allowed:
             _refuse(f"code for the digest {digest.hex()}, which no file of the manifest has")
-        if code & ~allowed[digest]:
-            _refuse(f"flags {int(code)} for {digest.hex()}, {int(allowed[digest])} are possible")
+        possible = allowed[digest] & (~grant_rules.LISTED | grant_rules.may_be_listed(code))
+        if code & ~possible:
+            _refuse(f"flags {int(code)} for {digest.hex()}, {int(possible)} are possible")
     for digest in modules if grants.role is Role.OS else ():
         if not flags.get(digest, Code(0)) & Code.MODULE:
             _refuse(f"the kernel module {digest.hex()} is not granted as one")
@@ -67,12 +69,21 @@ def elevation(flags: dict[bytes, Code], entry: Entry) -> ElevateEntry | None:
     return grant_rules.elevation_of(entry, flags.get(entry.digest, Code(0)))
 
 
+def jit_paths(grants: Grants, entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Every file that may have executable memory without a file, as paths are printed.
+
+    It loosens, and no file says so: whoever signs or verifies is told, whatever policy they have.
+    """
+    digests = {one.digest for one in grants.code if one.flags & Code.JIT}
+    return tuple(printable(entry.path) for entry in entries if entry.digest in digests)
+
+
 def _possible(entry: Entry) -> Code:
     """All flags that the file might earn: without contents, it might be anything."""
     code = Code.LIBRARY
     if entry.mode & _EXECUTE:
-        code |= grant_rules.RUNS
-    if entry.path.endswith(grant_rules.MODULE_SUFFIXES):
+        code |= grant_rules.RUNS | grant_rules.LISTED
+    if grant_rules.is_module(entry):
         code |= Code.MODULE
     return code
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which grants a manifest earns: fixed rules, so that anyone recomputes them.
 
-From the manifest and the first bytes of its files (docs/formats.md section 6) and nothing
-else: no path list, no guess. Interpreter and JIT bits come from policy, which does not exist
-yet, so no entry has them. It decides no trust: a grant counts only under a signature.
+From the manifest and the first bytes of its files (docs/formats.md section 6), without a guess.
+Only the flags interpreter and jit are no property of a file: the caller says which files are
+listed (``Listed``), and the rules which of those may have them. It decides no trust: a grant counts
+only under a signature.
 """
 
 import stat
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from verity.formats import elf
@@ -29,6 +30,7 @@ FIRMWARE = (b"/usr/lib/firmware/", b"/lib/firmware/")
 NOTHING = Code(0)
 _CODE = (elf.SCRIPT, elf.MAGIC)
 RUNS = Code.EXEC | Code.SCRIPT
+LISTED = Code.INTERPRETER | Code.JIT
 _MAY_GRANT = {
     Role.OS: ALL_CODE,
     Role.ETC: NOTHING,
@@ -36,6 +38,31 @@ _MAY_GRANT = {
 }
 _EXECUTE = 0o111
 _GROUP_EXECUTE = 0o010
+
+Listed = Callable[[Entry], Code]
+"""The flags of ``LISTED`` that somebody asks for a file: a policy (``grant_lists``), or grants."""
+
+
+def nothing_listed(_: Entry) -> Code:
+    """Without a policy no file is listed."""
+    return NOTHING
+
+
+def as_granted(grants: Grants) -> Listed:
+    """Take what is listed from grants that are there, where no policy says it."""
+    flags = {one.digest: one.flags & LISTED for one in grants.code if one.flags & LISTED}
+    return lambda entry: NOTHING if entry.digest is None else flags.get(entry.digest, NOTHING)
+
+
+def may_be_listed(code: Code) -> Code:
+    """Which of ``LISTED`` a file with these flags may have.
+
+    The gate asks an interpreter when it is started, as a program or a script; it asks what a
+    process may do of the program that runs, which is never a script.
+    """
+    return (Code.INTERPRETER if code & RUNS else NOTHING) | (
+        Code.JIT if code & Code.EXEC else NOTHING
+    )
 
 
 @dataclass(frozen=True)
@@ -46,7 +73,9 @@ class Earned:
     elevate: tuple[ElevateEntry, ...]
 
 
-def earned(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> Earned:
+def earned(
+    entries: Iterable[Entry], heads: Mapping[bytes, bytes], listed: Listed = nothing_listed
+) -> Earned:
     """Apply the rules. ``heads`` gives the first ``elf.HEAD_SIZE`` bytes by digest.
 
     Raises ContentError (``bad-capability``) for file capabilities that can't be granted.
@@ -59,6 +88,7 @@ def earned(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> Earned:
         code = code_flags(entry, heads[entry.digest])
         if code is NOTHING:
             continue
+        code |= listed(entry) & may_be_listed(code)
         flags[entry.digest] = flags.get(entry.digest, NOTHING) | code
         elevation = elevation_of(entry, code)
         if elevation is not None:
@@ -85,8 +115,13 @@ def check_role(grants: Grants) -> None:
         raise ContentError("beyond-role", f"grants: configuration is beyond the role {name}")
 
 
-def check_extension(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> None:
-    """Refuse a tree with a file that an extension can't be granted (``beyond-role``), by name."""
+def check_extension(
+    entries: Iterable[Entry], heads: Mapping[bytes, bytes], listed: Listed = nothing_listed
+) -> None:
+    """Refuse a tree with a file that an extension can't be granted (``beyond-role``), by name.
+
+    A listed one is refused as well: granted without its flag, an interpreter would start at will.
+    """
     for entry in entries:
         if entry.digest is None:
             continue
@@ -95,6 +130,8 @@ def check_extension(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> N
             what = "a kernel module or firmware"
         elif elevation_of(entry, code) is not None:
             what = "a program that raises privileges (set-uid, set-gid or file capabilities)"
+        elif listed(entry) & may_be_listed(code):
+            what = "a program that the policy lists as interpreter or jit"
         else:
             continue
         raise ContentError(
@@ -107,7 +144,7 @@ def check_extension(entries: Iterable[Entry], heads: Mapping[bytes, bytes]) -> N
 def code_flags(entry: Entry, head: bytes) -> Code:
     """The code flags of one regular file."""
     flags = NOTHING
-    if entry.path.endswith(MODULE_SUFFIXES) or entry.path.startswith(FIRMWARE):
+    if is_module(entry):
         flags |= Code.MODULE
     if not head.startswith(_CODE):  # nearly every file
         return flags
@@ -120,6 +157,11 @@ def code_flags(entry: Entry, head: bytes) -> Code:
     if found.is_dynamic:
         flags |= Code.LIBRARY
     return flags
+
+
+def is_module(entry: Entry) -> bool:
+    """Whether a regular file is for the kernel to run, or firmware for a device."""
+    return entry.path.endswith(MODULE_SUFFIXES) or entry.path.startswith(FIRMWARE)
 
 
 def elevation_of(entry: Entry, code: Code) -> ElevateEntry | None:

@@ -8,7 +8,7 @@ any difference is a finding.
 import stat
 from collections.abc import Iterable, Iterator, Set
 
-from verity.formats import dump
+from verity.formats import dump, grant_limits
 from verity.formats.dump import Entry, printable
 from verity.formats.grant_rules import Earned
 from verity.formats.grants import CodeEntry, ElevateEntry, Grants
@@ -110,6 +110,14 @@ def of_grants(
     for config in given.config:
         found.append(_grant("config", config.path, b"", "", "an entry"))
     return found
+
+
+def jit_notes(given: Grants, entries: Iterable[Entry]) -> list[str]:
+    """What the grants loosen by a policy's word, which is in no file: each by name."""
+    return [
+        f"granted executable memory without a file (jit): {path}"
+        for path in grant_limits.jit_paths(given, entries)
+    ]
 
 
 def _code(entries: Iterable[CodeEntry]) -> dict[bytes, str]:

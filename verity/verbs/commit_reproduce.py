@@ -3,25 +3,30 @@
 
 It proves, without a key, that what is attached follows from the commit and the fixed rules: nobody
 who signed it had a choice. It says nothing about who signed, nor whether anybody did. What the
-rules don't give (party, role, stream, serial, times) is taken from the attached grants.
+rules don't give (party, role, stream, serial, times) is taken from the attached grants. So are the
+flags interpreter and jit, unless the caller has the lists of a policy: there the signer had a
+choice, and each file with jit is named.
 """
 
 import hashlib
 from dataclasses import replace
 
 from verity.formats import dump, grants
-from verity.formats.grant_rules import earned
+from verity.formats.grant_rules import Listed, as_granted, earned
 from verity.ports.ostree_repo import Repository
 from verity.values.findings import Finding, Link, Report
 from verity.verbs import commit_differences, contents, signed
 
 
-def reproduce(repository: Repository, revision: str, *, jobs: int) -> Report:
+def reproduce(
+    repository: Repository, revision: str, *, listed: Listed | None = None, jobs: int
+) -> Report:
     """Make them again and compare.
 
     1. Read the commit and all that is in it, each object checked against its name.
     2. The manifest of that is the attached one, byte for byte.
-    3. So are the grants, with the header of the attached ones.
+    3. So are the grants, with the header of the attached ones, and with their interpreters and jit
+       unless the caller says what is ``listed``.
 
     Raises ContentError or HostError if there is nothing to compare, or an object isn't what its
     name says: from a damaged commit nothing follows.
@@ -44,7 +49,7 @@ def reproduce(repository: Repository, revision: str, *, jobs: int) -> Report:
         found += commit_differences.of_manifest(dump.parse(attached), tree.entries, frozenset())
     # 3. The grants.
     given = grants.parse(blob)
-    due = earned(tree.entries, tree.heads)
+    due = earned(tree.entries, tree.heads, listed or as_granted(given))
     again = grants.encode(
         replace(
             given,
@@ -57,12 +62,13 @@ def reproduce(repository: Repository, revision: str, *, jobs: int) -> Report:
     if again != blob:
         found.append(_differs("grants", Link.GRANTS, again, blob, label))
         found += commit_differences.of_grants(given, due, tree.entries, frozenset())
+    notes = commit_differences.jit_notes(given, tree.entries)
     counts = {
         "files": dump.count_files(tree.entries),
         "objects": tree.objects,
         "grants": len(due.code),
     }
-    return Report(counts=counts, findings=tuple(found))
+    return Report(counts=counts, findings=tuple(found), notes=tuple(notes))
 
 
 def _differs(what: str, link: Link, again: bytes, attached: bytes, label: str) -> Finding:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from verity.formats import dump
+from verity.formats import dump, grant_limits
 from verity.formats.commit import DetachedMetadata
-from verity.formats.grants import Party, Role
+from verity.formats.grant_rules import Listed, nothing_listed
+from verity.formats.grants import Code, Party, Role
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
 from verity.ports.ostree_repo import Repository
@@ -51,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """What was written. ``key_id`` is the first key's."""
+    """What was written. ``key_id`` is the first key's; ``jit`` are paths, as they are printed."""
 
     checksum: str
     serial: int
@@ -59,6 +60,8 @@ class Signed:
     objects: int
     code: int
     elevate: int
+    interpreters: int
+    jit: tuple[str, ...]
     manifest_sha256: str
     grants_sha256: str
     key_id: str
@@ -75,6 +78,7 @@ def sign(
     gpg: GpgSigner | None = None,
     native: Sequence[SigningKey] = (),
     threshold: int = 1,
+    listed: Listed = nothing_listed,
     jobs: int,
 ) -> Signed:
     """Sign a commit by all of these keys, of which ``threshold`` must be there.
@@ -99,6 +103,7 @@ def sign(
         spot,
         replace=request.replace,
         known=_known(repository, request.reuse, keys),
+        listed=listed,
         jobs=jobs,
     )
     record = sign_serials.record_of_repository(repository, request.stream)
@@ -125,6 +130,8 @@ def sign(
         objects=source.objects,
         code=len(said.grants.code),
         elevate=len(said.grants.elevate),
+        interpreters=sum(bool(one.flags & Code.INTERPRETER) for one in said.grants.code),
+        jit=grant_limits.jit_paths(said.grants, said.entries),
         manifest_sha256=said.statement.subjects["manifest"].hex(),
         grants_sha256=said.statement.subjects["grants"].hex(),
         key_id=keys[0].public.key_id,

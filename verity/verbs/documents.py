@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from verity.formats import dump, grants, statement
 from verity.formats.commit import Commit
 from verity.formats.dump import Entry
-from verity.formats.grant_rules import Earned, check_role, earned
+from verity.formats.grant_rules import Earned, Listed, check_role, earned, nothing_listed
 from verity.formats.grants import ConfigEntry, Grants, Party, Role, is_stream_name
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened, TreeSaid
@@ -57,15 +57,16 @@ def prepare(
     subjects: Mapping[str, bytes],
     commit: bytes | None = None,
     config: tuple[ConfigEntry, ...] = (),
+    listed: Listed = nothing_listed,
 ) -> Opened:
     """Make the documents of a tree, with no signature yet.
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
     statement names beside manifest and grants; ``commit`` the raw commit object; ``config`` what
-    the role etc grants, which is nothing else.
+    the role etc grants, which is nothing else; ``listed`` which files are interpreters and jit.
     """
     manifest = dump.serialise(entries)
-    tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads)
+    tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads, listed)
     granted = Grants(
         party=place.party,
         role=place.role,

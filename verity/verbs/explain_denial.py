@@ -73,7 +73,8 @@ _ENABLE = "verity enable {path}"
 _REOPEN = "verity enable {path}, then start it again: the next open finds no page cached before"
 _CODE_AGAIN = "start it from a file that is signed, and map it executable at once, not later"
 _JIT = (
-    "have it listed in the policy as jit, and the policy signed, if it must make code at run time"
+    "if it must make code at run time, have the policy list its program as jit, and its commit"
+    " signed by that: verity commit sign --policy"
 )
 _SHARED = (
     "if its user is an ordinary one: it gave privileges up while others shared its memory; have it"

@@ -3,8 +3,8 @@
 
 `sign prepare`, `sign add` and `sign attach` in one process. The tree's code is granted as the
 user's role extension may: exec, library and script. A kernel module, or a program that raises
-privileges, refuses the whole. The documents are verified with the public halves of the keys and
-written as one new directory: all or nothing.
+privileges or is ``listed`` as interpreter or jit, refuses the whole. The documents
+are verified with the public halves of the keys and written as one new directory: all or nothing.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import dump
+from verity.formats.grant_rules import Listed, nothing_listed
 from verity.ports.keystore import SigningKey
 from verity.ports.serials import SerialRecord
 from verity.verbs import sign_add, sign_attach, sign_prepare, sign_proof, sign_serials
@@ -39,6 +40,7 @@ def sign(
     *,
     state: Path | None = None,
     threshold: int = 1,
+    listed: Listed = nothing_listed,
 ) -> Signed:
     """Sign the directory ``tree`` into the new directory ``target``, by all of these keys.
 
@@ -52,7 +54,7 @@ def sign(
     # 2. Prepare.
     record = None if state is None else SerialRecord.of_file(state, spot.stream)
     opened = sign_prepare.settle(
-        sign_prepare.read_extension(tree),
+        sign_prepare.read_extension(tree, listed=listed),
         spot,
         record=record,
         attached=sign_serials.nothing_attached,

@@ -53,7 +53,8 @@ def check_source(opened: Opened, source: Source) -> None:
         raise ContentError(
             "grants-differ",
             "sign bundle: its grants are not what the files of the tree earn",
-            hint="they were altered before they were signed: find out where, and prepare anew",
+            hint="they were altered before they were signed, or made with another policy: find out"
+            " which, and prepare anew",
         )
     if bundle.payload != due.payload or bundle.commit != due.commit:
         raise ContentError(

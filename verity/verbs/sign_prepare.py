@@ -12,7 +12,7 @@ from pathlib import Path
 
 from verity.formats import bundle, dump, sign_payloads
 from verity.formats.commit import DetachedMetadata
-from verity.formats.grant_rules import check_extension
+from verity.formats.grant_rules import Listed, check_extension, nothing_listed
 from verity.formats.sign_bundle import SHAPES, Bundle, BundleKind
 from verity.formats.sign_payloads import SIGNER_OF, Opened, TreeSaid
 from verity.ports.osfile import read_file
@@ -64,7 +64,12 @@ class Source:
 
 
 def read_commit(
-    repository: Repository, checksum: str, *, known: Known = contents.NOTHING, jobs: int
+    repository: Repository,
+    checksum: str,
+    *,
+    known: Known = contents.NOTHING,
+    listed: Listed = nothing_listed,
+    jobs: int,
 ) -> Source:
     """Read a commit and everything in it but what is ``known``, each object checked."""
     raw, _ = repository.read_commit(checksum)
@@ -83,20 +88,22 @@ def read_commit(
     }
 
     def make(place: Place) -> Opened:
-        return documents.prepare(place, tree.entries, tree.heads, subjects=subjects, commit=raw)
+        return documents.prepare(
+            place, tree.entries, tree.heads, subjects=subjects, commit=raw, listed=listed
+        )
 
     return Source(kind=BundleKind.COMMIT, make=make, objects=tree.objects)
 
 
-def read_extension(tree: Path) -> Source:
+def read_extension(tree: Path, *, listed: Listed = nothing_listed) -> Source:
     """Read a directory; refuse what an extension may not bring, and a tree without code.
 
-    A file that can't be read refuses the whole.
+    A file that can't be read refuses the whole. So does one that is ``listed``.
     """
     nodes = read_directory(tree)
     entries = [node.entry for node in nodes]
     heads = {node.contents.digest: node.contents.head for node in nodes if node.contents}
-    check_extension(entries, heads)
+    check_extension(entries, heads, listed)
 
     def make(place: Place) -> Opened:
         made = documents.prepare(place, entries, heads, subjects={})
@@ -152,12 +159,13 @@ def commit(
     *,
     replace: bool,
     known: Known = contents.NOTHING,
+    listed: Listed = nothing_listed,
     jobs: int,
 ) -> tuple[Source, Opened]:
     """Prepare a commit of a repository; the record of serials is the repository's."""
     checksum = repository.resolve(revision)
     check_unsigned(repository.read_detached(checksum), checksum, replace=replace)
-    source = read_commit(repository, checksum, known=known, jobs=jobs)
+    source = read_commit(repository, checksum, known=known, listed=listed, jobs=jobs)
     opened = settle(
         source,
         spot,
@@ -174,20 +182,31 @@ def commit_bundle(
     target: Path,
     *,
     replace: bool,
+    listed: Listed = nothing_listed,
     jobs: int,
 ) -> Opened:
     """Prepare a commit into a new file; a serial that was reserved is given back if that fails."""
-    _, opened = commit(repository, revision, spot, replace=replace, jobs=jobs)
+    _, opened = commit(repository, revision, spot, replace=replace, listed=listed, jobs=jobs)
     record = sign_serials.record_of_repository(repository, spot.stream)
     sign_bundles.write(target, opened, reserved=record if spot.serial is None else None)
     return opened
 
 
-def extension_bundle(tree: Path, spot: Spot, target: Path, *, state: Path | None) -> Opened:
+def extension_bundle(
+    tree: Path,
+    spot: Spot,
+    target: Path,
+    *,
+    state: Path | None,
+    listed: Listed = nothing_listed,
+) -> Opened:
     """Prepare a directory into a new file; the same for its serial, which ``state`` records."""
     record = None if state is None else SerialRecord.of_file(state, spot.stream)
     opened = settle(
-        read_extension(tree), spot, record=record, attached=sign_serials.nothing_attached
+        read_extension(tree, listed=listed),
+        spot,
+        record=record,
+        attached=sign_serials.nothing_attached,
     )
     sign_bundles.write(target, opened, reserved=record if spot.serial is None else None)
     return opened

@@ -2,9 +2,9 @@
 """The summary of a bundle in plain words, for the person who is about to sign it.
 
 Computed from the payloads on the machine that shows it, and from nothing else: no bundle carries
-one. What gives power is listed whole (each file that raises privileges, each home, each role's
-keys, each stream), what is many is counted, and listed by ``listing`` or held against what the
-signer signed before by ``changes``. The values are as they are signed; escaping them for a
+one. What gives power is listed whole (each file that raises privileges or has jit, each home, each
+role's keys, each stream), what is many is counted, and listed by ``listing`` or held against what
+the signer signed before by ``changes``. The values are as they are signed; escaping them for a
 terminal is the command line's work. What has no tree is put into words by ``sign_words``.
 """
 
@@ -144,6 +144,12 @@ def _tree(opened: Opened, said: TreeSaid) -> Iterator[Line]:
         raised = grant_limits.elevation(flags, entry)
         if raised is not None:
             yield "raises", f"{printable(entry.path)}: {_raises(entry, raised)}"
+    yield from _jit(said)
+
+
+def _jit(said: TreeSaid) -> Iterator[Line]:
+    for path in grant_limits.jit_paths(said.grants, said.entries):
+        yield "jit", f"{path}: may have executable memory without a file"
 
 
 def _homes(said: TreeSaid) -> Iterator[Line]:

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verity.formats import elf, grants
+from verity.formats import elf, grants, policy_source
 from verity.formats.dump import Entry
+from verity.formats.etc_rules import DropIn
+from verity.formats.grant_lists import GrantLists
 from verity.formats.grant_rules import (
+    Listed,
+    as_granted,
     check_extension,
     check_role,
     code_flags,
@@ -27,6 +31,7 @@ from verity.formats.grants import (
     Party,
     Role,
 )
+from verity.formats.policy import Interpreter
 from verity.values.errors import ContentError
 
 ONE, TWO = b"\x01" * 32, b"\x02" * 32
@@ -190,6 +195,113 @@ def test_equal_contents_share_an_entry() -> None:
     ]
     found = earned(entries, {ONE: b"#!", TWO: b"text"})
     assert found.code == (CodeEntry(ONE, Code.MODULE | Code.SCRIPT),)
+
+
+# digest: (mode, head, flags without a list)
+RUNNABLE = {
+    "program": (0o755, elf_head(kind=2), Code.EXEC),
+    "script": (0o755, b"#!", Code.SCRIPT),
+    "library": (0o644, elf_head(entry=0), Code.LIBRARY),
+    "data": (0o755, b"text", Code(0)),
+}
+INTERPRETER, JIT = Code.INTERPRETER, Code.JIT
+
+
+@pytest.mark.parametrize(
+    ("name", "listed", "more"),
+    [
+        ("program", INTERPRETER, INTERPRETER),
+        ("program", JIT, JIT),
+        ("program", INTERPRETER | JIT, INTERPRETER | JIT),
+        ("program", Code(0), Code(0)),
+        ("script", INTERPRETER | JIT, INTERPRETER),
+        ("library", INTERPRETER | JIT, Code(0)),
+        ("data", INTERPRETER | JIT, Code(0)),
+    ],
+)
+def test_what_a_list_adds(name: str, listed: Code, more: Code) -> None:
+    """A list says interpreter or jit of what runs, and makes nothing run."""
+    mode, head, flags = RUNNABLE[name]
+    entries = one_file("/a", mode, b"")
+    expected = (CodeEntry(ONE, flags | more),) if flags else ()
+    assert earned(entries, {ONE: head}, lambda _: listed).code == expected
+    assert earned(entries, {ONE: head}).code == ((CodeEntry(ONE, flags),) if flags else ())
+
+
+def test_a_list_can_not_add_other_flags() -> None:
+    found = earned(one_file("/a", 0o755, b""), {ONE: elf_head(kind=2)}, lambda _: Code.MODULE | JIT)
+    assert found.code == (CodeEntry(ONE, Code.EXEC | JIT),)
+
+
+def test_what_is_granted_says_what_was_listed() -> None:
+    """By digest, and nothing but interpreter and jit."""
+    given = replace(SAMPLE, code=(CodeEntry(ONE, Code.EXEC | Code.MODULE | INTERPRETER | JIT),))
+    listed = as_granted(given)
+    assert listed(one_file("/any", 0o755, b"")[1]) == INTERPRETER | JIT
+    assert listed(Entry(path=b"/b", mode=0o100755, uid=0, gid=0, digest=TWO)) == Code(0)
+    assert listed(Entry(path=b"/", mode=0o40755, uid=0, gid=0)) == Code(0)
+
+
+LISTS = """
+[[interpreters]]
+kind = "interpreter"
+paths = ["/usr/bin/lua*", "/opt/agent"]
+reason = "r"
+[[interpreters]]
+kind = "shell"
+paths = ["/usr/bin/luash", "/opt/agent/bin/?sh"]
+reason = "r"
+[[interpreters]]
+kind = "jit"
+paths = ["/usr/bin/lua", "/usr/bin/node"]
+reason = "r"
+[[interpreters]]
+kind = "interpreter"
+paths = ["/opt/agent/bin/zsh"]
+reason = "r"
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/usr/bin/lua", INTERPRETER | JIT),
+        ("/usr/bin/lua5.4", INTERPRETER),
+        ("/usr/bin/luash", Code(0)),  # the later line
+        ("/usr/bin/node", JIT),
+        ("/usr/bin/node2", Code(0)),
+        ("/bin/node", Code(0)),
+        ("/x/usr/bin/node", Code(0)),
+        ("/opt/agent/a/b", INTERPRETER),  # below a directory
+        ("/opt/agent2", Code(0)),
+        ("/opt/agent/bin/ash", Code(0)),
+        ("/opt/agent/bin/zsh", INTERPRETER),  # interpreter, shell, interpreter: the last
+    ],
+)
+def test_what_a_policy_lists(path: str, expected: Code) -> None:
+    lines = policy_source.parse([DropIn(name="a.toml", origin="a.toml", data=LISTS.encode())])
+    lists = GrantLists(tuple(line for line in lines if isinstance(line, Interpreter)))
+    assert lists(one_file(path, 0o755, b"")[1]) == expected
+
+
+def listed_as(flags: Code) -> Listed:
+    return lambda entry: flags if entry.path == b"/a" else Code(0)
+
+
+@pytest.mark.parametrize("flags", [INTERPRETER, JIT])
+def test_an_extension_may_not_bring_what_is_listed(flags: Code) -> None:
+    with pytest.raises(ContentError, match=r"^/a: a program that the policy lists") as caught:
+        check_extension(one_file("/a", 0o755, b""), {ONE: elf_head()}, listed_as(flags))
+    assert caught.value.code == "beyond-role"
+    check_extension(one_file("/b", 0o755, b""), {ONE: elf_head()}, listed_as(flags))
+    check_extension(one_file("/a", 0o644, b""), {ONE: b"data"}, listed_as(flags))
+
+
+@pytest.mark.parametrize("flags", [INTERPRETER, JIT])
+def test_an_extension_is_never_granted_what_is_listed(flags: Code) -> None:
+    granted = (CodeEntry(ONE, Code.EXEC | flags),)
+    with pytest.raises(ContentError, match="beyond the role extension"):
+        check_role(replace(SAMPLE, role=Role.EXTENSION, code=granted, elevate=(), config=()))
 
 
 BEYOND = {

@@ -138,6 +138,7 @@ TREE = (
     entry(b"/ping", 5, 0o755, xattrs=((b"security.capability", CAPABLE),)),
     entry(b"/su", 4, 0o4755, uid=7),
     entry(b"/su-data", 6, 0o4644),
+    entry(b"/tool", 7, 0o755),
     Entry(path=b"/to", mode=0o120777, uid=0, gid=0, size=1, target=b"x"),
 )
 SU = ElevateEntry(digest=DIGESTS[4], set_bits=0o4000, uid=7, gid=0, capabilities=0)
@@ -157,9 +158,30 @@ GOOD = replace(
     elevate=(SU, PING),
 )
 
+LISTED_LIBRARY = Code.LIBRARY | Code.INTERPRETER
+
 
 def test_grants_that_a_tree_may_earn() -> None:
     grant_limits.check(GOOD, TREE)
+
+
+@pytest.mark.parametrize(
+    "flags", [Code.EXEC | Code.INTERPRETER | Code.JIT, Code.SCRIPT | Code.INTERPRETER]
+)
+def test_interpreters_and_jit_that_a_policy_may_list(flags: Code) -> None:
+    """No file says so: the signer is shown jit by name."""
+    listed = replace(GOOD, code=(*GOOD.code, *code(_7=flags)))
+    grant_limits.check(listed, TREE)
+    jit = ("/tool",) if flags & Code.JIT else ()
+    assert grant_limits.jit_paths(listed, TREE) == jit
+
+
+@pytest.mark.parametrize("path", [b"/usr/lib/firmware/a.bin", b"/lib/firmware/a.bin"])
+def test_firmware_is_granted_as_a_module(path: bytes) -> None:
+    tree = (*TREE, entry(path, 8))
+    grant_limits.check(replace(GOOD, code=(*GOOD.code, *code(_8=Code.MODULE))), tree)
+    with pytest.raises(ContentError, match="is not granted as one"):
+        grant_limits.check(GOOD, tree)
 
 
 BEYOND = {
@@ -175,9 +197,27 @@ BEYOND = {
         replace(GOOD, code=code(_2=Code.MODULE, _3=Code.MODULE, _4=Code.EXEC, _5=Code.EXEC)),
         "flags 4 for",
     ),
-    "interpreter, which nothing earns": (
-        replace(GOOD, code=code(_3=Code.MODULE, _4=Code.EXEC, _5=Code.EXEC | Code.INTERPRETER)),
-        "flags 9 for",
+    "interpreter for what can't run": (
+        replace(
+            GOOD,
+            code=code(_2=LISTED_LIBRARY, _3=Code.MODULE, _4=Code.EXEC, _5=Code.EXEC),
+        ),
+        "flags 10 for",
+    ),
+    "interpreter for what isn't granted to run": (
+        replace(
+            GOOD,
+            code=code(_3=Code.MODULE, _4=Code.EXEC, _5=Code.EXEC, _7=LISTED_LIBRARY),
+        ),
+        "flags 10 for",
+    ),
+    "jit for a script": (
+        replace(GOOD, code=code(_3=Code.MODULE, _4=Code.EXEC, _5=Code.SCRIPT | Code.JIT)),
+        "flags 48 for",
+    ),
+    "jit for data": (
+        replace(GOOD, code=code(_1=Code.JIT, _3=Code.MODULE, _4=Code.EXEC, _5=Code.EXEC)),
+        "flags 16 for",
     ),
     "a module left out": (
         replace(GOOD, code=code(_4=Code.EXEC, _5=Code.EXEC)),
