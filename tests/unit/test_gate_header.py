@@ -278,6 +278,16 @@ def test_the_python_side_has_the_same_bounds() -> None:
     }.items() <= KINDS.items()
 
 
+def test_the_python_side_has_the_same_room() -> None:
+    """maps.h is the kernel's alone, so no C compiler here can read it."""
+    text = (GATE / "maps.h").read_text(encoding="ascii")
+    found = dict(re.findall(r"^#define (VERITY_REVOKED_\w+) (\d+)$", text, re.MULTILINE))
+    assert found == {
+        "VERITY_REVOKED_KEYS": str(revoke.ROOM_KEYS),
+        "VERITY_REVOKED_DIGESTS": str(revoke.ROOM_DIGESTS),
+    }
+
+
 @pytest.mark.parametrize("file", ["verity.h", "decide.h", "policy.h", "gate.bpf.c"])
 def test_licence_of_the_bpf_part(file: str) -> None:
     first = (GATE / file).read_text(encoding="ascii").splitlines()[0]

@@ -22,6 +22,10 @@ MAX_KEYS = 256
 MAX_DIGESTS = 4096
 MAX_STREAMS = 64
 
+ROOM_KEYS = 1024
+ROOM_DIGESTS = 8192
+"""How many the gate holds, of all blobs together."""
+
 SIGNERS = {
     Party.VENDOR: frozenset({Role.ROOT, Role.OS}),
     Party.USER: frozenset({Role.ROOT, Role.ETC, Role.EXTENSION}),

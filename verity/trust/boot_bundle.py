@@ -19,8 +19,8 @@ from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import format_time
 from verity.trust import example_keys
+from verity.trust.gate_revocations import GateRevocations
 from verity.trust.keys import parse_spki
-from verity.trust.revocations import NOTHING, Revocations
 from verity.trust.trusted import TrustedKey, TrustedSet
 from verity.values.errors import CallerError, ContentError
 
@@ -65,17 +65,21 @@ def check(
     1. Each `keys` is the only one of its party, and signed by the root threshold of its pin.
     2. No key has two places, across parties, roles and pins, and none is an example.
     3. There is one policy, signed by the user's role policy.
-    4. Revocations are signed by the root of their party, or by the role that they say, once each.
+    4. Revocations are signed by the root of their party, or by the role that they say, once each,
+       with keys that none before them revokes; there is room for all of them; and of those who
+       signed keys and policy enough still count behind them.
     5. There are grants, one blob a stream, each of a stream that the policy names, with this
        party and role, within the role's rights, and signed by it. Neither its serial nor the keys
        that sign it are revoked; that a digest in it is, is how one file is taken back.
 
     Raises ContentError (``bad-signature``, ``expired``, ``wrong-stream``, ``beyond-role``,
-    ``key-twice``, ``no-keys``, ``revoked-serial``, or what a parser says) or CallerError
-    (``no-pin``, or ``bad-arguments`` for what is missing or there twice).
+    ``key-twice``, ``no-keys``, ``revoked-key``, ``revoked-serial``, ``too-many-revoked``, or what a
+    parser says) or CallerError (``no-pin``, or ``bad-arguments`` for what is missing or there
+    twice).
     """
     # 1. Keys.
     parts: list[Part] = []
+    documents: list[tuple[Labelled, TrustedSet]] = []
     keys: dict[Party, KernelKeys] = {}
     for item in _of_kind(labelled, RecordKind.KEYS):
         found = _parsed(item, kernel_keys.parse_keys)
@@ -86,6 +90,7 @@ def check(
         keys[found.party] = found
         trusted = _roots(pins, found.party, item.label)
         parts.append(_part(item, trusted, serial=found.version, expires=found.expires, now=now))
+        documents.append((item, trusted))
     # 2. One place for each key.
     holders: list[KernelKeys | Pin] = [*pins.values(), *keys.values()]
     check_places(holders)
@@ -99,19 +104,20 @@ def check(
     policy = _parsed(policies[0], kernel_policy.parse)
     trusted = _of_role(keys, Party.USER, Role.POLICY, policies[0].label)
     parts.append(_part(policies[0], trusted, serial=policy.serial, expires=policy.expires, now=now))
+    documents.append((policies[0], trusted))
     # 4. Revocations.
-    revoked: dict[tuple[Party, Role], Revocations] = {}
+    revoked = GateRevocations()
     for item in _of_kind(labelled, RecordKind.REVOKE):
         said = _parsed(item, revoke.parse)
-        if (said.party, said.role) in revoked:
-            source = f"{said.party.name} {said.role.name}".lower()
-            raise CallerError("bad-arguments", f"{item.label}: a second revoke blob of {source}")
-        revoked[said.party, said.role] = Revocations.of_blob(said)
         if said.role is Role.ROOT:
             trusted = _roots(pins, said.party, item.label)
         else:
             trusted = _of_role(keys, said.party, said.role, item.label)
         parts.append(_part(item, trusted, serial=said.serial, expires=None, now=now))
+        revoked.check_signed(item.fragment, trusted, item.label)
+        revoked.add(said, item.label)
+    for item, trusted in documents:
+        revoked.check_signed(item.fragment, trusted, item.label)
     # 5. The grants.
     blobs = _of_kind(labelled, RecordKind.GRANTS)
     if not blobs:
@@ -121,7 +127,7 @@ def check(
         granted = _parsed(item, _parse_grants)
         _check_stream(item, granted, policy, seen)
         trusted = _of_role(keys, granted.party, granted.role, item.label)
-        revocations = _holding_for(granted.party, granted.role, revoked)
+        revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)
         parts.append(
             _part(
@@ -223,17 +229,6 @@ def _trusted(party: Party, role: Role, entries: Iterable[KeyEntry], threshold: i
         threshold=threshold,
         allow_example_keys=True,  # check has looked
     )
-
-
-def _holding_for(
-    party: Party, role: Role, revoked: Mapping[tuple[Party, Role], Revocations]
-) -> Revocations:
-    """A role's hold for what it grants, the vendor's root's for the vendor, the user's for all."""
-    places = ((party, role), (party, Role.ROOT), (Party.USER, Role.ROOT))
-    found = NOTHING
-    for place in places:
-        found |= revoked.get(place, NOTHING)
-    return found
 
 
 def _part(

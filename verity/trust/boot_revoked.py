@@ -2,8 +2,8 @@
 """Whether a boot bundle holds anything that a keyring revokes: keys, serials, digests.
 
 The gate reads no keyring: what is revoked has to stay out of the bundle, but for single digests
-that a `revoke` in the same bundle names, which is how one file of many is taken back. It verifies
-no signature: ``trust.boot_bundle`` did. It reads no file.
+that a `revoke` in the same bundle names, with effect for who grants them: which is how one file of
+many is taken back. It verifies no signature: ``trust.boot_bundle`` did. It reads no file.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from verity.formats.grants import Grants, Party
 from verity.formats.kernel_keys import Pin
 from verity.formats.records import RecordKind
 from verity.trust.boot_bundle import Labelled
+from verity.trust.gate_revocations import GateRevocations
 from verity.trust.revocations import NOTHING, Revocations
 from verity.values.errors import ContentError
 
@@ -29,7 +30,7 @@ def check(
        revoked ones is good until its owner replaces it by hand.
     2. No serial of a stream that has grants.
     3. Neither the grants, nor their manifest, nor a digest in them of which the bundle doesn't
-       tell the gate itself.
+       tell the gate itself, by somebody whose revocations hold for these grants.
 
     Raises ContentError ``revoked-key``, ``revoked-serial``, ``revoked-digest``.
     """
@@ -44,11 +45,10 @@ def check(
                 f" {pin.threshold} of them sign alone",
                 hint="put a pin of the new root keys in its place: `verity lockdown pin`",
             )
-    told: dict[Party, set[bytes]] = {Party.VENDOR: set(), Party.USER: set()}
+    told = GateRevocations()
     for item in labelled:
         if item.fragment.kind is RecordKind.REVOKE:
-            said = revoke.parse(item.fragment.blob)
-            told[said.party] |= set(said.digests)
+            told.add(revoke.parse(item.fragment.blob), item.label)
     for item in labelled:
         blob = item.fragment.blob
         if item.fragment.kind is RecordKind.KEYS:
@@ -58,7 +58,7 @@ def check(
         elif item.fragment.kind is RecordKind.GRANTS:
             granted = grants.parse(blob)
             of_party = revoked.get(granted.party, NOTHING)
-            known = told[granted.party] | told[Party.USER]
+            known = told.holding_for(granted.party, granted.role).digests
             _check_grants(granted, blob, of_party, known, item.label)
 
 
@@ -72,7 +72,7 @@ def _check_key(key_id: bytes, revocations: Revocations, label: str) -> None:
 
 
 def _check_grants(
-    granted: Grants, blob: bytes, revocations: Revocations, known: set[bytes], label: str
+    granted: Grants, blob: bytes, revocations: Revocations, known: frozenset[bytes], label: str
 ) -> None:
     # 2. The serial.
     lowest = revocations.serials.get(granted.stream, 0)
