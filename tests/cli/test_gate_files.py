@@ -284,6 +284,16 @@ def test_a_bundle_whose_grants_are_revoked(forged: Path) -> None:
     assert snapshot(forged) == before
 
 
+def test_a_bundle_whose_policy_is_by_a_revoked_key(forged: Path) -> None:
+    make_list(forged, "--revoke-key", key_id(forged, "policy"))
+    before = snapshot(forged)
+    done = verity(*BUNDLE, "--revoke", "r", "boot.bundle", cwd=forged)
+    assert (done.status, done.out) == (1, "")
+    words = (key_id(forged, "policy"), "host.policy: signed by 0 of the trusted owners")
+    assert_clean_error(done, words, hint=True)
+    assert snapshot(forged) == before
+
+
 def test_grants_for_revocations(forged: Path) -> None:
     done = verity(*BUNDLE, "--revoke", "os.grants", "boot.bundle", cwd=forged)
     assert (done.status, done.out) == (2, "")

@@ -80,5 +80,6 @@ def _check_room(label: str, what: str, count: int, room: int) -> None:
         raise ContentError(
             "too-many-revoked",
             f"{label}: with it the bundle revokes {count} {what}, the gate holds {room}",
-            hint="revoke the serials that have them in their place (--lowest), or the key that signed",
+            hint="revoke serials in their place (--lowest), and leave out what no keys and no"
+            " grants have any more",
         )
