@@ -84,17 +84,31 @@ def test_a_fifo_has_a_remedy_that_works(world: EtcWorld) -> None:
     assert "`verity etc sign` accepts it" not in done.out
 
 
-def test_a_clock_set_back_makes_nothing_valid_again(world: EtcWorld) -> None:
-    """The newest document that is kept here says that it is later than that."""
-    now = int(time.time())
-    day = 24 * 3600
-    for serial, issued, expires in ((2, now, now + day), (3, now + 2 * day, now + 9 * day)):
+def sign_for(world: EtcWorld, *times: tuple[int, int, int]) -> None:
+    """Sign by the library: serial, when it was issued, when it expires."""
+    for serial, issued, expires in times:
         spot = Spot(stream=STREAM, serial=serial, issued=issued, expires=expires)
         key = keystore.load_signer(str(world.path / "etc.pem"))
         etc_sign.sign(spot, Host.at(world.path / "root", None), (), [key])
+
+
+def test_a_clock_set_back_makes_nothing_valid_again(world: EtcWorld) -> None:
+    """The newest document that is kept here says that it is later than that."""
+    now = int(time.time())
+    hour = 3600
+    sign_for(world, (2, now, now + hour), (3, now + 2 * hour, now + 9 * hour))
     assert world.run("revert").status == 0
     done = world.run("status", "--json")
     assert [one["check"] for one in done.of_type("finding")] == ["expired"]
+
+
+def test_what_is_ahead_of_the_clock_makes_nothing_expire(world: EtcWorld) -> None:
+    """By mistake or with a stolen key: else it would be 2100 here, for good."""
+    now, day = int(time.time()), 24 * 3600
+    sign_for(world, (2, now, now + day), (3, now + 9999 * day, now + 10000 * day))
+    assert world.run("revert").status == 0
+    done = world.run("status", "--json")
+    assert (done.status, done.of_type("finding")) == (0, [])
 
 
 def test_reverting_further_than_one(world: EtcWorld) -> None:

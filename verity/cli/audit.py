@@ -60,6 +60,7 @@ def audit(
             root,
             commit.manifest,
             now=compared.time,
+            clock=now,
             progress=lambda done: progress.update(done, total),
         )
     result = with_floors(compared, result, as_json=as_json)

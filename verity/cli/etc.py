@@ -147,10 +147,10 @@ def status(
     seen = etc_status.look(host, intent, vendor)
     now, asked = int(time.time()), keyrings()
     known = etc_intent.reference_time(
-        host, trusted, now if asked is None else asked.reference_time(now)
+        host, trusted, now if asked is None else asked.reference_time(now), clock=now
     )
-    compared = serial_floors.judge(state, intent.manifest.source, trusted, now=known)
-    report = etc_status.status(host, intent, seen, now=compared.time)
+    compared = serial_floors.judge(state, intent.manifest.source, trusted, now=known, clock=now)
+    report = etc_status.status(host, intent, seen, now=compared.time, clock=now)
     report = judged(with_floors(compared, report, as_json=as_json), now)
     if classes:
         print_others(seen, as_json=as_json)

@@ -60,6 +60,7 @@ def enable(
                 repository,
                 commit,
                 now=compared.time,
+                clock=now,
                 how=How(jobs=enable_jobs(jobs), pause=time.sleep, stop=stop),
                 progress=work.hear,
             )
@@ -91,7 +92,7 @@ def check(
         commit = signed.load(repository, revision, trusted)
         compared = serial_floors.judge(HostState.at(root), commit.statement, trusted, now=now)
         result = verb.check(
-            repository, commit, now=compared.time, jobs=jobs or batch.default_jobs()
+            repository, commit, now=compared.time, clock=now, jobs=jobs or batch.default_jobs()
         )
     result = with_floors(compared, result, as_json=as_json)
     return output.report(

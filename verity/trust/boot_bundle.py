@@ -3,8 +3,8 @@
 
 The loader trusts nothing in a bundle and the gate verifies all of it again; this check is made
 where bundles are made, so that a host doesn't find out at boot. It is as strict as the gate or
-stricter: an expired blob is refused, and so is a signature that is by no trusted key. It reads
-no file and no clock.
+stricter: an expired blob is refused, and so are one that is ahead of the clock and a signature that
+is by no trusted key. It reads no file and no clock.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +17,9 @@ from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.records import Fragment, RecordKind
+from verity.formats.revoke import Revoke
 from verity.formats.statement import format_time
-from verity.trust import example_keys
+from verity.trust import clock, example_keys
 from verity.trust.gate_revocations import GateRevocations
 from verity.trust.keys import parse_spki
 from verity.trust.trusted import TrustedKey, TrustedSet
@@ -72,10 +73,10 @@ def check(
        party and role, within the role's rights, and signed by it. Neither its serial nor the keys
        that sign it are revoked; that a digest in it is, is how one file is taken back.
 
-    Raises ContentError (``bad-signature``, ``expired``, ``wrong-stream``, ``beyond-role``,
-    ``key-twice``, ``no-keys``, ``revoked-key``, ``revoked-serial``, ``too-many-revoked``, or what a
-    parser says) or CallerError (``no-pin``, or ``bad-arguments`` for what is missing or there
-    twice).
+    Raises ContentError (``bad-signature``, ``expired``, ``issued-ahead``, ``wrong-stream``,
+    ``beyond-role``, ``key-twice``, ``no-keys``, ``revoked-key``, ``revoked-serial``,
+    ``too-many-revoked``, or what a parser says) or CallerError (``no-pin``, or ``bad-arguments``
+    for what is missing or there twice).
     """
     # 1. Keys.
     parts: list[Part] = []
@@ -89,7 +90,7 @@ def check(
             )
         keys[found.party] = found
         trusted = _roots(pins, found.party, item.label)
-        parts.append(_part(item, trusted, serial=found.version, expires=found.expires, now=now))
+        parts.append(_part(item, trusted, found, now=now))
         documents.append((item, trusted))
     # 2. One place for each key.
     holders: list[KernelKeys | Pin] = [*pins.values(), *keys.values()]
@@ -103,7 +104,7 @@ def check(
         raise CallerError("bad-arguments", f"{len(policies)} policies, expected one")
     policy = _parsed(policies[0], kernel_policy.parse)
     trusted = _of_role(keys, Party.USER, Role.POLICY, policies[0].label)
-    parts.append(_part(policies[0], trusted, serial=policy.serial, expires=policy.expires, now=now))
+    parts.append(_part(policies[0], trusted, policy, now=now))
     documents.append((policies[0], trusted))
     # 4. Revocations.
     revoked = GateRevocations()
@@ -113,7 +114,7 @@ def check(
             trusted = _roots(pins, said.party, item.label)
         else:
             trusted = _of_role(keys, said.party, said.role, item.label)
-        parts.append(_part(item, trusted, serial=said.serial, expires=None, now=now))
+        parts.append(_part(item, trusted, said, now=now))
         revoked.check_signed(item.fragment, trusted, item.label)
         revoked.add(said, item.label)
     for item, trusted in documents:
@@ -129,16 +130,7 @@ def check(
         trusted = _of_role(keys, granted.party, granted.role, item.label)
         revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)
-        parts.append(
-            _part(
-                item,
-                replace(trusted, revocations=revocations),
-                serial=granted.serial,
-                expires=granted.expires,
-                now=now,
-                stream=granted.stream,
-            )
-        )
+        parts.append(_part(item, replace(trusted, revocations=revocations), granted, now=now))
     return tuple(parts)
 
 
@@ -234,33 +226,40 @@ def _trusted(party: Party, role: Role, entries: Iterable[KeyEntry], threshold: i
 def _part(
     item: Labelled,
     trusted: TrustedSet,
+    said: KernelKeys | KernelPolicy | Revoke | Grants,
     *,
-    serial: int,
-    expires: int | None,
     now: int,
-    stream: str = "",
 ) -> Part:
-    """Verify signatures and expiry; nothing that signed may be unknown."""
+    """Verify signatures and times; nothing that signed may be unknown."""
     fragment = item.fragment
     owners, _ = trusted.blob_signers(fragment.signatures, fragment.blob, what=item.label)
     alone = replace(trusted, threshold=1)
     for number, signature in enumerate(fragment.signatures, 1):
         alone.blob_signers([signature], fragment.blob, what=f"{item.label}, signature {number}")
+    expires = None if isinstance(said, Revoke) else said.expires
     if expires is not None and now >= expires:
         raise ContentError(
             "expired",
             f"{item.label}: expired at {format_time(expires)}, it is {format_time(now)}",
             hint="have it made and signed anew, with a higher serial or version",
         )
+    # The gate would take that time for its own until it boots again.
+    if clock.is_ahead(said.issued, now):
+        raise ContentError(
+            "issued-ahead",
+            f"{item.label}: issued at {format_time(said.issued)}, more than a day ahead of this"
+            f" host's clock, {format_time(now)}",
+            hint="set the clock; if it is right, have it signed anew with the right time",
+        )
     return Part(
         label=item.label,
         kind=fragment.kind,
         party=trusted.party,
         role=trusted.role,
-        serial=serial,
+        serial=said.version if isinstance(said, KernelKeys) else said.serial,
         expires=expires,
         signers=len(owners),
-        stream=stream,
+        stream=said.stream if isinstance(said, Grants) else "",
     )
 
 

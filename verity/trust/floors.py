@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from verity.formats import floor_record, grants
 from verity.formats.grants import Grants
 from verity.formats.statement import Statement
+from verity.trust.clock import reference
 from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import verify_statement
@@ -128,5 +129,8 @@ def _check(
 
 
 def reference_time(clock: int, floors: Iterable[Floor]) -> int:
-    """The latest of the clock and what was accepted: a clock set back makes nothing valid again."""
-    return max([clock, *(floor.issued for floor in floors)])
+    """The newest time that a clock and what was accepted tell, as ``trust.clock`` judges it.
+
+    A clock set back makes nothing valid again, and a floor ahead of it makes nothing expire.
+    """
+    return reference(clock, (floor.issued for floor in floors))

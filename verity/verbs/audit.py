@@ -47,11 +47,13 @@ def audit(
     manifest: VerifiedManifest,
     *,
     now: int,
+    clock: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Compare the tree at ``root`` with the manifest.
 
-    ``now`` is seconds since 1970, for expiry; ``progress`` hears how many files are done.
+    ``now`` is seconds since 1970, for expiry; the ``clock`` is that, too, if None. ``progress``
+    hears how many files are done.
     """
     expected = {entry.path: entry for entry in manifest.entries}
     seen: set[bytes] = set()
@@ -95,7 +97,7 @@ def audit(
         },
         findings=(
             *signed.expiry(manifest.source, now, "statement"),
-            *signed.ahead(manifest.source, now, "statement"),
+            *signed.ahead(manifest.source, now if clock is None else clock, "statement"),
             *sorted(findings, key=lambda finding: finding.path or b""),
         ),
         not_evaluated=tuple(

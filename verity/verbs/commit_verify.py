@@ -138,7 +138,7 @@ def verify(
         except ContentError as error:
             found.add(error, Link.COMMIT, label)
         # 4. Serial.
-        compared = serial_floors.judge(host, statement, trusted, now=now)
+        compared = serial_floors.judge(host, statement, trusted, now=now, clock=clock)
         found.findings += compared.findings
         found.not_evaluated += compared.not_evaluated
         found.notes += compared.notes

@@ -15,6 +15,7 @@ from verity.formats.dump import Entry
 from verity.ports import places
 from verity.ports.content_store import ContentStore
 from verity.ports.etc_state import EtcState
+from verity.trust.clock import reference
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import (
     VerifiedManifest,
@@ -135,17 +136,18 @@ def check_stream(
         )
 
 
-def reference_time(host: Host, trusted: TrustedSet, now: int) -> int:
-    """The newest time that is known: ``now`` (the clock's), or when one of the newest serials was
-    issued that count here. A clock that was set back makes nothing valid again."""
-    latest = now
+def reference_time(host: Host, trusted: TrustedSet, now: int, *, clock: int) -> int:
+    """The newest time that is known: ``now``, or when one of the newest serials was issued that
+    count here and aren't ahead of the ``clock``. A clock that was set back makes nothing valid
+    again."""
+    issued = []
     for serial in host.state.serials()[-_NEWEST:]:
         # One that can't be verified says nothing of the time.
         with contextlib.suppress(VerityError):
             said = verify_statement([host.state.statement(serial)], trusted).statement
             check_stream(host, said.stream, what=f"serial {serial}")
-            latest = max(latest, said.issued)
-    return latest
+            issued.append(said.issued)
+    return max(now, reference(clock, issued))
 
 
 def accept(host: Host, state: HostState, intent: Intent, trusted: TrustedSet) -> Path | None:

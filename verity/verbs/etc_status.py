@@ -72,8 +72,8 @@ def look(host: Host, intent: Intent, vendor: Path | None) -> Seen:
     )
 
 
-def status(host: Host, intent: Intent, seen: Seen, *, now: int) -> Report:
-    """The report. ``now`` is seconds since 1970, for expiry."""
+def status(host: Host, intent: Intent, seen: Seen, *, now: int, clock: int | None = None) -> Report:
+    """The report. ``now`` is seconds since 1970, for expiry, and the ``clock`` too if None."""
     source = intent.manifest.source
     changes = Counter(one.change for one in seen.differences)
     classes = Counter(other.rule.file_class for other in seen.found.others.values())
@@ -94,7 +94,7 @@ def status(host: Host, intent: Intent, seen: Seen, *, now: int) -> Report:
                 replace(one, remedy="`verity etc sign` signs it anew; what is there stays in force")
                 for one in signed.expiry(source, now, "statement")
             ),
-            *signed.ahead(source, now, "statement"),
+            *signed.ahead(source, now if clock is None else clock, "statement"),
             *(_finding(one, intent) for one in seen.differences),
             *loose(seen.found, intent),
         ),

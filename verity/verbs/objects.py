@@ -41,20 +41,21 @@ def enable(
     commit: SignedCommit,
     *,
     now: int,
+    clock: int | None = None,
     how: How,
     progress: Callable[[Sequence[Target], Target | None], None] = lambda targets, done: None,
 ) -> Report:
     """Turn on fs-verity on every object, durably; one that isn't as signed is left as it was.
 
-    ``now`` is seconds since 1970: an expired statement is a finding. ``progress`` hears all
-    targets before anything is done, and then each that is. Stopped early, what was not reached is
-    a gap.
+    ``now`` is seconds since 1970: an expired statement is a finding, and so is one that is ahead of
+    the ``clock``, which is ``now`` if None. ``progress`` hears all targets before anything is done,
+    and then each that is. Stopped early, what was not reached is a gap.
     """
     objects = _objects(repository, commit)
     targets = [item.target for item in objects]
     counts = {"objects": len(objects), "enabled": 0, "already on": 0}
     findings = signed.expiry(commit.statement, now, "statement")
-    findings += signed.ahead(commit.statement, now, "statement")
+    findings += signed.ahead(commit.statement, now if clock is None else clock, "statement")
     gaps: list[NotEvaluated] = []
     used_as = {item.target.label: item.used_as for item in objects}
     reached = 0
@@ -78,11 +79,16 @@ def enable(
     return Report(counts=counts, findings=tuple(findings), not_evaluated=tuple(gaps))
 
 
-def check(repository: Repository, commit: SignedCommit, *, now: int, jobs: int) -> Report:
-    """Ask the kernel for the digest of every object and compare it with the signed one."""
+def check(
+    repository: Repository, commit: SignedCommit, *, now: int, clock: int | None = None, jobs: int
+) -> Report:
+    """Ask the kernel for the digest of every object and compare it with the signed one.
+
+    ``now`` and ``clock`` are as for ``enable``.
+    """
     objects = _objects(repository, commit)
     findings = signed.expiry(commit.statement, now, "statement")
-    findings += signed.ahead(commit.statement, now, "statement")
+    findings += signed.ahead(commit.statement, now if clock is None else clock, "statement")
     gaps: list[NotEvaluated] = []
     good = 0
     for item, result in _measure(objects, jobs):

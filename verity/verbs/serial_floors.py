@@ -102,13 +102,19 @@ class Judged:
 
 
 def judge(
-    state: HostState | None, source: VerifiedStatement, trusted: TrustedSet, *, now: int
+    state: HostState | None,
+    source: VerifiedStatement,
+    trusted: TrustedSet,
+    *,
+    now: int,
+    clock: int | None = None,
 ) -> Judged:
     """Hold a verified statement against the floors of a host; None is no host.
 
     1. The floors of its stream, and what is wrong with them.
     2. Its serial is not below one of them, and not one's with other subjects.
-    3. The reference time: ``now`` (seconds since 1970), or when a floor was issued.
+    3. The reference time: ``now`` (seconds since 1970), or when a floor was issued, unless that is
+       ahead of the ``clock``, which is ``now`` if None.
     """
     stream = source.statement.stream
     if state is None:
@@ -130,7 +136,7 @@ def judge(
             findings.append(_finding(error, f"stream {stream}"))
     # 3. The time.
     return Judged(
-        time=floors.reference_time(now, looked.floors),
+        time=max(now, floors.reference_time(now if clock is None else clock, looked.floors)),
         compared=len(looked.floors) if looked.floors or findings else None,
         findings=tuple(findings),
         notes=tuple(looked.notes),

@@ -44,6 +44,7 @@ from verity.formats.kernel_policy import Stream
 from verity.formats.records import RecordKind
 from verity.formats.revoke import StreamFloor
 from verity.trust.boot_bundle import Labelled, check
+from verity.trust.clock import RELEASED, TOLERANCE
 from verity.values.errors import CallerError, ContentError, VerityError
 
 ONE = b"\x01" * 32
@@ -541,6 +542,27 @@ def test_room_for_revoked_keys() -> None:
 def test_revocations_that_are_refused(name: str) -> None:
     lists, code = BAD_LISTS[name]
     assert caught(Bundle(revocations=lists)).code == code
+
+
+TO_COME: dict[str, Any] = {"issued": RELEASED + 2 * TOLERANCE, "expires": RELEASED + 9 * TOLERANCE}
+TIMED = {
+    "keys": Bundle(keys=[vendor_keys(**TO_COME), user_keys(expires=TO_COME["expires"])]),
+    "policy": Bundle(policies=[policy(**TO_COME)]),
+    "grants": Bundle(grants=[os_grants(**TO_COME)]),
+    "revocations": Bundle(revocations=[by_root(Party.USER, issued=TO_COME["issued"])]),
+}
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_what_is_ahead_of_the_clock(name: str) -> None:
+    """Expiry would be judged by its time, by the gate and by every floor."""
+    bundle = TIMED[name]
+    with pytest.raises(ContentError, match=r"issued at .*, more than a day ahead of") as caught:
+        check(bundle.labelled, bundle.pins, now=RELEASED)
+    assert caught.value.code == "issued-ahead"
+    # It is within a day of a clock that is right, and a clock that was never set says nothing.
+    for now in (RELEASED + TOLERANCE, NOW):
+        assert check(bundle.labelled, bundle.pins, now=now)
 
 
 def test_expiry_is_at_the_second() -> None:

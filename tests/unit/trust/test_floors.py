@@ -10,6 +10,7 @@ from verity.formats import statement
 from verity.formats.grants import Role
 from verity.formats.statement import Statement
 from verity.trust import floors
+from verity.trust.clock import RELEASED, TOLERANCE
 from verity.trust.floors import Floor
 from verity.trust.revocations import Revocations
 from verity.trust.verified import verify_statement
@@ -111,6 +112,16 @@ def test_equivocation(subject: str) -> None:
 
 
 def test_a_clock_that_was_set_back() -> None:
-    assert floors.reference_time(ISSUED - 9, [FLOOR, replace(FLOOR, issued=1)]) == ISSUED
-    assert floors.reference_time(ISSUED + 9, [FLOOR]) == ISSUED + 9
-    assert floors.reference_time(7, []) == 7
+    back = RELEASED + 10
+    floor = replace(FLOOR, issued=back + 9)
+    assert floors.reference_time(back, [floor, replace(floor, issued=1)]) == back + 9
+    assert floors.reference_time(back + 20, [floor]) == back + 20
+    assert floors.reference_time(7, []) == RELEASED
+
+
+def test_a_floor_ahead_of_the_clock_moves_no_time() -> None:
+    far = replace(FLOOR, issued=RELEASED + 99 * TOLERANCE)
+    near = replace(FLOOR, issued=RELEASED + 9)
+    assert floors.reference_time(RELEASED, [far, near]) == RELEASED + 9
+    # A clock that was never set says nothing against it.
+    assert floors.reference_time(0, [far, near]) == far.issued

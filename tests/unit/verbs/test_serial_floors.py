@@ -8,9 +8,10 @@ import pytest
 
 from tests.world import JUST_VENDOR, OTHER, World, envelope
 from verity.ports.floors import FloorStore
+from verity.trust.clock import RELEASED, TOLERANCE
 from verity.trust.verified import verify_statement
 from verity.values.errors import ContentError
-from verity.verbs.serial_floors import HostState, accept
+from verity.verbs.serial_floors import HostState, accept, judge
 
 
 def state(path: Path) -> HostState:
@@ -49,3 +50,25 @@ def test_what_rides_along_is_not_kept(tmp_path: Path) -> None:
     assert kept is not None
     assert len(kept) == 1
     assert verify_statement(kept, JUST_VENDOR).statement.serial == 5
+
+
+FAR = RELEASED + 99 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("now", "clock", "time"),
+    [
+        (RELEASED + 5, RELEASED + 5, RELEASED + 5),
+        (RELEASED + 5, RELEASED, RELEASED + 5),
+        # The clock was never set, and a keyring says that it is after the release.
+        (RELEASED + 5, 0, FAR),
+    ],
+)
+def test_the_time_of_a_floor_is_held_against_the_clock(
+    tmp_path: Path, now: int, clock: int, time: int
+) -> None:
+    """Not against the newest time that is known, which may be a document's."""
+    late = {"serial": 6, "issued": FAR, "expires": FAR + TOLERANCE}
+    take(tmp_path, World(statement_changes=late))
+    source = verify_statement([of_serial(6).envelope], JUST_VENDOR)
+    assert judge(state(tmp_path), source, JUST_VENDOR, now=now, clock=clock).time == time
