@@ -77,9 +77,9 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         "nothing has the name /srv/n*",
     ),
     "a pattern that the gate has not": (
-        lambda host: host.own(STREAM + MUTABLE.format("/etc/*/x"), beside="etc/a/x"),
+        lambda host: host.own(STREAM + MUTABLE.format("/etc/app/*/x"), beside="etc/app/a/x"),
         "not-for-the-gate",
-        "the gate has no patterns such as /etc/*/x",
+        "the gate has no patterns such as /etc/app/*/x",
     ),
     "an interpreter that nothing needs": (
         lambda host: script(host, "#!/bin/sh"),

@@ -6,13 +6,14 @@ It follows from the document alone, so whoever has both can tell whether they be
 1. The gate has no patterns: a guarded path stands for a tree, or, with one ``*`` at its end, for
    what begins so. Of several that match the longest counts, while in a policy the last one does; so
    a later line takes the earlier ones below it out of the table.
-2. An exemption with another pattern is left out: the gate then asks more, never less. A class
-   ``signed`` that can't be said, over something looser, is refused.
+2. A line with another pattern is left out, and the gate asks there what it would without it: more,
+   never less. Where that would be less, for any path that the pattern can match, it is refused.
 3. /etc/verity is always signed.
 
 Interpreters and links are not in it: grants say the former, and no hook asks for the latter yet.
 """
 
+import os
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -35,7 +36,14 @@ from verity.formats.policy import (
 from verity.values.errors import ContentError
 
 _ALL = 2**64 - 1
+_SLASH = ord("/")
 _CLASS = {one: GuardedClass[one.name] for one in FileClass}
+_STRICTNESS = {
+    GuardedClass.SIGNED: 2,
+    GuardedClass.MUTABLE: 1,
+    GuardedClass.PRODUCED: 1,
+    GuardedClass.IGNORED: 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +87,11 @@ def table(policy: Policy) -> Table:
     left_out: list[Guard] = []
     for line in policy.of(Guard):
         path, match = _literal(line.path)
-        around = _longest(entries, path)
         if match is None:
-            if _is_lost(line, path, around, entries):
+            if _is_lost(line, path, entries):
                 left_out.append(line)
             continue
+        around = _longest(entries, path)
         new = Guarded(path=path, file_class=_CLASS[line.file_class], match=match)
         _put(entries, new, line)
         if line.file_class is FileClass.IGNORED and around is None:
@@ -131,26 +139,56 @@ def _put(entries: dict[bytes, Guarded], new: Guarded, line: Guard | None) -> Non
     entries[new.path] = new
 
 
-def _is_lost(
-    line: Guard, path: bytes, around: Guarded | None, entries: dict[bytes, Guarded]
-) -> bool:
+def _is_lost(line: Guard, literal: bytes, entries: dict[bytes, Guarded]) -> bool:
     """Whether leaving a pattern out changes what is asked; refused if it would ask less."""
-    if line.file_class is not FileClass.SIGNED:
-        return around is not None or line.file_class is not FileClass.IGNORED
-    looser = [
-        one
-        for one in entries.values()
-        if one.file_class is not GuardedClass.SIGNED and one.path.startswith(path)
-    ]
-    if around is not None and around.file_class is not GuardedClass.SIGNED:
-        looser.append(around)
-    if looser:
-        _refuse(
-            f"{line.origin}: {line.path}: the gate has no such patterns, and"
-            f" {looser[0].path.decode('utf-8', 'replace')} would be looser",
-            hint="name the paths that have to be signed",
-        )
-    return around is None
+    # Each path that the pattern matches goes on behind the literal, so a tree of that name is not
+    # around it.
+    around = _longest(entries, literal + b"\xff")
+    below = [one for one in entries.values() if one.path.startswith(literal)]
+    instead = [around, *(one for one in below if one is not around and _meets(line.path, one))]
+    for one in instead:
+        if _STRICTNESS[_class(one)] < _STRICTNESS[_CLASS[line.file_class]]:
+            name = "nothing" if one is None else one.path.decode("utf-8", "replace")
+            _refuse(
+                f"{line.origin}: {line.path}: the gate has no such patterns, and in its place"
+                f" {name} would count, which is looser",
+                hint=f"name the paths that have to be {line.file_class}",
+            )
+    return any(_class(one) is not _CLASS[line.file_class] for one in instead)
+
+
+def _class(entry: Guarded | None) -> GuardedClass:
+    """What is asked where this entry counts; nothing where there is none."""
+    return GuardedClass.IGNORED if entry is None else entry.file_class
+
+
+def _meets(pattern: str, entry: Guarded) -> bool:
+    """Whether a pattern, or what is below what it matches, can be a path that the entry covers."""
+    tokens = os.fsencode(pattern)
+    places = _behind_stars(tokens, {0})
+    path = entry.path if entry.match is Match.PREFIX else entry.path + b"/"
+    for char in path:
+        if char == _SLASH and len(tokens) in places:
+            return True  # it matches this directory, or the tree's own path
+        moved = {at for at in places if tokens[at : at + 1] == b"*" and char != _SLASH}
+        moved |= {
+            at + 1
+            for at in places
+            if tokens[at : at + 1] == bytes([char])
+            or (tokens[at : at + 1] == b"?" and char != _SLASH)
+        }
+        places = _behind_stars(tokens, moved)
+    return bool(places)
+
+
+def _behind_stars(tokens: bytes, places: set[int]) -> set[int]:
+    """The places in a pattern, and those behind stars that stand for nothing."""
+    found = set(places)
+    for at in sorted(places):
+        while tokens[at : at + 1] == b"*":
+            at += 1
+            found.add(at)
+    return found
 
 
 def _refuse(reason: str, *, hint: str) -> NoReturn:

@@ -42,7 +42,8 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
         _finding(
             "not-for-the-gate",
             line,
-            f"the gate has no patterns such as {line.path}, so there it asks what is around it",
+            f"the gate has no patterns such as {line.path}, so it asks there what it would"
+            " without it",
             remedy="name the paths, or end the pattern with its only *",
         )
         for line in policy_gate.table(policy_read.as_one(source)).left_out

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the document to the gate's blob: the gate asks what the document says, or more."""
 
+import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verity.formats import kernel_policy, policy, policy_gate, policy_source
@@ -91,11 +93,63 @@ def test_a_pattern_that_the_gate_has_not_is_left_out_where_that_asks_more() -> N
     assert policy_gate.table(of(guard("/etc"), lost)).left_out == (lost,)
     assert policy_gate.table(of(guard("/home/*/x", IGNORED))).left_out == ()
     assert policy_gate.table(of(guard("/etc"), guard("/etc/s*_key"))).left_out == ()
+    again = (guard("/etc/a", MUTABLE), guard("/etc/a/?", MUTABLE))
+    assert policy_gate.table(of(guard("/etc"), *again)).left_out == ()
+
+
+INNER = (guard("/srv/x/a"), guard("/srv/y*", MUTABLE))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "lost"),
+    [
+        ("/srv/?/a", True),
+        ("/srv/x/?", True),
+        ("/srv/*/a/b/c", True),
+        ("/srv/*/a/b?c/d", True),
+        ("/srv/?", True),
+        ("/srv/**", True),
+        ("/srv/?/b", True),  # as /srv/y/b is
+        ("/srv/?z", True),
+        ("/srv/x/?b", False),
+        ("/srv/z*/a", False),
+        ("/srv/x*x/a", False),
+        ("/srv/x/a/**", True),
+        ("/srv/x/a*b*", False),
+        ("/srv/z?", False),
+        ("/srv/x?", False),
+    ],
+)
+def test_an_ignored_pattern_over_something_that_is_not(pattern: str, lost: bool) -> None:
+    """Nothing is guarded around it, and yet the gate asks something there."""
+    line = guard(pattern, IGNORED)
+    found = policy_gate.table(of(*INNER, line))
+    assert found.left_out == ((line,) if lost else ())
+    assert [one.path for one in found.guarded] == [b"/etc/verity", b"/srv/x/a", b"/srv/y"]
 
 
 REFUSED: dict[str, tuple[Guard, ...]] = {
     "signed within mutable": (guard("/etc/a", MUTABLE), guard("/etc/a/*/b")),
     "signed over mutable": (guard("/etc"), guard("/etc/ab", MUTABLE), guard("/etc/a?")),
+    "signed beside a tree of the same letters": (
+        guard("/srv/x", MUTABLE),
+        guard("/srv/x/a"),
+        guard("/srv/x/a?"),
+    ),
+    "signed beside a tree, and nothing around": (guard("/srv/cron"), guard("/srv/cron*.d")),
+    "signed where nothing is": (guard("/srv/*/x"),),
+    "mutable where nothing is": (guard("/srv/*/x", MUTABLE),),
+    "mutable within ignored": (
+        guard("/etc"),
+        guard("/etc/a", IGNORED),
+        guard("/etc/a/*/b", MUTABLE),
+    ),
+    "mutable over ignored": (guard("/etc"), guard("/etc/ab", IGNORED), guard("/etc/?b", MUTABLE)),
+    "produced over ignored below": (
+        guard("/etc"),
+        guard("/etc/a/b/c", IGNORED),
+        guard("/etc/?/b", FileClass.PRODUCED),
+    ),
     "a tree and a prefix": (guard("/etc"), guard("/etc/a*", MUTABLE), guard("/etc/a")),
     "what is always signed as a prefix": (guard("/etc"), guard("/etc/verity*", MUTABLE)),
     "513 paths": tuple(guard(f"/srv/{number:03}") for number in range(512)),
@@ -119,6 +173,11 @@ def test_without_a_stream_nothing_could_be_granted() -> None:
 
 PARTS = st.lists(st.sampled_from(["a", "ab", "b"]), min_size=1, max_size=3).map("/".join)
 PATHS = st.tuples(PARTS, st.sampled_from(["", "", "*"])).map(lambda two: "/srv/" + two[0] + two[1])
+NAMES = [
+    b"/srv/" + "/".join(parts).encode()
+    for depth in (1, 2, 3)
+    for parts in itertools.product(["a", "b", "ab", "abb", "c"], repeat=depth)
+]
 LINES = st.lists(st.builds(guard, PATHS, st.sampled_from(FileClass)), max_size=8)
 
 
@@ -134,6 +193,43 @@ def test_the_longest_entry_is_the_last_line(lines: list[Guard], path: str) -> No
     name = b"/srv/" + path.encode()
     wanted = expected(found, name)
     assert asked(table, name) in (wanted, None if wanted is GuardedClass.IGNORED else wanted)
+
+
+GLOBS = st.lists(
+    st.sampled_from(["a", "b", "?", "a?", "?b", "*b", "a*b", "*", "**"]), min_size=1, max_size=3
+).map(lambda parts: "/srv/" + "/".join(parts))
+CLASSES = st.sampled_from(FileClass)
+# Something is around nearly all of it, else most of these would be refused.
+ANY = st.builds(
+    lambda first, *rest: [first, *rest[0], *rest[1]],
+    st.builds(guard, st.just("/srv"), CLASSES),
+    st.lists(st.builds(guard, PATHS, CLASSES), max_size=4),
+    st.lists(st.builds(guard, st.one_of(GLOBS, PATHS), CLASSES), max_size=4),
+)
+STRICT = {
+    GuardedClass.IGNORED: 0,
+    GuardedClass.MUTABLE: 1,
+    GuardedClass.PRODUCED: 1,
+    GuardedClass.SIGNED: 2,
+}
+
+
+@settings(max_examples=max(800, settings().max_examples))
+@given(ANY)
+def test_the_gate_never_asks_less(lines: list[Guard]) -> None:
+    """Whatever the patterns are; and where nothing is left out it asks just what they say."""
+    found = of(*lines)
+    try:
+        table = policy_gate.table(found)
+    except ContentError as error:
+        assert re.search("another line has the same with a |has no such patterns", error.message)
+        return
+    for name in NAMES:
+        wanted = expected(found, name) or GuardedClass.IGNORED
+        given = asked(table.guarded, name) or GuardedClass.IGNORED
+        assert STRICT[given] >= STRICT[wanted], name
+        if not table.left_out:
+            assert given is wanted, name
 
 
 # --- what comes with the program ----------------------------------------------------------------
