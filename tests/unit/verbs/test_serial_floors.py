@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accepting: what another process accepted meanwhile is not undone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.world import JUST_VENDOR, OTHER, World, envelope
+from verity.formats import floor_record
+from verity.formats.floor_record import RecordedFloor
+from verity.formats.records import Fragment, RecordKind, join
 from verity.ports.floors import FloorStore
 from verity.trust.clock import RELEASED, TOLERANCE
 from verity.trust.verified import verify_statement
 from verity.values.errors import ContentError
-from verity.verbs.serial_floors import HostState, accept, judge
+from verity.verbs.serial_floors import HostState, accept, judge, look
 
 
 def state(path: Path) -> HostState:
@@ -50,6 +54,23 @@ def test_what_rides_along_is_not_kept(tmp_path: Path) -> None:
     assert kept is not None
     assert len(kept) == 1
     assert verify_statement(kept, JUST_VENDOR).statement.serial == 5
+
+
+def test_two_records_in_a_boot_bundle_are_no_floor_and_told(tmp_path: Path) -> None:
+    """Whichever of them is lower, or lacks the stream, stands in for nothing."""
+    records = [
+        Fragment(
+            kind=RecordKind.FLOORS,
+            blob=floor_record.encode([RecordedFloor(stream=stream, serial=9)]),
+            signatures=(),
+        )
+        for stream in ("os", "other")
+    ]
+    (tmp_path / "boot.bundle").write_bytes(join(records))
+    looked = look(replace(state(tmp_path), without_floor=False), "os", JUST_VENDOR)
+    assert (looked.floors, looked.missed) == ([], True)
+    assert "floors a second time" in looked.notes[0]
+    assert [one.check for one in looked.findings] == ["no-floor"]
 
 
 FAR = RELEASED + 99 * TOLERANCE
