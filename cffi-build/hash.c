@@ -116,7 +116,7 @@ int verity_hash_blocks(uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
 }
 
 static int hash_all(int fd, struct verity_tree *tree, uint64_t limit, uint8_t *room,
-		    uint64_t *size, struct verity_plain *plain)
+		    uint64_t *size, struct verity_plain *plain, struct verity_head *head)
 {
 	uint64_t done = 0;
 
@@ -126,6 +126,10 @@ static int hash_all(int fd, struct verity_tree *tree, uint64_t limit, uint8_t *r
 
 		if (count < 0)
 			return (int)count;
+		if (head && !done) {
+			head->found = (size_t)count < head->len ? (size_t)count : head->len;
+			memcpy(head->bytes, room, head->found);
+		}
 		result = plain ? verity_plain_add(plain, room, (size_t)count) : 0;
 		if (!result)
 			result = verity_tree_contents(tree, room, (size_t)count);
@@ -142,6 +146,15 @@ static int hash_all(int fd, struct verity_tree *tree, uint64_t limit, uint8_t *r
 int verity_hash_file(int fd, uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
 		     size_t block_size, uint64_t limit, const uint8_t *prefix, size_t prefix_len,
 		     uint64_t *size, uint8_t *root, uint8_t *plain)
+{
+	return verity_hash_file_head(fd, hash_alg, salt, salt_len, block_size, limit, prefix,
+				     prefix_len, size, root, plain, NULL);
+}
+
+int verity_hash_file_head(int fd, uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
+			  size_t block_size, uint64_t limit, const uint8_t *prefix,
+			  size_t prefix_len, uint64_t *size, uint8_t *root, uint8_t *plain,
+			  struct verity_head *head)
 {
 	const struct verity_hashing hashing = { hash_alg, verity_hash_size(hash_alg), block_size,
 						salt, salt_len };
@@ -164,7 +177,7 @@ int verity_hash_file(int fd, uint32_t hash_alg, const uint8_t *salt, size_t salt
 		return -ENOMEM;
 	result = verity_tree_start(&tree, verity_path_for(hash_alg), &hashing);
 	if (!result)
-		result = hash_all(fd, &tree, limit, room, size, plain ? &whole : NULL);
+		result = hash_all(fd, &tree, limit, room, size, plain ? &whole : NULL, head);
 	if (!result)
 		result = verity_tree_finish(&tree, root);
 	if (!result && plain)

@@ -48,4 +48,16 @@ int verity_hash_file(int fd, uint32_t hash_alg, const uint8_t *salt, size_t salt
 		     size_t block_size, uint64_t limit, const uint8_t *prefix, size_t prefix_len,
 		     uint64_t *size, uint8_t *root, uint8_t *plain);
 
+/* Room for the first bytes of a file, at most len, and how many there were. */
+struct verity_head {
+	uint8_t *bytes;
+	size_t len, found;
+};
+
+/* The same, and the first bytes that were hashed, unless head is NULL. */
+int verity_hash_file_head(int fd, uint32_t hash_alg, const uint8_t *salt, size_t salt_len,
+			  size_t block_size, uint64_t limit, const uint8_t *prefix,
+			  size_t prefix_len, uint64_t *size, uint8_t *root, uint8_t *plain,
+			  struct verity_head *head);
+
 #endif

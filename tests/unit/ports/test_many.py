@@ -4,6 +4,9 @@
 import array
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,50 @@ def test_arguments_that_do_not_fit(tmp_path: Path) -> None:
         read(tmp_path, ["a"], [bytes(31)])
     with pytest.raises(ValueError, match="NUL"):
         read(tmp_path, ["a\0b"], [bytes(32)])
+
+
+# A head that was read again would be what another process put there since, in one tick of ctime.
+SHORT_READS_LIE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+
+ssize_t pread64(int fd, void *out, size_t len, off_t at)
+{
+	ssize_t (*real)(int, void *, size_t, off_t) = dlsym(RTLD_NEXT, "pread64");
+	ssize_t count = real(fd, out, len, at);
+
+	return count == 64 ? (memset(out, 'x', 64), count) : count;
+}
+
+ssize_t pread(int fd, void *out, size_t len, off_t at)
+{
+	return pread64(fd, out, len, at);
+}
+"""
+READS_ONE = """
+import sys
+from pathlib import Path
+from tests.unit.ports.test_many import due, named, read
+
+folder = Path(sys.argv[1])
+data = (folder / "large").read_bytes()
+assert read(folder, ["large"], [named(data)]) == [due(data)]
+"""
+
+
+def test_the_head_of_a_large_file_is_what_was_hashed(tmp_path: Path) -> None:
+    write(tmp_path, "large", os.urandom(300000))
+    source, library = tmp_path / "lie.c", tmp_path / "lie.so"
+    source.write_text(SHORT_READS_LIE)
+    compiler = shutil.which("cc") or pytest.fail("a C compiler is needed: apt-get install gcc")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", READS_ONE, tmp_path],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
