@@ -2,8 +2,10 @@
 """A boot bundle in memory, of two parties, for tests that change one thing in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import pytest
 
 from tests.world import EXPIRES, ISSUED, Signer
 from verity.formats import grants, kernel_keys, kernel_policy, pkcs7, revoke
@@ -12,7 +14,8 @@ from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin, sorted_keys
 from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import Revoke
-from verity.trust.boot_bundle import Labelled
+from verity.trust.boot_bundle import Labelled, check
+from verity.values.errors import VerityError
 
 NOW = (ISSUED + EXPIRES) // 2
 VENDOR_ROOT, USER_ROOT, SECOND_ROOT = Signer(21), Signer(22), Signer(23)
@@ -131,3 +134,26 @@ class Bundle:
     @property
     def labelled(self) -> list[Labelled]:
         return [*self.keys, *self.policies, *self.revocations, *self.grants]
+
+
+def two_keys_of_one(*signers: Signer) -> tuple[KeyEntry, ...]:
+    return tuple(replace(entry, owner=0) for entry in held({Role.ROOT: signers}))
+
+
+def altered(item: Labelled) -> Labelled:
+    """One bit of the blob flipped, in a place that every parser takes: the last digit of issued."""
+    at = 40
+    blob = bytearray(item.fragment.blob)
+    blob[at] ^= 1
+    return replace(item, fragment=replace(item.fragment, blob=bytes(blob)))
+
+
+def garbled(item: Labelled) -> Labelled:
+    """Kept kind, broken length."""
+    return replace(item, fragment=replace(item.fragment, blob=item.fragment.blob + b"\0"))
+
+
+def caught(bundle: Bundle) -> VerityError:
+    with pytest.raises(VerityError) as found:
+        check(bundle.labelled, bundle.pins, now=NOW)
+    return found.value
