@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Groups 9 and 10: what the kernel runs itself, and the programs that it starts as root."""
 
-from ..attack import Attack
+from ..attack import USER, Attack
 from ..ground import SIGNED, TOOLS, UNSIGNED, WORK
 
 _MODULES = "/lib/modules/$(uname -r)/kernel"
@@ -27,7 +27,7 @@ def _kernel(name: str, act: str, reason: str, **others: str) -> Attack:
     )
 
 
-def _helper(name: str, *, setup: str, trigger: str, back: str) -> Attack:
+def _helper(name: str, *, setup: str, trigger: str, back: str, by: str | None = None) -> Attack:
     """The kernel starts a program of root's: the attack names it and has it started."""
     return Attack(
         group=10,
@@ -35,6 +35,7 @@ def _helper(name: str, *, setup: str, trigger: str, back: str) -> Attack:
         setup=f"rm -f {_HELPED} && {setup}",
         act=f"{trigger}; {_WAIT}; cat {_HELPED}",
         cleanup=f"rm -f {_HELPED}; {back}",
+        by=by,
         reason="no-digest",
         ordinary=False,
     )
@@ -112,8 +113,9 @@ ROWS = (
         "modprobe",
         setup=f"cp {_MODPROBE} /run/modprobe && echo {UNSIGNED}/helper.sh >{_MODPROBE}"
         f" && printf '\\377\\377\\377\\377' >{WORK}/odd && chmod 755 {WORK}/odd",
-        trigger=f"setpriv --reuid=1000 --clear-groups {WORK}/odd 2>/dev/null",
+        trigger=f"{WORK}/odd 2>/dev/null",
         back=f"cat /run/modprobe >{_MODPROBE}; rm {WORK}/odd",
+        by=USER,
     ),
     _registered("binfmt_misc", ""),
     _registered("binfmt_misc, opened at once", "F"),

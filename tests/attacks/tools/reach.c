@@ -87,20 +87,30 @@ static int as_asked(void)
 
 static int raised(char **program)
 {
-	pid_t pid = fork();
-	int status;
+	int status, told[2];
+	char byte = 0;
+	pid_t pid;
 
+	if (pipe(told) < 0)
+		trouble("pipe");
+	pid = fork();
 	if (pid < 0)
 		trouble("fork");
 	if (!pid) {
-		if (setgid(USER) < 0 || setuid(USER) < 0)
+		if (setgid(USER) < 0 || setuid(USER) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
 			trouble("setuid");
-		if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
-			trouble("traceme");
+		if (write(told[1], &byte, 1) != 1)
+			trouble("write");
+		/* Seized meanwhile: what execve gives then depends on what the tracer may. */
+		raise(SIGSTOP);
 		execv(program[0], program);
 		_exit(refused("execve"));
 	}
-	/* It stops at execve, and runs on as it was told to. */
+	if (read(told[0], &byte, 1) != 1 || waitpid(pid, &status, WUNTRACED) != pid)
+		trouble("waiting");
+	if (ptrace(PTRACE_SEIZE, pid, 0, 0) < 0)
+		trouble("seize");
+	kill(pid, SIGCONT);
 	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status))
 		ptrace(PTRACE_CONT, pid, 0, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
