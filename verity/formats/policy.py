@@ -6,6 +6,7 @@ Of several lines about one thing the last one counts (``count``). Lines come fro
 what follows from them (``policy_gate``). It parses nothing.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,16 +56,16 @@ class InterpreterKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class Line(ABC):
     """What one line says. ``origin``: drop-in and table, or the option that it comes from."""
 
     reason: str
     origin: str
 
     @property
+    @abstractmethod
     def key(self) -> Hashable:
         """What it is about: the last line about one thing counts."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
