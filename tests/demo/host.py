@@ -93,6 +93,7 @@ class Host:
         """
         argv = ["verity", "commit", "verify", *_SIGNED, "--accept-without-floor"]
         argv.append(f"vendor:{BRANCH}")
+        self.run("mkdir -p /var/lib/verity", link="signature, manifest, grants or object")
         self.story.show(self.run(argv, link="signature, manifest, grants or object"))
         out = records(vendor.foreign(self.story, shop))
         self.story.claim(
