@@ -127,12 +127,10 @@ struct inode {
 } VERITY_RELOCATED;
 
 struct gendisk;
-struct blk_holder_ops;
 
 struct block_device {
 	struct gendisk *bd_disk;
 	void *bd_holder;
-	const struct blk_holder_ops *bd_holder_ops;
 } VERITY_RELOCATED;
 
 struct gendisk {

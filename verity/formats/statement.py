@@ -149,6 +149,17 @@ class Envelope:
     payload_type: str
     signatures: tuple[EnvelopeSignature, ...]
 
+    def readable(self, what: str) -> tuple[list[bytes], list[str]]:
+        """The signatures that can be judged, and of each other one over ``what`` what is wrong."""
+        usable: list[bytes] = []
+        skipped: list[str] = []
+        for number, signature in enumerate(self.signatures, 1):
+            if signature.value is None:
+                skipped.append(f"signature {number} of {what}: malformed base64")
+            else:
+                usable.append(signature.value)
+        return usable, skipped
+
     def pae(self) -> bytes:
         """What a signature is over (DSSE v1, "Pre-Authentication Encoding")."""
         return pae(self.payload, self.payload_type)

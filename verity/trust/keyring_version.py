@@ -83,13 +83,8 @@ def root_signers(
     What is malformed is added to ``skipped``.
     """
     trusted = replace(unverified_set(roots, Role.ROOT), revocations=Revocations(keys=revoked))
-    usable = []
-    for number, signature in enumerate(envelope.signatures, 1):
-        text = f"signature {number} of keyring version {found.version}: malformed base64"
-        if signature.value is not None:
-            usable.append(signature.value)
-        elif text not in skipped:
-            skipped.append(text)
+    usable, malformed = envelope.readable(f"keyring version {found.version}")
+    skipped += [text for text in malformed if text not in skipped]
     judged = trusted.judge(usable, envelope.pae())
     if len(judged.signers) < trusted.threshold:
         refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""

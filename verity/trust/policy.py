@@ -64,13 +64,7 @@ def verify_policy(data: bytes, trusted: TrustedSet, *, lowest: int = 1) -> Verif
             f" {policy_document.PAYLOAD_TYPE!r}",
         )
     # 2. Signatures, each against every key: key ids are only hints.
-    usable: list[bytes] = []
-    skipped: list[str] = []
-    for number, signature in enumerate(envelope.signatures, 1):
-        if signature.value is None:
-            skipped.append(f"signature {number} of the policy: malformed base64")
-        else:
-            usable.append(signature.value)
+    usable, skipped = envelope.readable("the policy")
     signers = _enough(trusted, usable, envelope, skipped, issued=None)
     # 3. A policy.
     found = policy_document.parse(envelope.payload)

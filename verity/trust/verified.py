@@ -91,12 +91,8 @@ def verify_statement(envelopes: Sequence[bytes], trusted: TrustedSet) -> Verifie
     # 1. Exactly one statement; provenance of other types may ride along.
     envelope, skipped = _the_statement(envelopes)
     # 2. Signatures, each against every key: key ids are only hints.
-    usable: list[bytes] = []
-    for number, signature in enumerate(envelope.signatures, 1):
-        if signature.value is None:
-            skipped.append(f"signature {number} of the statement: malformed base64")
-        else:
-            usable.append(signature.value)
+    usable, malformed = envelope.readable("the statement")
+    skipped += malformed
     judged = _enough(trusted, trusted.judge(usable, envelope.pae()), envelope)
     # 3. The kind and the stream belong to the role.
     parsed = statement.parse(envelope.payload)

@@ -71,13 +71,7 @@ def verify_waiver(data: bytes, trusted: TrustedSet) -> VerifiedWaiver:
         )
     said = waiver.parse(envelope.payload)
     # 3. Signatures.
-    skipped: list[str] = []
-    usable: list[bytes] = []
-    for number, signature in enumerate(envelope.signatures, 1):
-        if signature.value is None:
-            skipped.append(f"signature {number} of the waiver: malformed base64")
-        else:
-            usable.append(signature.value)
+    usable, skipped = envelope.readable("the waiver")
     judged = trusted.judge(usable, envelope.pae(), issued=said.issued)
     if len(judged.signers) < trusted.threshold:
         refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
