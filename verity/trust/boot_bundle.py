@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from verity.formats import grants, kernel_keys, kernel_policy, revoke
+from verity.formats.dump import printable
+from verity.formats.grant_config import is_owners
 from verity.formats.grant_rules import check_role
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
@@ -71,12 +73,13 @@ def check(
        signed keys and policy enough still count behind them.
     5. There are grants, one blob a stream, each of a stream that the policy names, with this
        party and role, within the role's rights, and signed by it. Neither its serial nor the keys
-       that sign it are revoked; that a digest in it is, is how one file is taken back.
+       that sign it are revoked; that a digest in it is, is how one file is taken back. An OS grants
+       no configuration that is the owner's, where the policy names a stream of theirs.
 
     Raises ContentError (``bad-signature``, ``expired``, ``issued-ahead``, ``wrong-stream``,
-    ``beyond-role``, ``key-twice``, ``no-keys``, ``revoked-key``, ``revoked-serial``,
-    ``too-many-revoked``, or what a parser says) or CallerError (``no-pin``, or ``bad-arguments``
-    for what is missing or there twice).
+    ``beyond-role``, ``owners-path``, ``key-twice``, ``no-keys``, ``revoked-key``,
+    ``revoked-serial``, ``too-many-revoked``, or what a parser says) or CallerError (``no-pin``, or
+    ``bad-arguments`` for what is missing or there twice).
     """
     # 1. Keys.
     parts: list[Part] = []
@@ -127,6 +130,7 @@ def check(
     for item in blobs:
         granted = _parsed(item, _parse_grants)
         _check_stream(item, granted, policy, seen)
+        _check_owners(item, granted, policy)
         trusted = _of_role(keys, granted.party, granted.role, item.label)
         revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)
@@ -277,6 +281,21 @@ def _check_stream(item: Labelled, granted: Grants, policy: KernelPolicy, seen: s
             f"{item.label}: grants for {found}, the policy names {', '.join(named)}",
             hint="`verity policy compile --stream` names the streams",
         )
+
+
+def _check_owners(item: Labelled, granted: Grants, policy: KernelPolicy) -> None:
+    """Of two grants for a path the gate takes either: the vendor's default must not be one."""
+    owner = next((one.name for one in policy.streams if one.role is Role.ETC), None)
+    if granted.role is not Role.OS or owner is None:
+        return
+    for entry in granted.config:
+        if is_owners(entry.path):
+            raise ContentError(
+                "owners-path",
+                f"{item.label}: it grants the configuration {printable(entry.path)}, which is the"
+                f" stream {owner}'s to grant",
+                hint="have the commit signed with a --policy that names the owner's stream, too",
+            )
 
 
 def _name(keys: KernelKeys | Pin) -> str:

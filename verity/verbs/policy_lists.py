@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy document lists as interpreter and jit, for whoever makes grants or compares them.
+"""What a policy document asks of grants, for whoever makes or compares them: interpreters, jit,
+and guarded configuration.
 
-The document is one file that gives the same lists everywhere; drop-ins would also depend on which
+The document is one file that gives the same everywhere; drop-ins would also depend on which
 verity is installed and where. Its form is checked, and not who signed it: a vendor has no keys of
 the owner's role policy. So it is input like the tree, and proves nothing. What it can loosen is
 named whatever it says (``commit_differences.jit_notes``, ``sign_summary``).
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from verity.formats import policy_document, statement
 from verity.formats.grant_lists import GrantLists
+from verity.formats.grant_rules import Asked
+from verity.formats.guarded_paths import GuardedPaths
 from verity.formats.policy import Interpreter
 from verity.formats.statement import MAX_ENVELOPE
 from verity.ports.osfile import read_file
@@ -20,14 +23,14 @@ from verity.values.errors import CallerError, ContentError
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamedLists:
-    """The lists, and the SHA-256 of the document that they are from."""
+class NamedPolicy:
+    """What is asked, and the SHA-256 of the document that says so."""
 
-    lists: GrantLists
+    asked: Asked
     sha256: str
 
 
-def read(path: Path) -> NamedLists:
+def read(path: Path) -> NamedPolicy:
     """Read what `policy compile` wrote as OUT.json. Raises CallerError, ContentError, HostError."""
     data = read_file(path, max_size=MAX_ENVELOPE)
     try:
@@ -36,7 +39,7 @@ def read(path: Path) -> NamedLists:
         raise ContentError(error.code, f"{path}: {error.message}", hint=error.hint) from error
 
 
-def _parse(data: bytes, label: str) -> NamedLists:
+def _parse(data: bytes, label: str) -> NamedPolicy:
     envelope = statement.parse_envelope(data)
     if envelope.payload_type != policy_document.PAYLOAD_TYPE:
         raise CallerError(
@@ -47,7 +50,10 @@ def _parse(data: bytes, label: str) -> NamedLists:
             " /etc/verity/policy.json",
         )
     found = policy_document.parse(envelope.payload)
-    return NamedLists(
-        lists=GrantLists(found.of(Interpreter)),
+    return NamedPolicy(
+        asked=Asked(
+            listed=GrantLists(found.of(Interpreter)),
+            guarded=GuardedPaths.of(found),
+        ),
         sha256=hashlib.sha256(envelope.payload).hexdigest(),
     )

@@ -87,6 +87,11 @@ GOOD = {
     "elevations and modules by the vendor": Bundle(
         grants=[os_grants(code=(CodeEntry(ONE, Code(63)),), elevate=(ELEVATE,))]
     ),
+    "configuration by the vendor": Bundle(grants=[os_grants(config=(CONFIG,))]),
+    "configuration by the vendor that is not the owner's": Bundle(
+        policies=[policy(streams=(ETC, OS_STREAM))],
+        grants=[os_grants(config=(replace(CONFIG, path=b"/usr/etc/a"),))],
+    ),
     "a policy that names more": Bundle(
         policies=[policy(streams=(ETC, OS_STREAM))], grants=[os_grants()]
     ),
@@ -219,10 +224,10 @@ REFUSED: dict[str, tuple[Bundle, str, str]] = {
         "beyond-role",
         "configuration is beyond the role extension",
     ),
-    "the vendor's configuration": (
-        Bundle(grants=[os_grants(config=(CONFIG,))]),
-        "beyond-role",
-        "configuration is beyond the role os",
+    "the vendor's configuration where the owner has a stream": (
+        Bundle(policies=[policy(streams=(ETC, OS_STREAM))], grants=[os_grants(config=(CONFIG,))]),
+        "owners-path",
+        "os.grants: it grants the configuration /etc/a, which is the stream etc's to grant",
     ),
     # keys that are missing, or none
     "no keys of the vendor": (Bundle(keys=[user_keys()]), "no-keys", "os.grants: no keys"),
