@@ -53,6 +53,14 @@ def script(host: Host, first_line: str) -> None:
 
 
 MUTABLE = '[[guarded]]\nclass = "mutable"\npaths = ["{}"]\nreason = "r"\n'
+
+
+def mutable_before_signed(host: Host) -> None:
+    """The classes of /etc exempt a file, and a later drop-in guards it for the gate alone."""
+    host.own(STREAM + MUTABLE.format("/etc/app").replace("guarded", "etc"), beside="etc/app/state")
+    host.own(MUTABLE.format("/etc/app/state").replace("mutable", "signed"), "60-later.toml")
+
+
 FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
     "a line anew": (
         lambda host: host.own(STREAM + SEALED + SEALED.replace("sealed", "trial")),
@@ -77,7 +85,9 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         "nothing has the name /srv/n*",
     ),
     "a pattern that the gate has not": (
-        lambda host: host.own(STREAM + MUTABLE.format("/etc/app/*/x"), beside="etc/app/a/x"),
+        lambda host: host.own(
+            STREAM + MUTABLE.format("/etc/app/*/x").replace("guarded", "etc"), beside="etc/app/a/x"
+        ),
         "not-for-the-gate",
         "the gate has no patterns such as /etc/app/*/x",
     ),
@@ -85,6 +95,18 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         lambda host: script(host, "#!/bin/sh"),
         "interpreter-without-need",
         "/usr/bin/perl* is there, and no script's #! names it",
+    ),
+    "a mutable file that the policy guards as signed": (
+        mutable_before_signed,
+        "guarded-not-signed",
+        "/etc/verity/policy.d/60-later.toml [[guarded]] 1: /etc/app/state: the policy has the class"
+        " signed, `etc sign` has"
+        " mutable (",
+    ),
+    "a signed file that the policy lets change": (
+        lambda host: host.own(STREAM + MUTABLE.format("/etc/app/*"), beside="etc/app/a"),
+        "signed-not-guarded",
+        "/etc/app/a: the policy has the class mutable, `etc sign` has signed (built in), so the",
     ),
     "a drop-in replaced": (
         lambda host: host.own(STREAM, beside="usr/lib/verity/policy.d/50-own.toml"),

@@ -23,7 +23,7 @@ from verity.formats.policy import (
 from verity.ports.scripts import Scripts
 from verity.trust.policy import VerifiedPolicy
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import policy_read
+from verity.verbs import policy_agree, policy_read
 from verity.verbs.policy_read import Source
 
 
@@ -33,9 +33,10 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
     1. Lines that never count: replaced or covered by a later one of the same place.
     2. Paths that don't exist.
     3. Lines that the gate can't be told.
-    4. Interpreters that no script names.
-    5. Drop-ins that are shadowed or masked, unless the signed policy was made so.
-    6. What unsigned lines would loosen, and a signed policy that has expired.
+    4. Paths of /etc of which the policy and `etc sign` say different things.
+    5. Interpreters that no script names.
+    6. Drop-ins that are shadowed or masked, unless the signed policy was made so.
+    7. What unsigned lines would loosen, and a signed policy that has expired.
     """
     findings = [*_unreachable(source), *_missing(root, source)]
     findings += [
@@ -48,6 +49,9 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
         )
         for line in policy_gate.table(policy_read.as_one(source)).left_out
     ]
+    told = policy_read.as_one(source) if signed is None else signed.policy
+    disagreeing, gaps = policy_agree.check(root, told)
+    findings += disagreeing
     scripts = Scripts.below(root)
     findings += _without_need(source, scripts)
     accepted = signed is not None and policy_read.is_source_of(source, signed.policy)
@@ -74,14 +78,17 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
     return Report(
         counts={"lines": len(source.lines), "scripts": scripts.number},
         findings=tuple(findings),
-        not_evaluated=tuple(
-            NotEvaluated(
-                check="interpreters",
-                object=os.fsdecode(path),
-                why=f"it can't be read ({why})",
-                path=path,
-            )
-            for path, why in scripts.unread
+        not_evaluated=(
+            *gaps,
+            *(
+                NotEvaluated(
+                    check="interpreters",
+                    object=os.fsdecode(path),
+                    why=f"it can't be read ({why})",
+                    path=path,
+                )
+                for path, why in scripts.unread
+            ),
         ),
         notes=tuple(notes),
     )
