@@ -23,6 +23,7 @@ from tests.etc_world import (
 from verity.formats import bundle, dump
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grants import ConfigKind, Role, parse
+from verity.ports import places
 
 
 @pytest.fixture(scope="module")
@@ -414,3 +415,21 @@ def test_the_key_options_are_as_everywhere(made: EtcWorld) -> None:
     more = ("--key", "other.pem.pub", "--threshold", "2")
     done = verity("etc", "status", *KEY, *more, cwd=made.path)
     assert (done.status, "signed by 1 of the trusted owners, 2 needed" in done.err) == (1, True)
+
+
+def test_a_host_with_a_gate_finds_what_has_no_verity(world: EtcWorld) -> None:
+    """Signing turns it on for nothing in /etc; the gate would refuse each file that is granted."""
+    assert world.run("status").status == 0
+    (world.path / "root" / places.BUNDLE).write_bytes(b"")
+    done = world.run("status", "--json")
+    assert done.status == 1
+    lacking = [one["path"] for one in done.of_type("finding") if one["check"] == "no-verity"]
+    assert lacking == [
+        "/etc/app/deep/er/old.conf",
+        "/etc/app/old.conf",
+        "/etc/hosts",
+        "/etc/kind/was-directory/inside",
+        "/etc/kind/was-file",
+        "/etc/motd",
+        "/etc/ssh/ssh_host_ed25519_key",
+    ]

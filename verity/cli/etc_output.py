@@ -153,6 +153,8 @@ def print_applied(done: "Applied", *, dry_run: bool, as_json: bool) -> int:
     for home, why in sorted(done.left_out.items()):
         _left_out(home, why, as_json=as_json)
     changes = sum(len(entries) for _, entries in steps)
+    for path, why in done.protected.failed if as_json else ():
+        output.record("unprotected", {**output.path_fields(path), "why": why})
     if as_json:
         output.record(
             "applied",
@@ -168,6 +170,8 @@ def print_applied(done: "Applied", *, dry_run: bool, as_json: bool) -> int:
                 "differs": len(done.wrong),
                 "loose": len(done.loose),
                 "left_out": len(done.left_out),
+                "protected": done.protected.enabled,
+                "unprotected": len(done.protected.failed),
             },
         )
     else:
