@@ -20,10 +20,11 @@ from tests.etc_world import (
     state_of,
     write,
 )
-from verity.formats import bundle, dump
+from verity.formats import bundle, dump, policy_source
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grants import ConfigKind, Role, parse
-from verity.ports import places
+from verity.formats.policy import Link
+from verity.ports import places, policy_files
 
 
 @pytest.fixture(scope="module")
@@ -433,3 +434,28 @@ def test_a_host_with_a_gate_finds_what_has_no_verity(world: EtcWorld) -> None:
         "/etc/motd",
         "/etc/ssh/ssh_host_ed25519_key",
     ]
+
+
+def test_links_that_the_policy_lets_out_are_granted(tmp_path: Path) -> None:
+    """Each [[link]] of the defaults, but where the link itself is of a class that may change."""
+    world = EtcWorld(tmp_path)
+    links = [
+        line for line in policy_source.parse(policy_files.built_in()) if isinstance(line, Link)
+    ]
+    due: dict[bytes, bytes] = {}
+    for number, line in enumerate(links):
+        is_place = line.path in ("/etc/systemd", "/etc/alternatives", "/etc/ssl/certs")
+        path = f"{line.path}/{number}" if is_place else line.path
+        target = f"{line.target}/x" if is_place else line.target
+        place = world.path / f"root{path}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.is_symlink():
+            place.symlink_to(target)
+            due[path.encode()] = target.encode()
+    assert verity("key", "generate", "etc.pem", cwd=tmp_path).status == 0
+    world.must_sign(1)
+    blob = bundle.parse_fragment((world.state / "1/grants").read_bytes(), label="grants").blob
+    granted = {one.path: one.target for one in parse(blob).config if one.kind is ConfigKind.SYMLINK}
+    changing = {b"/etc/localtime", b"/etc/resolv.conf", b"/etc/mtab"}
+    assert len(due) > 5
+    assert granted == {path: target for path, target in due.items() if path not in changing}

@@ -103,7 +103,7 @@ class Refusal(Enum):
     TABLE = (
         3019,
         "it has a table that this role may not fill",
-        "an extension fills code only, etc config only",
+        "an extension fills code only, etc config only, and os all",
     )
     ENTRY = (
         3020,
@@ -134,6 +134,16 @@ class Refusal(Enum):
         3025,
         "its signer revoked this serial and those before it",
         "get newer grants of the stream",
+    )
+    THIRD_STREAM = (
+        3026,
+        "two other streams grant the configuration at one of its paths already",
+        "let one stream grant that file: two are for the time in which it moves to another",
+    )
+    PATHS = (
+        3027,
+        "the gate has no room for so many configuration paths",
+        "guard fewer places in the policy, or sign fewer files; nothing was changed",
     )
     # the signatures
     TEMPLATE = (

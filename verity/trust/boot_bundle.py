@@ -7,13 +7,12 @@ stricter: an expired blob is refused, and so are one that is ahead of the clock 
 is by no trusted key. It reads no file and no clock.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from verity.formats import grants, kernel_keys, kernel_policy, revoke
-from verity.formats.dump import printable
-from verity.formats.grant_config import is_owners
 from verity.formats.grant_rules import check_role
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
@@ -21,7 +20,7 @@ from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import Revoke
 from verity.formats.statement import format_time
-from verity.trust import clock, example_keys
+from verity.trust import boot_config, clock, example_keys
 from verity.trust.gate_revocations import GateRevocations
 from verity.trust.keys import parse_spki
 from verity.trust.trusted import TrustedKey, TrustedSet
@@ -74,12 +73,13 @@ def check(
     5. There are grants, one blob a stream, each of a stream that the policy names, with this
        party and role, within the role's rights, and signed by it. Neither its serial nor the keys
        that sign it are revoked; that a digest in it is, is how one file is taken back. An OS grants
-       no configuration that is the owner's, where the policy names a stream of theirs.
+       no configuration that is the owner's, where the policy names a stream of theirs; and there
+       is room for all of it.
 
     Raises ContentError (``bad-signature``, ``expired``, ``issued-ahead``, ``wrong-stream``,
-    ``beyond-role``, ``owners-path``, ``key-twice``, ``no-keys``, ``revoked-key``,
-    ``revoked-serial``, ``too-many-revoked``, or what a parser says) or CallerError (``no-pin``, or
-    ``bad-arguments`` for what is missing or there twice).
+    ``beyond-role``, ``owners-path``, ``third-stream``, ``too-many-paths``, ``key-twice``,
+    ``no-keys``, ``revoked-key``, ``revoked-serial``, ``too-many-revoked``, or what a parser says)
+    or CallerError (``no-pin``, or ``bad-arguments`` for what is missing or there twice).
     """
     # 1. Keys.
     parts: list[Part] = []
@@ -127,10 +127,11 @@ def check(
     if not blobs:
         raise CallerError("bad-arguments", "no grants: with this bundle nothing could be started")
     seen: set[str] = set()
+    paths: Counter[bytes] = Counter()
     for item in blobs:
         granted = _parsed(item, _parse_grants)
         _check_stream(item, granted, policy, seen)
-        _check_owners(item, granted, policy)
+        boot_config.check(item.label, granted, policy, paths)
         trusted = _of_role(keys, granted.party, granted.role, item.label)
         revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)
@@ -281,21 +282,6 @@ def _check_stream(item: Labelled, granted: Grants, policy: KernelPolicy, seen: s
             f"{item.label}: grants for {found}, the policy names {', '.join(named)}",
             hint="`verity policy compile --stream` names the streams",
         )
-
-
-def _check_owners(item: Labelled, granted: Grants, policy: KernelPolicy) -> None:
-    """Of two grants for a path the gate takes either: the vendor's default must not be one."""
-    owner = next((one.name for one in policy.streams if one.role is Role.ETC), None)
-    if granted.role is not Role.OS or owner is None:
-        return
-    for entry in granted.config:
-        if is_owners(entry.path):
-            raise ContentError(
-                "owners-path",
-                f"{item.label}: it grants the configuration {printable(entry.path)}, which is the"
-                f" stream {owner}'s to grant",
-                hint="have the commit signed with a --policy that names the owner's stream, too",
-            )
 
 
 def _name(keys: KernelKeys | Pin) -> str:

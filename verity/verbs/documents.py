@@ -15,11 +15,11 @@ from verity.formats.commit import Commit
 from verity.formats.dump import Entry
 from verity.formats.grant_config import configuration
 from verity.formats.grant_rules import NOTHING_ASKED, Asked, Earned, check_role, earned
-from verity.formats.grants import Grants, Party, Role, is_stream_name
+from verity.formats.grants import MAX_CONFIG_PATHS, Grants, Party, Role, is_stream_name
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.formats.statement import Kind, Statement
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, ContentError
 
 _BUNDLE_OF = {
     Kind.OS: BundleKind.COMMIT,
@@ -84,6 +84,12 @@ def prepare(
         config=tables.config,
     )
     check_role(granted)
+    if len(granted.config) > MAX_CONFIG_PATHS:
+        raise ContentError(
+            "too-many-paths",
+            f"grants: {len(granted.config)} configuration paths, the gate holds {MAX_CONFIG_PATHS}",
+            hint="guard fewer places in the policy; of /etc, give what changes another class",
+        )
     blob = grants.encode(granted)
     said = Statement(
         kind=place.kind,
