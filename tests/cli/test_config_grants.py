@@ -2,68 +2,19 @@
 """Guarded configuration in the grants of a commit: signed with --policy, held against it, shown."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Done, copy, verity
+from tests.cli.guarded import AS, NEXT, SIGN, TIMES, good
+from tests.cli.program import Done, verity
 from tests.cli.worlds import OTHER_REF, REF, World, commit
 from verity.formats import dump, grants
 from verity.formats.grants import ConfigKind
 from verity.verbs import signed
 
-GUARDED = """
-[[guarded]]
-class = "signed"
-paths = ["/usr/share"]
-reason = "services read it"
-
-[[guarded]]
-class = "mutable"
-paths = ["/usr/share/copy", "/usr/share/names/w*"]
-reason = "a service writes there"
-"""
-TIMES = ("--issued", "2026-01-01T00:00:00Z", "--expires", "2096-01-01T00:00:00Z")
-AS = ("--stream", "os", "--serial", "3")
-BY = ("commit", "sign", "--repo", "repo", "--key", "vendor.pem", *TIMES, "--replace")
-SIGN = (*BY, *AS)
-NEXT = (*BY, "--stream", "os", "--serial", "4")
 VERIFY = ("commit", "verify", "--repo", "repo", "--key", "vendor.pem.pub")
 REPRODUCE = ("commit", "verify", "--repo", "repo", "--reproduce")
 BOTH = pytest.mark.parametrize("verb", [VERIFY, REPRODUCE], ids=["verify", "reproduce"])
-
-
-def good(path: Path, *args: str) -> Done:
-    """Run what must succeed."""
-    done = verity(*args, cwd=path)
-    assert done.status == 0, (args, done.err)
-    return done
-
-
-@pytest.fixture(scope="session")
-def policies(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
-    """guard.json guards, plain.json doesn't, owner.json guards and names a stream of the owner."""
-    path = tmp_path_factory.mktemp("guarded")
-    drop_in = path / "root/etc/verity/policy.d/50-own.toml"
-    drop_in.parent.mkdir(parents=True)
-    key = f"--key={keys / 'vendor.pem'}"
-    for name, text, more in (
-        ("plain", "", ()),
-        ("guard", GUARDED, ()),
-        ("owner", GUARDED, ("--stream=host=user:etc",)),
-    ):
-        drop_in.write_text(text)
-        compile_it = ("policy", "compile", "--root", "root", "--serial", "1", *TIMES, key)
-        good(path, *compile_it, "--stream=os=vendor:os", *more, name)
-    return path
-
-
-@pytest.fixture
-def guarded(world: World, policies: Path) -> World:
-    """A world with these policies."""
-    for name in ("plain.json", "guard.json", "owner.json"):
-        copy(policies / name, world.path / name)
-    return world
 
 
 def config_of(world: World) -> dict[str, str]:
