@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """policy check: each finding, and hosts without any."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,3 +211,53 @@ def test_a_policy_that_can_not_be_verified_leaves_a_gap(host: Host) -> None:
     done = host.run("check")
     assert done.status == 3
     assert "NOT EVALUATED  signed-policy" in done.out
+
+
+def ostree_deployment(host: Host) -> None:
+    """What an OSTree deployment of a CoreOS-like system looks like, with its links."""
+    for link, target in (
+        *(("home", "var/home"), ("root", "var/roothome"), ("opt", "var/opt"), ("srv", "var/srv")),
+        *(("usr/local", "../var/usrlocal"), ("bin", "usr/bin"), ("lib", "usr/lib")),
+        *(("ostree", "sysroot/ostree"), ("tmp", "sysroot/tmp")),
+    ):
+        place = host.root / link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+    for name in (
+        *("usr/etc/passwd", "usr/etc/shadow", "usr/etc/ssh/sshd_config", "usr/etc/machine-id"),
+        *("usr/lib/ostree-boot/vmlinuz-1", "usr/lib/ostree-boot/initramfs-1", "usr/lib/passwd"),
+        *("usr/lib/systemd/system/a.service", "usr/lib/tmpfiles.d/a.conf", "usr/bin/bash"),
+    ):
+        host.write(name, "x")
+
+
+@pytest.mark.parametrize("profile", ["standard", "strict"])
+@pytest.mark.parametrize("deployed", [False, True], ids=["as built", "with its /etc and /var"])
+def test_nothing_to_find_with_the_defaults_on_a_coreos_like_tree(
+    host: Host, profile: str, deployed: bool
+) -> None:
+    shutil.rmtree(host.root / "etc")
+    ostree_deployment(host)
+    if deployed:
+        shutil.copytree(host.root / "usr/etc", host.root / "etc")
+        for name in ("home/core", "roothome/.ssh", "opt", "srv", "usrlocal/lib/systemd"):
+            (host.root / "var" / name).mkdir(parents=True)
+    done = host.run("check", "--profile", profile)
+    assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("path", ["/opt/agent", "/opt/agent/etc", "/opt/agent/conf*"])
+def test_a_path_behind_a_link_is_another_one_to_the_gate(host: Host, path: str) -> None:
+    """Guarded by the link's name alone, nothing would be asked there."""
+    ostree_deployment(host)
+    host.write("var/opt/agent/etc/conf", "x")
+    host.write("var/opt/agent/conf.d", "x")
+    line = MUTABLE.format(path).replace("mutable", "signed")
+    host.own(STREAM + line)
+    done = host.run("check")
+    assert done.status == 1
+    (finding,) = [one for one in done.out.splitlines() if one.startswith("FINDING")]
+    assert finding.startswith("FINDING  behind-a-link  ")
+    assert f"{path} is /var{path} here, by a link" in finding
+    host.own(STREAM + line + MUTABLE.format(f"/var{path}").replace("mutable", "signed"))
+    assert host.run("check").status == 0

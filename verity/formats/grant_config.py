@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from verity.formats.dump import Entry
 from verity.formats.grants import MAX_CONFIG_PATH, MAX_CONFIG_TARGET, ConfigEntry, ConfigKind
 
-OWNERS = (b"/etc", b"/home", b"/root")
-"""Where `etc sign` signs: /etc, and dotfiles of homes."""
+OWNERS = (b"/etc", b"/home", b"/root", b"/var/home", b"/var/roothome")
+"""Where `etc sign` signs: /etc, and dotfiles of homes, on a CoreOS-like host those below /var."""
 
 
 @dataclass(frozen=True, kw_only=True)
