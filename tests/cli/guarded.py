@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from tests.cli.program import Done, copy, verity
-from tests.cli.worlds import World
+from tests.cli.worlds import REF, World, commit
 
 GUARDED = """
 [[guarded]]
@@ -52,3 +52,13 @@ def with_policies(world: World, policies: Path) -> World:
     for name in ("plain.json", "guard.json", "owner.json"):
         copy(policies / name, world.path / name)
     return world
+
+
+def owners_tree(world: World, target: str) -> None:
+    """A commit with an /etc of its own, and a link to this target."""
+    (world.path / "tree/etc/app").mkdir(parents=True)
+    (world.path / "tree/etc/app/conf").write_text("a = 1\n")
+    (world.path / "tree/usr/etc").mkdir(parents=True)
+    (world.path / "tree/usr/etc/conf").write_text("a = 2\n")
+    (world.path / "tree/usr/share/far").symlink_to(target)
+    commit(world.repo, world.path / "tree", REF)

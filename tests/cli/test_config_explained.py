@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.guarded import NEXT, SIGN, good
+from tests.cli.guarded import NEXT, SIGN, good, owners_tree
 from tests.cli.program import Done, copy, verity
 from tests.cli.worlds import REF, World
 from verity.ports import places
@@ -106,3 +106,20 @@ def test_a_policy_that_can_not_be_read(host: World) -> None:
     assert one[0] is False
     audited = verity("audit", *CHAIN, "--json", cwd=host.path)
     assert "configuration" in [gap["check"] for gap in audited.of_type("not-evaluated")]
+
+
+def test_grants_of_the_host_s_etc_that_can_not_be_read(guarded: World) -> None:
+    """What they would grant is unknown, and no finding."""
+    owners_tree(guarded, "short")
+    (guarded.path / "tree/etc/verity").mkdir(parents=True)
+    copy(guarded.path / "owner.json", guarded.path / "tree" / places.POLICY)
+    good(guarded.path, *SIGN, "--policy", "owner.json", REF)
+    audited = verity("audit", *CHAIN, "--json", cwd=guarded.path)
+    assert findings(audited, "not-granted") == ["/etc/app/conf"]
+    state = guarded.path / "tree" / places.STATE
+    state.mkdir(parents=True)
+    (state / "current").write_text("no number\n")
+    audited = verity("audit", *CHAIN, "--json", cwd=guarded.path)
+    assert findings(audited, "not-granted") == []
+    assert "configuration" in [gap["check"] for gap in audited.of_type("not-evaluated")]
+    assert explained(guarded, "/etc/app/conf")["grant"][0] is False

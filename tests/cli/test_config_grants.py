@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.cli.guarded import AS, NEXT, SIGN, TIMES, good
+from tests.cli.guarded import AS, NEXT, SIGN, TIMES, good, owners_tree
 from tests.cli.program import Done, verity
-from tests.cli.worlds import OTHER_REF, REF, World, commit
+from tests.cli.worlds import OTHER_REF, REF, World
 from verity.formats import dump, grants
 from verity.formats.grants import ConfigKind
 from verity.verbs import signed
@@ -115,16 +115,6 @@ def test_several_signers_are_shown_and_attach(guarded: World) -> None:
     assert verity(*attach, "--policy", "plain.json", "b", cwd=guarded.path).status == 1
     good(guarded.path, *attach, "b")
     assert len(config_of(guarded)) == 9
-
-
-def owners_tree(world: World, target: str) -> None:
-    """A commit with an /etc of its own, and a link to this target."""
-    (world.path / "tree/etc/app").mkdir(parents=True)
-    (world.path / "tree/etc/app/conf").write_text("a = 1\n")
-    (world.path / "tree/usr/etc").mkdir(parents=True)
-    (world.path / "tree/usr/etc/conf").write_text("a = 2\n")
-    (world.path / "tree/usr/share/far").symlink_to(target)
-    commit(world.repo, world.path / "tree", REF)
 
 
 @pytest.mark.parametrize(

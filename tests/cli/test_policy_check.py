@@ -246,7 +246,7 @@ def test_nothing_to_find_with_the_defaults_on_a_coreos_like_tree(
     assert (done.status, done.err) == (0, "")
 
 
-@pytest.mark.parametrize("path", ["/opt/agent", "/opt/agent/etc", "/opt/agent/conf*"])
+@pytest.mark.parametrize("path", ["/opt", "/opt/agent", "/opt/agent/etc", "/opt/agent/conf*"])
 def test_a_path_behind_a_link_is_another_one_to_the_gate(host: Host, path: str) -> None:
     """Guarded by the link's name alone, nothing would be asked there."""
     ostree_deployment(host)
