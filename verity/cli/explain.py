@@ -134,7 +134,7 @@ def _usage(text: str) -> click.UsageError:
 
 
 def _print_denial(found: "Explained", *, as_json: bool) -> int:
-    from verity.cli.lockdown import denial_fields, denial_line
+    from verity.cli.denial_output import denial_fields, denial_line
 
     denial = found.denial
     if as_json:
