@@ -25,7 +25,7 @@ def write(host: Host, *denials: Denial) -> None:
 
 @contextmanager
 def following(host: Host, *args: str) -> Iterator["subprocess.Popen[str]"]:
-    argv = [VERITY, "lockdown", "log", "--follow", "--root", ".", *args]
+    argv: list[str | Path] = [VERITY, "lockdown", "log", "--follow", "--root", ".", *args]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, cwd=host.root, stdout=pipe, stderr=pipe, text=True) as process:
         try:

@@ -68,11 +68,14 @@ def _work(writer: Writer, root: Path, *, once: bool) -> None:
     gc.enable()  # `main` switches it off for what ends soon
     # Taken between two looks only, so that it never ends a record in the middle.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if once:
+        writer.take(gate_view.look(root), _boot_ms())
+        while writer.is_waiting:
+            writer.take(gate_view.look(root), _boot_ms())
+        return
     found = gate_view.look(root)
     while True:
         writer.take(found, _boot_ms())
-        if once:
-            return
         if signal.sigtimedwait({signal.SIGTERM}, _PAUSE_S) is not None:
             break
         try:

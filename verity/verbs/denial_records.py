@@ -107,6 +107,11 @@ class Writer:
             raise TypeError("the state is made by the first look")
         return self._state
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the last look had a number without a record, which may come."""
+        return self._watch.is_waiting
+
     def _begin(self, look: Look) -> None:
         try:
             found, sending = denial_state.parse(

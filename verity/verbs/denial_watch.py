@@ -41,6 +41,8 @@ class Watch:
         self.last = last
         self._seen = 0
         self._waited = 0
+        self.is_waiting = False
+        """Whether the last look ended at a number that may still come."""
 
     def is_behind(self, known: Sequence[Denial]) -> bool:
         """Whether this is the log of a gate that has not come as far as the one before."""
@@ -50,12 +52,14 @@ class Watch:
         """What is new since the look before; ``last`` follows each that is taken."""
         newer = [one for one in known if one.seq > self.last]
         top = max((one.seq for one in newer), default=0)
+        self.is_waiting = False
         self._seen = max(self._seen, top)
         self._waited += 1
         for denial in newer:
             before = denial.seq - 1
             if before > self.last:
-                if before > top - RING and self._waited < PATIENCE:
+                self.is_waiting = before > top - RING and self._waited < PATIENCE
+                if self.is_waiting:
                     return
                 yield from self._reach(Lost(first=self.last + 1, last=before))
             yield from self._reach(denial)

@@ -91,7 +91,8 @@ def test_nothing_is_told_twice_and_nothing_vanishes(seed: int) -> None:
     """A gate that writes some records late, overwrites its ring and never writes a few: what is
     told or lost are all numbers, in order."""
     dice = random.Random(seed)
-    watch, told, top = Watch(), [], 0
+    watch, top = Watch(), 0
+    told: list[Denial | Lost] = []
     records: dict[int, Denial] = {}
     late: list[int] = []
     for _ in range(60):
