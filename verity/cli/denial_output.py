@@ -1,13 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A denial of the gate as every verb prints it: a line for people, fields for JSON."""
+"""A denial of the gate as every verb names and prints it: a line for people, fields for JSON."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from verity.cli import output
-from verity.formats.gate_status import Denial
+
+# `explain` of a chain, which has an option for this, needs nothing of the gate.
+if TYPE_CHECKING:
+    from verity.formats.gate_status import Denial
+
+LAST = "last"
 
 
-def denial_line(denial: Denial) -> str:
+class _Denial(click.ParamType[int | str]):
+    """The number of a denial, or the word ``last``."""
+
+    name = "denial"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        text = str(value)
+        if text == LAST:
+            return text
+        if not (text.isascii() and text.isdigit() and len(text) <= 20):
+            self.fail(f"{text[:40]!r} is neither a number nor '{LAST}'.", param, ctx)
+        return int(text)
+
+
+DENIAL = _Denial()
+
+
+def denial_line(denial: "Denial") -> str:
     """One denial for people."""
     seconds = f"{denial.boot_ms // 1000}.{denial.boot_ms % 1000:03}"
     what = "" if denial.path is None else f" {output.shown(denial.path)}"
@@ -19,7 +45,7 @@ def denial_line(denial: Denial) -> str:
     )
 
 
-def denial_fields(denial: Denial) -> dict[str, Any]:
+def denial_fields(denial: "Denial") -> dict[str, Any]:
     """One denial for JSON; names that aren't UTF-8 are in base64."""
     return {
         "seq": denial.seq,

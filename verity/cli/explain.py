@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from verity.cli import output
+from verity.cli.denial_output import DENIAL, denial_fields, denial_line
 from verity.cli.trust_options import PATH, by_keyring, key_options, keyrings, trusted_set
 
 # Starting a command costs what it imports: a chain needs nothing of denials, and the reverse.
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     from verity.verbs.explain_denial import Explained
 
 _WORDS = {True: "holds", False: "BROKEN", None: "unknown"}
-_LAST = "last"
-
-
-class _Denial(click.ParamType[int | str]):
-    """The number of a denial, or the word ``last``."""
-
-    name = "denial"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        text = str(value)
-        if text == _LAST:
-            return text
-        if not (text.isascii() and text.isdigit() and len(text) <= 20):
-            self.fail(f"{text[:40]!r} is neither a number nor '{_LAST}'.", param, ctx)
-        return int(text)
 
 
 @click.command(
@@ -52,7 +36,7 @@ class _Denial(click.ParamType[int | str]):
 @key_options
 @click.option(
     "--denial",
-    type=_Denial(),
+    type=DENIAL,
     metavar="SEQ|last",
     help="Explain this denial of the gate instead of a PATH.",
 )
@@ -134,8 +118,6 @@ def _usage(text: str) -> click.UsageError:
 
 
 def _print_denial(found: "Explained", *, as_json: bool) -> int:
-    from verity.cli.denial_output import denial_fields, denial_line
-
     denial = found.denial
     if as_json:
         output.record(

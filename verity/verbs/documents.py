@@ -58,15 +58,18 @@ def prepare(
     commit: bytes | None = None,
     config: tuple[ConfigEntry, ...] = (),
     listed: Listed = nothing_listed,
+    tables: Earned | None = None,
 ) -> Opened:
     """Make the documents of a tree, with no signature yet.
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
     statement names beside manifest and grants; ``commit`` the raw commit object; ``config`` what
-    the role etc grants, which is nothing else; ``listed`` which files are interpreters and jit.
+    the role etc grants, which is nothing else; ``listed`` which files are interpreters and jit;
+    ``tables`` what is granted where the files themselves are elsewhere.
     """
     manifest = dump.serialise(entries)
-    tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads, listed)
+    if tables is None:
+        tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads, listed)
     granted = Grants(
         party=place.party,
         role=place.role,
