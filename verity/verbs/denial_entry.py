@@ -10,6 +10,7 @@ from verity.formats.denial_state import Record, RecordKind
 from verity.formats.escaped import printable
 from verity.formats.gate_status import Denial, Reason
 from verity.verbs import denial_words
+from verity.verbs.explain_denial import REASONS
 
 RECORD = "VERITY_RECORD"
 IDENTIFIER = "verity"
@@ -72,11 +73,22 @@ def audit(record: Record, record_id: str) -> bytes:
     return audit_message.text(fields)
 
 
+def sentence(denial: Denial) -> str:
+    """What happened, for people: one line without anything that a terminal would obey."""
+    outcome = "denied" if denial.denied else "observed, not denied"
+    what = "memory or a kernel object" if denial.path is None else printable(denial.path)
+    who = printable(denial.comm) or "?"
+    return (
+        f"{outcome}: {denial.act} of {what} by {who} (pid {denial.pid}, uid {denial.uid}):"
+        f" {denial.reason}: {REASONS[denial.reason]}"
+    )
+
+
 def _message(record: Record) -> str:
     if record.denial is None:
         first, last = record.lost
         return f"{last - first + 1} denials lost, numbers {first} to {last}: they came too fast"
-    said = denial_words.message(record.denial)
+    said = sentence(record.denial)
     if record.kind is RecordKind.HELD:
         return f"{record.held} more, the last one number {record.denial.seq}: {said}"
     return f"{said}. Next: {denial_words.commands(record.denial)[-1]}"

@@ -8,9 +8,8 @@ for one word: its name is chosen by whoever was refused.
 
 from collections.abc import Mapping
 
-from verity.formats.escaped import printable, shell_word
+from verity.formats.escaped import shell_word
 from verity.formats.gate_status import Denial, Reason
-from verity.verbs.explain_denial import REASONS
 
 _BUILT_IN = "built in, the same under every policy"
 
@@ -60,17 +59,6 @@ def rule(denial: Denial) -> str:
     """The line of the policy, and what would have had to be there."""
     where, missing = RULES[denial.reason]
     return f"{where}; missing: {missing}"
-
-
-def message(denial: Denial) -> str:
-    """What happened, for people: one line without anything that a terminal would obey."""
-    outcome = "denied" if denial.denied else "observed, not denied"
-    what = "memory or a kernel object" if denial.path is None else printable(denial.path)
-    who = printable(denial.comm) or "?"
-    return (
-        f"{outcome}: {denial.act} of {what} by {who} (pid {denial.pid}, uid {denial.uid}):"
-        f" {denial.reason}: {REASONS[denial.reason]}"
-    )
 
 
 def is_file(denial: Denial) -> bool:
