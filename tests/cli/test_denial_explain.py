@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`explain PATH` and `explain PID`: the denials of a file or of a process, and what to type next."""
+"""`explain PATH` and `explain PID`: the denials of a file or a process, and what to type next."""
 
 import os
 import time

@@ -175,7 +175,11 @@ def sign(
     if copy is not None:
         verb.compare(found.request, copy, listed)
     if add_to is not None and alone:
-        raise CallerError("bad-arguments", "--add-to keeps what was granted, --alone ends it")
+        raise CallerError(
+            "bad-arguments",
+            "--add-to keeps what was granted, --alone ends it",
+            hint="give one of them",
+        )
     if there and add_to is None and not alone:
         raise CallerError(
             "would-end",

@@ -65,6 +65,8 @@ def is_file(denial: Denial) -> bool:
     """Whether its path can be opened: a memfd's name and what was deleted can't."""
     path = denial.path or b""
     parts = path[1:].split(b"/")
+    if path.startswith(b"/memfd:") or path.endswith(b" (deleted)"):
+        return False
     return path.startswith(b"/") and not {b"", b".", b".."} & set(parts)
 
 

@@ -91,7 +91,11 @@ def of_file(root: Path, path: bytes, *, denial: Denial | None, now: int) -> Requ
     with Tree(root) as opened:
         node = opened.read(path, tree.hashed)
     if node.contents is None:
-        raise CallerError("not-a-file", f"{printable(path)}: no regular file: it has no contents")
+        raise CallerError(
+            "not-a-file",
+            f"{printable(path)}: no regular file: it has no contents",
+            hint="name the program, script or library itself, not a link or a directory",
+        )
     # 2. What it is.
     heads = {node.contents.digest: node.contents.head}
     check_extension([node.entry], heads)
