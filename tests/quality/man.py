@@ -151,7 +151,7 @@ the journal of an `etc apply`, and the host's own stream.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
-/run/verity-denials/state :: How far `lockdown journal` came; replaced as a whole before each record.
+/run/verity-denials/state :: How far `lockdown journal` came; replaced as a whole.
 Without it all that the gate still has is written again.
 
 OUT :: Written by `lockdown pin`, `lockdown bundle`, `keyring project` and `policy compile`, and as
