@@ -259,6 +259,7 @@ def manifest(old: str, new: str) -> Callable[[dict[str, Any]], object]:
         (manifest(" 100755 ", " 104755 "), True, "no extension can bring"),
         (manifest(" 100755 ", " 100644 "), True, "a file that no extension can bring"),
         (manifest("/opt 0 40755", "/opx 0 40755"), True, "manifest"),
+        (manifest("/opt 0", "/a 0 40755 1 0 0 0 0.0 - - -\n/opt 0"), True, "its manifest has"),
         (manifest(" 100755 ", " 120755 "), True, "manifest line"),
     ],
 )
@@ -269,7 +270,7 @@ def test_a_request_that_was_altered(
     spoil(asking, change, check=check)
     done = sign()
     assert (done.status, done.out) == (1, "")
-    assert_clean_error(done, (word,), hint=not check or "manifest" in word)
+    assert_clean_error(done, (word,), hint=not check or word in ("manifest", "manifest line"))
     assert not (asking.root / "reply").exists()
 
 
