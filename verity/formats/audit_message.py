@@ -46,10 +46,9 @@ def text(fields: Mapping[str, str | int | bytes]) -> bytes:
 
 def request(message: bytes, sequence: int) -> bytes:
     """The datagram that asks for an acknowledgement."""
-    padded = message + b"\0" * (-len(message) % 4)
-    return (
-        _HEADER.pack(_HEADER.size + len(message), USER_AVC, _REQUEST | _ACK, sequence, 0) + padded
-    )
+    ended = message + b"\0"  # the kernel ends the text there, and takes a byte of it if it must
+    padded = ended + b"\0" * (-len(ended) % 4)
+    return _HEADER.pack(_HEADER.size + len(ended), USER_AVC, _REQUEST | _ACK, sequence, 0) + padded
 
 
 def answer(data: bytes, sequence: int) -> int | None:

@@ -37,8 +37,9 @@ def test_a_text_that_audit_would_cut() -> None:
 
 
 def test_a_request() -> None:
-    """struct nlmsghdr; the length is without the padding."""
-    assert request(b"abcde", 7) == struct.pack("=IHHII", 21, USER_AVC, 5, 7, 0) + b"abcde\0\0\0"
+    """struct nlmsghdr; the length is with the NUL that the kernel wants, without the padding."""
+    assert request(b"abcde", 7) == struct.pack("=IHHII", 22, USER_AVC, 5, 7, 0) + b"abcde\0\0\0"
+    assert request(b"abc", 7) == struct.pack("=IHHII", 20, USER_AVC, 5, 7, 0) + b"abc\0"
     assert USER_AVC == 1107
 
 
