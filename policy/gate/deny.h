@@ -13,12 +13,27 @@
  */
 #include "object.h"
 
+/*
+ * Put a record into its place. A number stands there only while what is behind it is whole: it is
+ * taken away before the first byte changes, and set after the last one, so that a reader who finds
+ * the same number before and after has read one record. Two writers of one place are 256 refusals
+ * apart; the later one leaves it, and an older record never covers a newer one. Either is lost then,
+ * as from a ring that was overrun, and readers know it by the number that never comes.
+ */
 static __always_inline void copy_denial(__u32 index, const struct denial *draft)
 {
 	struct denial *place = bpf_map_lookup_elem(&denials, &index);
 
-	if (place)
-		bpf_probe_read_kernel(place, sizeof(*place), draft);
+	if (!place || __sync_lock_test_and_set(&place->busy, 1))
+		return;
+	if (place->number < draft->number) {
+		__sync_lock_test_and_set(&place->number, 0);
+		bpf_probe_read_kernel(&place->boot_ns,
+				      sizeof(*place) - __builtin_offsetof(struct denial, boot_ns),
+				      &draft->boot_ns);
+		__sync_lock_test_and_set(&place->number, draft->number);
+	}
+	__sync_lock_test_and_set(&place->busy, 0);
 }
 
 /*

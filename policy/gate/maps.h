@@ -184,7 +184,8 @@ VERITY_TASK_STORAGE(marks, __u64);
 #define VERITY_PATH_SIZE 256
 
 struct denial {
-	__u64 number; /* from 1; 0: this place is empty */
+	__u64 number; /* from 1; 0: this place is empty, or being written */
+	__u64 busy;   /* somebody is writing here */
 	__u64 boot_ns;
 	__u32 enforced;
 	__u32 reason;

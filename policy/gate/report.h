@@ -5,7 +5,8 @@
  * What anyone may `cat`: the status, the denials; and for the loader the census of programs.
  *
  * Iterators give out no map and no program. The status is `key value...` lines; readers must
- * ignore keys that they don't know. A denial is one line of ten fields, see docs/formats.md.
+ * ignore keys that they don't know. A denial is one line of ten fields, see docs/formats.md; an
+ * eleventh, `torn`, says that the record was overwritten while it was printed.
  */
 #include "protect.h"
 #include "revocations.h"
@@ -234,10 +235,14 @@ int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
 {
 	struct seq_file *seq = ctx->meta->seq;
 	struct denial *denial = ctx->value;
+	__u64 number;
 
-	if (!denial || !denial->number)
+	if (!denial)
 		return 0;
-	BPF_SEQ_PRINTF(seq, "%llu %llu %s %s ", denial->number, denial->boot_ns / 1000000,
+	number = *(volatile __u64 *)&denial->number;
+	if (!number)
+		return 0;
+	BPF_SEQ_PRINTF(seq, "%llu %llu %s %s ", number, denial->boot_ns / 1000000,
 		       denial->enforced ? "denied" : "observed", reason_name(denial->reason));
 	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 15], denial->uid, denial->pid);
 	print_escaped(seq, denial->comm, sizeof(denial->comm));
@@ -252,6 +257,9 @@ int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
 		print_escaped(seq, denial->path, sizeof(denial->path));
 	else
 		BPF_SEQ_PRINTF(seq, "-");
+	/* See copy_denial: what was printed is one record if its number stands there still. */
+	if (*(volatile __u64 *)&denial->number != number)
+		BPF_SEQ_PRINTF(seq, " torn");
 	BPF_SEQ_PRINTF(seq, "\n");
 	return 0;
 }

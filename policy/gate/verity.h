@@ -16,7 +16,7 @@
 #endif
 
 /* What `status` prints first; raised with every change that userspace could notice. */
-#define VERITY_GATE_VERSION 3
+#define VERITY_GATE_VERSION 4
 
 /* --- kinds: 0x93, ASCII, NUL to 16 bytes ------------------------------------------------
  * Split so that the hex escape ends. The compiler drops the last NUL where a kind fills all

@@ -151,9 +151,12 @@ the journal of an `etc apply`, and the host's own stream.
 
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
+/run/verity-denials/state :: How far `lockdown journal` came; replaced as a whole.
+Without it all that the gate still has is written again.
+
 OUT :: Written by `lockdown pin`, `lockdown bundle`, `keyring project` and `policy compile`, and as
-a new directory by `extension sign`: whole or not at all, by way of `.OUT.*.tmp` beside it. Only
-`lockdown bundle --replace` overwrites.
+a new directory by `extension sign` and `lockdown exception sign`: whole or not at all, by way of
+`.OUT.*.tmp` beside it. Only `lockdown bundle --replace` overwrites.
 
 DIR/.verity-* :: A temporary file of `doctor --try` `DIR`.
 

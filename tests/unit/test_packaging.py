@@ -151,6 +151,7 @@ def test_header_in_the_wheel_is_the_one_header(wheel: zipfile.ZipFile) -> None:
         "policy/gate/loader/load.c",
         "policy/gate/verity.h",
         "policy/systemd/verity-accept.service",
+        "policy/systemd/verity-denials.service",
         "policy/systemd/verity-gate.service",
         "verity/_kernel.pyi",
         "tests/unit/test_packaging.py",

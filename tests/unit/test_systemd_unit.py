@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from verity.cli.lockdown_journal import DEFAULT_STATE
 from verity.ports import floors, places
 
 UNITS = Path(__file__).parents[2] / "policy" / "systemd"
@@ -77,3 +78,20 @@ def test_a_boot_is_accepted_behind_what_calls_it_good() -> None:
     assert accept["Unit"]["ConditionPathExists"] == f"/{places.VENDOR_PIN}"
     assert accept["Service"]["ReadWritePaths"] == f"/{floors.STATE}"
     assert "Before" not in accept["Unit"]
+
+
+def test_the_reader_of_denials_is_nobody_and_nobodys_need() -> None:
+    """It runs in tests/vm/test_gate_denial_records.py."""
+    denials = parsed("verity-denials.service")
+    service = denials["Service"]
+    assert service["ExecStart"] == "/usr/bin/verity lockdown journal"
+    assert service["DynamicUser"] == "yes"
+    assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == "CAP_AUDIT_WRITE"
+    assert f"/run/{service['RuntimeDirectory']}/state" == str(DEFAULT_STATE)
+    assert service["RuntimeDirectoryPreserve"] == "yes"
+    assert service["Restart"] == "on-failure"
+    # Each has PID 1 load a BPF program, which a policy may refuse.
+    assert not {"IPAddressDeny", "PrivateDevices", "DevicePolicy", "ProtectClock"} & set(service)
+    for unit in UNITS.glob("*.service"):
+        text = unit.read_text()
+        assert "verity-denials" not in text or unit.name == "verity-denials.service"

@@ -25,9 +25,15 @@ class Denial:
 
 def parse_denials(text: str) -> list[Denial]:
     """The denials of the log, oldest first; the first of a reason may be there twice, and counts
-    once."""
-    by_number = {one.number: one for one in map(_denial, text.splitlines())}
+    once. Lines that the gate calls torn are none."""
+    whole = [line for line in text.splitlines() if not is_torn(line)]
+    by_number = {one.number: one for one in map(_denial, whole)}
     return [by_number[number] for number in sorted(by_number)]
+
+
+def is_torn(line: str) -> bool:
+    """Whether the line has the field behind its path that says so."""
+    return line.split(" ")[10:] == ["torn"]
 
 
 def _denial(line: str) -> Denial:

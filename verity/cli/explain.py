@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from verity.cli import output
+from verity.cli.denial_output import DENIAL, denial_fields, denial_line
 from verity.cli.trust_options import PATH, by_keyring, key_options, keyrings, trusted_set
 
 # Starting a command costs what it imports: a chain needs nothing of denials, and the reverse.
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     from verity.verbs.explain_denial import Explained
 
 _WORDS = {True: "holds", False: "BROKEN", None: "unknown"}
-_LAST = "last"
-
-
-class _Denial(click.ParamType[int | str]):
-    """The number of a denial, or the word ``last``."""
-
-    name = "denial"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        text = str(value)
-        if text == _LAST:
-            return text
-        if not (text.isascii() and text.isdigit() and len(text) <= 20):
-            self.fail(f"{text[:40]!r} is neither a number nor '{_LAST}'.", param, ctx)
-        return int(text)
 
 
 @click.command(
@@ -52,12 +36,12 @@ class _Denial(click.ParamType[int | str]):
 @key_options
 @click.option(
     "--denial",
-    type=_Denial(),
+    type=DENIAL,
     metavar="SEQ|last",
     help="Explain this denial of the gate instead of a PATH.",
 )
 @output.json_option
-@click.argument("path", metavar="PATH", required=False)
+@click.argument("path", metavar="PATH|PID", required=False)
 def explain(
     root: Path,
     repo: Path | None,
@@ -73,6 +57,7 @@ def explain(
     PATH, whose links are asked anew from key to inode, needs --repo and --commit, and --key, or
     keyrings and pins: those of this host unless others are given. With --denial: what was
     attempted, by whom, why it was refused, what the file is now, and how to ask for a signature.
+    The same for the denials of a file by PATH alone, or of a process by its number.
     """
     if denial is not None:
         if path is not None or repo is not None or revision is not None or keys or by_keyring():
@@ -81,6 +66,8 @@ def explain(
         from verity.verbs import explain_denial
 
         return _print_denial(explain_denial.explain(root, number), as_json=as_json)
+    if path is not None and repo is None and revision is None and not (keys or by_keyring()):
+        return _denials_of(root, path, as_json=as_json)
     if repo is None:
         raise _usage("Missing option '--repo'.")
     if revision is None:
@@ -129,13 +116,27 @@ def explain(
     return found.exit_status
 
 
+def _denials_of(root: Path, path: str, *, as_json: bool) -> int:
+    """The last denials of a file, or of a process if it is a number; the worst status of them."""
+    from verity.verbs import explain_denial
+
+    if path.isascii() and path.isdigit() and len(path) <= 10:
+        found = explain_denial.of_process(root, int(path))
+    else:
+        found = explain_denial.of_file(root, os.fsencode(path))
+    status = 0
+    for number, one in enumerate(found):
+        if number and not as_json:
+            output.line("")
+        status = max(status, _print_denial(one, as_json=as_json))
+    return status
+
+
 def _usage(text: str) -> click.UsageError:
     return click.UsageError(text, click.get_current_context())
 
 
 def _print_denial(found: "Explained", *, as_json: bool) -> int:
-    from verity.cli.lockdown import denial_fields, denial_line
-
     denial = found.denial
     if as_json:
         output.record(
@@ -147,6 +148,8 @@ def _print_denial(found: "Explained", *, as_json: bool) -> int:
                 "now": found.now.value,
                 "now_text": found.now_text,
                 "remedies": list(found.remedies),
+                "rule": found.rule,
+                "commands": list(found.commands),
             },
         )
         return found.exit_status
@@ -158,7 +161,10 @@ def _print_denial(found: "Explained", *, as_json: bool) -> int:
     )
     output.line(f"outcome    {outcome}")
     output.line(f"why        {found.why} ({denial.reason})")
+    output.line(f"rule       {found.rule}")
     output.line(f"file now   {found.now}: {output.one_line(found.now_text)}")
     for remedy in found.remedies:
         output.line(f"way out    {output.one_line(remedy)}")
+    for command in found.commands:
+        output.line(f"next       {command}")
     return found.exit_status

@@ -11,9 +11,7 @@ import click
 from verity.cli import output
 from verity.cli.lazy import LazyGroup
 from verity.cli.params import PATH, worse
-from verity.formats.gate_status import Denial
 from verity.values.errors import VerityError
-from verity.verbs import gate_view
 from verity.verbs import lockdown as verb
 
 root_option = click.option(
@@ -52,6 +50,18 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "bundle": (
             "lockdown_make",
             "Write the boot bundle: keys, policy, revocations and grants, each verified first.",
+        ),
+        "exception": (
+            "lockdown_exception",
+            "Ask for a signature on one file that was refused, and give it.",
+        ),
+        "journal": (
+            "lockdown_journal",
+            "Write each denial to the journal, and to audit, as it comes.",
+        ),
+        "log": (
+            "lockdown_log",
+            "List what the gate denied, or would have denied while it observes.",
         ),
         "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
     },
@@ -126,64 +136,6 @@ def import_(files: tuple[Path, ...], root: Path, as_json: bool) -> int:
             output.error(error)
             result = worse(result, error.exit_status)
     return result
-
-
-@lockdown.command(epilog="Example: verity lockdown log --since 42 --json")
-@root_option
-@click.option(
-    "--since",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="SEQ",
-    help="Only denials with a higher number.",
-)
-@output.json_option
-def log(root: Path, since: int, as_json: bool) -> int:
-    """List what the gate denied, or would have denied while it observes, oldest first.
-
-    The gate keeps the last 256 and the first of each reason. `verity explain --denial SEQ` tells
-    more about one.
-    """
-    found = gate_view.denials(root)
-    for denial in found:
-        if denial.seq <= since:
-            continue
-        if as_json:
-            output.record("denial", denial_fields(denial))
-        else:
-            output.line(denial_line(denial))
-    missing = found[-1].seq - found[0].seq + 1 - len(found) if found else 0
-    if missing:
-        output.message(f"note: {missing} denials between these were more than the gate keeps")
-    return 0
-
-
-def denial_line(denial: Denial) -> str:
-    """One denial for people."""
-    seconds = f"{denial.boot_ms // 1000}.{denial.boot_ms % 1000:03}"
-    what = "" if denial.path is None else f" {output.shown(denial.path)}"
-    digest = "" if denial.digest is None else f" sha256:{denial.digest.hex()}"
-    outcome = "denied" if denial.denied else "observed"
-    return (
-        f"{denial.seq} {seconds}s {outcome} {denial.reason} {denial.act}"
-        f" uid {denial.uid} pid {denial.pid} {output.shown(denial.comm) or '?'}{what}{digest}"
-    )
-
-
-def denial_fields(denial: Denial) -> dict[str, Any]:
-    """One denial for JSON; names that aren't UTF-8 are in base64."""
-    return {
-        "seq": denial.seq,
-        "boot_ms": denial.boot_ms,
-        "denied": denial.denied,
-        "reason": denial.reason.value,
-        "act": denial.act.value,
-        "uid": denial.uid,
-        "pid": denial.pid,
-        **output.path_fields(denial.comm, "comm"),
-        "digest": None if denial.digest is None else f"sha256:{denial.digest.hex()}",
-        **({"path": None} if denial.path is None else output.path_fields(denial.path)),
-    }
 
 
 def _step(done: verb.Step, *, as_json: bool) -> int:

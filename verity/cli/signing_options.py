@@ -42,8 +42,8 @@ stream_option = click.option(
 )
 
 
-def _serial(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
-    """A number, or None for `auto`."""
+def serial_value(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """The callback of --serial: a number, or None for `auto`."""
     if value == "auto":
         return None
     return int(click.IntRange(1, 2**53 - 1)(value, param, ctx))
@@ -60,7 +60,7 @@ def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 serial_option = click.option(
     "--serial",
     required=True,
-    callback=_serial,
+    callback=serial_value,
     metavar="N|auto",
     help="Grows within the stream; auto: the last one that was signed, plus 1.",
 )

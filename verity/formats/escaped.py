@@ -7,6 +7,7 @@ It is apart from `dump.py`, which reads manifests, because every command prints 
 import re
 
 MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
+_PLAIN_WORD = re.compile(rb"[A-Za-z0-9_/.][A-Za-z0-9_./+:@%,=-]*")
 
 
 def escape(field: bytes) -> bytes:
@@ -24,3 +25,13 @@ def escaped(match: re.Match[bytes]) -> bytes:
 def printable(field: bytes) -> str:
     """The same form as text: for messages and reports, safe on any terminal."""
     return escape(field).decode("ascii")
+
+
+def shell_word(field: bytes) -> str:
+    """The bytes as one word of a command line that does nothing but name them.
+
+    Whatever isn't plain is in ``$'...'``, whose escapes (POSIX 2024) are those of this form.
+    """
+    if _PLAIN_WORD.fullmatch(field):
+        return field.decode("ascii")
+    return "$'" + printable(field).replace("'", "\\x27") + "'"

@@ -9,7 +9,8 @@ Two texts, of which the kernel makes one line after the other:
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
-  they are.
+  they are. A line that the gate marks as torn was overwritten while it was printed: it is no
+  denial, and its number is lost.
 
 Both are facts only if they were read from the running gate. This module can't know that, and it
 claims nothing: whoever reads asks the kernel, too (``verity.ports.bpf.present``).
@@ -27,6 +28,8 @@ MAX_STATUS = 256 * 2**10
 MAX_DENIALS = 16 * 2**20
 MAX_LINE = 32 * 2**10
 MAX_KEPT = 4096
+RING = 256
+"""VERITY_DENIALS_RING: of so many denials in a row the oldest are overwritten."""
 MAX_STREAMS = 64
 _U64 = 2**64 - 1
 _U32 = 2**32 - 1
@@ -36,6 +39,7 @@ _ESCAPED = re.compile(rb"(?:[\x21-\x5b\x5d-\x7e]|\\x[0-9a-f]{2})+")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _STREAM = re.compile(rb"[a-z0-9._-]{1,64}")
 _NONE = (b"-", b"")
+_TORN = b"torn"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -322,6 +326,8 @@ def parse_denials(data: bytes) -> tuple[Denial, ...]:
     """Read the denials text, oldest first; ContentError ``bad-gate-denials``."""
     denials: dict[int, Denial] = {}
     for number, line in enumerate(_lines(data, MAX_DENIALS, "denials"), 1):
+        if _is_torn(line):
+            continue
         try:
             denial = _denial(line)
             if denials.setdefault(denial.seq, denial) != denial:
@@ -331,6 +337,12 @@ def parse_denials(data: bytes) -> tuple[Denial, ...]:
         except _RefusedError as refused:
             _bad("denials", number, line, str(refused))
     return tuple(denials[number] for number in sorted(denials))
+
+
+def _is_torn(line: bytes) -> bool:
+    """By the number of fields: a file may be called torn, too."""
+    fields = line.split(b" ")
+    return len(fields) == 11 and fields[-1] == _TORN
 
 
 def _denial(line: bytes) -> Denial:

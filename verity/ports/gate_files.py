@@ -9,6 +9,7 @@ that runs.
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,9 @@ STATUS = Path("sys/fs/bpf/verity/status")
 DENIALS = Path("sys/fs/bpf/verity/denials")
 LOCKDOWN = Path("sys/kernel/security/lockdown")
 LSM = Path("sys/kernel/security/lsm")
+BOOT_ID = Path("proc/sys/kernel/random/boot_id")
 _SMALL = 4096
+_BOOT = re.compile(r"[0-9a-f]{32}")
 
 Reader = Callable[[Path], bytes | None]
 """``read_status`` or ``read_denials``."""
@@ -34,6 +37,29 @@ def read_status(root: Path) -> bytes | None:
 def read_denials(root: Path) -> bytes | None:
     """The gate's denials text; None if there is no such file."""
     return _read(root / DENIALS, MAX_DENIALS)
+
+
+def mark(root: Path) -> str | None:
+    """What tells this load of the gate from another one in the same boot; None without a gate.
+
+    The pin of the denials: the kernel gives a new one another number, and nobody can choose it.
+    """
+    try:
+        found = os.stat(root / DENIALS)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise translate_oserror(error, str(root / DENIALS)) from error
+    return f"{found.st_dev:x}.{found.st_ino:x}"
+
+
+def boot_id(root: Path) -> str:
+    """The kernel's name for this boot, 32 hex digits; HostError if it doesn't say."""
+    path = root / BOOT_ID
+    text = read_file(path, max_size=_SMALL).decode("ascii", "replace").strip().replace("-", "")
+    if not _BOOT.fullmatch(text):
+        raise HostError("bad-boot-id", f"{path}: {text[:80]!r} is no id of a boot")
+    return text
 
 
 def kernel_lockdown(root: Path) -> str | None:

@@ -58,18 +58,19 @@ def prepare(
     subjects: Mapping[str, bytes],
     commit: bytes | None = None,
     asked: Asked = NOTHING_ASKED,
+    tables: Earned | None = None,
 ) -> Opened:
     """Make the documents of a tree, with no signature yet.
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
     statement names beside manifest and grants; ``commit`` the raw commit object; ``asked`` which
-    files are interpreters and jit, and which are guarded. The role etc grants the whole tree as
-    configuration, and nothing else.
+    files are interpreters and jit, and which are guarded; ``tables`` what is granted where the files
+    themselves are elsewhere. The role etc grants the whole tree as configuration, and nothing else.
     """
     manifest = dump.serialise(entries)
     if place.role is Role.ETC:
         tables = Earned(config=configuration(entries).config)
-    else:
+    elif tables is None:
         tables = earned(entries, heads, asked)
     granted = Grants(
         party=place.party,

@@ -7,19 +7,19 @@ namespace that can't be seen from here. What is advised asks somebody for a sign
 grants anything, and nothing asked here changes what the gate does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from verity.formats.dump import printable
+from verity.formats.escaped import printable, shell_word
 from verity.formats.gate_status import Act, Denial, Reason
-from verity.ports import kernel
+from verity.ports import kernel, process
 from verity.ports.osfile import closing
 from verity.ports.tree import Tree
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import HostError, VerityError
-from verity.verbs import gate_view
+from verity.verbs import denial_words, gate_view
 
 ACTS: Mapping[Act, str] = {
     Act.EXEC: "to start this file: a program, a script, or the interpreter of one",
@@ -129,7 +129,10 @@ class Now(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """One denial in words. ``now_text`` says what the kernel says of the file at this moment."""
+    """One denial in words. ``now_text`` says what the kernel says of the file at this moment.
+
+    ``commands`` are what to type next, as they are typed.
+    """
 
     denial: Denial
     attempted: str
@@ -137,6 +140,8 @@ class Explained:
     now: Now
     now_text: str
     remedies: tuple[str, ...]
+    rule: str
+    commands: tuple[str, ...]
 
     @property
     def exit_status(self) -> int:
@@ -163,9 +168,68 @@ def find(root: Path, number: int | None) -> Denial:
 
 def explain(root: Path, number: int | None) -> Explained:
     """Explain one denial; files are looked up below ``root``."""
-    denial = find(root, number)
+    return in_words(root, find(root, number))
+
+
+def of_file(root: Path, path: bytes) -> tuple[Explained, ...]:
+    """The last denial of each kind of this file, by its name or its digest; oldest first.
+
+    HostError (``no-denial``) if the gate's log has none.
+    """
+    digest = _digest_now(root, path)
+    found = [
+        denial
+        for denial in gate_view.denials(root)
+        if denial.path == path or (digest is not None and denial.digest == digest)
+    ]
+    if not found:
+        raise _none_of(
+            printable(path), "`verity explain --repo --commit` shows what was signed of a file"
+        )
+    return _last_of_each(root, found)
+
+
+def of_process(root: Path, pid: int) -> tuple[Explained, ...]:
+    """The last denial of each kind of what this process attempted, oldest first.
+
+    Numbers of processes are used again: of one that runs, what was before its start isn't its own.
+    """
+    began = process.started_ms(root, pid)
+    found = [one for one in gate_view.denials(root) if one.pid == pid]
+    if began is not None:
+        found = [one for one in found if one.boot_ms >= began]
+    if not found:
+        raise _none_of(f"process {pid}", "`verity lockdown log` lists all that the gate has")
+    return _last_of_each(root, found)
+
+
+def _none_of(what: str, hint: str) -> HostError:
+    return HostError("no-denial", f"{what}: the gate's log has no denial of it", hint=hint)
+
+
+def _last_of_each(root: Path, found: Sequence[Denial]) -> tuple[Explained, ...]:
+    last = {(one.denied, one.reason, one.act): one for one in found}
+    return tuple(in_words(root, one) for one in sorted(last.values(), key=lambda one: one.seq))
+
+
+def _digest_now(root: Path, path: bytes) -> bytes | None:
+    """What the kernel says of the file now; None if it says nothing that the gate would count."""
+    if not path.startswith(b"/"):
+        return None
+    try:
+        with Tree(root) as tree, closing(tree.open(path)) as fd:
+            found = kernel.measure(fd, label=printable(path))
+    except VerityError:
+        return None
+    if found is None or found.algorithm is not HashAlgorithm.SHA256:
+        return None
+    return found.value
+
+
+def in_words(root: Path, denial: Denial) -> Explained:
+    """A denial in words; its file is looked up below ``root``."""
     now, text = _now(root, denial)
-    path = "FILE" if denial.path is None else printable(denial.path)
+    path = "FILE" if denial.path is None else shell_word(denial.path)
     return Explained(
         denial=denial,
         attempted=ACTS[denial.act],
@@ -173,6 +237,8 @@ def explain(root: Path, number: int | None) -> Explained:
         now=now,
         now_text=text,
         remedies=tuple(remedy.replace("{path}", path) for remedy in REMEDIES[denial.reason]),
+        rule=denial_words.rule(denial),
+        commands=denial_words.commands(denial)[1:],  # the first one is this
     )
 
 

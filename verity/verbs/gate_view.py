@@ -12,12 +12,15 @@ asked as well, by a call that any gate answers:
 Below another root only the texts are read.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import gate_status
 from verity.formats.gate_status import Denial, GateStatus
 from verity.ports import bpf, gate_files
 from verity.values.errors import ContentError, HostError
+
+_ATTEMPTS = 3
 
 
 def status(root: Path = Path("/")) -> GateStatus | None:
@@ -36,6 +39,24 @@ def denials(root: Path = Path("/")) -> tuple[Denial, ...]:
             hint="`verity lockdown status` says what is missing",
         )
     return gate_status.parse_denials(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The denials of one load of the gate, which ``gate`` tells from other loads."""
+
+    gate: str
+    denials: tuple[Denial, ...]
+
+
+def look(root: Path = Path("/")) -> Look:
+    """As ``denials``, with whose they are. A gate that was loaded meanwhile is looked at again."""
+    for _ in range(_ATTEMPTS):
+        before = gate_files.mark(root)
+        found = denials(root)
+        if before is not None and before == gate_files.mark(root):
+            return Look(gate=before, denials=found)
+    raise HostError("no-gate", f"{root / gate_files.DENIALS}: gates come and go while it is read")
 
 
 def _believed(root: Path, place: Path, read: gate_files.Reader) -> bytes | None:

@@ -12,6 +12,7 @@ from verity.formats import (
     bundle,
     challenge,
     dump,
+    exception_request,
     floor_record,
     grants,
     kernel_keys,
@@ -29,11 +30,12 @@ from verity.formats import (
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
 from verity.formats.dump import Entry
 from verity.formats.etc_rules import FileClass
+from verity.formats.exception_request import Request
 from verity.formats.floor_record import RecordedFloor
 from verity.formats.fsverity import digest_bytes
-from verity.formats.gate_status import Reason
+from verity.formats.gate_status import Act, Denial, Reason
 from verity.formats.grant_rules import earned
-from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
+from verity.formats.grants import Code, ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.gvariant import Variant, encode
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.kernel_keys import KernelKeys, Pin, sorted_keys
@@ -289,6 +291,42 @@ def waiver_document() -> bytes:
             reason="ticket 4711",
             issued=ISSUED,
             expires=EXPIRES,
+        )
+    )
+
+
+def exception_document() -> bytes:
+    """A script that was refused for want of fs-verity, on a host that has had one exception."""
+    file = Entry(
+        path=b"/opt/ping \xff",
+        mode=0o100755,
+        uid=0,
+        gid=0,
+        size=len(PING),
+        digest=digest_bytes(PING).value,
+    )
+    above = [Entry(path=path, mode=0o40755, uid=0, gid=0) for path in (b"/", b"/opt")]
+    return exception_request.encode(
+        Request(
+            host="c3" * 32,
+            name="web-1",
+            asked=ISSUED,
+            entries=(*above, file),
+            code=Code.SCRIPT,
+            streams=(("exceptions", 1), ("tools", 0)),
+            policy=4,
+            denial=Denial(
+                seq=42,
+                boot_ms=8_123_507,
+                denied=True,
+                reason=Reason.NO_DIGEST,
+                act=Act.EXEC,
+                uid=0,
+                pid=813,
+                comm=b"bash",
+                digest=None,
+                path=file.path,
+            ),
         )
     )
 

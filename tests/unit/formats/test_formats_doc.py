@@ -25,6 +25,7 @@ from tests.unit.formats.doc_examples import (
     commit,
     commitmeta,
     dirtree,
+    exception_document,
     filez_header,
     floors,
     fragment,
@@ -98,6 +99,7 @@ def written() -> dict[str, str]:
         "revoke": hex_lines(revocations()),
         "unlock": hex_lines(token()),
         "challenge": CHALLENGE,
+        "exception-request": exception_document().decode(),
         "waiver": waiver_document().decode() + "\n",
     }
 

@@ -22,7 +22,7 @@ from verity.formats.gate_status import (
 from verity.values.errors import ContentError
 
 STATUS = b"""\
-version 3
+version 4
 state sealed
 boot_clock_s 99
 policy_serial 3
@@ -52,7 +52,7 @@ LINE = b"7 13000 denied not-granted exec 0 813 tool %b /opt/tool\n" % DIGEST.enc
 
 def test_status() -> None:
     found = parse_status(STATUS)
-    assert (found.version, found.state, found.boot_clock_s) == (3, State.SEALED, 99)
+    assert (found.version, found.state, found.boot_clock_s) == (4, State.SEALED, 99)
     assert (found.policy_serial, found.policy_mode) == (3, Mode.TRIAL)
     assert found.keys == {"vendor": 1, "user": 0}
     assert (found.code, found.elevations) == (
@@ -104,8 +104,8 @@ def test_unknown_keys_are_ignored(extra: bytes) -> None:
         (b"host.etc", b"h" * 65, "name of a stream"),
         (b"reason ftrace 2", b"reason because 2", "expected one of"),
         (b"reason ftrace 2\n", b"reason ftrace 2", "cut off"),
-        (b"version 3", b"version \xff", "decimal"),
-        (b"version 3", b"version 3\r", "decimal"),
+        (b"version 4", b"version \xff", "decimal"),
+        (b"version 4", b"version 4\r", "decimal"),
         (b"revocations user root 2", b"revocations vendor root 5", "stands there twice"),
         (b"revocations user root 2", b"revocations user policy 2", "expected one of root, os"),
         (b"revocations user root 2", b"revocations user 2", "2 fields, expected 3"),
@@ -186,6 +186,18 @@ def test_a_task_without_a_name_does_not_hide_the_log(nothing: bytes) -> None:
     assert found.comm == b""
 
 
+def test_a_torn_line_is_no_denial() -> None:
+    torn = LINE.replace(b"7", b"6", 1).replace(b"\n", b" torn\n")
+    assert parse_denials(torn + LINE) == parse_denials(LINE)
+    mixed = b"6 x nothing of this counts - - - - torn\n"
+    assert parse_denials(mixed + LINE) == parse_denials(LINE)
+
+
+def test_a_file_may_be_called_torn() -> None:
+    (found,) = parse_denials(LINE.replace(b"/opt/tool", b"torn"))
+    assert found.path == b"torn"
+
+
 def test_no_file() -> None:
     (found,) = parse_denials(b"1 2 observed anonymous map 4294967295 1 x - -\n")
     assert (found.denied, found.digest, found.path, found.uid) == (False, None, None, 2**32 - 1)
@@ -208,6 +220,8 @@ def test_no_file() -> None:
         (b"/opt/tool", b"/opt/t\xff", "not escaped"),
         (b"/opt/tool", b"/opt/t\\x00l", "NUL"),
         (b"/opt/tool", b"/opt/tool ", "11 fields, expected 10"),
+        (b"/opt/tool", b"/opt/tool ripped", "11 fields, expected 10"),
+        (b"/opt/tool", b"/opt/tool torn torn", "12 fields, expected 10"),
         (b" /opt/tool", b"", "9 fields, expected 10"),
         (b"tool\n", b"tool", "cut off"),
         (b"tool\n", b"tool\n\n", "1 fields, expected 10"),

@@ -5,6 +5,9 @@
  *     flood noise SEED COUNT    sends COUNT mutations of the fragment on standard input
  *     flood rivals FILE         sends each fragment of standard input until it is accepted, while
  *                               another thread does the same with those of FILE
+ *     flood denied COUNT FILE...
+ *                               starts the FILEs in turn, COUNT times in each of two threads, all of
+ *                               which must be refused
  */
 #define _GNU_SOURCE /* usleep */
 #include <pthread.h>
@@ -127,8 +130,26 @@ static void rival(const char *path)
 	print_counts(one.counts);
 }
 
+static char **refused;
+static uint32_t starts;
+
+/* A start that is refused ends no thread: no second process is needed for the next one. */
+static void *start(void *unused)
+{
+	char *none[] = { NULL };
+
+	for (uint32_t i = 0, at = 0; i < starts; i++) {
+		execve(refused[at], none, none);
+		if (errno != EPERM)
+			trouble(refused[at]);
+		at = refused[at + 1] ? at + 1 : 0;
+	}
+	return unused;
+}
+
 int main(int argc, char **argv)
 {
+	pthread_t thread;
 	struct stream input;
 	struct upload good;
 
@@ -140,6 +161,13 @@ int main(int argc, char **argv)
 		noise(&good, (uint32_t)strtoul(argv[3], NULL, 10));
 	} else if (argc == 3 && !strcmp(argv[1], "rivals")) {
 		rival(argv[2]);
+	} else if (argc > 3 && !strcmp(argv[1], "denied")) {
+		starts = (uint32_t)strtoul(argv[2], NULL, 10);
+		refused = argv + 3;
+		if (pthread_create(&thread, NULL, start, NULL))
+			trouble("thread");
+		start(NULL);
+		pthread_join(thread, NULL);
 	} else {
 		errno = EINVAL;
 		trouble("arguments");
