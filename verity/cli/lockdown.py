@@ -53,6 +53,11 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "lockdown_make",
             "Write the boot bundle: keys, policy, revocations and grants, each verified first.",
         ),
+        "fanotify": (
+            "lockdown_fanotify",
+            "Write down what the gate would refuse to start, where a kernel can't have it.",
+        ),
+        "ima": ("lockdown_ima", "Have the kernel's IMA appraise what root runs."),
         "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
     },
 )
@@ -199,7 +204,8 @@ def _show(found: verb.Lockdown, *, as_json: bool, whole: bool = False) -> int:
     if as_json:
         output.record("lockdown", _status_fields(found))
         if whole:
-            lockdown_coverage.records(found.backends)
+            for one in found.backends:
+                lockdown_coverage.each(one.name, one.covers)
         return output.report(found.report, as_json=True, good=str)
     output.line(f"state: {found.state}")
     level = found.level_text.removeprefix(f"{found.level}: ")
@@ -231,7 +237,7 @@ def _show(found: verb.Lockdown, *, as_json: bool, whole: bool = False) -> int:
         output.line(f"back end {backend.name}: {word}: {output.one_line(backend.detail)}")
         if backend.hint:
             output.line(f"  hint: {output.one_line(backend.hint)}")
-        lockdown_coverage.show(backend, whole=whole)
+        lockdown_coverage.show(backend.name, backend.covers, whole=whole)
     if found.report.exit_status:
         output.report(found.report, as_json=False, good=str)
     return found.report.exit_status
@@ -244,7 +250,16 @@ def _status_fields(found: verb.Lockdown) -> dict[str, Any]:
         "level": found.level,
         "level_text": found.level_text,
         "kernel_lockdown": found.kernel,
-        "backends": [lockdown_coverage.backend_fields(one) for one in found.backends],
+        "backends": [
+            {
+                "name": one.name,
+                "available": one.available,
+                "detail": one.detail,
+                "hint": one.hint,
+                "attacks": lockdown_coverage.numbers(one.covers),
+            }
+            for one in found.backends
+        ],
     }
     if gate is None:
         return fields

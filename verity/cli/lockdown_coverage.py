@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lockdown status: what each back end does about each attack, in short or line by line."""
+"""What each back end does about each attack, for ``lockdown status`` and its like: in short, or
+line by line."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from verity.cli import output
 from verity.trust import coverage
-from verity.verbs.lockdown import Backend
+from verity.trust.coverage import Cover
 
 option = click.option(
     "--coverage",
@@ -18,41 +18,33 @@ option = click.option(
 )
 
 
-def show(backend: Backend, *, whole: bool) -> None:
+def show(name: str, covers: Sequence[Cover], *, whole: bool) -> None:
     """The numbers of the attacks by what becomes of them, or each by itself."""
     if not whole:
         parts = [
-            f"{stance} {coverage.ranges(numbers)}"
-            for stance, numbers in coverage.by_stance(backend.covers).items()
+            f"{stance} {coverage.ranges(found)}"
+            for stance, found in coverage.by_stance(covers).items()
         ]
-        output.line(f"attacks {backend.name}: {'; '.join(parts)}")
+        output.line(f"attacks {name}: {'; '.join(parts)}")
         return
-    for one in backend.covers:
+    for one in covers:
         why = f" ({output.one_line(one.why)})" if one.why else ""
-        output.line(f"attack {one.number} {backend.name}: {one.stance}: {one.title}{why}")
+        output.line(f"attack {one.number} {name}: {one.stance}: {one.title}{why}")
 
 
-def records(backends: Sequence[Backend]) -> None:
-    """A record for each attack and back end."""
-    for backend in backends:
-        for one in backend.covers:
-            fields = {
-                "backend": backend.name,
-                "number": one.number,
-                "title": one.title,
-                "stance": one.stance.value,
-                "why": one.why,
-            }
-            output.record("coverage", fields)
+def each(name: str, covers: Sequence[Cover]) -> None:
+    """A record for each attack."""
+    for one in covers:
+        fields = {
+            "backend": name,
+            "number": one.number,
+            "title": one.title,
+            "stance": one.stance.value,
+            "why": one.why,
+        }
+        output.record("coverage", fields)
 
 
-def backend_fields(backend: Backend) -> dict[str, Any]:
-    """A back end for JSON, with the numbers of the attacks by what becomes of them."""
-    numbers = coverage.by_stance(backend.covers)
-    return {
-        "name": backend.name,
-        "available": backend.available,
-        "detail": backend.detail,
-        "hint": backend.hint,
-        "attacks": {stance.value: list(found) for stance, found in numbers.items()},
-    }
+def numbers(covers: Sequence[Cover]) -> dict[str, list[int]]:
+    """For JSON: the numbers of the attacks by what becomes of them."""
+    return {stance.value: list(found) for stance, found in coverage.by_stance(covers).items()}

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from verity.formats import gate_calls
 from verity.formats.gate_status import GateStatus, Mode, State
-from verity.ports import bpf, gate_files, gate_object, loader, places
-from verity.trust import coverage
+from verity.ports import bpf, fanotify, gate_files, gate_object, loader, places
+from verity.trust import coverage, coverage_others
 from verity.trust.coverage import Cover
 from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import gate_abilities, gate_view
+from verity.verbs import gate_abilities, gate_view, ima_status
 from verity.verbs.ability import Answer
 
 ROOT = Path("/")
@@ -149,13 +149,30 @@ def backends(root: Path, covers: tuple[Cover, ...]) -> tuple[Backend, ...]:
         hint=missing[0].hint if missing else "",
         covers=covers,
     )
-    later = "not in this version"
-    none = coverage.nothing(later)
+    ima = ima_status.seen(root)
     return (
         gate,
-        Backend(name="ima", available=False, detail=later, covers=none),
-        Backend(name="fanotify", available=False, detail=later, covers=none),
+        Backend(
+            name="ima",
+            available=ima.state is not ima_status.State.ABSENT,
+            detail=ima.detail,
+            covers=ima.covers,
+        ),
+        _observer(fanotify.runs(root)),
     )
+
+
+def _observer(runs: bool | None) -> Backend:
+    """The fanotify observer: every kernel of today can have it."""
+    if runs:
+        detail, covers = "an observer runs, and refuses nothing", coverage_others.fanotify()
+    elif runs is None:
+        detail = "whether an observer runs, only root can tell"
+        covers = coverage.unknown(detail)
+    else:
+        detail = "no observer runs"
+        covers = coverage.nothing(detail)
+    return Backend(name="fanotify", available=True, detail=detail, covers=covers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verity lockdown fanotify: a process that observes, for kernels that can't have the gate."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import click
+
+from verity.cli import lockdown, output
+from verity.cli.params import PATH
+from verity.values.errors import CallerError
+from verity.verbs import lockdown as verb
+
+
+@click.command(epilog="Example: verity lockdown fanotify / /home")
+@click.argument("directories", metavar="[DIR]...", nargs=-1, type=PATH)
+@click.option(
+    "--bundle",
+    type=PATH,
+    default=verb.DEFAULT_BUNDLE,
+    show_default=True,
+    metavar="FILE",
+    help="The boot bundle: what is granted.",
+)
+@click.option(
+    "--pin",
+    "pins",
+    type=PATH,
+    multiple=True,
+    default=verb.DEFAULT_PINS,
+    metavar="FILE",
+    help="The pins to verify it with, the vendor's first.  [default: vendor.pin and user.pin in"
+    " /etc/verity/pins]",
+)
+@output.json_option
+def fanotify(
+    directories: tuple[Path, ...], bundle: Path, pins: tuple[Path, ...], as_json: bool
+) -> int:
+    """Write down what the gate would refuse to start, where a kernel can't have it. As root.
+
+    It watches the file systems of the DIRs, by default that of /, until a signal ends it, and
+    prints lines as `lockdown log` does. It refuses nothing and nobody waits for it, stopped or
+    dead. It can't see memory files, libraries, modules, other file systems, or what a process was
+    at the moment of the start.
+    """
+    from verity.verbs import fanotify_observe as observe
+
+    if len(pins) != len(verb.DEFAULT_PINS):
+        raise CallerError(
+            "bad-arguments", f"{len(pins)} pins, expected the vendor's and the user's"
+        )
+    what = observe.known(bundle, pins, now=int(time.time()))
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    lost = False
+    for found in observe.observe(
+        what,
+        directories or (Path("/"),),
+        clock_ms=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
+        stopped=ended.is_set,
+        ready=lambda: output.message("observing; nothing is refused"),
+    ):
+        if isinstance(found, observe.Lost):
+            lost = True
+            output.message("warning: more was started than could be looked at: some is missing")
+        elif as_json:
+            output.record("denial", lockdown.denial_fields(found))
+        else:
+            output.line(lockdown.denial_line(found))
+    return 3 if lost else 0
