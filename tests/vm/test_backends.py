@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.boot import OS
 from tests.vm import Image, Machine
@@ -69,7 +70,8 @@ def _left_out(path: bytes) -> bool:
 
 
 def _key(path: Path, signer: Signer) -> None:
-    path.write_bytes(signer.private_pem)
+    secret = signer.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret)
     path.with_name(f"{path.name}.pub").write_text(signer.public.pem)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.attacks.rows import ROWS, itself
 from tests.unit.formats.test_gate_status import STATUS
 from verity.formats.gate_status import GateStatus, Reason, State, parse_status
-from verity.trust import coverage
+from verity.trust import coverage, coverage_others
 from verity.trust.coverage import ATTACKS, GATE, Cover, Stance
 
 VERSION = int(
@@ -134,3 +134,34 @@ def test_a_weak_seal_stops_nothing_whole() -> None:
 )
 def test_ranges(numbers: tuple[int, ...], text: str) -> None:
     assert coverage.ranges(numbers) == text
+
+
+def test_the_other_back_ends_stop_nothing_whole() -> None:
+    for covers in (coverage_others.ima(), coverage_others.fanotify()):
+        assert [one.number for one in covers] == list(ATTACKS)
+        assert Stance.STOPPED not in {one.stance for one in covers}
+        assert all(one.why for one in covers)
+    assert {one.stance for one in coverage_others.fanotify()} == {
+        Stance.OBSERVED,
+        Stance.NOT_COVERED,
+    }
+
+
+def test_the_guide_says_the_same() -> None:
+    """The columns of the table in docs/guides/backends.md, a line for one attack or several."""
+    tables = (coverage.gate(status()), coverage_others.ima(), coverage_others.fanotify())
+    wanted = {number: [_cell(covers[number - 1]) for covers in tables] for number in ATTACKS}
+    found = {}
+    for line in Path("docs/guides/backends.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 5 and cells[0][:1].isdigit():
+            first, _, last = cells[0].partition("-")
+            found |= {number: cells[2:] for number in range(int(first), int(last or first) + 1)}
+    assert found == wanted
+
+
+def _cell(cover: Cover) -> str:
+    if cover.stance is not Stance.NOT_COVERED:
+        return cover.stance.value
+    later = re.search(r"of version (\d+) does it", cover.why)
+    return f"from version {later[1]}" if later else ""
