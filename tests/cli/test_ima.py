@@ -36,9 +36,15 @@ def sign(cwd: Path, **changes: str) -> Done:
     return verity("lockdown", "ima", "sign", *named, "tree", "--json", cwd=cwd)
 
 
-def test_the_policy() -> None:
-    done = verity("lockdown", "ima", "policy", cwd=Path.cwd())
+def test_the_policy(tmp_path: Path) -> None:
+    done = verity("lockdown", "ima", "policy", cwd=tmp_path)
     assert (done.status, done.out, done.err) == (0, ima.policy(), "")
+    write = ("lockdown", "ima", "policy", "--output", "out")
+    assert verity(*write, cwd=tmp_path).status == 0
+    assert (tmp_path / "out").read_text() == ima.policy()
+    again = verity(*write, cwd=tmp_path)
+    assert again.status == 3
+    assert_clean_error(again, ("out: exists already",), hint=True)
 
 
 def test_a_file_without_verity_is_not_signed(signed: Path) -> None:

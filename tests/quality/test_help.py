@@ -51,6 +51,11 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity keyring sign",
         "verity keyring verify",
         "verity lockdown bundle",
+        "verity lockdown fanotify",
+        "verity lockdown ima load",
+        "verity lockdown ima policy",
+        "verity lockdown ima sign",
+        "verity lockdown ima status",
         "verity lockdown import",
         "verity lockdown log",
         "verity lockdown observe",
@@ -108,7 +113,11 @@ def test_the_help_explains_every_option(name: str) -> None:
             assert parameter.make_metavar(click.Context(COMMANDS[name])) in text
 
 
-DOCUMENTS = {"verity manifest make", "verity manifest convert"}
+DOCUMENTS = {
+    "verity lockdown ima policy",
+    "verity manifest make",
+    "verity manifest convert",
+}
 
 
 @pytest.mark.parametrize("name", sorted(set(VERBS) - DOCUMENTS))

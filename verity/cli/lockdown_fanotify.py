@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from verity.cli import lockdown, output
 from verity.cli.params import PATH
 from verity.values.errors import CallerError
 from verity.verbs import lockdown as verb
+
+if TYPE_CHECKING:
+    from verity.verbs.fanotify_observe import Unattributed
 
 
 @click.command(epilog="Example: verity lockdown fanotify / /home")
@@ -43,7 +47,7 @@ def fanotify(
     It watches the file systems of the DIRs, by default that of /, until a signal ends it, and
     prints lines as `lockdown log` does. It refuses nothing and nobody waits for it, stopped or
     dead. It can't see memory files, libraries, modules, other file systems, or what a process was
-    at the moment of the start.
+    at the moment of the start; one that had ended is told as unattributed, whoever it was.
     """
     from verity.verbs import fanotify_observe as observe
 
@@ -66,8 +70,30 @@ def fanotify(
         if isinstance(found, observe.Lost):
             lost = True
             output.message("warning: more was started than could be looked at: some is missing")
+        elif isinstance(found, observe.Unattributed):
+            _show_unattributed(found, as_json=as_json)
         elif as_json:
             output.record("denial", lockdown.denial_fields(found))
         else:
             output.line(lockdown.denial_line(found))
     return 3 if lost else 0
+
+
+def _show_unattributed(found: "Unattributed", *, as_json: bool) -> None:
+    digest = None if found.digest is None else f"sha256:{found.digest.hex()}"
+    if as_json:
+        fields = {
+            "boot_ms": found.boot_ms,
+            "reason": found.reason.value,
+            "pid": found.pid,
+            "digest": digest,
+            **({"path": None} if found.path is None else output.path_fields(found.path)),
+        }
+        output.record("unattributed", fields)
+        return
+    seconds = f"{found.boot_ms // 1000}.{found.boot_ms % 1000:03}"
+    what = "" if found.path is None else f" {output.shown(found.path)}"
+    output.line(
+        f"- {seconds}s unattributed {found.reason} exec pid {found.pid}{what}"
+        f"{'' if digest is None else f' {digest}'}"
+    )

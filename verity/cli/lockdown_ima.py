@@ -78,10 +78,19 @@ def sign(key_uri: str, manifest: Path, granted: Path, root: Path, as_json: bool)
     return result
 
 
-@ima.command(epilog="Example: verity lockdown ima policy")
-def policy() -> int:
+@ima.command(epilog="Example: verity lockdown ima policy --output ima.policy")
+@click.option(
+    "-o", "--output", "target", type=PATH, metavar="FILE", help="Write it to this new file."
+)
+def policy(target: Path | None) -> int:
     """Print the policy that `ima load` gives the kernel."""
-    output.raw(formats.policy().encode())
+    from verity.ports.osfile import write_new_file
+
+    data = formats.policy().encode()
+    if target is None:
+        output.raw(data)
+    else:
+        write_new_file(target, data, mode=0o644)
     return 0
 
 
@@ -113,7 +122,7 @@ def load(keys: tuple[Path, ...], as_json: bool) -> int:
     )
 
 
-@ima.command(epilog="Example: verity lockdown ima status")
+@ima.command(epilog="Example: verity lockdown ima status --coverage")
 @lockdown_coverage.option
 @output.json_option
 def status(show_coverage: bool, as_json: bool) -> int:

@@ -8,7 +8,8 @@ moment late; it refuses nothing and holds nobody up. It knows one act, a file th
    the pins as the gate would.
 2. A file that is granted is ignored from then on, until it changes: fs-verity keeps it as it is.
    That goes for interpreters, too: for which file one was started can't be seen from here.
-3. Any other is looked at for each process that starts it.
+3. Any other is looked at for each process that starts it. Whose a process was that has ended by
+   then can't be known: it is told apart, as ``Unattributed``.
 """
 
 import os
@@ -52,6 +53,17 @@ class Known:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unattributed:
+    """A start by a process that had ended when it was looked at: perhaps not a privileged one."""
+
+    boot_ms: int
+    reason: Reason
+    pid: int
+    digest: bytes | None
+    path: bytes | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lost:
     """The kernel dropped events: what was started meanwhile is unknown."""
 
@@ -89,7 +101,7 @@ def observe(
     clock_ms: Callable[[], int],
     stopped: Callable[[], bool],
     ready: Callable[[], None],
-) -> Iterator[Denial | Lost]:
+) -> Iterator[Denial | Unattributed | Lost]:
     """Yield what would have been refused, until ``stopped`` says so.
 
     ``clock_ms`` is the boot clock; ``ready`` is called once all is being watched.
@@ -106,21 +118,22 @@ def observe(
                     continue
                 with closing(event.fd) as fd:
                     found = _judge(what, listener, fd, event.pid, number + 1, clock_ms())
-                if found is not None:
+                if isinstance(found, Denial):
                     number = found.seq
+                if found is not None:
                     yield found
 
 
 def _judge(
     what: Known, listener: Listener, fd: int, pid: int, number: int, boot_ms: int
-) -> Denial | None:
+) -> Denial | Unattributed | None:
     subject = fanotify.subject(pid)
     state, digest = _digest(fd)
     granted = Code(0) if digest is None else what.code.get(digest, Code(0))
     if granted & _RUNS:
         listener.ignore(fd)
         return None
-    if subject is None or not what.privileged(subject):
+    if subject is not None and not what.privileged(subject):
         return None
     reason = decide(
         Facts(
@@ -133,6 +146,9 @@ def _judge(
     )
     if reason is Reason.ALLOW:
         return None
+    path = fanotify.path_of(fd)
+    if subject is None:
+        return Unattributed(boot_ms=boot_ms, reason=reason, pid=pid, digest=digest, path=path)
     return Denial(
         seq=number,
         boot_ms=boot_ms,
@@ -143,7 +159,7 @@ def _judge(
         pid=pid,
         comm=subject.comm,
         digest=digest,
-        path=fanotify.path_of(fd),
+        path=path,
     )
 
 
