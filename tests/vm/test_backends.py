@@ -29,7 +29,10 @@ pytestmark = pytest.mark.full
 
 AT = "/opt/backends"
 SEEN_S = 5
-LEFT_OUT = (b"/usr/lib/modules/", b"/usr/lib/firmware/", b"/usr/share/")
+LEFT_OUT = tuple(
+    b"/%b/" % name
+    for name in (b"home", b"usr/lib/firmware", b"usr/lib/modules", b"usr/share", b"var")
+)
 MODULE = b"/dummy.ko"
 PROGRAM = "/bin/sleep"
 
@@ -54,7 +57,8 @@ def vm(vm_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
     kept = [one for one in entries if not _left_out(one.path) or one.is_directory]
     (made / "os.manifest").write_bytes(dump.serialise(kept))
     _key(made / "ima.pem", OS)
-    with Machine.boot("system", image) as machine:
+    # No snapshot: a machine of this wheel is booted here and nowhere else.
+    with Machine.boot("system", image, fresh=True) as machine:
         machine.push(made, AT)
         machine.run(
             f"chmod 600 {AT}/ima.pem; cd {AT} && for name in plain unsigned; do"
@@ -156,7 +160,8 @@ def test_the_observer_writes_down_what_the_gate_would_deny(vm: Machine) -> None:
     observer.signal("STOP")
     vm.run(f"{AT}/plain 0 && {AT}/script 0 && {PROGRAM} 0", timeout_s=30)
     observer.signal("CONT")
-    late = [one for one in observer.records("later") if one["type"] == "unattributed"]
+    late = [one for one in observer.records("later") if one["path"] != f"{AT}/marker"]
+    late = [one for one in late if one["type"] == "unattributed"]
     assert [(one["path"], one["reason"]) for one in late] == [
         (f"{AT}/plain", "no-digest"),
         (f"{AT}/script", "no-digest"),
@@ -181,7 +186,7 @@ def refused(machine: Machine, command: str) -> None:
 
 def test_nothing_is_loaded_while_what_runs_is_unsigned(vm: Machine) -> None:
     found = verity(vm, LOAD, 1)
-    assert {one["check"] for one in found if "check" in one} == {"unsigned-code"}
+    assert "unsigned-code" in {one.get("check") for one in found}
     assert verity(vm, "ima status")[0]["state"] == "open"
     (error,) = verity(vm, LOAD, 3, user="user")  # who can't look at all that runs proves nothing
     assert error["code"] == "no-permission"
@@ -191,10 +196,11 @@ def test_nothing_is_loaded_while_what_runs_is_unsigned(vm: Machine) -> None:
 
 def test_all_that_is_granted_is_signed_and_stays_so(vm: Machine) -> None:
     first = [one for one in verity(vm, SIGN) if one["type"] == "file"]
-    assert {one["state"] for one in first} == {"signed"}
+    states = {one["path"]: one["state"] for one in first}
+    assert set(states.values()) <= {"signed", "already"}  # already: by another name of it
+    assert states["/usr/bin/true"] == "signed"
     assert {one["form"] for one in first if MODULE.decode() in one["path"]} == {"content"}
-    paths = {one["path"] for one in first}
-    assert {"/usr/bin/true", "/usr/lib/x86_64-linux-gnu/libc.so.6"} <= paths
+    assert "/usr/lib/x86_64-linux-gnu/libc.so.6" in states
     # A run that was cut off goes on where it ended.
     vm.run("setfattr -x security.ima /usr/bin/true")
     again = [one for one in verity(vm, SIGN) if one["type"] == "file"]
@@ -242,14 +248,13 @@ def test_the_policy_and_its_keys_stay(vm: Machine) -> None:
     assert again.status == 3
     assert b"a policy was loaded" in again.stderr
     assert vm.run("echo dont_appraise >/sys/kernel/security/ima/policy", check=False).status != 0
-    # Nobody finds the keyring by name, and it takes no key: whoever makes another changes nothing.
-    vm.run(
-        f"openssl ecparam -name prime256v1 -genkey -noout -out {AT}/other.pem;"
-        " ring=$(keyctl newring _ima @u); keyctl show $ring"
-    )
-    refused(vm, ROOT_ACTS[1])
-    held = vm.run('awk \'$8 == "keyring" && $9 == "_ima:" {print $1}\' /proc/keys').text.split()
-    for ring in held:
-        vm.run(f"keyctl padd user x 0x{ring} </dev/null", check=False)
+    # The kernel's keyring takes no key; one of the attacker's own with that name is another one.
+    vm.run("keyctl newring _ima @u")
+    listed = vm.run('awk \'$8 == "keyring" && $9 == "_ima:" {print $1}\' /proc/keys').text
+    took = [
+        vm.run(f"echo x | keyctl padd user x 0x{ring}", check=False).status == 0
+        for ring in listed.split()
+    ]
+    assert sorted(took) in ([True], [False, True])
     refused(vm, ROOT_ACTS[1])
     vm.run([PROGRAM, "0"])

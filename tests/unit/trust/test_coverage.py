@@ -151,7 +151,7 @@ def test_the_guide_says_the_same() -> None:
     """The columns of the table in docs/guides/backends.md, a line for one attack or several."""
     tables = (coverage.gate(status()), coverage_others.ima(), coverage_others.fanotify())
     wanted = {number: [_cell(covers[number - 1]) for covers in tables] for number in ATTACKS}
-    found = {}
+    found: dict[int, list[str]] = {}
     for line in Path("docs/guides/backends.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if len(cells) == 5 and cells[0][:1].isdigit():
