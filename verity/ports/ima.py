@@ -202,12 +202,23 @@ def refuses_unsigned() -> bool:
 
     By IMA with EACCES; the gate says EPERM, and what it refuses says nothing of IMA.
     """
+    unable = HostError("no-probe", "an unsigned script in memory can't be tried here")
     try:
-        fd = os.memfd_create("verity-probe", os.MFD_ALLOW_SEALING)  # no CLOEXEC: it is a script
-        with closing(fd):
+        fd = os.memfd_create("verity-probe", 0)  # no CLOEXEC: its interpreter opens it, too
+    except OSError as error:
+        raise unable from error
+    with closing(fd):
+        try:
             os.write(fd, b"#!/bin/true\n")
             os.fchmod(fd, 0o700)
-            subprocess.run([f"/proc/self/fd/{fd}"], pass_fds=[fd], check=False, timeout=60)
+        except OSError as error:
+            raise unable from error
+        return _refuses(f"/proc/self/fd/{fd}", fd, unable)
+
+
+def _refuses(path: str, fd: int, unable: HostError) -> bool:
+    try:
+        subprocess.run([path], pass_fds=[fd], check=False, timeout=60)
     except PermissionError as error:
         if error.errno == errno.EACCES:
             return True
@@ -217,7 +228,7 @@ def refuses_unsigned() -> bool:
             hint="a gate is sealed here: `verity lockdown status`",
         ) from error
     except (OSError, subprocess.SubprocessError) as error:
-        raise HostError("no-probe", "an unsigned script in memory can't be tried here") from error
+        raise unable from error
     return False
 
 
