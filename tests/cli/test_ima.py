@@ -90,7 +90,11 @@ def backend(host: Host, name: str) -> dict[str, object]:
 
 def test_what_the_kernel_shows_of_ima(host: Host) -> None:
     everything = list(range(1, 28))
-    assert backend(host, "ima")["detail"] == "IMA is not active in this kernel"
+    found = backend(host, "ima")
+    assert (found["available"], found["attacks"]) == (False, {"unknown": everything})
+    host.put("sys/kernel/security/lsm", "capability,bpf\n")
+    found = backend(host, "ima")
+    assert (found["available"], found["detail"]) == (False, "IMA is not active in this kernel")
     host.put("sys/kernel/security/lsm", "capability,bpf,ima\n")
     host.put("sys/kernel/security/ima/policy", "")
     found = backend(host, "ima")

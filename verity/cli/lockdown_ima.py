@@ -128,8 +128,8 @@ def load(keys: tuple[Path, ...], as_json: bool) -> int:
 def status(show_coverage: bool, as_json: bool) -> int:
     """Say whether IMA appraises, and what that covers. As root it tries.
 
-    What it tries is a script in memory that nobody signed: refused is good. Exit status 3 if a
-    policy was loaded and it can't be tried, 1 if it was and the script ran.
+    What it tries is a script in memory that nobody signed: refused is good. Exit status 3 if it
+    can't be known or tried, 1 if a policy was loaded and the script ran all the same.
     """
     from verity.verbs import ima_status
 
@@ -143,4 +143,4 @@ def status(show_coverage: bool, as_json: bool) -> int:
     else:
         output.line(f"ima: {found.state}: {output.one_line(found.detail)}")
         lockdown_coverage.show("ima", found.covers, whole=show_coverage)
-    return {"lenient": 1, "unknown": 3}.get(found.state.value, 0)
+    return {"lenient": 1, "unknown": 3, "unreadable": 3}.get(found.state.value, 0)

@@ -116,6 +116,7 @@ _POLICY = Call(
 class Loaded(StrEnum):
     """What the kernel shows of its policy."""
 
+    UNREADABLE = "unreadable"  # it can't be seen from here
     ABSENT = "absent"  # no IMA here
     OPEN = "open"  # it would take a policy
     TAKEN = "taken"  # it took one, and shows it to nobody
@@ -141,8 +142,10 @@ def put(fd: int, value: bytes, *, label: str) -> None:
 
 def loaded(root: Path) -> Loaded:
     """Whether a policy was loaded since the boot, as far as the kernel shows it."""
-    active = (gate_files.small_text(root / gate_files.LSM) or "").split(",")
-    if not (root / DIRECTORY).is_dir() or "ima" not in active:
+    active = gate_files.small_text(root / gate_files.LSM)
+    if active is None:
+        return Loaded.UNREADABLE
+    if not (root / DIRECTORY).is_dir() or "ima" not in active.split(","):
         return Loaded.ABSENT
     return Loaded.OPEN if (root / POLICY).exists() else Loaded.TAKEN
 

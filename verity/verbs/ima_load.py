@@ -25,6 +25,17 @@ from verity.verbs import ima_status
 # What runs next, whatever runs now: PID 1 anew, scripts, and what the kernel calls for modules.
 _NEXT = ("/sbin/init", "/bin/sh", "/sbin/modprobe")
 _DELETED = " (deleted)"
+_NOT_OPEN = {
+    ima_status.State.UNREADABLE: (
+        "no-ima",
+        "mount -t securityfs securityfs /sys/kernel/security",
+    ),
+    ima_status.State.ABSENT: (
+        "no-ima",
+        "boot with ima among lsm=... on the kernel's command line",
+    ),
+    ima_status.State.UNKNOWN: ("policy-loaded", "a kernel takes one policy until it reboots"),
+}
 
 
 def load(keys: Sequence[PublicKey]) -> Report:
@@ -62,14 +73,8 @@ def load(keys: Sequence[PublicKey]) -> Report:
 def _check_kernel() -> None:
     found = ima_status.seen()
     if found.state is not ima_status.State.OPEN:
-        absent = found.state is ima_status.State.ABSENT
-        raise HostError(
-            "no-ima" if absent else "policy-loaded",
-            f"IMA: {found.detail}",
-            hint="boot with ima among lsm=... on the kernel's command line"
-            if absent
-            else "a kernel takes one policy until it reboots",
-        )
+        code, hint = _NOT_OPEN[found.state]
+        raise HostError(code, f"IMA: {found.detail}", hint=hint)
     if not port.appraises(Path("/")):
         raise HostError(
             "not-enforcing",

@@ -14,6 +14,7 @@ from verity.trust.coverage import Cover
 class State(StrEnum):
     """What IMA does on this host."""
 
+    UNREADABLE = "unreadable"
     ABSENT = "absent"
     OPEN = "open"
     ENFORCING = "enforcing"
@@ -33,6 +34,9 @@ class Status:
 def seen(root: Path = Path("/")) -> Status:
     """What can be told without trying anything."""
     loaded = port.loaded(root)
+    if loaded is port.Loaded.UNREADABLE:
+        why = "/sys/kernel/security/lsm can't be read"
+        return Status(state=State.UNREADABLE, detail=why, covers=coverage.unknown(why))
     if loaded is port.Loaded.ABSENT:
         why = "IMA is not active in this kernel"
         return Status(state=State.ABSENT, detail=why, covers=coverage.nothing(why))

@@ -154,7 +154,7 @@ def backends(root: Path, covers: tuple[Cover, ...]) -> tuple[Backend, ...]:
         gate,
         Backend(
             name="ima",
-            available=ima.state is not ima_status.State.ABSENT,
+            available=ima.state not in (ima_status.State.ABSENT, ima_status.State.UNREADABLE),
             detail=ima.detail,
             covers=ima.covers,
         ),
