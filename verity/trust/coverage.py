@@ -72,6 +72,9 @@ ATTACKS: Mapping[int, str] = {
     27: "the unlock: replays, other hosts, altered tokens",
 }
 
+ADDED_IN = 4
+"""The version of the gate that knows guarded configuration and tracing."""
+
 _CODE = ("no-digest", "other-digest", "not-granted", "wrong-use")
 _CONFIGURATION = ("config-unsigned", "config-link", "config-mount")
 
@@ -83,8 +86,9 @@ class Held:
     reasons   what the gate says where it refuses this
     since     the version of the gate that first does
     rest      what is left of the attack when all of that is denied
-    firm      a policy can't have it observed
+    firm      a policy can't have those reasons observed
     early     denied from the load on, and not only from the seal on
+    added     what a gate of version ADDED_IN says beside them, so that nothing is left
     """
 
     reasons: tuple[str, ...]
@@ -92,6 +96,7 @@ class Held:
     rest: str = ""
     firm: bool = False
     early: bool = False
+    added: tuple[str, ...] = ()
 
 
 GATE: Mapping[int, Held] = {
@@ -102,26 +107,29 @@ GATE: Mapping[int, Held] = {
     5: Held(reasons=_CODE),
     6: Held(reasons=(*_CODE, "anonymous")),
     7: Held(reasons=("no-digest", "anonymous", "writable", "dirty", "unverified")),
-    8: Held(reasons=(*_CODE, "stale")),
+    8: Held(reasons=(*_CODE, "stale", "unverified")),
     9: Held(reasons=(*_CODE, "anonymous"), firm=True),
     10: Held(reasons=_CODE),
-    11: Held(reasons=("config-unsigned",), since=4),
+    11: Held(
+        reasons=("device", "no-digest", "traced"),
+        rest="guarded configuration is opened like any other file",
+        added=("config-unsigned",),
+    ),
     12: Held(
-        reasons=("interpreter",),
-        firm=True,
+        reasons=("interpreter", "no-digest", "anonymous", "writable"),
         rest="a signed shell, and an interpreter that the policy doesn't list, does what arguments,"
         " standard input and files tell it",
     ),
     13: Held(reasons=("traced",)),
     14: Held(reasons=("no-digest", "not-elevated")),
     15: Held(reasons=("revoked", "not-granted", "other-digest")),
-    16: Held(reasons=_CONFIGURATION, since=4),
-    17: Held(reasons=_CONFIGURATION, since=4),
-    18: Held(reasons=_CONFIGURATION, since=4),
-    19: Held(reasons=_CONFIGURATION, since=4),
+    16: Held(reasons=_CONFIGURATION, since=ADDED_IN),
+    17: Held(reasons=_CONFIGURATION, since=ADDED_IN),
+    18: Held(reasons=_CONFIGURATION, since=ADDED_IN),
+    19: Held(reasons=_CONFIGURATION, since=ADDED_IN),
     20: Held(
         reasons=_CONFIGURATION,
-        since=4,
+        since=ADDED_IN,
         rest="a file that is gone is found by `verity audit` and `verity etc status`",
     ),
     21: Held(
@@ -132,10 +140,11 @@ GATE: Mapping[int, Held] = {
         firm=True,
         early=True,
         rest="kprobes and perf events may watch the kernel; they can't come in between",
+        added=("tracing",),
     ),
     23: Held(reasons=("traced", "gate-object")),
-    24: Held(reasons=(), rest="", firm=True, early=True),
-    25: Held(reasons=(), rest="", firm=True, early=True),
+    24: Held(reasons=("no-digest",), firm=True, early=True),
+    25: Held(reasons=(), firm=True, early=True),
     26: Held(
         reasons=("device",),
         rest="the next boot: floors, state and boot files that are changed offline",
@@ -180,10 +189,12 @@ def _gate(number: int, status: GateStatus | None, *, locked: bool) -> Cover:
         if status.state is State.OBSERVE:
             return cover(Stance.OBSERVED, f"{why}: nothing is denied")
         return cover(Stance.NOT_COVERED, f"{why}: nothing is decided")
-    observed = [] if held.firm else [one for one in held.reasons if one in status.observes]
-    if observed and len(observed) == len(held.reasons):
+    added = held.added if status.version >= ADDED_IN else ()
+    loose = (*(() if held.firm else held.reasons), *added)
+    observed = [one for one in loose if one in status.observes]
+    if observed and len(observed) == len(held.reasons) + len(added):
         return cover(Stance.OBSERVED, f"the policy only observes {', '.join(observed)}")
-    rest = [held.rest] if held.rest else []
+    rest = [held.rest] if held.rest and not added else []
     if observed:
         rest.append(f"the policy only observes {', '.join(observed)}")
     if not sealed and "gate-pin" in held.reasons:
