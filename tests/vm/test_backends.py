@@ -109,9 +109,15 @@ class Observer:
         self._until("grep -q observing said")
 
     def _until(self, command: str) -> None:
-        for _ in range(600):
-            if self.machine.run(f"cd {AT}; {command}", check=False).status == 0:
+        for _ in range(300):
+            waited = self.machine.run(
+                f"cd {AT}; {command} && exit 0; kill -0 $(cat observer) || exit 2; exit 1",
+                check=False,
+            )
+            if waited.status == 0:
                 return
+            if waited.status == 2:
+                break
             time.sleep(0.2)
         pytest.fail(self.machine.run(f"cat {AT}/said {AT}/seen", check=False).text)
 
