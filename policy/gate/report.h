@@ -133,6 +133,18 @@ static long print_reason(__u32 index, struct seq_file **seq)
 	return 0;
 }
 
+struct observed_print {
+	struct seq_file *seq;
+	__u32 observed;
+};
+
+static long print_observed(__u32 index, struct observed_print *print)
+{
+	if (print->observed >> (index & 31) & 1)
+		BPF_SEQ_PRINTF(print->seq, "observes %s\n", reason_name(index));
+	return 0;
+}
+
 static __always_inline void print_revocations(struct seq_file *seq, const struct control *all,
 					      const struct verity_config *configured)
 {
@@ -174,6 +186,7 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	struct gate_policy *signed_policy = THE(policy);
 	struct control *all = THE(control);
 	struct seq_file *seq = ctx->meta->seq;
+	struct observed_print print = {.seq = seq, .observed = observed_reasons()};
 	__u64 denied = 0, observed = 0;
 
 	/* Called for each map and then exactly once with none, even where there are no maps. */
@@ -184,6 +197,7 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	BPF_SEQ_PRINTF(seq, "boot_clock_s %llu\n", bpf_ktime_get_boot_ns() / NS_PER_S);
 	BPF_SEQ_PRINTF(seq, "policy_serial %llu\n", signed_policy->serial);
 	BPF_SEQ_PRINTF(seq, "policy_mode %s\n", mode_names[signed_policy->mode & 3]);
+	bpf_loop(VERITY_REASONS, print_observed, &print, 0);
 	for (__u32 i = VERITY_PARTY_VENDOR; i <= VERITY_PARTY_USER; i++) {
 		__u32 number = i;
 		struct party *party = bpf_map_lookup_elem(&parties, &number);

@@ -15,6 +15,7 @@ state {state}
 boot_clock_s 99
 policy_serial 3
 policy_mode {mode}
+observes writable
 keys vendor 1
 keys user 1
 code 70000 120000

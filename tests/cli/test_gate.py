@@ -22,7 +22,12 @@ def test_status_without_a_gate(tmp_path: Path, lesser: bool) -> None:
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[:2] == ["state: off", "level: none: no gate is loaded, nothing is refused"]
-    assert "back end ima: no: not in this version" in lines
+    assert [line.split(":")[0] for line in lines if line.startswith("back end ")] == [
+        "back end gate",
+        "back end ima",
+        "back end fanotify",
+    ]
+    assert "attacks gate: not-covered 1-27" in lines
     as_json = verity("lockdown", "status", "--json", cwd=tmp_path, lesser=lesser)
     assert [one["type"] for one in as_json.records] == ["lockdown", "summary"]
     assert (as_json.records[0]["state"], as_json.records[0]["level"]) == ("off", "none")
@@ -110,6 +115,7 @@ def test_status_tells_all_of_it(host: Host) -> None:
     out = host.verity("lockdown", "status").out
     for line in (
         "policy: serial 3, mode trial",
+        "only observed by policy: writable",
         "keys: vendor version 1",
         "stream: debian-trixie (vendor os), serial 7",
         "stream: ours (user extension), nothing imported",
@@ -137,6 +143,30 @@ def test_status_tells_all_of_it(host: Host) -> None:
     assert record["revoked_keys"] == {"used": 0, "capacity": 1024}
     assert record["revoked_digests"] == {"used": 5, "capacity": 8192}
     assert record["reasons"] == {"no-digest": 1}
+
+
+def test_what_is_covered(host: Host) -> None:
+    host.gate("sealed")
+    host.lockdown("integrity")
+    lines = host.verity("lockdown", "status").out.splitlines()
+    (short,) = (line for line in lines if line.startswith("attacks gate: "))
+    assert short.startswith("attacks gate: stopped 1-6 8-10 13-15 21 23-25; partly 7 11-12 22 26; ")
+    long = host.verity("lockdown", "status", "--coverage").out.splitlines()
+    assert (
+        "attack 7 gate: partly: memory made executable: mprotect, dirty pages, anonymous, shmat"
+        " (the policy only observes writable)" in long
+    )
+    assert len([line for line in long if line.startswith("attack ")]) == 3 * 27
+    done = host.verity("lockdown", "status", "--coverage", "--json")
+    each = [one for one in done.of_type("coverage") if one["backend"] == "gate"]
+    assert [one["number"] for one in each] == list(range(1, 28))
+    (record,) = done.of_type("lockdown")
+    numbers = record["backends"][0]["attacks"]
+    assert numbers["partly"] == [7, 11, 12, 22, 26]
+    for stance, found in numbers.items():
+        assert [one["number"] for one in each if one["stance"] == stance] == found
+    host.lockdown("none")
+    assert "\nattacks gate: stopped" not in host.verity("lockdown", "status").out
 
 
 def test_a_hostile_status(host: Host) -> None:

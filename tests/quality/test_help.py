@@ -54,6 +54,11 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity lockdown exception request",
         "verity lockdown exception show",
         "verity lockdown exception sign",
+        "verity lockdown fanotify",
+        "verity lockdown ima load",
+        "verity lockdown ima policy",
+        "verity lockdown ima sign",
+        "verity lockdown ima status",
         "verity lockdown import",
         "verity lockdown journal",
         "verity lockdown log",
@@ -112,7 +117,11 @@ def test_the_help_explains_every_option(name: str) -> None:
             assert parameter.make_metavar(click.Context(COMMANDS[name])) in text
 
 
-DOCUMENTS = {"verity manifest make", "verity manifest convert"}
+DOCUMENTS = {
+    "verity lockdown ima policy",
+    "verity manifest make",
+    "verity manifest convert",
+}
 
 
 @pytest.mark.parametrize("name", sorted(set(VERBS) - DOCUMENTS))

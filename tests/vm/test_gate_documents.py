@@ -409,12 +409,17 @@ def test_what_is_observed_is_not_denied(machine: Machine) -> None:
     "path", ["/proc/self/mem", "$(awk '$2 == \"/sysroot\" {print $1}' /proc/mounts)"]
 )
 def test_an_act_that_is_observed_is_not_denied(machine: Machine, path: str) -> None:
-    """Opened for writing, and nothing written: by each of the two, and by neither."""
+    """Opened for writing, and nothing written: by each of the two, and by neither. The status says
+    which reasons are observed."""
+    reasons = {ActSet.PTRACE: {"traced"}, ActSet.BLOCK_DEVICES: {"device"}}
     found = {}
     for acts in (ActSet.PTRACE, ActSet.BLOCK_DEVICES, ActSet.TRACING):
         policy = world.encode([world.policy(observed=kernel_policy.OBSERVABLE, observed_acts=acts)])
         assert seal(machine, KEYS_ONLY, policy, GRANTS) == ACCEPTED
         found[acts] = machine.run(f": >>{path}", check=False).status == 0
+        lines = Gate(machine).status()
+        said = {line.split()[1] for line in lines if line.startswith("observes ")}
+        assert said == {one.value for one in kernel_policy.OBSERVABLE} | reasons.get(acts, set())
         machine.restore(KEYS_ONLY)
     of = ActSet.PTRACE if path.startswith("/proc") else ActSet.BLOCK_DEVICES
     assert found == {acts: acts is of for acts in found}

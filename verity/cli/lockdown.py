@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from verity.cli import output
+from verity.cli import lockdown_coverage, output
 from verity.cli.lazy import LazyGroup
 from verity.cli.params import PATH, worse
 from verity.values.errors import VerityError
@@ -63,6 +63,11 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "lockdown_log",
             "List what the gate denied, or would have denied while it observes.",
         ),
+        "fanotify": (
+            "lockdown_fanotify",
+            "Write down what the gate would refuse to start, where a kernel can't have it.",
+        ),
+        "ima": ("lockdown_ima", "Have the kernel's IMA appraise what root runs."),
         "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
     },
 )
@@ -70,16 +75,17 @@ def lockdown() -> None:
     """Load, seal and feed the gate in the kernel, and see what it does."""
 
 
-@lockdown.command(epilog="Example: verity lockdown status --json")
+@lockdown.command(epilog="Example: verity lockdown status --coverage")
 @root_option
+@lockdown_coverage.option
 @output.json_option
-def status(root: Path, as_json: bool) -> int:
+def status(root: Path, show_coverage: bool, as_json: bool) -> int:
     """Say what the gate does on this host, and what that is worth.
 
     The running kernel is asked, too: a status file without a gate is a finding. Exit status 0
     without a gate; 1 for a seal that is weak or a status that is forged; 3 if it can't be known.
     """
-    return _show(verb.status(root), as_json=as_json)
+    return _show(verb.status(root), as_json=as_json, whole=show_coverage)
 
 
 @lockdown.command(epilog="Example: verity lockdown observe --bundle /var/lib/verity/boot.bundle")
@@ -146,9 +152,12 @@ def _step(done: verb.Step, *, as_json: bool) -> int:
     return _show(verb.status(), as_json=as_json)
 
 
-def _show(found: verb.Lockdown, *, as_json: bool) -> int:
+def _show(found: verb.Lockdown, *, as_json: bool, whole: bool = False) -> int:
     if as_json:
         output.record("lockdown", _status_fields(found))
+        if whole:
+            for one in found.backends:
+                lockdown_coverage.each(one.name, one.covers)
         return output.report(found.report, as_json=True, good=str)
     output.line(f"state: {found.state}")
     level = found.level_text.removeprefix(f"{found.level}: ")
@@ -157,6 +166,8 @@ def _show(found: verb.Lockdown, *, as_json: bool) -> int:
     if found.gate is not None:
         gate = found.gate
         output.line(f"policy: serial {gate.policy_serial}, mode {gate.policy_mode}")
+        if gate.observes:
+            output.line(f"only observed by policy: {' '.join(sorted(gate.observes))}")
         for party, version in gate.keys.items():
             output.line(f"keys: {party} {f'version {version}' if version else 'none'}")
         for stream in gate.streams:
@@ -178,6 +189,7 @@ def _show(found: verb.Lockdown, *, as_json: bool) -> int:
         output.line(f"back end {backend.name}: {word}: {output.one_line(backend.detail)}")
         if backend.hint:
             output.line(f"  hint: {output.one_line(backend.hint)}")
+        lockdown_coverage.show(backend.name, backend.covers, whole=whole)
     if found.report.exit_status:
         output.report(found.report, as_json=False, good=str)
     return found.report.exit_status
@@ -191,7 +203,13 @@ def _status_fields(found: verb.Lockdown) -> dict[str, Any]:
         "level_text": found.level_text,
         "kernel_lockdown": found.kernel,
         "backends": [
-            {name: getattr(one, name) for name in one.__dataclass_fields__}
+            {
+                "name": one.name,
+                "available": one.available,
+                "detail": one.detail,
+                "hint": one.hint,
+                "attacks": lockdown_coverage.numbers(one.covers),
+            }
             for one in found.backends
         ],
     }
@@ -201,7 +219,11 @@ def _status_fields(found: verb.Lockdown) -> dict[str, Any]:
         **fields,
         "gate_version": gate.version,
         "boot_clock_s": gate.boot_clock_s,
-        "policy": {"serial": gate.policy_serial, "mode": gate.policy_mode.value},
+        "policy": {
+            "serial": gate.policy_serial,
+            "mode": gate.policy_mode.value,
+            "observes": sorted(gate.observes),
+        },
         "keys": dict(gate.keys),
         "streams": [
             {name: getattr(one, name) for name in one.__dataclass_fields__} for one in gate.streams

@@ -4,7 +4,7 @@
 Two texts, of which the kernel makes one line after the other:
 
 * status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form, and
-  none may be missing but those that stand there any number of times: ``stream``,
+  none may be missing but those that stand there any number of times: ``observes``, ``stream``,
   ``revoked_stream``, ``revocations`` and ``reason``.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
@@ -160,6 +160,7 @@ class Room:
 class GateStatus:
     """The status text. ``boot_clock_s`` is seconds since boot; key versions: 0 is none.
 
+    ``observes`` is what the policy has logged and not denied where the gate is sealed.
     ``denied`` and ``observed`` count refusals since the load, ``lost`` those of them that the log
     no longer has.
     """
@@ -169,6 +170,7 @@ class GateStatus:
     boot_clock_s: int
     policy_serial: int
     policy_mode: Mode
+    observes: frozenset[Reason]
     keys: Mapping[str, int]
     code: Room
     elevations: Room
@@ -210,6 +212,7 @@ _STATUS = {
     b"boot_clock_s": "number",
     b"policy_serial": "number",
     b"policy_mode": "mode",
+    b"observes": "reason",
     b"keys": "party number",
     b"code": "number number",
     b"elevations": "number number",
@@ -233,7 +236,14 @@ _WORDS = {
     "reason": [item.value for item in Reason],
 }
 # key: how many of its first fields tell apart lines of one key
-_NAMED = {b"stream": 1, b"revoked_stream": 1, b"keys": 1, b"reason": 1, b"revocations": 2}
+_NAMED = {
+    b"observes": 1,
+    b"stream": 1,
+    b"revoked_stream": 1,
+    b"keys": 1,
+    b"reason": 1,
+    b"revocations": 2,
+}
 
 
 def parse_status(data: bytes) -> GateStatus:
@@ -295,6 +305,7 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         boot_clock_s=number("boot_clock_s"),
         policy_serial=number("policy_serial"),
         policy_mode=Mode(str(values("policy_mode")[0])),
+        observes=frozenset(Reason(str(reason)) for (reason,) in each("observes")),
         keys={party: number("keys", party) for party in _WORDS["party"]},
         code=room("code"),
         elevations=room("elevations"),

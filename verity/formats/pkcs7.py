@@ -21,6 +21,7 @@ ISSUER = "verity"
 _SHA256 = der.sequence(der.oid("2.16.840.1.101.3.4.2.1"))
 _ECDSA_SHA256 = der.sequence(der.oid("1.2.840.10045.4.3.2"))
 _COMMON_NAME = der.oid("2.5.4.3")
+_SUBJECT_KEY_ID = der.oid("2.5.29.14")
 
 
 def _name(common_name: str) -> bytes:
@@ -100,8 +101,12 @@ def parse(data: bytes) -> BlobSignature:
     return found
 
 
-def certificate(*, key_id: str, spki: bytes) -> bytes:
-    """The X.509 that add_key(2) takes, derived from the DER SubjectPublicKeyInfo alone."""
+def certificate(*, key_id: str, spki: bytes, subject_key_id: bytes = b"") -> bytes:
+    """The X.509 that add_key(2) takes, derived from the DER SubjectPublicKeyInfo alone.
+
+    ``subject_key_id`` is that extension, by which IMA finds a key; the gate's keys have none.
+    """
+    identified = der.sequence(_SUBJECT_KEY_ID, der.octets(der.octets(subject_key_id)))
     to_be_signed = der.sequence(
         der.explicit(0, der.integer(2)),
         der.integer(serial_of(key_id)),
@@ -110,6 +115,7 @@ def certificate(*, key_id: str, spki: bytes) -> bytes:
         der.sequence(der.utc_time("200101000000Z"), der.utc_time("491231235959Z")),
         _name(key_id),
         spki,
+        der.explicit(3, der.sequence(identified)) if subject_key_id else b"",
     )
     nobody_signed = der.sequence(der.integer(1), der.integer(1))
     return der.sequence(to_be_signed, _ECDSA_SHA256, der.bits(nobody_signed))

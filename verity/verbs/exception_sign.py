@@ -208,7 +208,7 @@ def sign(
     # 2. Make.
     record = None if state is None else SerialRecord.of_file(state, spot.stream)
     entries = _entries(before, request)
-    tables = Earned(_code(before, request, entries), ())
+    tables = Earned(code=_code(before, request, entries))
 
     def made(serial: int) -> Opened:
         place = spot.place(BundleKind.EXTENSION, serial)

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from verity.formats import gate_calls
 from verity.formats.gate_status import GateStatus, Mode, State
-from verity.ports import bpf, gate_files, gate_object, loader, places
+from verity.ports import bpf, fanotify, gate_files, gate_object, loader, places
+from verity.trust import coverage, coverage_others
+from verity.trust.coverage import Cover
 from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import gate_abilities, gate_view
+from verity.verbs import gate_abilities, gate_view, ima_status
 from verity.verbs.ability import Answer
 
 ROOT = Path("/")
@@ -29,12 +31,16 @@ DEFAULT_PINS = (ROOT / places.VENDOR_PIN, ROOT / places.USER_PIN)
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """One way to enforce, whether this installation on this host has it, and what it lacks."""
+    """One way to enforce, whether this installation on this host has it, and what it lacks.
+
+    ``covers``: what it does about each attack, as it is on this host now.
+    """
 
     name: str
     available: bool
     detail: str
     hint: str = ""
+    covers: tuple[Cover, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +66,13 @@ def status(root: Path = ROOT) -> Lockdown:
     kernel = gate_files.kernel_lockdown(root)
     gate: GateStatus | None = None
     state, level, text, report = "off", "none", "no gate is loaded, nothing is refused", Report()
+    covers = coverage.gate(None)
     try:
         gate = gate_view.status(root)
+        covers = coverage.gate(gate, locked=kernel not in (None, "none"))
     except (HostError, ContentError) as error:
         state, text, report = "unknown", "the gate's state is unknown", _unread(error)
+        covers = coverage.unknown(text)
     if gate is not None:
         claimed, why = gate_abilities.assurance(gate.state, kernel)
         state = gate.state.value
@@ -77,7 +86,7 @@ def status(root: Path = ROOT) -> Lockdown:
         level_text=text,
         kernel=kernel,
         gate=gate,
-        backends=backends(root),
+        backends=backends(root, covers),
         report=report,
     )
 
@@ -123,8 +132,8 @@ def _judged(gate: GateStatus, kernel: str | None) -> Report:
     return Report()
 
 
-def backends(root: Path) -> tuple[Backend, ...]:
-    """The ways to enforce: the gate, and those that this version does not have."""
+def backends(root: Path, covers: tuple[Cover, ...]) -> tuple[Backend, ...]:
+    """The ways to enforce: the gate, which ``covers`` so much, and the others."""
     needs = [
         gate_abilities.gate_part("object", gate_object.find()),
         gate_abilities.gate_part("loader", gate_object.find_loader()),
@@ -138,13 +147,32 @@ def backends(root: Path) -> tuple[Backend, ...]:
         detail="; ".join(f"{need.name}: {need.detail}" for need in missing)
         or "object, loader, BPF LSM and kfuncs are there",
         hint=missing[0].hint if missing else "",
+        covers=covers,
     )
-    later = "not in this version"
+    ima = ima_status.seen(root)
     return (
         gate,
-        Backend(name="ima", available=False, detail=later),
-        Backend(name="fanotify", available=False, detail=later),
+        Backend(
+            name="ima",
+            available=ima.state not in (ima_status.State.ABSENT, ima_status.State.UNREADABLE),
+            detail=ima.detail,
+            covers=ima.covers,
+        ),
+        _observer(fanotify.runs(root)),
     )
+
+
+def _observer(runs: bool | None) -> Backend:
+    """The fanotify observer: every kernel of today can have it."""
+    if runs:
+        detail, covers = "an observer runs, and refuses nothing", coverage_others.fanotify()
+    elif runs is None:
+        detail = "whether an observer runs, only root can tell"
+        covers = coverage.unknown(detail)
+    else:
+        detail = "no observer runs"
+        covers = coverage.nothing(detail)
+    return Backend(name="fanotify", available=True, detail=detail, covers=covers)
 
 
 @dataclass(frozen=True, kw_only=True)

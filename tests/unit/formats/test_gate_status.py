@@ -27,6 +27,8 @@ state sealed
 boot_clock_s 99
 policy_serial 3
 policy_mode trial
+observes writable
+observes device
 keys vendor 1
 keys user 0
 code 70000 120000
@@ -54,6 +56,7 @@ def test_status() -> None:
     found = parse_status(STATUS)
     assert (found.version, found.state, found.boot_clock_s) == (4, State.SEALED, 99)
     assert (found.policy_serial, found.policy_mode) == (3, Mode.TRIAL)
+    assert found.observes == {Reason.WRITABLE, Reason.DEVICE}
     assert found.keys == {"vendor": 1, "user": 0}
     assert (found.code, found.elevations) == (
         Room(used=70000, capacity=120000),
