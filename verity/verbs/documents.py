@@ -64,8 +64,8 @@ def prepare(
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
     statement names beside manifest and grants; ``commit`` the raw commit object; ``asked`` which
-    files are interpreters and jit, and which are guarded; ``tables`` what is granted where the files
-    themselves are elsewhere. The role etc grants the whole tree as configuration, and nothing else.
+    files are interpreters and jit, and which are guarded; ``tables`` what is granted where the
+    files themselves are elsewhere. The role etc grants the whole tree as configuration, and no more.
     """
     manifest = dump.serialise(entries)
     if place.role is Role.ETC:
