@@ -170,7 +170,7 @@ def sign(
     )
     found = verb.read(source, fingerprint=fingerprint, host=host)
     name, there = verb.stream_of(found.request, stream)
-    listed = policy_options.listed_of(policy_options.lists_of(policy))
+    listed = policy_options.asked_of(policy_options.read(policy)).listed
     verb.check_listed(found.request, listed)
     if copy is not None:
         verb.compare(found.request, copy, listed)

@@ -65,7 +65,7 @@ def prepare(
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
     statement names beside manifest and grants; ``commit`` the raw commit object; ``asked`` which
     files are interpreters and jit, and which are guarded; ``tables`` what is granted where the
-    files themselves are elsewhere. The role etc grants the whole tree as configuration, and no more.
+    files themselves are elsewhere. The role etc grants the whole tree as configuration.
     """
     manifest = dump.serialise(entries)
     if place.role is Role.ETC:
