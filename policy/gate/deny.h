@@ -13,6 +13,8 @@
  */
 #include "object.h"
 
+#define FREQUENT_NS 60000000000ull
+
 static __always_inline void copy_denial(__u32 index, const struct denial *draft)
 {
 	struct denial *place = bpf_map_lookup_elem(&denials, &index);
@@ -37,7 +39,32 @@ static __always_inline __u32 observed_reasons(void)
 		observed |= 1u << VERITY_TRACED;
 	if (named->observed_acts & VERITY_OBSERVED_BLOCK_DEVICES)
 		observed |= 1u << VERITY_DEVICE;
+	if (named->observed_acts & VERITY_OBSERVED_USER_NAMESPACES)
+		observed |= 1u << VERITY_USER_NAMESPACE;
+	if (named->observed_acts & VERITY_OBSERVED_TRACING)
+		observed |= 1u << VERITY_TRACING;
+	if (named->observed_acts & VERITY_OBSERVED_BPF_PROGRAMS)
+		observed |= 1u << VERITY_BPF_PROGRAM;
 	return observed;
+}
+
+/*
+ * Whether an act that the policy has only observed was written down less than a minute ago. A browser
+ * makes user namespaces and systemd loads BPF programs all day: they are counted, and must not drive
+ * what was denied out of the ring.
+ */
+static __always_inline int is_frequent(const struct verity_facts *facts, __u32 reason,
+				       struct count *count)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (reason < VERITY_USER_NAMESPACE || reason > VERITY_BPF_PROGRAM ||
+	    !verity_observes(facts, reason))
+		return 0;
+	if (count->last_ns && now - count->last_ns < FREQUENT_NS)
+		return 1;
+	count->last_ns = now;
+	return 0;
 }
 
 /* `file` may be NULL; it must be one that the verifier trusts. */
@@ -56,6 +83,8 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 		return 0;
 	if (count)
 		__sync_fetch_and_add(enforced ? &count->denied : &count->observed, 1);
+	if (count && is_frequent(facts, reason, count))
+		return 0;
 	draft = bpf_task_storage_get(&drafts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!draft || !all)
 		return negative(enforced * EPERM);

@@ -173,6 +173,7 @@ struct task_scratch {
 	__u8 measured[72]; /* what bpf_get_fsverity_digest fills: u16, u16, digest */
 	struct digest digest;
 	__u64 in_verify; /* the gate itself is searching its keyrings in this task */
+	__u64 pending;	 /* the file of an execve that is judged when it is mapped, see overlay.h */
 };
 VERITY_TASK_STORAGE(tasks, struct task_scratch);
 
@@ -203,6 +204,7 @@ struct count {
 	__u64 denied;
 	__u64 observed;
 	__u64 kept; /* the first record stands in its place */
+	__u64 last_ns; /* when one that the policy has only observed was written down, see deny.h */
 };
 VERITY_ARRAY(counts, struct count, VERITY_REASONS);
 

@@ -16,7 +16,7 @@
 #endif
 
 /* What `status` prints first; raised with every change that userspace could notice. */
-#define VERITY_GATE_VERSION 3
+#define VERITY_GATE_VERSION 4
 
 /* --- kinds: 0x93, ASCII, NUL to 16 bytes ------------------------------------------------
  * Split so that the hex escape ends. The compiler drops the last NUL where a kind fills all
@@ -157,7 +157,7 @@ struct verity_key_entry {
 #define VERITY_SCOPES 8 /* unlock scopes index arrays; 0 and 7 are none */
 #define VERITY_UNLOCK_LONGEST 604800u /* seconds: a week */
 
-/* acts that have no reason of their own yet */
+/* acts, whose reasons VERITY_OBSERVABLE doesn't have */
 #define VERITY_OBSERVED_USER_NAMESPACES 1u
 #define VERITY_OBSERVED_PTRACE 2u
 #define VERITY_OBSERVED_BPF_PROGRAMS 4u

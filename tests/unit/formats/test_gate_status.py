@@ -22,7 +22,7 @@ from verity.formats.gate_status import (
 from verity.values.errors import ContentError
 
 STATUS = b"""\
-version 3
+version 4
 state sealed
 boot_clock_s 99
 policy_serial 3
@@ -52,7 +52,7 @@ LINE = b"7 13000 denied not-granted exec 0 813 tool %b /opt/tool\n" % DIGEST.enc
 
 def test_status() -> None:
     found = parse_status(STATUS)
-    assert (found.version, found.state, found.boot_clock_s) == (3, State.SEALED, 99)
+    assert (found.version, found.state, found.boot_clock_s) == (4, State.SEALED, 99)
     assert (found.policy_serial, found.policy_mode) == (3, Mode.TRIAL)
     assert found.keys == {"vendor": 1, "user": 0}
     assert (found.code, found.elevations) == (
@@ -104,8 +104,8 @@ def test_unknown_keys_are_ignored(extra: bytes) -> None:
         (b"host.etc", b"h" * 65, "name of a stream"),
         (b"reason ftrace 2", b"reason because 2", "expected one of"),
         (b"reason ftrace 2\n", b"reason ftrace 2", "cut off"),
-        (b"version 3", b"version \xff", "decimal"),
-        (b"version 3", b"version 3\r", "decimal"),
+        (b"version 4", b"version \xff", "decimal"),
+        (b"version 4", b"version 4\r", "decimal"),
         (b"revocations user root 2", b"revocations vendor root 5", "stands there twice"),
         (b"revocations user root 2", b"revocations user policy 2", "expected one of root, os"),
         (b"revocations user root 2", b"revocations user 2", "2 fields, expected 3"),
