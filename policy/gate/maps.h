@@ -10,7 +10,8 @@
  * - the loader writes `config`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
  *   map; programs still write a frozen map, descriptors no longer do;
  * - no descriptor of any of them is given out while the gate is loaded (lsm.s/bpf_map);
- * - what two programs may write at once is one aligned word.
+ * - what two programs may write at once is one aligned word;
+ * - what happens when one is full stands in docs/threat-model.md.
  */
 #include "config.h"
 #include "kernel.h"

@@ -45,15 +45,11 @@ def off(bare_image: Image) -> Iterator[Machine]:
 
 
 @contextmanager
-def gated(
-    image: Image, mode: str, reactions: Mapping[str, str] | None = None
-) -> Iterator[Machine]:
+def gated(image: Image, mode: str, reactions: Mapping[str, str] | None = None) -> Iterator[Machine]:
     """The same with a gate in `mode`. Its boot bundle grants Debian and what is signed of the
     ground, some of which is revoked afterwards. `reactions` are the policy's beside the default."""
     made = ground.ground(image)
-    world = trust_world.trust_world(
-        image, ground.streams(made), mode=mode, reactions=reactions
-    )
+    world = trust_world.trust_world(image, ground.streams(made), mode=mode, reactions=reactions)
     with ground_machine(image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)

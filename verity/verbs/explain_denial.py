@@ -39,8 +39,8 @@ ACTS: Mapping[Act, str] = {
     Act.LINK: "to follow or make a link in guarded configuration",
     Act.MOUNT: "to mount something over guarded configuration",
     Act.USER_NAMESPACE: "to make a user namespace",
-    Act.TRACING: "to trace the kernel, a processor, or programs: kprobes, perf events, ftrace, or a BPF"
-    " program for them",
+    Act.TRACING: "to trace the kernel, a processor, or programs: kprobes, perf events, ftrace, or a"
+    " BPF program for them",
     Act.BPF_PROGRAM: "to load a BPF program",
 }
 
@@ -73,8 +73,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.CONFIG_UNSIGNED: "no signed grants name this content at this path",
     Reason.CONFIG_LINK: "a link leads guarded configuration somewhere else",
     Reason.CONFIG_MOUNT: "the mount would show other files in a guarded place",
-    Reason.USER_NAMESPACE: "who is in a user namespace reaches parts of the kernel that are otherwise"
-    " root's alone",
+    Reason.USER_NAMESPACE: "who is in a user namespace reaches parts of the kernel that are"
+    " otherwise root's alone",
     Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
     " kernel",
     Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
@@ -95,9 +95,7 @@ _SHARED = (
     "if its user is an ordinary one: it gave privileges up while others shared its memory; have it"
     " execute a program after that, or give them up before it starts threads"
 )
-_REACTION = (
-    "have the policy's next serial signed with the reaction observe to {}; it counts from the next boot"
-)
+_REACTION = "have the policy's next serial signed with the reaction observe to {}, and reboot"
 _NONE = "none: no signature allows it while the gate is loaded"
 
 REMEDIES: Mapping[Reason, tuple[str, ...]] = {

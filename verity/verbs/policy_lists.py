@@ -13,10 +13,12 @@ from pathlib import Path
 
 from verity.formats import policy_document, statement
 from verity.formats.grant_lists import GrantLists
-from verity.formats.policy import Interpreter
+from verity.formats.policy import Interpreter, Reaction, Reacts
 from verity.formats.statement import MAX_ENVELOPE
 from verity.ports.osfile import read_file
 from verity.values.errors import CallerError, ContentError
+
+_MODULES = "extension-modules"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,12 @@ def _parse(data: bytes, label: str) -> NamedLists:
         )
     found = policy_document.parse(envelope.payload)
     return NamedLists(
-        lists=GrantLists(found.of(Interpreter)),
+        lists=GrantLists(
+            found.of(Interpreter),
+            modules=any(
+                line.to == _MODULES and line.reaction is Reaction.OBSERVE
+                for line in found.of(Reacts)
+            ),
+        ),
         sha256=hashlib.sha256(envelope.payload).hexdigest(),
     )

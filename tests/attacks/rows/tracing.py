@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Group 22: what traces the kernel or privileged programs.
 
-ROWS are refused where the policy says so, as the default does. With the reaction observe tracing is
-let through, and must not get in between: BETWEEN traces the functions through which the gate is
-called, and then starts an unsigned program. What traces also counts, and a row of BETWEEN in which it
-was never hit fails.
+ROWS are refused where the policy says so, as the default does. With the reaction observe tracing
+is let through, and must not get in between: BETWEEN traces the functions through which the gate is
+called, and then starts an unsigned program. What traces also counts, and a row of BETWEEN in which
+it was never hit fails.
 """
 
 from ..attack import USER, Attack
