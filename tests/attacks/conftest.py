@@ -44,12 +44,20 @@ def off(bare_image: Image) -> Iterator[Machine]:
         yield machine
 
 
+def gated_world(
+    image: Image, mode: str, reactions: Mapping[str, str] | None = None
+) -> trust_world.TrustWorld:
+    """Who signs for `gated`."""
+    streams = ground.streams(ground.ground(image))
+    return trust_world.trust_world(image, streams, mode=mode, reactions=reactions)
+
+
 @contextmanager
 def gated(image: Image, mode: str, reactions: Mapping[str, str] | None = None) -> Iterator[Machine]:
     """The same with a gate in `mode`. Its boot bundle grants Debian and what is signed of the
     ground, some of which is revoked afterwards. `reactions` are the policy's beside the default."""
     made = ground.ground(image)
-    world = trust_world.trust_world(image, ground.streams(made), mode=mode, reactions=reactions)
+    world = gated_world(image, mode, reactions)
     with ground_machine(image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)

@@ -7,13 +7,15 @@ What the default refuses, tracing, has its rows among all the others (rows/traci
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.vm import Image, Machine
+from tests.vm import Image, Machine, trust_world
 
+from . import ground
 from .attack import Attack, attempt
-from .conftest import gated
+from .conftest import gated, gated_world
 from .rows.acts import ROWS, WORKING
 from .rows.tracing import BETWEEN
 from .rows.tracing import ROWS as TRACING
@@ -103,6 +105,39 @@ def test_a_flood_of_what_is_observed_takes_one_place_in_the_log(sealed: Machine)
     # One a minute: a slow machine may see a minute end.
     assert len(outcome.logged) <= 2, outcome
     assert _count(sealed, "user-namespace") == before + 8
+
+
+def test_a_module_of_an_extension_loads_where_the_policy_lets_it(
+    bare_image: Image, contrary: Machine, sealed: Machine, tmp_path: Path
+) -> None:
+    """Debian's own, with four bytes more: another digest, which Debian's grants don't name."""
+    (found,) = bare_image.tree.glob("usr/lib/modules/*/kernel/drivers/net/dummy.ko.xz")
+    module = tmp_path / "tree/usr/lib/modules/attack.ko.xz"
+    module.parent.mkdir(parents=True)
+    module.write_bytes(found.read_bytes() + bytes(4))
+    grants = trust_world.sign_extension(
+        gated_world(bare_image, "sealed", CONTRARY), tmp_path / "tree", tmp_path / "out"
+    )
+    answers = {}
+    for machine in (contrary, sealed):
+        machine.push(module, ground.WORK)
+        call = [f"{ground.TOOLS}/call", "from=-", "next"]
+        answers[machine] = machine.run(call, input=grants).text
+        loading = Attack(
+            group=9,
+            name="module of an extension",
+            setup=f"{ground.TOOLS}/enable {ground.WORK}/attack.ko.xz",
+            act=f"{ground.TOOLS}/kernel file {ground.WORK}/attack.ko.xz",
+            cleanup=f"! grep -q ^dummy /proc/modules || rmmod dummy; rm {ground.WORK}/attack.ko.xz",
+            shows="ok",
+            reason="not-granted",
+        )
+        outcome = attempt(machine, loading)
+        assert outcome.succeeded == (machine is contrary), outcome
+        assert {one.reason for one in outcome.denied} == (
+            set() if machine is contrary else {"not-granted"}
+        )
+    assert answers == {contrary: "3000", sealed: "3018"}
 
 
 def _count(machine: Machine, reason: str) -> int:

@@ -91,6 +91,14 @@ def load(machine: Machine, *options: str) -> str:
     return machine.run(" ".join((LOAD, *options)), timeout_s=_GUEST_TIMEOUT_S).text
 
 
+def sign_extension(world: TrustWorld, tree: Path, out: Path) -> bytes:
+    """The grants of a tree as serial 1 of the user's extension, by the policy of this world."""
+    sign = ("extension", "sign", "--key", world.key("user-extension"), "--stream", _EXTENSIONS)
+    policy = ("--policy", world.host / "host.policy.json")
+    _verity(*sign, "--serial=1", "--tree", tree, *policy, out)
+    return (out / "grants").read_bytes()
+
+
 def _key(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
