@@ -60,7 +60,16 @@ ROWS = (
     _written("kprobe", f"p:attack/probe {_CALLED}", "kprobe_events", ""),
     _written("kretprobe", f"r:attack/probe {_CALLED}", "kprobe_events", ""),
     _written("uprobe", "p:attack/probe /usr/bin/cat:0x4000", "uprobe_events", ""),
-    _written("function tracer", "function", "current_tracer", "nop"),
+    # Of one function: with all of them a machine without KVM stands still.
+    Attack(
+        group=22,
+        name="function tracer",
+        act=f"echo {_CALLED} >{_TRACING}/set_ftrace_filter"
+        f" && echo function >{_TRACING}/current_tracer && echo ran",
+        cleanup=f"echo nop >{_TRACING}/current_tracer; echo >{_TRACING}/set_ftrace_filter; :",
+        reason="tracing",
+        ordinary=False,
+    ),
     _written("trace event", "1", "events/sched/sched_process_exec/enable", "0"),
     _perf("perf event of its own", "own", ordinary=True),
     _perf("perf event of the kernel", "kernel", by=USER),
