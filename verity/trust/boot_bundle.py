@@ -189,7 +189,7 @@ def _check_modules(item: Labelled, granted: Grants, policy: KernelPolicy) -> Non
     if modules and not policy.observed_acts & ActSet.EXTENSION_MODULES:
         raise ContentError(
             "beyond-role",
-            f"{item.label}: grants: kernel modules, which the policy doesn't let an extension grant",
+            f"{item.label}: grants: kernel modules, which the policy lets no extension grant",
             hint="leave it out, or sign a policy whose reaction to extension-modules is observe",
         )
 
