@@ -92,7 +92,7 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 	draft->enforced = enforced;
 	draft->reason = index;
 	draft->act = facts->act;
-	draft->uid = bpf_get_current_uid_gid();
+	draft->uid = task->real_cred->uid.val; /* on an overlay the present ones are another's */
 	draft->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(draft->comm, sizeof(draft->comm));
 	draft->has_digest = 0;

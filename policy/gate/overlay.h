@@ -64,6 +64,15 @@ static __always_inline int is_put_off(const struct linux_binprm *bprm)
 	return 1;
 }
 
+/*
+ * Not by its present credentials: overlayfs has put in their place those of who mounted it, root or
+ * an ordinary user in a namespace of their own.
+ */
+static __always_inline int is_mapped_by_privileged(void)
+{
+	return is_privileged(bpf_get_current_task_btf()->real_cred) || is_marked();
+}
+
 SEC("lsm/mmap_backing_file")
 int BPF_PROG(verity_mmap_backing_maybe, struct vm_area_struct *vma, struct file *backing,
 	     struct file *user)
@@ -80,7 +89,7 @@ int BPF_PROG(verity_mmap_backing_maybe, struct vm_area_struct *vma, struct file 
 	facts.state = gate_state();
 	scratch = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
 	starts = scratch && scratch->pending == (__u64)user;
-	if (facts.state == VERITY_STATE_OFF || (!starts && !maps_as_privileged()))
+	if (facts.state == VERITY_STATE_OFF || (!starts && !is_mapped_by_privileged()))
 		return 0;
 	/* 2. */
 	if (starts)

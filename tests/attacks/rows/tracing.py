@@ -35,7 +35,7 @@ def _perf(name: str, which: str, *, by: str | None = None, ordinary: bool = Fals
     return Attack(
         group=22,
         name=name,
-        setup=f"cp {_PARANOID} /run/paranoid && echo -1 >{_PARANOID} && cp {_POINT} /run/point",
+        setup=f"cp {_PARANOID} /run/paranoid && echo -1 >{_PARANOID} && cat {_POINT} >/run/point",
         act=f"{TOOLS}/perf {which}",
         cleanup=f"cat /run/paranoid >{_PARANOID}",
         by=by,
