@@ -120,7 +120,7 @@ def test_a_module_of_an_extension_loads_where_the_policy_lets_it(
     )
     answers = {}
     for machine in (contrary, sealed):
-        machine.push(module, ground.WORK)
+        machine.push(module, f"{ground.WORK}/{module.name}")
         call = [f"{ground.TOOLS}/call", "from=-", "next"]
         answers[machine] = machine.run(call, input=grants).text
         loading = Attack(
