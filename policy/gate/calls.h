@@ -135,6 +135,9 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 	/* 4. */
 	import.half = !slot->active;
 	import.mask = header->role == VERITY_ROLE_OS ? VERITY_CODE_ALL : EXTENSION_FLAGS;
+	/* Judged here and not when one is loaded: what is granted then is a module like any other. */
+	if (named->observed_acts & VERITY_OBSERVED_EXTENSION_MODULES)
+		import.mask |= VERITY_CODE_MODULE;
 	refusal = import_tables(header, &import);
 	if (refusal)
 		return refusal;

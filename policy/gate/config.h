@@ -25,7 +25,8 @@ struct verity_config {
 	__u32 gate_dev; /* the kernel's dev_t of the bpffs that holds the pins */
 	__u64 mount;	/* struct vfsmount of the pins, filled in by the gate */
 	__u8 root_threshold[VERITY_PARTIES]; /* from the pins, by party */
-	__u8 zero[5];
+	__u8 backing; /* the hook for files below an overlay is there, and attached */
+	__u8 zero[4];
 };
 
 /* dev_t as the kernel has it in memory, not as stat(2) encodes it */
@@ -60,6 +61,7 @@ struct verity_id {
 #define VERITY_PROGRAM_CENSUS "verity_census"
 /* The name of a program ends so if a kernel without its hook is good enough. */
 #define VERITY_PROGRAM_MAYBE "_maybe"
+#define VERITY_PROGRAM_BACKING "verity_mmap_backing_maybe"
 
 /* --- places ----------------------------------------------------------------------------- */
 
@@ -79,7 +81,8 @@ VERITY_AT(verity_config, state, 0);
 VERITY_AT(verity_config, gate_dev, 4);
 VERITY_AT(verity_config, mount, 8);
 VERITY_AT(verity_config, root_threshold, 16);
-VERITY_AT(verity_config, zero, 19);
+VERITY_AT(verity_config, backing, 19);
+VERITY_AT(verity_config, zero, 20);
 VERITY_SIZE_IS(verity_id, 8);
 VERITY_AT(verity_id, type, 0);
 VERITY_AT(verity_id, id, 4);

@@ -33,6 +33,12 @@
 #define VERITY_ACT_KEXEC 11u  /* a kernel to start next is loaded */
 #define VERITY_ACT_TRACE 12u  /* a task's memory or files are reached into */
 #define VERITY_ACT_DEVICE 13u /* a block device that is in use is opened for writing */
+#define VERITY_ACT_CONFIG 14u
+#define VERITY_ACT_LINK 15u
+#define VERITY_ACT_MOUNT 16u
+#define VERITY_ACT_USER_NAMESPACE 17u /* one is made */
+#define VERITY_ACT_TRACING 18u	      /* the kernel or a program is traced: kprobes, perf, ftrace */
+#define VERITY_ACT_BPF_PROGRAM 19u    /* any other BPF program is loaded */
 
 /* --- facts ------------------------------------------------------------------------------ */
 
@@ -55,7 +61,8 @@ struct verity_facts {
 	__u32 state; /* VERITY_STATE_* */
 	/* The subject; for ACT_ELEVATE with what it would have afterwards, and for ACT_MAP and
 	 * ACT_PROTECT also one that gave it up and may share the memory with who didn't. For
-	 * ACT_TRACE the task that is reached into. */
+	 * ACT_TRACE the task that is reached into; for ACT_TRACING also who isn't, where more is
+	 * traced than what is theirs. */
 	__u32 privileged;
 	__u32 digest;
 	__u32 granted; /* VERITY_CODE_* flags of the object */
@@ -98,7 +105,13 @@ struct verity_facts {
 #define VERITY_DEVICE 18u	/* writing below what is mounted or otherwise in use */
 #define VERITY_INTERPRETER 19u	/* runs what it is told, and was not started by a granted script */
 #define VERITY_UNDECIDED 20u	/* the gate could not find out: no memory, or a fact out of range */
-#define VERITY_REASONS 21u
+#define VERITY_CONFIG_UNSIGNED 21u
+#define VERITY_CONFIG_LINK 22u
+#define VERITY_CONFIG_MOUNT 23u
+#define VERITY_USER_NAMESPACE 24u /* in one, much more of the kernel can be reached */
+#define VERITY_TRACING 25u	  /* reads what privileged programs and the kernel keep to themselves */
+#define VERITY_BPF_PROGRAM 26u	  /* a program in the kernel, of whatever kind */
+#define VERITY_REASONS 27u
 /* What a policy may have logged and not denied: never what protects the gate, nor not knowing. */
 #define VERITY_OBSERVABLE ((2ull << VERITY_NOT_ELEVATED) - 2)
 
@@ -215,6 +228,18 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return facts->privileged ? VERITY_TRACED : VERITY_ALLOW;
 	case VERITY_ACT_DEVICE:
 		return VERITY_DEVICE;
+	case VERITY_ACT_CONFIG:
+		return VERITY_CONFIG_UNSIGNED;
+	case VERITY_ACT_LINK:
+		return VERITY_CONFIG_LINK;
+	case VERITY_ACT_MOUNT:
+		return VERITY_CONFIG_MOUNT;
+	case VERITY_ACT_USER_NAMESPACE:
+		return VERITY_USER_NAMESPACE;
+	case VERITY_ACT_TRACING:
+		return facts->privileged ? VERITY_TRACING : VERITY_ALLOW;
+	case VERITY_ACT_BPF_PROGRAM:
+		return VERITY_BPF_PROGRAM;
 	}
 	return VERITY_UNDECIDED;
 }

@@ -13,6 +13,8 @@
  */
 #include "object.h"
 
+#define FREQUENT_NS 60000000000ull
+
 /*
  * Put a record into its place. A number stands there only while what is behind it is whole: it is
  * taken away before the first byte changes, and set after the last one, so that a reader who finds
@@ -52,7 +54,32 @@ static __always_inline __u32 observed_reasons(void)
 		observed |= 1u << VERITY_TRACED;
 	if (named->observed_acts & VERITY_OBSERVED_BLOCK_DEVICES)
 		observed |= 1u << VERITY_DEVICE;
+	if (named->observed_acts & VERITY_OBSERVED_USER_NAMESPACES)
+		observed |= 1u << VERITY_USER_NAMESPACE;
+	if (named->observed_acts & VERITY_OBSERVED_TRACING)
+		observed |= 1u << VERITY_TRACING;
+	if (named->observed_acts & VERITY_OBSERVED_BPF_PROGRAMS)
+		observed |= 1u << VERITY_BPF_PROGRAM;
 	return observed;
+}
+
+/*
+ * Whether an act that the policy has only observed was written down less than a minute ago. A browser
+ * makes user namespaces and systemd loads BPF programs all day: they are counted, and must not drive
+ * what was denied out of the ring.
+ */
+static __always_inline int is_frequent(const struct verity_facts *facts, __u32 reason,
+				       struct count *count)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (reason < VERITY_USER_NAMESPACE || reason > VERITY_BPF_PROGRAM ||
+	    !verity_observes(facts, reason))
+		return 0;
+	if (count->last_ns && now - count->last_ns < FREQUENT_NS)
+		return 1;
+	count->last_ns = now;
+	return 0;
 }
 
 /* `file` may be NULL; it must be one that the verifier trusts. */
@@ -71,6 +98,8 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 		return 0;
 	if (count)
 		__sync_fetch_and_add(enforced ? &count->denied : &count->observed, 1);
+	if (count && is_frequent(facts, reason, count))
+		return 0;
 	draft = bpf_task_storage_get(&drafts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!draft || !all)
 		return negative(enforced * EPERM);
@@ -78,7 +107,7 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 	draft->enforced = enforced;
 	draft->reason = index;
 	draft->act = facts->act;
-	draft->uid = bpf_get_current_uid_gid();
+	draft->uid = task->real_cred->uid.val; /* on an overlay the present ones are another's */
 	draft->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(draft->comm, sizeof(draft->comm));
 	draft->has_digest = 0;

@@ -17,7 +17,9 @@
  */
 #include "calls.h"
 #include "kernelcode.h"
+#include "overlay.h"
 #include "reach.h"
+#include "tracing.h"
 #include "report.h"
 
 /* --- execve ------------------------------------------------------------------------------- */
@@ -53,8 +55,12 @@ static __always_inline int check_exec(struct file *file, __u32 chained)
 SEC("lsm.s/bprm_check_security")
 int BPF_PROG(verity_bprm_check, struct linux_binprm *bprm)
 {
-	if (is_granted_freely(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT) ||
+	begin_exec(bprm);
+	if (is_granted(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT,
+		       VERITY_CODE_INTERPRETER) ||
 	    gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
+		return 0;
+	if (is_put_off(bprm))
 		return 0;
 	return check_exec(bprm->file, is_chained(bprm));
 }
@@ -149,7 +155,7 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 		return 0;
 	bpf_get_func_arg(ctx, 0, &given);
 	if (given && file && !(facts.prot & VERITY_PROT_WRITE) &&
-	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY))
+	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY, 0))
 		return 0;
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
@@ -162,6 +168,8 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 		reason = verity_decide(&facts);
 		return reason ? answer(&facts, reason, NULL) : 0;
 	}
+	if (!(facts.prot & VERITY_PROT_WRITE) && has_backing(file))
+		return 0;
 	know_file(file, &facts);
 	reason = verity_decide(&facts);
 	return reason ? answer(&facts, reason, file) : 0;
@@ -194,7 +202,7 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 		facts.digest = VERITY_DIGEST_KNOWN;
 		if (BPF_CORE_READ(vma, anon_vma))
 			facts.mapped |= VERITY_MAPPED_DIRTY;
-		if (file && is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY))
+		if (file && is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY, 0))
 			facts.mapped |= VERITY_MAPPED_VERIFIED;
 	}
 	reason = verity_decide(&facts);
@@ -287,6 +295,8 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 	if (file->f_mode & FMODE_WRITE) {
 		int refused = check_written(file);
 
+		if (!refused)
+			refused = check_tracing_file(file);
 		if (refused)
 			return refused;
 	}
@@ -335,13 +345,18 @@ int BPF_PROG(verity_bpf_prog, struct bpf_prog *prog)
 	return is_own(VERITY_ID_PROGRAM, prog->aux->id) ? answer_act(VERITY_ACT_OBJECT) : 0;
 }
 
-/* Programs that can turn a hook's no into a yes, whatever they say they do. */
+/*
+ * 1. Programs that can turn a hook's no into a yes, whatever they say they do.
+ * 2. Those that trace, and all others, as the policy says.
+ */
 SEC("lsm.s/bpf_prog_load")
 int BPF_PROG(verity_bpf_prog_load, struct bpf_prog *prog)
 {
+	/* 1. */
 	if (is_foreign(prog, 0))
 		return answer_act(VERITY_ACT_PROGRAM);
-	return 0;
+	/* 2. */
+	return check_program(prog);
 }
 
 SEC("lsm.s/inode_unlink")

@@ -24,11 +24,13 @@
 
 /* linux/fs.h, linux/dcache.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h,
  * uapi/linux/personality.h, linux/key.h, uapi/linux/sched.h, uapi/linux/stat.h, linux/ptrace.h,
- * uapi/linux/prctl.h, linux/kernel_read_file.h */
+ * uapi/linux/prctl.h, linux/kernel_read_file.h, linux/perf_event.h, linux/security.h */
 #define FMODE_WRITE 2u
 #define S_IFMT 0170000
 #define S_IFBLK 0060000
 #define PROC_SUPER_MAGIC 0x9fa0
+#define TRACEFS_MAGIC 0x74726163
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
 #define FS_IOC_ENABLE_VERITY 0x40806685u
@@ -56,6 +58,8 @@
 #define KEY_NEED_READ 2
 #define KEY_NEED_SEARCH 4
 #define KEY_DEFER_PERM_CHECK 10
+#define PERF_SECURITY_OPEN 0u
+#define PERF_SECURITY_KERNEL 2u
 
 typedef struct {
 	__u32 val;
@@ -192,6 +196,7 @@ struct linux_binprm {
 	struct cred *cred;
 	const char *filename; /* what execve was asked for */
 	const char *interp;   /* likewise, until an interpreter takes its place */
+	char buf[256];	      /* what the file begins with */
 } VERITY_RELOCATED;
 
 /* Linux 6.14 and later only; asked for with bpf_core_field_exists. */
@@ -260,6 +265,10 @@ enum kernel_read_file_id {
 	READING_MODULE = 2,
 	READING_KEXEC_IMAGE = 3,
 	READING_KEXEC_INITRAMFS = 4,
+};
+
+enum lockdown_reason {
+	LOCKDOWN_KPROBES = 21,
 };
 
 /* Addresses; 0 where the loader may not see them (kernel.kptr_restrict). */

@@ -10,7 +10,8 @@
  * - the loader writes `config`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
  *   map; programs still write a frozen map, descriptors no longer do;
  * - no descriptor of any of them is given out while the gate is loaded (lsm.s/bpf_map);
- * - what two programs may write at once is one aligned word.
+ * - what two programs may write at once is one aligned word;
+ * - what happens when one is full stands in docs/threat-model.md.
  */
 #include "config.h"
 #include "kernel.h"
@@ -173,6 +174,7 @@ struct task_scratch {
 	__u8 measured[72]; /* what bpf_get_fsverity_digest fills: u16, u16, digest */
 	struct digest digest;
 	__u64 in_verify; /* the gate itself is searching its keyrings in this task */
+	__u64 pending;	 /* the file of an execve that is judged when it is mapped, see overlay.h */
 };
 VERITY_TASK_STORAGE(tasks, struct task_scratch);
 
@@ -204,6 +206,7 @@ struct count {
 	__u64 denied;
 	__u64 observed;
 	__u64 kept; /* the first record stands in its place */
+	__u64 last_ns; /* when one that the policy has only observed was written down, see deny.h */
 };
 VERITY_ARRAY(counts, struct count, VERITY_REASONS);
 

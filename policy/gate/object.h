@@ -71,24 +71,16 @@ static __always_inline struct task_scratch *task_scratch(void)
 }
 
 /*
- * Whether the inode is known to be granted this use. That is allowed to everybody, so a hook may ask
- * it before it looks at the subject: it is the usual case and the cheapest.
+ * Whether the inode is known to be granted this use, and none of `but`, about which there are further
+ * questions. That is allowed to everybody, so a hook may ask it before it looks at the subject: it is
+ * the usual case and the cheapest.
  */
-static __always_inline int is_granted(struct inode *inode, __u32 use)
+static __always_inline int is_granted(struct inode *inode, __u32 use, __u32 but)
 {
 	struct inode_tag *tag = bpf_inode_storage_get(&inodes, inode, 0, 0);
 
-	return tag && (tag->cached & use) && !tag->stale &&
+	return tag && (tag->cached & use) && !(tag->cached & but) && !tag->stale &&
 	       tag->cached >> 32 == (generation() & 0xffffffff);
-}
-
-/* Likewise, and without a further question: an interpreter may start only for a script. */
-static __always_inline int is_granted_freely(struct inode *inode, __u32 use)
-{
-	struct inode_tag *tag = bpf_inode_storage_get(&inodes, inode, 0, 0);
-
-	return tag && (tag->cached & use) && !(tag->cached & VERITY_CODE_INTERPRETER) &&
-	       !tag->stale && tag->cached >> 32 == (generation() & 0xffffffff);
 }
 
 /* Fills in what the decision wants to know of a file. */

@@ -21,13 +21,17 @@ static const char role_names[][NAME_SIZE] = {"none", "root",	  "os",	    "etc",
 					     "extension", "policy", "unlock", "evidence"};
 static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",     "protect",
 					    "object",  "pin",  "key",	  "program", "ftrace",
-					    "module",  "kexec", "trace",  "device",  "unknown",
-					    "unknown"};
+					    "module",  "kexec", "trace",  "device",  "config",
+					    "link",    "mount", "user-namespace", "tracing",
+					    "bpf-program", "unknown", "unknown", "unknown",
+					    "unknown", "unknown", "unknown", "unknown", "unknown",
+					    "unknown", "unknown", "unknown", "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"allow",       "no-digest",    "other-digest", "stale",	       "not-granted", "wrong-use",
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
-	"device",      "interpreter",  "undecided"};
+	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
+	"config-mount", "user-namespace", "tracing",   "bpf-program"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {
@@ -258,7 +262,7 @@ int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	BPF_SEQ_PRINTF(seq, "%llu %llu %s %s ", number, denial->boot_ns / 1000000,
 		       denial->enforced ? "denied" : "observed", reason_name(denial->reason));
-	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 15], denial->uid, denial->pid);
+	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 31], denial->uid, denial->pid);
 	print_escaped(seq, denial->comm, sizeof(denial->comm));
 	BPF_SEQ_PRINTF(seq, " ");
 	if (denial->has_digest)

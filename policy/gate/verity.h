@@ -157,7 +157,7 @@ struct verity_key_entry {
 #define VERITY_SCOPES 8 /* unlock scopes index arrays; 0 and 7 are none */
 #define VERITY_UNLOCK_LONGEST 604800u /* seconds: a week */
 
-/* acts that have no reason of their own yet */
+/* acts, whose reasons VERITY_OBSERVABLE doesn't have */
 #define VERITY_OBSERVED_USER_NAMESPACES 1u
 #define VERITY_OBSERVED_PTRACE 2u
 #define VERITY_OBSERVED_BPF_PROGRAMS 4u

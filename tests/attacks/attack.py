@@ -6,8 +6,8 @@ it has:
 
 1. with the gate off the act succeeds;
 2. sealed, it doesn't, and the gate's log has gained a denial with the row's reason;
-3. sealed, the same act with a signed file succeeds, and the log gains nothing;
-4. sealed, the same act by an ordinary user succeeds, and the log gains nothing.
+3. sealed, the same act with a signed file succeeds, and the log gains no denial;
+4. sealed, the same act by an ordinary user succeeds, and the log gains no denial.
 
 Rules:
 - success is what the act shows on standard output, never its exit status alone;
@@ -107,6 +107,11 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         return self.attack.shows in self.shown
+
+    @property
+    def denied(self) -> tuple[Denial, ...]:
+        """What was refused. Sealed, the rest is what the signed policy has only observed."""
+        return tuple(one for one in self.logged if one.enforced)
 
     def __str__(self) -> str:
         head = f"{self.attack}: {self.attack.act}\nstatus {self.status}"

@@ -6,7 +6,7 @@ The image has no wheel in it: the gate needs none, and so the image stays when t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -44,12 +44,20 @@ def off(bare_image: Image) -> Iterator[Machine]:
         yield machine
 
 
+def gated_world(
+    image: Image, mode: str, reactions: Mapping[str, str] | None = None
+) -> trust_world.TrustWorld:
+    """Who signs for `gated`."""
+    streams = ground.streams(ground.ground(image))
+    return trust_world.trust_world(image, streams, mode=mode, reactions=reactions)
+
+
 @contextmanager
-def _gated(image: Image, mode: str) -> Iterator[Machine]:
+def gated(image: Image, mode: str, reactions: Mapping[str, str] | None = None) -> Iterator[Machine]:
     """The same with a gate in `mode`. Its boot bundle grants Debian and what is signed of the
-    ground, some of which is revoked afterwards."""
+    ground, some of which is revoked afterwards. `reactions` are the policy's beside the default."""
     made = ground.ground(image)
-    world = trust_world.trust_world(image, ground.streams(made), mode=mode)
+    world = gated_world(image, mode, reactions)
     with ground_machine(image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)
@@ -61,14 +69,14 @@ def _gated(image: Image, mode: str) -> Iterator[Machine]:
 @pytest.fixture(scope="module")
 def sealed(bare_image: Image) -> Iterator[Machine]:
     """A machine whose gate is sealed."""
-    with _gated(bare_image, "sealed") as machine:
+    with gated(bare_image, "sealed") as machine:
         yield machine
 
 
 @pytest.fixture(scope="module")
 def observing(bare_image: Image) -> Iterator[Machine]:
     """A machine whose gate only observes."""
-    with _gated(bare_image, "observe") as machine:
+    with gated(bare_image, "observe") as machine:
         yield machine
 
 

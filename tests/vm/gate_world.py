@@ -23,7 +23,7 @@ from verity.formats import grants, kernel_keys, records
 from verity.formats.grant_rules import earned
 from verity.formats.grants import Code, Grants, Party, Role
 from verity.formats.kernel_keys import KeyEntry
-from verity.formats.kernel_policy import Mode, Stream
+from verity.formats.kernel_policy import ActSet, Mode, Stream
 from verity.formats.records import Fragment, RecordKind
 from verity.ports.content import digest_path
 from verity.verbs.manifest import read_directory
@@ -77,8 +77,10 @@ def user_keys(version: int = 3) -> Fragment:
 
 
 def policy(mode: Mode = Mode.SEALED, **changes: object) -> Fragment:
-    """The policy with the streams of the module's docstring."""
-    values = {"streams": STREAMS, "expires": EXPIRES, "mode": mode, **changes}
+    """The policy with the streams of the module's docstring; what systemd does it only observes."""
+    observed = ActSet.BPF_PROGRAMS | ActSet.USER_NAMESPACES
+    values = {"streams": STREAMS, "expires": EXPIRES, "mode": mode, "observed_acts": observed}
+    values.update(changes)
     return boot.policy(**values).fragment
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.world import ISSUED, Signer
 from verity.formats import kernel_policy
 from verity.formats.gate_calls import Refusal
 from verity.formats.gate_status import Reason
-from verity.formats.grants import Party, Role
+from verity.formats.grants import Code, Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.kernel_policy import ActSet, Mode, UnlockLimit
 from verity.formats.records import RecordKind
@@ -28,7 +29,7 @@ from verity.formats.unlock import Scope
 
 from . import gate_machine
 from . import gate_world as world
-from .gate_blobs import Blob, Revoke, code_rows, key_id, signed
+from .gate_blobs import Blob, ElevateRow, Revoke, code_rows, digest, key_id, signed
 from .gate_machine import ACCEPTED, AT, Gate, value
 from .image import Image
 from .machine import Machine
@@ -425,6 +426,22 @@ def test_an_act_that_is_observed_is_not_denied(machine: Machine, path: str) -> N
     assert found == {acts: acts is of for acts in found}
 
 
+def test_modules_of_an_extension_are_taken_if_the_policy_says_so(machine: Machine) -> None:
+    gate = Gate(machine)
+    wanted = (Code.MODULE, Code.EXEC | Code.INTERPRETER, Code.EXEC | Code.JIT)
+    found: dict[Code, list[int]] = {code: [] for code in wanted}
+    for acts in (ActSet.EXTENSION_MODULES, ~ActSet.EXTENSION_MODULES):
+        machine.restore(KEYS_ONLY)
+        assert gate.send(world.encode([world.policy(observed_acts=acts)])) == (ACCEPTED,)
+        for number, code in enumerate(wanted, 1):
+            grants = Blob(serial=number, code=code_rows(0, 2, int(code))).encode()
+            found[code] += gate.send(signed(grants, EXTENSION))
+    machine.restore(KEYS_ONLY)
+    refused = Refusal.FLAGS.number
+    assert found.pop(Code.MODULE) == [ACCEPTED, refused]
+    assert list(found.values()) == [[refused] * 2] * 2
+
+
 # --- room ---------------------------------------------------------------------------------------
 
 
@@ -453,3 +470,15 @@ def test_twice_a_hundred_thousand_digests(machine: Machine) -> None:
     assert heard.answers == (ACCEPTED,)
     assert value(heard.statuses[0], "code") == "200000 200000"
     assert value(heard.statuses[0], "stream os") == "vendor os 2"
+
+
+def test_a_thousand_and_twenty_four_programs_that_raise_privileges(machine: Machine) -> None:
+    """One more is refused, and changes nothing."""
+    machine.restore(READY)
+    gate = Gate(machine)
+    base = Blob(serial=1, party=Party.VENDOR, role=Role.OS, stream=b"os", code=code_rows(0, 1))
+    for count, answer in ((1025, Refusal.FULL.number), (1024, ACCEPTED)):
+        rows = tuple(ElevateRow(digest=digest(number)) for number in range(count))
+        blob = replace(base, elevate=tuple(sorted(rows, key=lambda row: row.digest)))
+        assert gate.send(signed(blob.encode(), OS)) == (answer,)
+        assert value(gate.status(), "elevations") == f"{count if answer == ACCEPTED else 0} 1024"

@@ -51,20 +51,26 @@ class TrustWorld:
 
 
 def trust_world(
-    image: Image, trees: Mapping[str, Path] | None = None, *, mode: str = "sealed"
+    image: Image,
+    trees: Mapping[str, Path] | None = None,
+    *,
+    mode: str = "sealed",
+    reactions: Mapping[str, str] | None = None,
 ) -> TrustWorld:
     """Pins and a boot bundle that grant the image's tree, and each of `trees` as its own stream.
 
-    mode    the policy's: observe, trial or sealed
-    trees   stream name to a directory; a directory's name in the cache must change with what is
-            in it
+    mode       the policy's: observe, trial or sealed
+    trees      stream name to a directory; a directory's name in the cache must change with what is
+               in it
+    reactions  of the policy in place of the default's: to what -> deny or observe
     """
     code = Path(__file__).read_bytes()
     base = image.path / f"trust-{_key(code)}"
     cache.entry(base, lambda partial: _build_base(image.tree, partial))
     named = sorted((trees or {}).items())
-    host = base / f"host-{_key(repr((mode, named)).encode())}"
-    cache.entry(host, lambda partial: _build_host(base, dict(named), mode, partial))
+    reacts = sorted((reactions or {}).items())
+    host = base / f"host-{_key(repr((mode, named, reacts)).encode())}"
+    cache.entry(host, lambda partial: _build_host(base, dict(named), mode, reacts, partial))
     return TrustWorld(keys=base / "keys", host=host)
 
 
@@ -83,6 +89,14 @@ def install(machine: Machine, world: TrustWorld) -> None:
 def load(machine: Machine, *options: str) -> str:
     """Loads the gate, and seals it if the policy says so; returns what the loader printed."""
     return machine.run(" ".join((LOAD, *options)), timeout_s=_GUEST_TIMEOUT_S).text
+
+
+def sign_extension(world: TrustWorld, tree: Path, out: Path) -> bytes:
+    """The grants of a tree as serial 1 of the user's extension, by the policy of this world."""
+    sign = ("extension", "sign", "--key", world.key("user-extension"), "--stream", _EXTENSIONS)
+    policy = ("--policy", world.host / "host.policy.json")
+    _verity(*sign, "--serial=1", "--tree", tree, *policy, out)
+    return (out / "grants").read_bytes()
 
 
 def _key(content: bytes) -> str:
@@ -114,7 +128,9 @@ def _build_base(tree: Path, partial: Path) -> None:
     _sign_tree(keys, tree, OS_STREAM, partial / "os.grants")
 
 
-def _build_host(base: Path, trees: dict[str, Path], mode: str, partial: Path) -> None:
+def _build_host(
+    base: Path, trees: dict[str, Path], mode: str, reactions: list[tuple[str, str]], partial: Path
+) -> None:
     keys = base / "keys"
     grants = [base / "os.grants"]
     for stream, tree in trees.items():
@@ -123,7 +139,15 @@ def _build_host(base: Path, trees: dict[str, Path], mode: str, partial: Path) ->
     streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
     named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
     compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={_DAYS}", *named)
-    _verity(*compile_, "--key", keys / "user-policy.pem", partial / "host.policy")
+    dropins = partial / "root/etc/verity/policy.d"
+    dropins.mkdir(parents=True)
+    lines = [
+        f'[[reaction]]\nto = "{to}"\nreaction = "{reaction}"\nreason = "a test"\n'
+        for to, reaction in reactions
+    ]
+    (dropins / "50-test.toml").write_text("\n".join(lines))
+    rooted = (*compile_, f"--root={partial}/root")
+    _verity(*rooted, "--key", keys / "user-policy.pem", partial / "host.policy")
     for party in ("vendor", "user"):
         (partial / f"{party}.pin").write_bytes((base / f"{party}.pin").read_bytes())
     pins = [f"--pin={party}={base}/{party}.pin" for party in ("vendor", "user")]

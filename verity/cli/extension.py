@@ -52,6 +52,7 @@ def sign(
     Its programs, libraries and scripts are granted. A kernel module, or a program that is set-uid,
     set-gid or has file capabilities, refuses the whole: only the vendor's role os grants such.
     So does what --policy lists as interpreter or jit, with DIR as /: an extension can't grant that.
+    With a --policy that only observes extension-modules, kernel modules are granted, too.
     OUT is a new directory; OUT/grants is what `lockdown bundle` takes. All keys sign.
     """
     begin, end = signing_options.validity(

@@ -94,6 +94,12 @@ class Reason(_Numbered):
     DEVICE = "device"  # writing below what is mounted or otherwise in use
     INTERPRETER = "interpreter"  # runs what it is told, and no granted script started it
     UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
+    CONFIG_UNSIGNED = "config-unsigned"
+    CONFIG_LINK = "config-link"
+    CONFIG_MOUNT = "config-mount"
+    USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
+    TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
+    BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
 
     @property
     def allow(self) -> bool:
@@ -117,6 +123,12 @@ class Act(_Numbered):
     KEXEC = "kexec"  # a kernel to start next is loaded
     TRACE = "trace"  # a task's memory or files are reached into
     DEVICE = "device"  # a block device that is in use is opened for writing
+    CONFIG = "config"
+    LINK = "link"
+    MOUNT = "mount"
+    USER_NAMESPACE = "user-namespace"  # one is made
+    TRACING = "tracing"  # the kernel or a program is traced: kprobes, perf, ftrace
+    BPF_PROGRAM = "bpf-program"  # any other BPF program is loaded
 
 
 _NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {

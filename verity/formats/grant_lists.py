@@ -22,13 +22,18 @@ from verity.formats.policy import Interpreter, InterpreterKind
 
 @dataclass(frozen=True)
 class GrantLists:
-    """The lines of one policy; called with a file, it says what that one is listed as."""
+    """The lines of one policy; called with a file, it says what that one is listed as.
+
+    ``modules``: the policy lets extensions bring kernel modules. Each file is then asked as one,
+    and counts as one if it is (``grant_rules``).
+    """
 
     lines: tuple[Interpreter, ...]
+    modules: bool = False
 
     def __call__(self, entry: Entry) -> Code:
-        """The flags interpreter and jit, as the policy has them for this path."""
-        found = Code(0)
+        """The flags interpreter and jit, as the policy has them for this path, and module."""
+        found = Code.MODULE if self.modules else Code(0)
         for pattern, kind in self._patterns:
             if not pattern.match(entry.path):
                 continue

@@ -36,13 +36,15 @@ LISTED = Code.INTERPRETER | Code.JIT
 _MAY_GRANT = {
     Role.OS: ALL_CODE,
     Role.ETC: NOTHING,
-    Role.EXTENSION: Code.EXEC | Code.LIBRARY | Code.SCRIPT,
+    # Modules if the host's policy says so, which its gate asks: extension-modules.
+    Role.EXTENSION: Code.EXEC | Code.LIBRARY | Code.SCRIPT | Code.MODULE,
 }
 _EXECUTE = 0o111
 _GROUP_EXECUTE = 0o010
 
 Listed = Callable[[Entry], Code]
-"""The flags of ``LISTED`` that somebody asks for a file: a policy (``grant_lists``), or grants."""
+"""The flags of ``LISTED`` that somebody asks for a file: a policy (``grant_lists``), or grants. A
+policy that lets extensions bring modules asks for ``Code.MODULE``, too."""
 IsGuarded = Callable[[Sequence[Entry]], Sequence[Entry]]
 """The entries of a tree that are guarded configuration (``grant_config``), or granted as such."""
 
@@ -130,7 +132,8 @@ def earned(
 def check_role(grants: Grants) -> None:
     """Refuse tables that the role may not fill (``beyond-role``), as the gate does.
 
-    os: all; etc: configuration; extension: exec, library and script.
+    os: all; etc: configuration; extension: exec, library and script, and modules where the host's
+    policy lets it, which isn't known here.
     """
     name = grants.role.name.lower()
     if grants.role not in _MAY_GRANT:
@@ -151,13 +154,14 @@ def check_extension(
 ) -> None:
     """Refuse a tree with a file that an extension can't be granted (``beyond-role``), by name.
 
-    A listed one is refused as well: granted without its flag, an interpreter would start at will.
+    A module is one unless the policy behind ``listed`` says otherwise. A listed program is refused
+    as well: granted without its flag, an interpreter would start at will.
     """
     for entry in entries:
         if entry.digest is None:
             continue
         code = code_flags(entry, heads[entry.digest])
-        if code & ~_MAY_GRANT[Role.EXTENSION]:
+        if code & Code.MODULE & ~listed(entry):
             what = "a kernel module or firmware"
         elif elevation_of(entry, code) is not None:
             what = "a program that raises privileges (set-uid, set-gid or file capabilities)"
@@ -168,7 +172,8 @@ def check_extension(
         raise ContentError(
             "beyond-role",
             f"{printable(entry.path)}: {what}, which an extension may not bring",
-            hint="leave it out, or drop its bits; only the vendor's role os grants such files",
+            hint="leave it out, or drop its bits; only the vendor's role os grants such files."
+            " A module may come along with --policy FILE whose extension-modules is observe",
         )
 
 

@@ -56,7 +56,7 @@ class Mode(IntEnum):
 
 
 class ActSet(IntFlag):
-    """Acts that have no reason of their own yet, for ``KernelPolicy.observed_acts``."""
+    """Acts, whose reasons ``OBSERVABLE`` doesn't have, for ``KernelPolicy.observed_acts``."""
 
     USER_NAMESPACES = 1
     PTRACE = 2

@@ -30,7 +30,7 @@ REACTIONS: Mapping[str, Reason | ActSet] = {
     **{reason.value: reason for reason in kernel_policy.OBSERVABLE},
     **{str(act.name).lower().replace("_", "-"): act for act in ActSet},
 }
-"""What a reaction may be said to: reasons of the gate, and acts that it has no reason for yet."""
+"""What a reaction may be said to: reasons of the gate, and acts. ``tracing`` is the act."""
 
 
 class Profile(StrEnum):

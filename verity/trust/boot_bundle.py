@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from verity.formats import grants, kernel_keys, kernel_policy, revoke
 from verity.formats.grant_rules import check_role
-from verity.formats.grants import Grants, Party, Role
+from verity.formats.grants import Code, Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys, KeyEntry, Pin
-from verity.formats.kernel_policy import KernelPolicy
+from verity.formats.kernel_policy import ActSet, KernelPolicy
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import Revoke
 from verity.formats.statement import format_time
@@ -132,6 +132,7 @@ def check(
         granted = _parsed(item, _parse_grants)
         _check_stream(item, granted, policy, seen)
         boot_config.check(item.label, granted, policy, paths)
+        _check_modules(item, granted, policy)
         trusted = _of_role(keys, granted.party, granted.role, item.label)
         revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)
@@ -186,6 +187,16 @@ def _parse_grants(blob: bytes) -> Grants:
     granted = grants.parse(blob)
     check_role(granted)
     return granted
+
+
+def _check_modules(item: Labelled, granted: Grants, policy: KernelPolicy) -> None:
+    modules = granted.role is Role.EXTENSION and granted.flags_used & Code.MODULE
+    if modules and not policy.observed_acts & ActSet.EXTENSION_MODULES:
+        raise ContentError(
+            "beyond-role",
+            f"{item.label}: grants: kernel modules, which the policy lets no extension grant",
+            hint="leave it out, or sign a policy whose reaction to extension-modules is observe",
+        )
 
 
 def _roots(pins: Mapping[Party, Pin], party: Party, label: str) -> TrustedSet:

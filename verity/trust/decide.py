@@ -52,7 +52,8 @@ class Facts:
     act: int
     state: int = State.SEALED.number
     # The subject; for ELEVATE with what it would have afterwards, and for MAP and PROTECT also one
-    # that gave it up and may share the memory with who didn't. For TRACE who is reached into.
+    # that gave it up and may share the memory with who didn't. For TRACE who is reached into; for
+    # TRACING also who isn't, where more is traced than what is theirs.
     privileged: int = 0
     digest: int = DigestState.NO_FILE
     granted: int = 0  # ``Code`` flags of the object
@@ -77,6 +78,17 @@ _SELF_PROTECTION = {
 }
 # What a file must be granted as; a kernel to start next never is.
 _KERNEL_TAKES = {Act.MODULE: int(Code.MODULE), Act.KEXEC: 0}
+# Refused whatever else is known; the policy may say that it is only observed.
+_ALWAYS = {
+    Act.DEVICE: Reason.DEVICE,
+    Act.CONFIG: Reason.CONFIG_UNSIGNED,
+    Act.LINK: Reason.CONFIG_LINK,
+    Act.MOUNT: Reason.CONFIG_MOUNT,
+    Act.USER_NAMESPACE: Reason.USER_NAMESPACE,
+    Act.BPF_PROGRAM: Reason.BPF_PROGRAM,
+}
+# Refused where somebody privileged is concerned.
+_IF_PRIVILEGED = {Act.TRACE: Reason.TRACED, Act.TRACING: Reason.TRACING}
 _QUIET = {state.number for state in (State.OFF, State.LOADING, State.OBSERVE)}
 _FROM_LOAD_ON = frozenset(_SELF_PROTECTION.values()) - {Reason.GATE_PIN}
 # Plain numbers, as the facts are: IntFlag would make a member for each value it meets.
@@ -118,11 +130,11 @@ def _against(facts: Facts) -> Iterator[Reason]:
             yield Reason.ANONYMOUS
         else:
             yield from _of_digest(facts, _KERNEL_TAKES[act])
-    elif act is Act.DEVICE:
-        yield Reason.DEVICE
-    elif act is Act.TRACE:
+    elif act in _ALWAYS:
+        yield _ALWAYS[act]
+    elif act in _IF_PRIVILEGED:
         if facts.privileged:
-            yield Reason.TRACED
+            yield _IF_PRIVILEGED[act]
     elif act in (Act.EXEC, Act.ELEVATE):
         yield from _of_start(facts, act)
     elif facts.prot & _EXEC and facts.privileged:

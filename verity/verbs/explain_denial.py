@@ -35,6 +35,13 @@ ACTS: Mapping[Act, str] = {
     Act.KEXEC: "to load the kernel to start next",
     Act.TRACE: "to reach into a privileged process: its memory, its files, or by tracing it",
     Act.DEVICE: "to open a block device for writing that is in use",
+    Act.CONFIG: "to open guarded configuration",
+    Act.LINK: "to follow or make a link in guarded configuration",
+    Act.MOUNT: "to mount something over guarded configuration",
+    Act.USER_NAMESPACE: "to make a user namespace",
+    Act.TRACING: "to trace the kernel, a processor, or programs: kprobes, perf events, ftrace, or a"
+    " BPF program for them",
+    Act.BPF_PROGRAM: "to load a BPF program",
 }
 
 REASONS: Mapping[Reason, str] = {
@@ -63,6 +70,14 @@ REASONS: Mapping[Reason, str] = {
     " granted script started it",
     Reason.UNDECIDED: "the gate could not find out what it was: no memory, or a case that it does"
     " not know",
+    Reason.CONFIG_UNSIGNED: "no signed grants name this content at this path",
+    Reason.CONFIG_LINK: "a link leads guarded configuration somewhere else",
+    Reason.CONFIG_MOUNT: "the mount would show other files in a guarded place",
+    Reason.USER_NAMESPACE: "who is in a user namespace reaches parts of the kernel that are"
+    " otherwise root's alone",
+    Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
+    " kernel",
+    Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
 }
 
 _SIGN = (
@@ -80,6 +95,7 @@ _SHARED = (
     "if its user is an ordinary one: it gave privileges up while others shared its memory; have it"
     " execute a program after that, or give them up before it starts threads"
 )
+_REACTION = "have the policy's next serial signed with the reaction observe to {}, and reboot"
 _NONE = "none: no signature allows it while the gate is loaded"
 
 REMEDIES: Mapping[Reason, tuple[str, ...]] = {
@@ -114,6 +130,18 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.DEVICE: ("unmount it, or end what else has claimed it, and write then",),
     Reason.INTERPRETER: ("name it in the first line of a script, #!, and " + _SIGN,),
     Reason.UNDECIDED: ("look at the kernel's log, free some memory, and report it if it repeats",),
+    Reason.CONFIG_UNSIGNED: (_SIGN,),
+    Reason.CONFIG_LINK: (_SIGN,),
+    Reason.CONFIG_MOUNT: (_NONE,),
+    Reason.USER_NAMESPACE: (_REACTION.format("user-namespaces"),),
+    Reason.TRACING: (
+        "trace your own programs as an ordinary user, or on a machine whose gate isn't sealed",
+        _REACTION.format("tracing"),
+    ),
+    Reason.BPF_PROGRAM: (
+        "load it before the gate is sealed",
+        _REACTION.format("bpf-programs"),
+    ),
 }
 
 

@@ -16,10 +16,12 @@ from verity.formats import policy_document, statement
 from verity.formats.grant_lists import GrantLists
 from verity.formats.grant_rules import Asked
 from verity.formats.guarded_paths import GuardedPaths
-from verity.formats.policy import Interpreter, Policy
+from verity.formats.policy import Interpreter, Policy, Reaction, Reacts
 from verity.formats.statement import MAX_ENVELOPE
 from verity.ports.osfile import read_file
 from verity.values.errors import CallerError, ContentError
+
+_MODULES = "extension-modules"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ def read(path: Path) -> NamedPolicy:
     except ContentError as error:
         raise _named(error, path) from error
     return NamedPolicy(
-        asked=Asked(listed=GrantLists(found.of(Interpreter)), guarded=guarded),
+        asked=Asked(listed=_lists_of(found), guarded=guarded),
         sha256=hashlib.sha256(payload).hexdigest(),
     )
 
@@ -63,6 +65,15 @@ def _read(path: Path) -> tuple[bytes, Policy]:
         return envelope.payload, policy_document.parse(envelope.payload)
     except ContentError as error:
         raise _named(error, path) from error
+
+
+def _lists_of(policy: Policy) -> GrantLists:
+    return GrantLists(
+        policy.of(Interpreter),
+        modules=any(
+            line.to == _MODULES and line.reaction is Reaction.OBSERVE for line in policy.of(Reacts)
+        ),
+    )
 
 
 def _named(error: ContentError, path: Path) -> ContentError:

@@ -4,8 +4,16 @@
  *
  * Whether a `keys` is signed is for the gate to say. What is checked here is what the gate can't
  * see or what decides which keyring a key goes into: that no key stands there twice, that party and
- * role go together, and that no role counts an owner that isn't there. Key ids are names here: keys
- * are compared by their own bytes.
+ * role go together, and that no role counts an owner that isn't there.
+ *
+ * Key ids are names here, and not compared with the SHA-256 of the key: keys are compared by their own
+ * bytes. From the id follow the certificate's serial and subject, and by that serial the gate knows whose
+ * signature it has and whether the key is revoked. A false id could so keep a key out of reach of a
+ * revocation by its true one. But nobody can put one in but the root threshold of that party (a pin is
+ * not signed at all, and whoever writes one names the roots): who signs for a party may name any key
+ * for its roles in any case, also a new one that nobody has revoked. Two entries can't be one key under
+ * two ids, a serial counts only in the keyring of its own party, role and owner, and a revocation only
+ * for what its party may revoke.
  */
 #include "load.h"
 

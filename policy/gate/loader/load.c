@@ -157,8 +157,10 @@ static int load(struct loader *l, const char **state, struct failure *f)
 		config.root_threshold[party] =
 			l->documents.pins[party].thresholds[VERITY_ROLE_ROOT];
 	result = gate_load(&l->gate, l->object, f);
-	if (!result)
+	if (!result) {
+		config.backing = gate_sees_backing(&l->gate) ? 1 : 0;
 		result = gate_configure(&l->gate, &config, f);
+	}
 	if (!result)
 		result = gate_set_floors(&l->gate, &l->documents.floors, f);
 	if (!result)

@@ -182,6 +182,8 @@ int gate_load(struct gate *gate, const char *path, struct failure *f);
 int gate_configure(struct gate *gate, const struct verity_config *config, struct failure *f);
 /* What the gate refuses from now on; before it gets any grants. */
 int gate_set_floors(const struct gate *gate, const struct floors *floors, struct failure *f);
+/* Whether the kernel has the hook that judges files below an overlay. */
+int gate_sees_backing(const struct gate *gate);
 int gate_set_state(struct gate *gate, uint32_t state, struct failure *f);
 /* Tell the gate that an object is its own; type: VERITY_ID_*. */
 int gate_own(const struct gate *gate, uint32_t type, uint32_t id, const char *name,

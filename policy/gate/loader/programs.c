@@ -229,6 +229,14 @@ int gate_configure(struct gate *gate, const struct verity_config *config, struct
 	return result;
 }
 
+int gate_sees_backing(const struct gate *gate)
+{
+	const struct bpf_program *program =
+		bpf_object__find_program_by_name(gate->object, VERITY_PROGRAM_BACKING);
+
+	return program && bpf_program__fd(program) >= 0;
+}
+
 int gate_set_floors(const struct gate *gate, const struct floors *floors, struct failure *f)
 {
 	struct verity_floor floor;

@@ -13,7 +13,8 @@
  *   extension DIRECTORY      DIRECTORY/target.bpf.o, and DIRECTORY/extension.bpf.o in place of its
  *                            function
  *   link PATH                a program of the root cgroup, its link pinned at PATH: what must stay
- *   watch PATH               allowed; and one on sysctl that only watches
+ *   watch PATH               as the policy says; and one on sysctl that only watches
+ *   load KIND                a program of a kind that traces, attached to nothing
  */
 #include "tool.h"
 #include <bpf/bpf.h>
@@ -173,6 +174,40 @@ static int on_packets(void)
 			     NULL);
 }
 
+static const struct {
+	const char *name;
+	enum bpf_prog_type type;
+	enum bpf_attach_type attach;
+} tracing[] = {
+	{ "kprobe", BPF_PROG_TYPE_KPROBE, 0 },
+	{ "tracepoint", BPF_PROG_TYPE_TRACEPOINT, 0 },
+	{ "perf-event", BPF_PROG_TYPE_PERF_EVENT, 0 },
+	{ "raw-tracepoint", BPF_PROG_TYPE_RAW_TRACEPOINT, 0 },
+	{ "fentry", BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY },
+};
+
+static int load_tracing(const char *kind)
+{
+	static const struct bpf_insn zero[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options);
+
+	for (size_t i = 0; i < ARRAY_SIZE(tracing); i++) {
+		if (strcmp(tracing[i].name, kind) != 0)
+			continue;
+		options.expected_attach_type = tracing[i].attach;
+		if (tracing[i].attach)
+			options.attach_btf_id = libbpf_find_vmlinux_btf_id("security_bpf_map",
+									   tracing[i].attach);
+		return bpf_prog_load(tracing[i].type, "attack", "GPL", zero, ARRAY_SIZE(zero),
+				     &options) < 0 ? refused("BPF_PROG_LOAD") : succeeded();
+	}
+	errno = EINVAL;
+	trouble(kind);
+}
+
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
 {
 	(void)level, (void)format, (void)arguments;
@@ -192,6 +227,8 @@ int main(int argc, char **argv)
 		return modify_return("security_bpf_map", argv[2]);
 	if (!strcmp(act, "extension"))
 		return extension(argv[2]);
+	if (!strcmp(act, "load"))
+		return load_tracing(argv[2]);
 	if (!strcmp(act, "link"))
 		return pinned_link(on_packets(), BPF_CGROUP_INET_EGRESS, argv[2]);
 	if (!strcmp(act, "watch"))

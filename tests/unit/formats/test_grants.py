@@ -299,6 +299,23 @@ def test_an_extension_may_not_bring_what_is_listed(flags: Code) -> None:
     check_extension(one_file("/a", 0o644, b""), {ONE: b"data"}, listed_as(flags))
 
 
+def test_an_extension_may_bring_modules_if_the_policy_says_so() -> None:
+    lists = GrantLists((), modules=True)
+    module, head = one_file("/m.ko", 0o644, b""), {ONE: elf_head(kind=1, entry=0)}
+    check_extension(module, head, lists)
+    found = earned(module, head, Asked(listed=lists))
+    assert found.code == (CodeEntry(ONE, Code.MODULE),)
+    check_role(replace(SAMPLE, role=Role.EXTENSION, code=found.code, elevate=(), config=()))
+    # Nothing else comes with it, and nothing becomes a module by it.
+    assert earned(one_file("/a", 0o755, b""), {ONE: b"#!"}, Asked(listed=lists)).code == (
+        CodeEntry(ONE, Code.SCRIPT),
+    )
+    with pytest.raises(ContentError, match="a program that raises privileges"):
+        check_extension(one_file("/m.ko", 0o4755, b""), {ONE: elf_head()}, lists)
+    with pytest.raises(ContentError, match="a kernel module"):
+        check_extension(module, head, GrantLists(()))
+
+
 @pytest.mark.parametrize("flags", [INTERPRETER, JIT])
 def test_an_extension_is_never_granted_what_is_listed(flags: Code) -> None:
     granted = (CodeEntry(ONE, Code.EXEC | flags),)

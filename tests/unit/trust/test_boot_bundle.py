@@ -43,7 +43,7 @@ from verity.formats.grants import (
     Role,
 )
 from verity.formats.kernel_keys import KeyEntry
-from verity.formats.kernel_policy import Stream
+from verity.formats.kernel_policy import ActSet, Stream
 from verity.formats.records import RecordKind
 from verity.trust.boot_bundle import check
 from verity.trust.clock import RELEASED, TOLERANCE
@@ -110,6 +110,10 @@ GOOD = {
             os_grants(stream="b", config=many(8191)),
             os_grants(stream="c", config=many(8191)),
         ],
+    ),
+    "modules by an extension, as the policy lets it": Bundle(
+        policies=[policy(observed_acts=ActSet.EXTENSION_MODULES)],
+        grants=[extension_grants(code=(CodeEntry(ONE, Code.EXEC | Code.MODULE),))],
     ),
     "a policy that names more": Bundle(
         policies=[policy(streams=(ETC, OS_STREAM))], grants=[os_grants()]
@@ -231,7 +235,7 @@ REFUSED: dict[str, tuple[Bundle, str, str]] = {
     "an extension's module": (
         Bundle(grants=[extension_grants(code=(CodeEntry(ONE, Code.EXEC | Code.MODULE),))]),
         "beyond-role",
-        "code flags 4 are beyond the role extension",
+        "tools.grants: grants: kernel modules, which the policy",
     ),
     "an extension's interpreter": (
         Bundle(grants=[extension_grants(code=(CodeEntry(ONE, Code.INTERPRETER),))]),

@@ -69,7 +69,7 @@ def test_the_vectors_cover_the_table() -> None:
 def test_each_reason_has_a_control() -> None:
     """For each refusal of an act that can be allowed there is an allowed row of that act."""
     allowed = {vector.facts.act for vector in VECTORS if vector.reason.allow}
-    can_be = (Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT, Act.MODULE, Act.TRACE)
+    can_be = (Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT, Act.MODULE, Act.TRACE, Act.TRACING)
     assert allowed == {act.number for act in can_be}
 
 
@@ -114,7 +114,7 @@ def every_combination() -> Iterator[Facts]:
         "mapped": [0],
         "chained": [0, 1, HUGE],
         "traced": [0, 1, HUGE],
-        "observed": [0, 2, 1 << 10, 1 << 10 | 1 << 17, HUGE],
+        "observed": [0, 2, 1 << 10, 1 << 10 | 1 << 17, 1 << 24, 1 << 25 | 1 << 26, HUGE],
     }
     for chosen in (values, mapping, starting):
         for combination in itertools.product(*chosen.values()):
@@ -162,6 +162,6 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_its_name_and_number() -> None:
-    assert [reason.number for reason in Reason] == list(range(21))
+    assert [reason.number for reason in Reason] == list(range(27))
     assert str(Reason.NOT_GRANTED) == "not-granted"
     assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]
