@@ -2,8 +2,8 @@
 """Guarded configuration on a sealed machine: what privileged programs may read, follow and mount.
 
 A row is a command by root, and the reason for which the gate refuses it, or none. What it shows on
-standard output it shows only when it succeeds; `undo` leaves the machine as it was. gate_config.py has
-the world.
+standard output it shows only when it succeeds; `undo` leaves the machine as it was. The world is in
+gate_config.py.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def mounts(name: str, command: str, at: str, **more: str) -> Row:
 
 JAIL = f"{OUTSIDE}/jail"
 MAKE_JAIL = (
-    f"mkdir -p {JAIL}/usr {JAIL}{ETC} && cp -P /bin /lib /lib64 {JAIL} && cp {EVIL} {JAIL}{ETC}/good &&"
-    f" mount --bind /usr {JAIL}/usr && "
+    f"mkdir -p {JAIL}/usr {JAIL}{ETC} && cp -P /bin /lib /lib64 {JAIL} &&"
+    f" cp {EVIL} {JAIL}{ETC}/good && mount --bind /usr {JAIL}/usr && "
 )
 LEAVE_JAIL = f"umount {JAIL}/usr; rm -r {JAIL}"
 
@@ -68,7 +68,13 @@ READING = [
     reads("signed", f"{ETC}/good", "says good"),
     reads("signed in a subdirectory", f"{ETC}/sub/deep", "says sub/deep"),
     reads("signed by the vendor", f"{VENDOR}/vendor {TREE}/leaf", "says leaf"),
-    reads("unsigned", f"{ETC}/new", before=f"cp {EVIL} {ETC}/new; ", reason=UNSIGNED, undo=f"rm {ETC}/new"),
+    reads(
+        "unsigned",
+        f"{ETC}/new",
+        before=f"cp {EVIL} {ETC}/new; ",
+        reason=UNSIGNED,
+        undo=f"rm {ETC}/new",
+    ),
     reads("fs-verity and no grant", f"{ETC}/unlisted", "says unlisted", reason=UNSIGNED),
     reads(
         "in a new directory",
@@ -116,12 +122,26 @@ READING = [
         reason=UNSIGNED,
         undo=f"mv {ETC}/good.old {ETC}/good",
     ),
-    reads("mutable", f"{ETC}/mutable/x", before=f"cp {EVIL} {ETC}/mutable/x; ", undo=f"rm {ETC}/mutable/x"),
-    reads("ignored", f"{ETC}/cache.1", before=f"cp {EVIL} {ETC}/cache.1; ", undo=f"rm {ETC}/cache.1"),
-    reads("a name that only begins alike", f"{ETC}x", before=f"cp {EVIL} {ETC}x; ", undo=f"rm {ETC}x"),
+    reads(
+        "mutable",
+        f"{ETC}/mutable/x",
+        before=f"cp {EVIL} {ETC}/mutable/x; ",
+        undo=f"rm {ETC}/mutable/x",
+    ),
+    reads(
+        "ignored", f"{ETC}/cache.1", before=f"cp {EVIL} {ETC}/cache.1; ", undo=f"rm {ETC}/cache.1"
+    ),
+    reads(
+        "a name that only begins alike", f"{ETC}x", before=f"cp {EVIL} {ETC}x; ", undo=f"rm {ETC}x"
+    ),
     reads("outside", EVIL),
     reads("by an ordinary user", f"{ETC}/new", before=":; ", user="user"),
-    Row(name="written", act=f"echo says unsigned >{ETC}/new && echo done", shows="done", undo=f"rm {ETC}/new"),
+    Row(
+        name="written",
+        act=f"echo says unsigned >{ETC}/new && echo done",
+        shows="done",
+        undo=f"rm {ETC}/new",
+    ),
     Row(
         name="made and read at once",
         act=f"exec 3<>{ETC}/new && echo done",
@@ -135,7 +155,13 @@ READING = [
         reason=UNSIGNED,
         undo=f"rm {ETC}/new",
     ),
-    reads("in a jail of its own", f"{ETC}/good", before=MAKE_JAIL + f"chroot {JAIL} ", reason=UNSIGNED, undo=LEAVE_JAIL),
+    reads(
+        "in a jail of its own",
+        f"{ETC}/good",
+        before=MAKE_JAIL + f"chroot {JAIL} ",
+        reason=UNSIGNED,
+        undo=LEAVE_JAIL,
+    ),
 ]
 LONG = "d" * 200
 ALIASES = [
@@ -147,7 +173,13 @@ ALIASES = [
         reason=UNSIGNED,
         undo="umount /mnt",
     ),
-    reads("signed, by an alias", "/mnt/good", "says good", before=f"mount --bind {ETC} /mnt; ", undo="umount /mnt"),
+    reads(
+        "signed, by an alias",
+        "/mnt/good",
+        "says good",
+        before=f"mount --bind {ETC} /mnt; ",
+        undo="umount /mnt",
+    ),
     reads(
         "by an alias of a subdirectory",
         "/mnt/x",
@@ -186,7 +218,13 @@ LINKS = [
     reads("a granted link", f"{ETC}/link", "says good"),
     reads("a granted link out", f"{ETC}/abroad"),
     Row(name="the target of a granted link", act=f"readlink {ETC}/link", shows="good"),
-    reads("a link out", f"{ETC}/out", before=f"ln -s {EVIL} {ETC}/out; ", reason=LINK, undo=f"rm {ETC}/out"),
+    reads(
+        "a link out",
+        f"{ETC}/out",
+        before=f"ln -s {EVIL} {ETC}/out; ",
+        reason=LINK,
+        undo=f"rm {ETC}/out",
+    ),
     reads(
         "a link to what is signed",
         f"{ETC}/out",
@@ -223,9 +261,15 @@ LINKS = [
         before=f"mv {DEEP} {DEEP}.old; mkdir {OUTSIDE}/deep; mv {OUTSIDE}/tree {OUTSIDE}/deep;"
         f" ln -s {OUTSIDE} {DEEP}; ",
         reason=LINK,
-        undo=f"rm {DEEP}; mv {DEEP}.old {DEEP}; mv {OUTSIDE}/deep/tree {OUTSIDE}; rmdir {OUTSIDE}/deep",
+        undo=f"rm {DEEP}; mv {DEEP}.old {DEEP}; mv {OUTSIDE}/deep/tree {OUTSIDE};"
+        f" rmdir {OUTSIDE}/deep",
     ),
-    reads("a link elsewhere", f"{OUTSIDE}/l", before=f"ln -s {EVIL} {OUTSIDE}/l; ", undo=f"rm {OUTSIDE}/l"),
+    reads(
+        "a link elsewhere",
+        f"{OUTSIDE}/l",
+        before=f"ln -s {EVIL} {OUTSIDE}/l; ",
+        undo=f"rm {OUTSIDE}/l",
+    ),
     reads(
         "a link, by an ordinary user",
         f"{OUTSIDE}/to",
@@ -254,7 +298,7 @@ MOUNTS = [
     ),
     Row(
         name="moved there",
-        act=f"mkdir {OUTSIDE}/m; mount -t tmpfs none {OUTSIDE}/m && mount --make-private {OUTSIDE}/m;"
+        act=f"mkdir {OUTSIDE}/m; mount -t tmpfs none {OUTSIDE}/m;"
         f" unshare -m mount --move {OUTSIDE}/m {ETC} && echo mounted",
         shows="mounted",
         reason=MOUNT,
@@ -275,7 +319,9 @@ ROWS = [*READING, *ALIASES, *LINKS, *MOUNTS]
 
 
 @pytest.fixture(scope="module")
-def gate(gate_image: Image, gate_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+def gate(
+    gate_image: Image, gate_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gate]:
     """A sealed machine with guarded configuration."""
     folder = tmp_path_factory.mktemp("config")
     bundle = whole_bundle(gate_image, gate_files)
@@ -318,7 +364,11 @@ def test_row(gate: Gate, row: Row) -> None:
 
 def test_a_denial_names_the_path(gate: Gate) -> None:
     rows = {str(row): row for row in ROWS}
-    for name, path in (("unsigned", f"{ETC}/new"), ("a-link-out", f"{ETC}/out"), ("over-a-file", f"{ETC}/good")):
+    for name, path in (
+        ("unsigned", f"{ETC}/new"),
+        ("a-link-out", f"{ETC}/out"),
+        ("over-a-file", f"{ETC}/good"),
+    ):
         _, denied = attempt(gate, rows[name])
         assert {one.line.split(" ")[-1] for one in denied} == {path}
 
