@@ -8,7 +8,7 @@
  * place holds is compared as bytes, a digest zero padded like a target: the kind tells them apart.
  */
 #include "guarded.h"
-#include "object.h"
+#include "staged.h"
 
 #define CONTENT_WORDS (VERITY_CONFIG_TARGET_SIZE / 8)
 #define DIGEST_WORDS (VERITY_SHA256_SIZE / 8)

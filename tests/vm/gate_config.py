@@ -73,9 +73,9 @@ def install(machine: Machine) -> None:
     machine.run(_MADE)
 
 
-def policy(**changes: object) -> Fragment:
+def policy() -> Fragment:
     """The policy of gate_world.py, with guarded paths."""
-    return world.policy(**{"guarded": GUARDED, **changes})
+    return world.policy(guarded=GUARDED)
 
 
 def owners(folder: Path, serial: int = 1, taken: str = "taken") -> Fragment:
