@@ -128,7 +128,10 @@ static long step(__u32 unused, struct trail *trail)
 	return 0;
 }
 
-/* The path behind `head`, zero padded and cut off at 255 bytes; how long all of it is. */
+/*
+ * The path behind `head`, zero padded; how long all of it is. Cut off at 255 bytes, and then the last
+ * one says so: no grant is that of another path.
+ */
 static __always_inline __u32 take_path(struct path_scratch *scratch, struct path_key *key, __u32 at,
 				       __u32 head)
 {
@@ -140,6 +143,8 @@ static __always_inline __u32 take_path(struct path_scratch *scratch, struct path
 	asm volatile("" : "+r"(at), "+r"(part), "+r"(head));
 	if (at < VERITY_TRAIL_SIZE && part < VERITY_CONFIG_PATH_SIZE && head < VERITY_CONFIG_PATH_SIZE)
 		bpf_probe_read_kernel(bytes + head, part, scratch->text + at);
+	if (len > room)
+		bytes[VERITY_CONFIG_PATH_SIZE - 1] = 1;
 	if (head + len)
 		return head + len;
 	bytes[0] = '/';

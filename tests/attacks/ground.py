@@ -8,7 +8,7 @@
     retired/    other builds, granted by a stream whose serial is revoked
     unlisted/   other builds of them with fs-verity that no grants name
     unsigned/   other builds of them without fs-verity
-    guarded/    what the policy guards as signed: `file`, `other`, `sub/file`, which say their names,
+    guarded/    what the policy guards as signed: `file`, `other`, `sub/file`, which say their name,
                 and the symlink `link` to `file`, all granted; below `mutable` it is mutable
     work/       a directory that everybody may write to
 
