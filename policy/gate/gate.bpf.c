@@ -300,7 +300,7 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 		    !file->f_mapping->nrpages)
 			tag->stale = 0;
 	}
-	return check_opened(file);
+	return check_opened(file, tag ? tag->moved : 0);
 }
 
 /* --- the gate itself ---------------------------------------------------------------------- */
@@ -364,9 +364,13 @@ SEC("lsm.s/inode_rename")
 int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry, struct inode *new_dir,
 	     struct dentry *new_dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)
-		       ? answer_act(VERITY_ACT_PIN)
-		       : 0;
+	if (is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)) {
+		int refused = answer_act(VERITY_ACT_PIN);
+
+		if (refused)
+			return refused;
+	}
+	return check_rename(dentry, new_dentry);
 }
 
 SEC("lsm.s/inode_setattr")

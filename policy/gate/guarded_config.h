@@ -20,6 +20,16 @@ static __always_inline int guards_anything(void)
 	return !named || named->n_guarded;
 }
 
+static __always_inline int is_asked_of_places(void)
+{
+	__u32 state;
+
+	if (!guards_anything())
+		return 0;
+	state = gate_state();
+	return state != VERITY_STATE_OFF && is_privileged(current_cred());
+}
+
 /* --- grants ------------------------------------------------------------------------------- */
 
 /* Whether grants put this there; `revoked` is set if they did and don't count any more. */
@@ -82,7 +92,15 @@ static __noinline void know_contents(struct file *file, struct path_scratch *scr
 	__builtin_memcpy(&scratch->content, &measured->digest, sizeof(measured->digest));
 }
 
-static __noinline int check_read(struct file *file)
+/* An open that found the file at its old place has come to its hook by then. */
+#define MOVED_S 60
+
+static __always_inline __u32 boot_seconds(void)
+{
+	return bpf_ktime_get_boot_ns() / 1000000000ull;
+}
+
+static __noinline int check_read(struct file *file, __u32 moved)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_CONFIG, .state = gate_state(), .privileged = 1, .digest = ~0u};
@@ -95,8 +113,13 @@ static __noinline int check_read(struct file *file)
 		facts.guarded = class_of(&scratch->seen);
 		if (scratch->real_len)
 			real = class_of(&scratch->real);
-		if (facts.guarded == VERITY_CLASS_SIGNED || real == VERITY_CLASS_SIGNED)
+		if (facts.guarded == VERITY_CLASS_SIGNED || real == VERITY_CLASS_SIGNED) {
 			know_contents(file, scratch, &facts, &scopes);
+		} else if (moved && boot_seconds() - moved < MOVED_S) {
+			/* It may have been looked up where it was signed. */
+			facts.guarded = VERITY_CLASS_SIGNED;
+			facts.digest = VERITY_DIGEST_NONE;
+		}
 		if (facts.guarded == VERITY_CLASS_SIGNED && facts.digest == VERITY_DIGEST_KNOWN)
 			facts.placed = is_put_there(&scratch->seen, &scratch->content,
 						    VERITY_CONFIG_FILE, scopes, &facts.revoked);
@@ -117,7 +140,7 @@ static __noinline int check_read(struct file *file)
 }
 
 /* What file_post_open asks of every open. What was made by this very open is empty. */
-static __always_inline int check_opened(struct file *file)
+static __always_inline int check_opened(struct file *file, __u32 moved)
 {
 	__u32 kind = file->f_inode->i_mode & S_IFMT, state;
 
@@ -132,7 +155,64 @@ static __always_inline int check_opened(struct file *file)
 			keep_anchor(file);
 		return 0;
 	}
-	return file->f_mode & FMODE_CREATED ? 0 : check_read(file);
+	return file->f_mode & FMODE_CREATED ? 0 : check_read(file, moved);
+}
+
+/* --- moving away -------------------------------------------------------------------------- */
+
+/*
+ * Something is renamed from a signed place to one that isn't. It is let go, and not forgotten: a
+ * directory becomes an anchor, for whoever has it open or works in it, and a file is none that anybody
+ * reads for a while, for whoever was about to open it at its old place.
+ *
+ * Mounts aren't known here, so only places by way of an anchor count; below the root all have one.
+ */
+static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new_dentry)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_CONFIG,
+				     .state = gate_state(),
+				     .privileged = 1,
+				     .guarded = VERITY_CLASS_SIGNED,
+				     .digest = ~0u};
+	struct path_scratch *scratch = path_scratch();
+	struct anchor_key key = {};
+	struct inode_tag *tag;
+
+	if (!scratch || !locate(scratch, dentry, 0))
+		return answer(&facts, verity_decide(&facts), NULL);
+	if (!scratch->real_len || scratch->real_len > VERITY_GUARDED_PATH_SIZE - 1 ||
+	    class_of_way(&scratch->real, scratch->real_len) != VERITY_CLASS_SIGNED)
+		return 0;
+	scratch->fresh.path = scratch->real;
+	scratch->fresh.len = scratch->real_len;
+	if (!locate(scratch, new_dentry, 0))
+		return answer(&facts, verity_decide(&facts), NULL);
+	if (scratch->real_len && class_of(&scratch->real) == VERITY_CLASS_SIGNED)
+		return 0;
+	if ((inode->i_mode & S_IFMT) == S_IFDIR) {
+		key.inode = inode->i_ino;
+		key.device = inode->i_sb->s_dev;
+		key.generation = inode->i_generation;
+		if (bpf_map_lookup_elem(&anchors, &key) ||
+		    !bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_NOEXIST))
+			return 0;
+	} else {
+		tag = bpf_inode_storage_get(&inodes, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (tag) {
+			tag->moved = boot_seconds() | 1;
+			return 0;
+		}
+	}
+	return answer_at(&facts, verity_decide(&facts), NULL, &scratch->fresh.path);
+}
+
+static __always_inline int check_rename(struct dentry *dentry, struct dentry *new_dentry)
+{
+	struct inode *inode = dentry->d_inode;
+
+	if (!inode || !is_asked_of_places())
+		return 0;
+	return check_renamed(inode, (__u64)dentry, (__u64)new_dentry);
 }
 
 /* --- symlinks ----------------------------------------------------------------------------- */
@@ -187,16 +267,6 @@ static __noinline int check_link(__u64 dentry, __u64 mount)
 	if (!reason)
 		return 0;
 	return answer_at(&facts, reason, NULL, mount ? &scratch->seen : &scratch->real);
-}
-
-static __always_inline int is_asked_of_places(void)
-{
-	__u32 state;
-
-	if (!guards_anything())
-		return 0;
-	state = gate_state();
-	return state != VERITY_STATE_OFF && is_privileged(current_cred());
 }
 
 SEC("lsm/inode_follow_link")

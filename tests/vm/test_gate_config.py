@@ -200,6 +200,31 @@ ALIASES = [
         reason=UNSIGNED,
         undo=f"mv {OUTSIDE}/moved {TREE}; rm {TREE}/x",
     ),
+    Row(
+        name="from another working directory that moves",
+        act=f"mkdir {ETC}/d; cp {EVIL} {ETC}/d/x; cd {ETC}/d && mv {ETC}/d {OUTSIDE}/d && cat x",
+        reason=UNSIGNED,
+        undo=f"rm -r {OUTSIDE}/d",
+    ),
+    reads(
+        "moved out at this moment",
+        f"{OUTSIDE}/x",
+        before=f"cp {EVIL} {ETC}/x; mv {ETC}/x {OUTSIDE}/x; ",
+        reason=UNSIGNED,
+        undo=f"rm {OUTSIDE}/x",
+    ),
+    reads(
+        "moved out and back",
+        f"{ETC}/good",
+        "says good",
+        before=f"mv {ETC}/good {OUTSIDE}; mv {OUTSIDE}/good {ETC}; ",
+    ),
+    reads(
+        "moved out of what is mutable",
+        f"{OUTSIDE}/x",
+        before=f"cp {EVIL} {ETC}/mutable/x; mv {ETC}/mutable/x {OUTSIDE}/x; ",
+        undo=f"rm {OUTSIDE}/x",
+    ),
     reads(
         "deeper than a grant can name",
         f"{ETC}/{LONG}/{LONG}/x",
