@@ -208,7 +208,7 @@ __noinline __u32 find_paths(struct path_scratch *scratch)
 	if (!anchor)
 		return 0;
 	if (trail.mount && trail.anchor_at == trail.at + anchor->len &&
-	    begins_with(scratch->seen.word, anchor->path.word, anchor->len))
+	    begins_with(&scratch->seen, &anchor->path, anchor->len))
 		return 1;
 	scratch->real = anchor->path;
 	scratch->real_len = take_path(scratch, &scratch->real, trail.anchor_at, anchor->len & 255);
