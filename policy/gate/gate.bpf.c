@@ -16,7 +16,7 @@
  *   memory the answer is no.
  */
 #include "calls.h"
-#include "guarded_config.h"
+#include "guarded_ways.h"
 #include "kernelcode.h"
 #include "reach.h"
 #include "report.h"
