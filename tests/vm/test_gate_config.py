@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guarded configuration on a sealed machine: the rows of gate_config_rows.py; grants that change."""
+"""Guarded configuration on a sealed machine: rows of gate_config_rows.py; grants that change."""
 
 from __future__ import annotations
 
