@@ -406,38 +406,26 @@ SEC("lsm.s/sb_mount")
 int BPF_PROG(verity_sb_mount, const char *source, struct path *path, const char *type,
 	     unsigned long flags)
 {
-	if (covers_mount(flags) && is_pin_mount(path->mnt)) {
-		int refused = answer_act(VERITY_ACT_PIN);
+	int refused = covers_mount(flags) && is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 
-		if (refused)
-			return refused;
-	}
-	return check_mounted(path, flags, source);
+	return refused ? refused : check_mounted(path, flags, source);
 }
 
 SEC("lsm/move_mount")
 int BPF_PROG(verity_move_mount, struct path *from, struct path *to)
 {
-	if (is_pin_mount(to->mnt)) {
-		int refused = answer_act(VERITY_ACT_PIN);
+	int refused = is_pin_mount(to->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 
-		if (refused)
-			return refused;
-	}
-	return check_moved(from, to);
+	return refused ? refused : check_moved(from, to);
 }
 
 /* The old root put over the pins would show another status, too. */
 SEC("lsm/sb_pivotroot")
 int BPF_PROG(verity_sb_pivotroot, struct path *put_old, struct path *new_root)
 {
-	if (is_pin_mount(put_old->mnt)) {
-		int refused = answer_act(VERITY_ACT_PIN);
+	int refused = is_pin_mount(put_old->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 
-		if (refused)
-			return refused;
-	}
-	return check_mounted(put_old, 0, NULL);
+	return refused ? refused : check_mounted(put_old, 0, NULL);
 }
 
 /*

@@ -2,8 +2,8 @@
 """What privileged programs may read, follow and mount in the world of gate_config.py, as rows.
 
 A row is a command by root, and the reason for which the gate refuses it, or none. What it shows on
-standard output it shows only when it succeeds; `setup` is by root, too; `undo` leaves the machine as
-it was.
+standard output it shows only when it succeeds; `setup` is by root, too; `undo` leaves the machine
+as it was.
 """
 
 from __future__ import annotations
