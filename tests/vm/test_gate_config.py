@@ -21,6 +21,9 @@ from .gate_machine import ACCEPTED, AT, Gate, load, value, whole_bundle
 from .image import Image
 from .machine import Machine
 
+# Rows of tests/attacks have the essential ones in a machine that others use, too.
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def gate(
