@@ -16,6 +16,7 @@
  *   memory the answer is no.
  */
 #include "calls.h"
+#include "guarded_ways.h"
 #include "kernelcode.h"
 #include "overlay.h"
 #include "reach.h"
@@ -301,14 +302,15 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 			return refused;
 	}
 	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, 0);
-	if (!tag || !tag->stale)
-		return 0;
-	/* The digest is readable, so fs-verity checks what is read from now on; and nothing that
-	 * was read before is left. */
-	scratch = task_scratch();
-	if (scratch && measure(file, scratch) == VERITY_DIGEST_KNOWN && !file->f_mapping->nrpages)
-		tag->stale = 0;
-	return 0;
+	if (tag && tag->stale) {
+		/* The digest is readable, so fs-verity checks what is read from now on; and nothing
+		 * that was read before is left. */
+		scratch = task_scratch();
+		if (scratch && measure(file, scratch) == VERITY_DIGEST_KNOWN &&
+		    !file->f_mapping->nrpages)
+			tag->stale = 0;
+	}
+	return check_opened(file, tag ? tag->moved : 0);
 }
 
 /* --- the gate itself ---------------------------------------------------------------------- */
@@ -377,9 +379,13 @@ SEC("lsm.s/inode_rename")
 int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry, struct inode *new_dir,
 	     struct dentry *new_dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)
-		       ? answer_act(VERITY_ACT_PIN)
-		       : 0;
+	if (is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)) {
+		int refused = answer_act(VERITY_ACT_PIN);
+
+		if (refused)
+			return refused;
+	}
+	return check_rename(dentry, new_dentry);
 }
 
 SEC("lsm.s/inode_setattr")
@@ -415,20 +421,26 @@ SEC("lsm.s/sb_mount")
 int BPF_PROG(verity_sb_mount, const char *source, struct path *path, const char *type,
 	     unsigned long flags)
 {
-	return covers_mount(flags) && is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+	int refused = covers_mount(flags) && is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+
+	return refused ? refused : check_mounted(path, flags, source);
 }
 
 SEC("lsm/move_mount")
 int BPF_PROG(verity_move_mount, struct path *from, struct path *to)
 {
-	return is_pin_mount(to->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+	int refused = is_pin_mount(to->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+
+	return refused ? refused : check_moved(from, to);
 }
 
 /* The old root put over the pins would show another status, too. */
 SEC("lsm/sb_pivotroot")
 int BPF_PROG(verity_sb_pivotroot, struct path *put_old, struct path *new_root)
 {
-	return is_pin_mount(put_old->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+	int refused = is_pin_mount(put_old->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+
+	return refused ? refused : check_mounted(put_old, 0, NULL);
 }
 
 /*

@@ -48,8 +48,15 @@ def gated_world(
     image: Image, mode: str, reactions: Mapping[str, str] | None = None
 ) -> trust_world.TrustWorld:
     """Who signs for `gated`."""
-    streams = ground.streams(ground.ground(image))
-    return trust_world.trust_world(image, streams, mode=mode, reactions=reactions)
+    made = ground.ground(image)
+    return trust_world.trust_world(
+        image,
+        ground.streams(made),
+        mode=mode,
+        reactions=reactions,
+        guarded=ground.GUARDED_PATHS,
+        config=ground.placed(made),
+    )
 
 
 @contextmanager

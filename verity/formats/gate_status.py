@@ -94,9 +94,9 @@ class Reason(_Numbered):
     DEVICE = "device"  # writing below what is mounted or otherwise in use
     INTERPRETER = "interpreter"  # runs what it is told, and no granted script started it
     UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
-    CONFIG_UNSIGNED = "config-unsigned"
-    CONFIG_LINK = "config-link"
-    CONFIG_MOUNT = "config-mount"
+    CONFIG_UNSIGNED = "config-unsigned"  # not granted at this guarded path, with these contents
+    CONFIG_LINK = "config-link"  # nor this symlink, with this target
+    CONFIG_MOUNT = "config-mount"  # mounted over guarded configuration, or what leads there
     USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
     TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
     BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
@@ -123,9 +123,9 @@ class Act(_Numbered):
     KEXEC = "kexec"  # a kernel to start next is loaded
     TRACE = "trace"  # a task's memory or files are reached into
     DEVICE = "device"  # a block device that is in use is opened for writing
-    CONFIG = "config"
-    LINK = "link"
-    MOUNT = "mount"
+    CONFIG = "config"  # a file is opened for reading, where configuration may be
+    LINK = "link"  # a symlink is followed or read, likewise
+    MOUNT = "mount"  # something is mounted, likewise
     USER_NAMESPACE = "user-namespace"  # one is made
     TRACING = "tracing"  # the kernel or a program is traced: kprobes, perf, ftrace
     BPF_PROGRAM = "bpf-program"  # any other BPF program is loaded
@@ -186,6 +186,7 @@ class GateStatus:
     keys: Mapping[str, int]
     code: Room
     elevations: Room
+    config: Room
     revocations: tuple[Revocation, ...]
     revoked_keys: Room
     revoked_digests: Room
@@ -228,6 +229,7 @@ _STATUS = {
     b"keys": "party number",
     b"code": "number number",
     b"elevations": "number number",
+    b"config": "number number",
     b"revocations": "party signer number",
     b"revoked_keys": "number number",
     b"revoked_digests": "number number",
@@ -321,6 +323,7 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         keys={party: number("keys", party) for party in _WORDS["party"]},
         code=room("code"),
         elevations=room("elevations"),
+        config=room("config"),
         revocations=tuple(
             Revocation(party=str(party), role=str(role), serial=int(serial))
             for party, role, serial in each("revocations")

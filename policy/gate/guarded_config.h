@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef VERITY_GUARDED_CONFIG_H
+#define VERITY_GUARDED_CONFIG_H
+/*
+ * Guarded configuration: what a privileged task reads.
+ *
+ * A place that the policy guards as signed holds what grants put there, by path: a file with these
+ * contents, a symlink with this target. Both of a file's places count (guarded_path.h), and a place
+ * that could not be found out is a signed one without a grant.
+ *
+ * Who isn't privileged is asked nothing, nor anybody whose policy guards nothing.
+ */
+#include "deny.h"
+#include "guarded_path.h"
+
+static __always_inline int guards_anything(void)
+{
+	const struct gate_policy *named = THE(policy);
+
+	return !named || named->n_guarded;
+}
+
+static __always_inline int is_asked_of_places(void)
+{
+	__u32 state;
+
+	if (!guards_anything())
+		return 0;
+	state = gate_state();
+	return state != VERITY_STATE_OFF && is_privileged(current_cred());
+}
+
+/* --- grants ------------------------------------------------------------------------------- */
+
+/* Whether grants put this there; `revoked` is set if they did and don't count any more. */
+__noinline __u32 is_put_there(const struct path_key *path, const struct config_content *content,
+			      __u32 kind, __u32 scopes, __u32 *revoked)
+{
+	const struct config_cells *cells;
+	__u32 placed = 0;
+
+	if (!path || !content || !revoked)
+		return 0;
+	cells = bpf_map_lookup_elem(&config_grants, path);
+	if (!cells)
+		return 0;
+	for (int i = 0; i < VERITY_CONFIG_CELLS; i++) {
+		const struct config_cell *place = &cells->of[i];
+		__u32 cell = place->cell, number = CELL_SLOT(cell), half;
+		struct slot *slot;
+		__u64 differs = 0;
+
+		if (!(cell & CELL_USED))
+			continue;
+		slot = bpf_map_lookup_elem(&slots, &number);
+		if (!slot)
+			continue;
+		half = slot->active & 1;
+		if (CELL_FLAGS(cell, half) != kind)
+			continue;
+		for (int j = 0; j < VERITY_CONFIG_TARGET_SIZE / 8; j++)
+			differs |= place->half[half].word[j] ^ content->word[j];
+		if (differs)
+			continue;
+		if (is_dead(slot, scopes))
+			*revoked = 1;
+		else
+			placed = 1;
+	}
+	return placed;
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+/* What a signed place wants to know of a file. */
+static __noinline void know_contents(struct file *file, struct path_scratch *scratch,
+				     struct verity_facts *facts, __u32 *scopes)
+{
+	struct inode_tag *tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, 0);
+	struct task_scratch *measured = task_scratch();
+
+	facts->digest = ~0u; /* undecided */
+	if (!measured)
+		return;
+	facts->digest = measure(file, measured);
+	if (facts->digest != VERITY_DIGEST_KNOWN)
+		return;
+	if (tag && tag->stale)
+		facts->digest = VERITY_DIGEST_STALE;
+	*scopes = revoked_digest(&measured->digest);
+	__builtin_memset(&scratch->content, 0, sizeof(scratch->content));
+	__builtin_memcpy(&scratch->content, &measured->digest, sizeof(measured->digest));
+}
+
+/* An open that found the file at its old place has come to its hook by then. */
+#define MOVED_S 60
+
+static __always_inline __u32 boot_seconds(void)
+{
+	return bpf_ktime_get_boot_ns() / 1000000000ull;
+}
+
+static __noinline int check_read(struct file *file, __u32 moved)
+{
+	struct verity_facts facts = {
+		.act = VERITY_ACT_CONFIG, .state = gate_state(), .privileged = 1, .digest = ~0u};
+	struct path_scratch *scratch = path_scratch();
+	__u32 reason, scopes = 0, real = 0;
+
+	facts.observed = observed_reasons();
+	facts.guarded = VERITY_CLASS_SIGNED;
+	if (scratch && locate(scratch, (__u64)file->f_path.dentry, mount_of(file->f_path.mnt))) {
+		facts.guarded = class_of(&scratch->seen);
+		if (scratch->real_len)
+			real = class_of(&scratch->real);
+		if (facts.guarded == VERITY_CLASS_SIGNED || real == VERITY_CLASS_SIGNED) {
+			know_contents(file, scratch, &facts, &scopes);
+		} else if (moved && boot_seconds() - moved < MOVED_S) {
+			/* It may have been looked up where it was signed. */
+			facts.guarded = VERITY_CLASS_SIGNED;
+			facts.digest = VERITY_DIGEST_NONE;
+		}
+		if (facts.guarded == VERITY_CLASS_SIGNED && facts.digest == VERITY_DIGEST_KNOWN)
+			facts.placed = is_put_there(&scratch->seen, &scratch->content,
+						    VERITY_CONFIG_FILE, scopes, &facts.revoked);
+		reason = verity_decide(&facts);
+		if (!reason && real) {
+			facts.guarded = real;
+			facts.placed = 0;
+			if (real == VERITY_CLASS_SIGNED && facts.digest == VERITY_DIGEST_KNOWN)
+				facts.placed = is_put_there(&scratch->real, &scratch->content,
+							    VERITY_CONFIG_FILE, scopes,
+							    &facts.revoked);
+			reason = verity_decide(&facts);
+		}
+	} else {
+		reason = verity_decide(&facts);
+	}
+	return reason ? answer(&facts, reason, file) : 0;
+}
+
+/* What file_post_open asks of every open. What was made by this very open is empty. */
+static __always_inline int check_opened(struct file *file, __u32 moved)
+{
+	__u32 kind = file->f_inode->i_mode & S_IFMT, state;
+
+	if (!(file->f_mode & FMODE_READ) || (kind != S_IFREG && kind != S_IFDIR) ||
+	    !guards_anything())
+		return 0;
+	state = gate_state();
+	if (state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+		return 0;
+	if (kind == S_IFDIR) {
+		if (state == VERITY_STATE_LOADING)
+			keep_anchor(file);
+		return 0;
+	}
+	return file->f_mode & FMODE_CREATED ? 0 : check_read(file, moved);
+}
+
+#endif
