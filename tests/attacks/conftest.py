@@ -48,13 +48,12 @@ def off(bare_image: Image) -> Iterator[Machine]:
 def _gated(image: Image, mode: str) -> Iterator[Machine]:
     """The same with a gate in `mode`. Its boot bundle grants Debian and what is signed of the
     ground, some of which is revoked afterwards."""
-    made = ground.ground(image)
-    world = trust_world.trust_world(image, ground.streams(made), mode=mode)
+    world = ground.world(image, mode=mode)
     with ground_machine(image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)
         assert status(machine)["state"] == mode
-        ground.revoke(machine, made, world)
+        ground.revoke(machine, ground.ground(image), world)
         yield machine
 
 

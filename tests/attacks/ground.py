@@ -13,6 +13,9 @@
 On the host the first three are below granted/ and the fourth below old/, which the vendor signs,
 the others below others/. A specimen says `ran signed ...`, `ran unlisted ...` and so on: each
 folder has other contents, since grants name contents and not paths.
+
+listed/ has copies of the machine's interpreters and never leaves the host: it is signed by a policy
+that lists them, and what has the same contents in the machine is an interpreter by that.
 """
 
 from __future__ import annotations
@@ -20,17 +23,19 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import shutil
 import struct
 from pathlib import Path
 
 from tests.vm import Image, Machine, cache
 from tests.vm.debian import run
-from tests.vm.trust_world import TrustWorld
+from tests.vm.errors import VmError
+from tests.vm.trust_world import TrustWorld, trust_world
 from verity.formats import records
 from verity.formats.grants import Party, Role
 from verity.formats.records import RecordKind
 from verity.formats.revoke import Revoke, StreamFloor, encode
-from verity.ports import keystore
+from verity.ports import gate_object, keystore
 from verity.ports.content import digest_path
 from verity.verbs import fragments
 
@@ -39,7 +44,14 @@ TOOLS, SIGNED, REVOKED, RETIRED, UNLISTED, UNSIGNED, WORK = (
     f"{TOP}/{name}"
     for name in ("tools", "signed", "revoked", "retired", "unlisted", "unsigned", "work")
 )
-GROUND_STREAM, RETIRED_STREAM = "attack-ground", "attack-retired"
+GROUND_STREAM, RETIRED_STREAM, LISTED_STREAM = "attack-ground", "attack-retired", "attack-listed"
+LISTS = """
+[[interpreters]]
+kind = "jit"
+paths = ["/tools/jit"]
+reason = "a program that may have executable memory, beside the same one that may not"
+"""
+"""What the policy lists beside Debian's own interpreters."""
 
 _HERE = Path(__file__).parent
 _GATE = _HERE.parents[1] / "policy/gate"
@@ -58,7 +70,8 @@ def ground(image: Image) -> Path:
     """The directory with granted/, old/ and others/, from the cache or compiled by root."""
     state = hashlib.sha256()
     mine = [Path(__file__), *_HERE.glob("tools/*"), *_HERE.glob("specimens/*")]
-    for source in (*sorted(mine), _CALL, _CALL.with_name("upload.h"), _GATE / "verity.h"):
+    upload = _CALL.with_name("upload.h")
+    for source in (*sorted(mine), _CALL, upload, _GATE / "verity.h", _loader()):
         state.update(source.name.encode() + source.read_bytes())
     made = image.path / f"attack-ground-{state.hexdigest()[:16]}"
     cache.entry(made, lambda partial: _build(image.tree, partial))
@@ -73,12 +86,19 @@ def install(machine: Machine, made: Path) -> None:
     machine.run(f"find {folders} -type f -print0 | xargs -0 {TOOLS}/enable", timeout_s=120)
 
 
-def streams(made: Path) -> dict[str, Path]:
-    """The trees that the vendor signs, each as serial 1 of its stream."""
-    return {GROUND_STREAM: made / "granted", RETIRED_STREAM: made / "old"}
+def world(image: Image, *, mode: str = "sealed") -> TrustWorld:
+    """Pins and a boot bundle that grant Debian and what is signed of the ground, each tree of it as
+    serial 1 of its stream."""
+    made = ground(image)
+    streams = {
+        GROUND_STREAM: made / "granted",
+        RETIRED_STREAM: made / "old",
+        LISTED_STREAM: made / "listed",
+    }
+    return trust_world(image, streams, mode=mode, rules=LISTS)
 
 
-def revoke(machine: Machine, made: Path, world: TrustWorld) -> None:
+def revoke(machine: Machine, made: Path, by: TrustWorld) -> None:
     """The vendor's revocations, handed to the gate of a sealed machine."""
     files = (made / "granted/revoked").iterdir()
     blob = encode(
@@ -91,7 +111,7 @@ def revoke(machine: Machine, made: Path, world: TrustWorld) -> None:
             streams=(StreamFloor(stream=RETIRED_STREAM, lowest=2),),
         )
     )
-    signer = keystore.load_signer(str(world.key("vendor-root")))
+    signer = keystore.load_signer(str(by.key("vendor-root")))
     signed = fragments.sign(RecordKind.REVOKE, blob, [signer], party=Party.VENDOR, role=Role.ROOT)
     call = [f"{TOOLS}/call", "from=-", "next"]
     assert machine.run(call, input=records.join([signed])).text == "3000"
@@ -106,6 +126,11 @@ def _build(tree: Path, partial: Path) -> None:
         libraries = _libbpf() if source.stem == "interfere" else []
         program = granted / "tools" / source.stem
         run([*_CC, "-o", str(program), str(source), *libraries])
+    _variant(granted / "tools/mapper", "jit")
+    shutil.copy(_loader(), granted / "tools/verity-load")
+    for source in _HERE.glob("tools/*.py"):
+        shutil.copy(source, granted / "tools")
+    (granted / "tools/compile.py").chmod(0o755)
     for source in _HERE.glob("specimens/*.bpf.c"):
         headers = f"/usr/include/{os.uname().machine}-linux-gnu"
         out = granted / "tools" / source.with_suffix(".o").name
@@ -116,9 +141,20 @@ def _build(tree: Path, partial: Path) -> None:
     _specimens(old / "retired", "retired")
     for mark in ("unlisted", "unsigned"):
         _specimens(others / mark, mark)
+    (partial / "listed/usr/bin").mkdir(parents=True)
+    for program in (*tree.glob("usr/bin/python3.*"), tree / "usr/bin/perl"):
+        shutil.copy(program, partial / "listed/usr/bin")
     (module,) = tree.glob("usr/lib/modules/*/kernel/drivers/net/dummy.ko.xz")
     # What the distribution has compressed: init_module(2) takes it in no other form.
     (others / "unsigned/dummy.ko").write_bytes(lzma.decompress(module.read_bytes()))
+
+
+def _loader() -> Path:
+    """The gate's own, which an attacker may start as often as they like."""
+    found = gate_object.find_loader()
+    if isinstance(found, gate_object.Missing):
+        raise VmError(f"the loader: {found.reason}; {found.hint}")
+    return found.path
 
 
 def _libbpf() -> list[str]:
@@ -151,9 +187,26 @@ def _specimens(folder: Path, mark: str) -> None:
     _script(folder / "script.sh", "/bin/sh", f"echo ran {mark} script")
     _script(folder / "helper.sh", "/bin/sh", f"echo ran {mark} helper >{WORK}/helped")
     _script(folder / "data.sh", "/bin/sh", f"echo ran {mark} data", mode=0o644)
+    _interpreted(folder, mark)
     for other in ("signed", "unsigned"):
         _script(folder / f"through-{other}.sh", f"{TOP}/{other}/interpreter", f"# {mark}")
         _script(folder / f"nested-{other}.sh", f"{TOP}/{other}/script.sh", f"# {mark}")
+
+
+def _interpreted(folder: Path, mark: str) -> None:
+    """Scripts of listed interpreters, and modules for them, one of which is native code."""
+    _script(folder / "script.py", "/usr/bin/python3", f"print('ran {mark} python')")
+    _script(folder / "through-env.py", "/usr/bin/env python3", f"print('ran {mark} python')")
+    _script(folder / "script.pl", "/usr/bin/perl", f'print "ran {mark} perl\\n";')
+    _script(folder / "importing.py", "/usr/bin/python3", f"import attack  # {mark}")
+    maps = f"import mmap; mmap.mmap(-1, 4096, prot=7); print('ran {mark} mapping')"
+    _script(folder / "mapping.py", "/usr/bin/python3", maps)
+    modules, native = folder / "modules", folder / "native"
+    modules.mkdir()
+    native.mkdir()
+    (modules / "attack.py").write_text(f"print('ran {mark} module')\n")
+    (modules / "Attack.pm").write_text(f'print "ran {mark} module\\n"; 1;\n')
+    shutil.copy(folder / "library.so", native / "attack.so")
 
 
 def _variant(program: Path, name: str, *, mode: int = 0o755, user: int = 0, group: int = 0) -> Path:

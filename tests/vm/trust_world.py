@@ -51,11 +51,17 @@ class TrustWorld:
 
 
 def trust_world(
-    image: Image, trees: Mapping[str, Path] | None = None, *, mode: str = "sealed"
+    image: Image,
+    trees: Mapping[str, Path] | None = None,
+    *,
+    mode: str = "sealed",
+    rules: str = "",
 ) -> TrustWorld:
     """Pins and a boot bundle that grant the image's tree, and each of `trees` as its own stream.
 
     mode    the policy's: observe, trial or sealed
+    rules   a drop-in of the policy; with one, what the policy lists as interpreter or jit is so
+            in the grants of `trees`
     trees   stream name to a directory; a directory's name in the cache must change with what is
             in it
     """
@@ -63,8 +69,8 @@ def trust_world(
     base = image.path / f"trust-{_key(code)}"
     cache.entry(base, lambda partial: _build_base(image.tree, partial))
     named = sorted((trees or {}).items())
-    host = base / f"host-{_key(repr((mode, named)).encode())}"
-    cache.entry(host, lambda partial: _build_host(base, dict(named), mode, partial))
+    host = base / f"host-{_key(repr((mode, named, rules)).encode())}"
+    cache.entry(host, lambda partial: _build_host(base, dict(named), mode, rules, partial))
     return TrustWorld(keys=base / "keys", host=host)
 
 
@@ -114,16 +120,23 @@ def _build_base(tree: Path, partial: Path) -> None:
     _sign_tree(keys, tree, OS_STREAM, partial / "os.grants")
 
 
-def _build_host(base: Path, trees: dict[str, Path], mode: str, partial: Path) -> None:
+def _build_host(base: Path, trees: dict[str, Path], mode: str, rules: str, partial: Path) -> None:
     keys = base / "keys"
-    grants = [base / "os.grants"]
-    for stream, tree in trees.items():
-        _sign_tree(keys, tree, stream, partial / f"{stream}.grants")
-        grants.append(partial / f"{stream}.grants")
     streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
     named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
     compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={_DAYS}", *named)
-    _verity(*compile_, "--key", keys / "user-policy.pem", partial / "host.policy")
+    root = partial / "root"
+    drop_ins = root / "etc/verity/policy.d"
+    drop_ins.mkdir(parents=True)
+    if rules:
+        (drop_ins / "50-tests.toml").write_text(rules)
+    key = keys / "user-policy.pem"
+    _verity(*compile_, f"--root={root}", "--key", key, partial / "host.policy")
+    grants = [base / "os.grants"]
+    lists = [f"--policy={partial}/host.policy.json"] if rules else []
+    for stream, tree in trees.items():
+        _sign_tree(keys, tree, stream, partial / f"{stream}.grants", *lists)
+        grants.append(partial / f"{stream}.grants")
     for party in ("vendor", "user"):
         (partial / f"{party}.pin").write_bytes((base / f"{party}.pin").read_bytes())
     pins = [f"--pin={party}={base}/{party}.pin" for party in ("vendor", "user")]
@@ -132,13 +145,13 @@ def _build_host(base: Path, trees: dict[str, Path], mode: str, partial: Path) ->
     _verity("lockdown", "bundle", *pins, *sources, partial / "boot.bundle")
 
 
-def _sign_tree(keys: Path, tree: Path, stream: str, out: Path) -> None:
+def _sign_tree(keys: Path, tree: Path, stream: str, out: Path, *options: str) -> None:
     """Commits `tree`, signs the commit, keeps the grants with their signature as `out`."""
     repo = out.with_suffix(".repo")
     run(["ostree", f"--repo={repo}", "init", "--mode=bare"])
     run(["ostree", f"--repo={repo}", "commit", f"--branch={stream}", f"--tree=dir={tree}"])
     sign = ("commit", "sign", f"--repo={repo}", f"--key={keys}/vendor-os.pem", f"--days={_DAYS}")
-    _verity(*sign, f"--stream={stream}", "--serial=1", stream)
+    _verity(*sign, f"--stream={stream}", "--serial=1", *options, stream)
     out.write_bytes(_verity("commit", "show", f"--repo={repo}", "--grants", stream))
     cache.remove_tree(repo)
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attacks as data, a module for each subject; ROWS is all of them; WORKING is
-what must keep working."""
+what must keep working; RESIDUAL is what is not stopped."""
 
 from . import (
     elevation,
     execution,
     filesystems,
+    hardship,
+    interpreters,
     kernel,
     libraries,
     memory,
@@ -15,6 +17,7 @@ from . import (
     shared,
     subjects,
     tracing,
+    uring,
 )
 
 ROWS = (
@@ -30,6 +33,11 @@ ROWS = (
     *revoked.ROWS,
     *kernel.ROWS,
     *reach.ROWS,
+    *uring.ROWS,
+    *interpreters.ROWS,
+    *hardship.ROWS,
 )
 
 WORKING = (*shared.WORKING, *reach.WORKING)
+
+RESIDUAL = interpreters.RESIDUAL
