@@ -100,7 +100,7 @@ def world(image: Image, *, mode: str = "sealed") -> TrustWorld:
 
 def revoke(machine: Machine, made: Path, by: TrustWorld) -> None:
     """The vendor's revocations, handed to the gate of a sealed machine."""
-    files = (made / "granted/revoked").iterdir()
+    files = [path for path in (made / "granted/revoked").rglob("*") if path.is_file()]
     blob = encode(
         Revoke(
             party=Party.VENDOR,

@@ -2,8 +2,7 @@
 """Group 24: what takes a daemon away takes nothing from the gate, and it has none.
 
 Each row makes a hardship and then starts an unsigned program; the control starts a signed one in
-the same hardship. What a clock that was set makes valid
-is asked by test_attacks.py.
+the same hardship. What a clock that was set makes valid is asked by test_attacks.py.
 """
 
 from typing import Any

@@ -5,6 +5,8 @@ with verity lists them, and a program that a policy lists as jit.
 RESIDUAL is what is not stopped, each with the words of docs/threat-model.md.
 """
 
+from typing import Any
+
 from ..attack import Attack
 from ..ground import SIGNED, TOOLS, UNSIGNED, WORK
 
@@ -23,7 +25,7 @@ UNLISTED = "so does an interpreter that the policy doesn't list"
 BY_LOADER = "Started by way of the dynamic linker, an interpreter is a library and not asked about."
 
 
-def _python(name: str, act: str, *, shows: str = "ran unsigned python", **others: str) -> Attack:
+def _python(name: str, act: str, *, shows: str = "ran unsigned python", **others: Any) -> Attack:
     return Attack(
         group=12,
         name=name,
@@ -56,7 +58,7 @@ def _jit(name: str, what: str, reason: str, *, file: str = _LIBRARY, signed: str
     )
 
 
-def _left(name: str, act: str, residual: str, *, shows: str, **others: str) -> Attack:
+def _left(name: str, act: str, residual: str, *, shows: str, **others: Any) -> Attack:
     return Attack(group=12, name=name, act=act, shows=shows, reason="", residual=residual, **others)
 
 

@@ -12,7 +12,8 @@
  *   memory   opens the memory of a child of the caller's for writing
  *   lent     a child that gave root up opens the caller's memory for writing, in a ring to which the
  *            caller has lent its credentials (IORING_REGISTER_PERSONALITY)
- *   discard  opens FILE, a block device, for writing, and has its first block thrown away
+ *   discard  opens FILE, a block device, for writing, and has a block thrown away that nobody has
+ *            cached: for those that somebody has, the kernel asks whose the device is
  */
 #include "tool.h"
 #include <linux/io_uring.h>
@@ -24,6 +25,7 @@
 
 #define USER 1000u
 #define ENTRIES 4
+#define UNCACHED (40ul << 20)
 /* linux/blkdev.h since Linux 6.12 */
 #define BLOCK_URING_CMD_DISCARD _IO(0x12, 0)
 
@@ -160,7 +162,7 @@ static int discard(const char *device)
 	struct io_uring_sqe entry = { .opcode = IORING_OP_URING_CMD,
 				      .fd = opened(device, O_RDWR, 0),
 				      .cmd_op = BLOCK_URING_CMD_DISCARD,
-				      .addr = 0 };
+				      .addr = UNCACHED };
 
 	if (entry.fd < 0)
 		return refused("open");
