@@ -41,3 +41,6 @@ ROWS = (
 WORKING = (*shared.WORKING, *reach.WORKING)
 
 RESIDUAL = interpreters.RESIDUAL
+
+SLOW = hardship.ROWS
+"""Some seconds each: in the long runs only."""

@@ -8,17 +8,17 @@ the same hardship. What a clock that was set makes valid is asked by test_attack
 from typing import Any
 
 from ..attack import Attack
-from ..ground import TOOLS, UNSIGNED, WORK
+from ..ground import TOOLS, UNLISTED, UNSIGNED, WORK
 
 _PROGRAM = f"{UNSIGNED}/program"
 _FLOOD = 600  # more than twice what the gate's log holds
 _HOGS = 4
-# All but init, the kernel's threads, the harness's agent, and this shell with who started it.
+_MARGIN = 16 << 20  # what is filled block by block
+# All but init, the kernel's threads, the harness's agent, and this shell with what it starts.
 _OTHERS = (
-    "for at in /proc/[0-9]*; do pid=${at#/proc/};"
-    ' case "$pid $(cat $at/comm 2>/dev/null)" in'
-    ' 1\\ *|$$\\ *|"$PPID "*|*\\ qemu-ga*|*" ") continue;; esac;'
-    " [ -n \"$(tr -d '\\0' <$at/cmdline 2>/dev/null)\" ] || continue;"
+    "ps -eo pid=,ppid=,comm= | while read pid parent name; do"
+    ' case "$pid $parent $name" in'
+    ' "1 "*|"2 "*|*" 2 "*|"$$ "*|*" $$ "*|"$PPID "*|*" qemu-ga") continue;; esac;'
     " kill -%s $pid 2>/dev/null; done; :"
 )
 _POWER = "/sys/power"
@@ -59,13 +59,17 @@ ROWS = (
     ),
     _hardship(
         "disk full",
-        f"for size in 1G 256M 64M 16M 4M 1M 256K 64K 4K; do n=0;"
-        f" while fallocate -l $size {WORK}/full-$size-$n 2>/dev/null; do n=$((n + 1)); done;"
-        f" rm -f {WORK}/full-$size-$n; done; ! dd if=/dev/zero of={WORK}/more bs=64K count=1"
-        " 2>/dev/null",
-        f"rm -f {WORK}/full-* {WORK}/more",
+        f"fallocate -l $(($(stat -f -c '%f * %S' /) - {_MARGIN})) {WORK}/full"
+        f" && ! dd if=/dev/zero of={WORK}/more bs=64K 2>/dev/null",
+        f"rm -f {WORK}/full {WORK}/more",
     ),
-    _hardship("log of the gate flooded", f"{TOOLS}/flood {_FLOOD} {UNSIGNED}/library.so"),
+    # By another reason than the program's; its own denials would stand in the log of the controls.
+    _hardship(
+        "log of the gate flooded",
+        f"{TOOLS}/flood {_FLOOD} {UNLISTED}/library.so",
+        ordinary=False,
+        signed="",
+    ),
     _clock("1970"),
     _clock("2099"),
     # Every device goes to sleep and comes back; the processor itself doesn't, because nothing would

@@ -121,7 +121,7 @@ ROWS = (
     ),
     _helper(
         "request-key",
-        setup=f"mv {_REQUEST_KEY} {_REQUEST_KEY}.away && cp {UNSIGNED}/helper.sh {_REQUEST_KEY}",
+        setup=f"mv {_REQUEST_KEY} {_REQUEST_KEY}.away && ln {UNSIGNED}/helper.sh {_REQUEST_KEY}",
         trigger="keyctl request2 user attack attack 2>/dev/null",
         back=f"mv {_REQUEST_KEY}.away {_REQUEST_KEY}",
     ),
@@ -135,7 +135,7 @@ ROWS = (
     ),
     _helper(
         "bridge-stp",
-        setup=f"cp {UNSIGNED}/helper.sh /sbin/bridge-stp && ip link add attack type bridge",
+        setup=f"ln {UNSIGNED}/helper.sh /sbin/bridge-stp && ip link add attack type bridge",
         trigger="ip link set attack type bridge stp_state 1",
         back="ip link del attack; rm /sbin/bridge-stp",
     ),
