@@ -12,38 +12,10 @@
  *
  * One import at a time: the caller holds the staging area.
  */
-#include "object.h"
+#include "guarded_grants.h"
+#include "staged.h"
 
 #define EXTENSION_FLAGS (VERITY_CODE_EXEC | VERITY_CODE_LIBRARY | VERITY_CODE_SCRIPT)
-
-struct import {
-	__u32 slot;
-	__u32 half; /* to be filled */
-	__u32 mask; /* flags that the role may grant */
-	__u32 flags;
-	__u32 added;
-	__u32 wanted; /* new tuples of the digest at hand */
-	__u64 base;   /* of the table in the staging area */
-	int refusal;
-};
-
-static __always_inline void *staged_at(__u64 offset)
-{
-	struct staging *staged = THE(staging);
-
-	/* The slack behind the largest blob is longer than any entry. */
-	if (!staged || offset > VERITY_BLOB_MAX)
-		return NULL;
-	/* Or the compiler adds first and compares later, which the verifier doesn't follow. */
-	asm volatile("" : "+r"(offset));
-	return staged->blob + offset;
-}
-
-static __always_inline int stop(struct import *import, int refusal)
-{
-	import->refusal = refusal;
-	return 1;
-}
 
 /* Byte order, as in memcmp(3): below 0, 0, above 0. */
 static __always_inline int compare_digests(const __u8 *left, const __u8 *right)
@@ -192,11 +164,6 @@ static long check_elevate(__u32 index, struct import *import)
 
 /* --- 3. filled ---------------------------------------------------------------------------- */
 
-static __always_inline __u32 with_flags(__u32 cell, const struct import *import, __u32 flags)
-{
-	return cell | CELL_USED | import->slot | flags << CELL_SHIFT(import->half);
-}
-
 static long fill_code(__u32 index, struct import *import)
 {
 	struct verity_code_entry *entry =
@@ -275,19 +242,6 @@ static long fill_elevate(__u32 index, struct import *import)
 
 /* --- 5. the other half is cleared --------------------------------------------------------- */
 
-struct sweep {
-	__u32 slot;
-	__u32 half;
-};
-
-static __always_inline __u32 without_half(__u32 cell, const struct sweep *sweep)
-{
-	if (!(cell & CELL_USED) || CELL_SLOT(cell) != sweep->slot)
-		return cell;
-	cell &= ~((__u32)VERITY_CODE_ALL << CELL_SHIFT(sweep->half));
-	return CELL_FLAGS(cell, !sweep->half) ? cell : 0;
-}
-
 static long sweep_code(void *map, struct digest *digest, struct cells *cells, struct sweep *sweep)
 {
 	for (int i = 0; i < VERITY_CELLS; i++)
@@ -309,6 +263,7 @@ static __always_inline void clear_half(__u32 slot, __u32 half)
 
 	bpf_for_each_map_elem(&code, sweep_code, &sweep, 0);
 	bpf_for_each_map_elem(&elevate, sweep_elevate, &sweep, 0);
+	bpf_for_each_map_elem(&config_grants, sweep_config, &sweep, 0);
 }
 
 /* --- the import --------------------------------------------------------------------------- */
@@ -340,12 +295,15 @@ static __always_inline int import_tables(const struct verity_grants_header *head
 {
 	struct control *all = THE(control);
 	__u64 elevate_base = sizeof(*header) + (__u64)header->n_code * sizeof(struct verity_code_entry);
+	__u64 config_base =
+		elevate_base + (__u64)header->n_elevate * sizeof(struct verity_elevate_entry);
 
 	if (!all)
 		return VERITY_REFUSED_NO_ROOM;
 	/* 1. */
 	bpf_for_each_map_elem(&code, reclaim_code, NULL, 0);
 	bpf_for_each_map_elem(&elevate, reclaim_elevate, NULL, 0);
+	bpf_for_each_map_elem(&config_grants, reclaim_config, NULL, 0);
 	/* 2. */
 	import->base = sizeof(*header);
 	bpf_loop(header->n_code, check_code, import, 0);
@@ -362,8 +320,18 @@ static __always_inline int import_tables(const struct verity_grants_header *head
 		return import->refusal;
 	if (all->elevate_entries + import->added > VERITY_ELEVATE_CAPACITY)
 		return VERITY_REFUSED_FULL;
+	import->base = config_base;
+	import->added = 0;
+	bpf_loop(header->n_config, check_config, import, 0);
+	if (import->refusal)
+		return import->refusal;
+	if (all->config_entries + import->added > VERITY_CONFIG_CAPACITY)
+		return VERITY_REFUSED_PATHS;
 	/* 3. */
-	bpf_loop(header->n_elevate, fill_elevate, import, 0);
+	bpf_loop(header->n_config, fill_config, import, 0);
+	import->base = elevate_base;
+	if (!import->refusal)
+		bpf_loop(header->n_elevate, fill_elevate, import, 0);
 	import->base = sizeof(*header);
 	if (!import->refusal)
 		bpf_loop(header->n_code, fill_code, import, 0);

@@ -50,7 +50,7 @@ class Sealed:
 def gate(bare_image: Image) -> Iterator[Sealed]:
     """A sealed machine and what in it belongs to the gate."""
     with ground_machine(bare_image) as machine:
-        trust_world.install(machine, ground.world(bare_image))
+        trust_world.install(machine, ground.world(bare_image, guards=False))
         for name in ("alone", "allowed"):
             machine.start(_EARLY.format(name))
         before = objects(machine)
@@ -185,7 +185,7 @@ def test_the_gate_stays_when_the_kernel_is_locked_down_further(gate: Sealed) -> 
 def test_what_came_before_the_gate_keeps_it_from_sealing(
     clean: Machine, bare_image: Image, before: str, says: str
 ) -> None:
-    trust_world.install(clean, ground.world(bare_image))
+    trust_world.install(clean, ground.world(bare_image, guards=False))
     clean.run(before)
     done = clean.run(trust_world.LOAD, check=False, timeout_s=120)
     assert done.status != 0
@@ -195,7 +195,7 @@ def test_what_came_before_the_gate_keeps_it_from_sealing(
 
 
 def test_a_program_that_watches_sysctl_does_not(clean: Machine, bare_image: Image) -> None:
-    trust_world.install(clean, ground.world(bare_image))
+    trust_world.install(clean, ground.world(bare_image, guards=False))
     clean.run(f"{ground.TOOLS}/interfere watch /sys/fs/bpf/bystander")
     trust_world.load(clean)
     assert status(clean)["state"] == "sealed"

@@ -21,7 +21,7 @@ GROUPS = range(1, 28)
 _BETWEEN = re.compile(r"[\s,;:()]|\band\b|\bor\b")
 _NAME = re.compile(r"`([^`]+)`")
 _ID = re.compile(r"\d+-\S+")
-_OTHERWISE = ("**the kernel**: ", "**not yet**, issue ")
+_OTHERWISE = ("**the kernel**: ", "**not yet**, issue ", "**residual**: ")
 _ITSELF = (
     *itself.OBJECTS,
     *itself.PINS,

@@ -3,6 +3,7 @@
 what must keep working; RESIDUAL is what is not stopped."""
 
 from . import (
+    configuration,
     elevation,
     execution,
     filesystems,
@@ -13,6 +14,7 @@ from . import (
     memory,
     nameless,
     reach,
+    readers,
     revoked,
     shared,
     subjects,
@@ -36,6 +38,8 @@ ROWS = (
     *uring.ROWS,
     *interpreters.ROWS,
     *hardship.ROWS,
+    *configuration.ROWS,
+    *readers.ROWS,
 )
 
 WORKING = (*shared.WORKING, *reach.WORKING)
