@@ -13,7 +13,7 @@ from ..ground import TOOLS, UNLISTED, UNSIGNED, WORK
 _PROGRAM = f"{UNSIGNED}/program"
 _FLOOD = 600  # more than twice what the gate's log holds
 _HOGS = 4
-_MARGIN = 16 << 20  # what is filled block by block
+_MARGIN = 64 << 20  # filled block by block: ext4 keeps some from fallocate(2)
 # All but init, the kernel's threads, the harness's agent, and this shell with what it starts.
 _OTHERS = (
     "ps -eo pid=,ppid=,comm= | while read pid parent name; do"
