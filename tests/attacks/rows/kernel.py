@@ -122,7 +122,8 @@ ROWS = (
     _helper(
         "request-key",
         setup=f"mv {_REQUEST_KEY} {_REQUEST_KEY}.away && ln {UNSIGNED}/helper.sh {_REQUEST_KEY}",
-        trigger="keyctl request2 user attack attack 2>/dev/null",
+        # Another name each time: the kernel remembers for a minute that there was no such key.
+        trigger="keyctl request2 user attack-$$ attack 2>/dev/null",
         back=f"mv {_REQUEST_KEY}.away {_REQUEST_KEY}",
     ),
     _helper(
