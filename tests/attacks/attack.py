@@ -9,6 +9,9 @@ it has:
 3. sealed, the same act with a signed file succeeds, and the log gains no denial;
 4. sealed, the same act by an ordinary user succeeds, and the log gains no denial.
 
+A row with `residual` is the opposite: what the gate is known not to stop. It must succeed sealed,
+too, without a word in the log, so that the table of what is not stopped can't be wrong either way.
+
 Rules:
 - success is what the act shows on standard output, never its exit status alone;
 - a tool's own trouble (see tools/tool.h) fails the test, whatever was expected;
@@ -58,6 +61,7 @@ class Attack:
     signed    the act with a signed file in its place; by default `act` on the signed folder, or
               none if it doesn't name the unsigned one; "" for none
     ordinary  whether the same act must work for an ordinary user
+    residual  for what isn't stopped: the words in which docs/threat-model.md names it
     """
 
     group: int
@@ -70,6 +74,7 @@ class Attack:
     by: str | None = None
     signed: str | None = None
     ordinary: bool = True
+    residual: str = ""
 
     def __str__(self) -> str:
         return f"{self.group}-{self.name}".replace(" ", "-")

@@ -15,6 +15,9 @@
 On the host the first three are below granted/ and the fourth below old/, which the vendor signs,
 the others below others/. A specimen says `ran signed ...`, `ran unlisted ...` and so on: each
 folder has other contents, since grants name contents and not paths.
+
+listed/ has copies of the machine's interpreters and never leaves the host: it is signed by a policy
+that lists them, and what has the same contents in the machine is an interpreter by that.
 """
 
 from __future__ import annotations
@@ -22,18 +25,21 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import shutil
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.vm import Image, Machine, cache
 from tests.vm.debian import run
-from tests.vm.trust_world import TrustWorld
+from tests.vm.errors import VmError
+from tests.vm.trust_world import TrustWorld, trust_world
 from verity.formats import records
 from verity.formats.grants import ConfigEntry, ConfigKind, Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.records import RecordKind
 from verity.formats.revoke import Revoke, StreamFloor, encode
-from verity.ports import keystore
+from verity.ports import gate_object, keystore
 from verity.ports.content import digest_path
 from verity.verbs import fragments
 
@@ -43,11 +49,37 @@ TOOLS, SIGNED, REVOKED, RETIRED, UNLISTED, UNSIGNED, WORK = (
     for name in ("tools", "signed", "revoked", "retired", "unlisted", "unsigned", "work")
 )
 GUARDED = f"{TOP}/guarded"
-GROUND_STREAM, RETIRED_STREAM = "attack-ground", "attack-retired"
+GROUND_STREAM, RETIRED_STREAM, LISTED_STREAM = "attack-ground", "attack-retired", "attack-listed"
 CONFIG_STREAM = "attack-config"
+LISTS = """
+[[interpreters]]
+kind = "jit"
+paths = ["/tools/jit"]
+reason = "a program that may have executable memory, beside the same one that may not"
+"""
+"""What the policy lists beside Debian's own interpreters."""
+PLACES = {
+    "unit": "/etc/systemd/system/attack.service",
+    "drop-in of a unit": "/etc/systemd/system/cron.service.d/attack.conf",
+    "environment file": "/etc/default/attack",
+    "sudoers.d": "/etc/sudoers.d/attack",
+    "udev rules": "/etc/udev/rules.d/99-attack.rules",
+    "modprobe.d": "/etc/modprobe.d/attack.conf",
+    "tmpfiles.d": "/etc/tmpfiles.d/attack.conf",
+    "sysctl.d": "/etc/sysctl.d/attack.conf",
+    "profile.d": "/etc/profile.d/attack.sh",
+    "ld.so.conf.d": "/etc/ld.so.conf.d/attack.conf",
+    "cron": "/etc/cron.d/attack",
+    "pam.d": "/etc/pam.d/attack",
+}
+"""Names that Debian's programs read, guarded one by one: the rest of its /etc isn't signed here."""
 GUARDED_PATHS = (
     Guarded(path=GUARDED.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
     Guarded(path=f"{GUARDED}/mutable".encode(), file_class=GuardedClass.MUTABLE, match=Match.TREE),
+    *(
+        Guarded(path=place.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE)
+        for place in PLACES.values()
+    ),
 )
 
 _HERE = Path(__file__).parent
@@ -68,7 +100,8 @@ def ground(image: Image) -> Path:
     """The directory with granted/, old/ and others/, from the cache or compiled by root."""
     state = hashlib.sha256()
     mine = [Path(__file__), *_HERE.glob("tools/*"), *_HERE.glob("specimens/*")]
-    for source in (*sorted(mine), _CALL, _CALL.with_name("upload.h"), _GATE / "verity.h"):
+    upload = _CALL.with_name("upload.h")
+    for source in (*sorted(mine), _CALL, upload, _GATE / "verity.h", _loader()):
         state.update(source.name.encode() + source.read_bytes())
     made = image.path / f"attack-ground-{state.hexdigest()[:16]}"
     cache.entry(made, lambda partial: _build(image.tree, partial))
@@ -83,9 +116,32 @@ def install(machine: Machine, made: Path) -> None:
     machine.run(f"find {folders} -type f -print0 | xargs -0 {TOOLS}/enable", timeout_s=120)
 
 
-def streams(made: Path) -> dict[str, Path]:
-    """The trees that the vendor signs, each as serial 1 of its stream."""
-    return {GROUND_STREAM: made / "granted", RETIRED_STREAM: made / "old"}
+def world(
+    image: Image,
+    *,
+    mode: str = "sealed",
+    reactions: Mapping[str, str] | None = None,
+    guards: bool = True,
+) -> TrustWorld:
+    """Pins and a boot bundle that grant Debian and what is signed of the ground, each tree of it as
+    serial 1 of its stream. `reactions` are the policy's beside the default; nothing can be mounted
+    on the way to what the policy `guards`."""
+    made = ground(image)
+    streams = {
+        GROUND_STREAM: made / "granted",
+        RETIRED_STREAM: made / "old",
+        LISTED_STREAM: made / "listed",
+    }
+    guarded, config = (GUARDED_PATHS, placed(made)) if guards else ((), {})
+    return trust_world(
+        image,
+        streams,
+        mode=mode,
+        reactions=reactions,
+        rules=LISTS,
+        guarded=guarded,
+        config=config,
+    )
 
 
 def placed(made: Path) -> dict[str, list[ConfigEntry]]:
@@ -103,9 +159,9 @@ def placed(made: Path) -> dict[str, list[ConfigEntry]]:
     return {CONFIG_STREAM: [*found, link]}
 
 
-def revoke(machine: Machine, made: Path, world: TrustWorld) -> None:
+def revoke(machine: Machine, made: Path, by: TrustWorld) -> None:
     """The vendor's revocations, handed to the gate of a sealed machine."""
-    files = (made / "granted/revoked").iterdir()
+    files = [path for path in (made / "granted/revoked").rglob("*") if path.is_file()]
     blob = encode(
         Revoke(
             party=Party.VENDOR,
@@ -116,7 +172,7 @@ def revoke(machine: Machine, made: Path, world: TrustWorld) -> None:
             streams=(StreamFloor(stream=RETIRED_STREAM, lowest=2),),
         )
     )
-    signer = keystore.load_signer(str(world.key("vendor-root")))
+    signer = keystore.load_signer(str(by.key("vendor-root")))
     signed = fragments.sign(RecordKind.REVOKE, blob, [signer], party=Party.VENDOR, role=Role.ROOT)
     call = [f"{TOOLS}/call", "from=-", "next"]
     assert machine.run(call, input=records.join([signed])).text == "3000"
@@ -135,6 +191,11 @@ def _build(tree: Path, partial: Path) -> None:
         libraries = _libbpf() if source.stem == "interfere" else []
         program = granted / "tools" / source.stem
         run([*_CC, "-o", str(program), str(source), *libraries])
+    _variant(granted / "tools/mapper", "jit")
+    shutil.copy(_loader(), granted / "tools/verity-load")
+    for source in _HERE.glob("tools/*.py"):
+        shutil.copy(source, granted / "tools")
+    (granted / "tools/compile.py").chmod(0o755)
     for source in _HERE.glob("specimens/*.bpf.c"):
         headers = f"/usr/include/{os.uname().machine}-linux-gnu"
         out = granted / "tools" / source.with_suffix(".o").name
@@ -145,9 +206,20 @@ def _build(tree: Path, partial: Path) -> None:
     _specimens(old / "retired", "retired")
     for mark in ("unlisted", "unsigned"):
         _specimens(others / mark, mark)
+    (partial / "listed/usr/bin").mkdir(parents=True)
+    for program in (*tree.glob("usr/bin/python3.*"), tree / "usr/bin/perl"):
+        shutil.copy(program, partial / "listed/usr/bin")
     (module,) = tree.glob("usr/lib/modules/*/kernel/drivers/net/dummy.ko.xz")
     # What the distribution has compressed: init_module(2) takes it in no other form.
     (others / "unsigned/dummy.ko").write_bytes(lzma.decompress(module.read_bytes()))
+
+
+def _loader() -> Path:
+    """The gate's own, which an attacker may start as often as they like."""
+    found = gate_object.find_loader()
+    if isinstance(found, gate_object.Missing):
+        raise VmError(f"the loader: {found.reason}; {found.hint}")
+    return found.path
 
 
 def _libbpf() -> list[str]:
@@ -180,9 +252,26 @@ def _specimens(folder: Path, mark: str) -> None:
     _script(folder / "script.sh", "/bin/sh", f"echo ran {mark} script")
     _script(folder / "helper.sh", "/bin/sh", f"echo ran {mark} helper >{WORK}/helped")
     _script(folder / "data.sh", "/bin/sh", f"echo ran {mark} data", mode=0o644)
+    _interpreted(folder, mark)
     for other in ("signed", "unsigned"):
         _script(folder / f"through-{other}.sh", f"{TOP}/{other}/interpreter", f"# {mark}")
         _script(folder / f"nested-{other}.sh", f"{TOP}/{other}/script.sh", f"# {mark}")
+
+
+def _interpreted(folder: Path, mark: str) -> None:
+    """Scripts of listed interpreters, and modules for them, one of which is native code."""
+    _script(folder / "script.py", "/usr/bin/python3", f"print('ran {mark} python')")
+    _script(folder / "through-env.py", "/usr/bin/env python3", f"print('ran {mark} python')")
+    _script(folder / "script.pl", "/usr/bin/perl", f'print "ran {mark} perl\\n";')
+    _script(folder / "importing.py", "/usr/bin/python3", f"import attack  # {mark}")
+    maps = f"import mmap; mmap.mmap(-1, 4096, prot=7); print('ran {mark} mapping')"
+    _script(folder / "mapping.py", "/usr/bin/python3", maps)
+    modules, native = folder / "modules", folder / "native"
+    modules.mkdir()
+    native.mkdir()
+    (modules / "attack.py").write_text(f"print('ran {mark} module')\n")
+    (modules / "Attack.pm").write_text(f'print "ran {mark} module\\n"; 1;\n')
+    shutil.copy(folder / "library.so", native / "attack.so")
 
 
 def _variant(program: Path, name: str, *, mode: int = 0o755, user: int = 0, group: int = 0) -> Path:

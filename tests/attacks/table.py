@@ -19,6 +19,8 @@ def record(into: Record, column: str, outcome: Outcome) -> None:
     """Keep an outcome with the test that had it (pytest's record_property)."""
     reasons = sorted({one.reason for one in outcome.logged})
     went = "ran" if outcome.succeeded else "refused"
+    if outcome.attack.residual and column == "sealed":
+        went = f"residual, {went}"
     into("attack", str(outcome.attack))
     into("column", column)
     into("outcome", " ".join([went, *(f"({reason})" for reason in reasons)]))

@@ -15,7 +15,7 @@ from tests.vm import Image, Machine, trust_world
 
 from . import ground
 from .attack import Attack, attempt
-from .conftest import gated, gated_world
+from .conftest import gated
 from .rows.acts import ROWS, WORKING
 from .rows.tracing import BETWEEN
 from .rows.tracing import ROWS as TRACING
@@ -116,7 +116,7 @@ def test_a_module_of_an_extension_loads_where_the_policy_lets_it(
     module.parent.mkdir(parents=True)
     module.write_bytes(found.read_bytes() + bytes(4))
     grants = trust_world.sign_extension(
-        gated_world(bare_image, "sealed", CONTRARY), tmp_path / "tree", tmp_path / "out"
+        ground.world(bare_image, reactions=CONTRARY), tmp_path / "tree", tmp_path / "out"
     )
     answers = {}
     for machine in (contrary, sealed):

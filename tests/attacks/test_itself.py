@@ -28,6 +28,8 @@ BETWEEN = (*FOREIGN, *FTRACE, LOCKDOWN)
 # On a machine without the gate these take /sys/fs/bpf or /sys away.
 RUINOUS = {row for row in PINS if "unmounted" in row.name}
 UNSIGNED_PROGRAM = f"{ground.UNSIGNED}/program"
+# Lines of the status that nothing here may change.
+_SETTLED = ("state", "policy_serial", "policy_mode", "code")
 # A descriptor that was opened for writing before the gate was loaded, and what came of it: by
 # itself, and under a program that would allow it.
 _EARLY = (
@@ -47,9 +49,8 @@ class Sealed:
 @pytest.fixture(scope="module")
 def gate(bare_image: Image) -> Iterator[Sealed]:
     """A sealed machine and what in it belongs to the gate."""
-    granted = ground.streams(ground.ground(bare_image))
     with ground_machine(bare_image) as machine:
-        trust_world.install(machine, trust_world.trust_world(bare_image, granted))
+        trust_world.install(machine, ground.world(bare_image, guards=False))
         for name in ("alone", "allowed"):
             machine.start(_EARLY.format(name))
         before = objects(machine)
@@ -118,6 +119,21 @@ def test_hiding_the_pins_unloads_nothing(gate: Sealed, how: str) -> None:
     still_refuses(gate.machine)
 
 
+def test_the_loader_does_nothing_a_second_time(gate: Sealed) -> None:
+    """Signed, and with whatever environment and working directory: it has no rights of its own."""
+    again = trust_world.LOAD.replace(trust_world.LOADER, f"{ground.TOOLS}/verity-load")
+    environment = {"LD_PRELOAD": f"{ground.UNSIGNED}/library.so", "TMPDIR": ground.WORK}
+    act = f"cd {ground.UNSIGNED} && exec {again}"
+    before = status(gate.machine)
+    done = gate.machine.run(act, env=environment, check=False)
+    assert (done.status, done.stdout) == (1, b"")
+    assert b"a gate is loaded already" in done.stderr
+    after = status(gate.machine)
+    assert {key: after[key] for key in _SETTLED} == {key: before[key] for key in _SETTLED}
+    still_refuses(gate.machine)
+    assert target(gate.machine, pins=GATE_PINS, before=gate.before) == gate.target
+
+
 def test_a_descriptor_of_before_the_gate_switches_nothing_off(gate: Sealed) -> None:
     gate.machine.run(_USED.format("alone"))
     assert gate.machine.run("cat /run/alone-outcome").text != "0"
@@ -169,8 +185,7 @@ def test_the_gate_stays_when_the_kernel_is_locked_down_further(gate: Sealed) -> 
 def test_what_came_before_the_gate_keeps_it_from_sealing(
     clean: Machine, bare_image: Image, before: str, says: str
 ) -> None:
-    granted = ground.streams(ground.ground(bare_image))
-    trust_world.install(clean, trust_world.trust_world(bare_image, granted))
+    trust_world.install(clean, ground.world(bare_image, guards=False))
     clean.run(before)
     done = clean.run(trust_world.LOAD, check=False, timeout_s=120)
     assert done.status != 0
@@ -180,8 +195,7 @@ def test_what_came_before_the_gate_keeps_it_from_sealing(
 
 
 def test_a_program_that_watches_sysctl_does_not(clean: Machine, bare_image: Image) -> None:
-    granted = ground.streams(ground.ground(bare_image))
-    trust_world.install(clean, trust_world.trust_world(bare_image, granted))
+    trust_world.install(clean, ground.world(bare_image, guards=False))
     clean.run(f"{ground.TOOLS}/interfere watch /sys/fs/bpf/bystander")
     trust_world.load(clean)
     assert status(clean)["state"] == "sealed"

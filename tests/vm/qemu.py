@@ -8,9 +8,9 @@
   the three. Why is our guess: with erms the kernel copies byte by byte, with smap it changes the
   MMU's mode around each copy, and la57 adds a level to every page walk. AVX2 stays: hashing is
   quicker with it.
-- Nor cx16: an interrupt right behind cmpxchg16b sometimes finds a pointer where the flags should be,
-  and the guest dies in its allocator (twice in some hundred machines on QEMU 7.2). Without it the
-  kernel takes a lock instead.
+- Nor cx16: an interrupt behind cmpxchg16b sometimes finds a pointer where the flags should be, and
+  the guest dies in its allocator (three in some hundred machines). Without it the kernel
+  takes a lock instead.
 - `-no-reboot` with `panic=-1`: a guest that panics or reboots ends QEMU.
 """
 

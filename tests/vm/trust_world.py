@@ -47,6 +47,14 @@ _DAYS = "3650"
 _GUEST_TIMEOUT_S = 180.0
 
 
+_REACTION = """
+[[reaction]]
+to = "{to}"
+reaction = "{reaction}"
+reason = "a test"
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrustWorld:
     """Files on this host: `keys` has NAME.pem and NAME.pem.pub, `host` what a host gets."""
@@ -66,6 +74,7 @@ def trust_world(
     *,
     mode: str = "sealed",
     reactions: Mapping[str, str] | None = None,
+    rules: str = "",
     guarded: Sequence[Guarded] = (),
     config: Mapping[str, Sequence[ConfigEntry]] | None = None,
 ) -> TrustWorld:
@@ -75,6 +84,8 @@ def trust_world(
     trees      stream name to a directory; a directory's name in the cache must change with what is
                in it
     reactions  of the policy in place of the default's: to what -> deny or observe
+    rules      a drop-in of the policy; with one, what the policy lists as interpreter or jit is so
+               in the grants of `trees`
     guarded    the paths that the policy guards, in place of the defaults, which would have all of
                /etc signed
     config     stream name to what it grants at guarded paths, signed by the user's role etc
@@ -85,10 +96,11 @@ def trust_world(
     named = sorted((trees or {}).items())
     reacts = sorted((reactions or {}).items())
     places = {name: tuple(entries) for name, entries in sorted((config or {}).items())}
-    host = base / f"host-{_key(repr((mode, named, reacts, guarded, places)).encode())}"
+    lines = "".join(_REACTION.format(to=to, reaction=reaction) for to, reaction in reacts)
+    host = base / f"host-{_key(repr((mode, named, lines, rules, guarded, places)).encode())}"
     cache.entry(
         host,
-        lambda partial: _build_host(base, dict(named), mode, reacts, guarded, places, partial),
+        lambda at: _build_host(base, dict(named), mode, (lines, rules), guarded, places, at),
     )
     return TrustWorld(keys=base / "keys", host=host)
 
@@ -152,33 +164,30 @@ def _build_host(
     base: Path,
     trees: dict[str, Path],
     mode: str,
-    reactions: list[tuple[str, str]],
+    drop_ins: tuple[str, str],
     guarded: Sequence[Guarded],
     config: Mapping[str, Sequence[ConfigEntry]],
     partial: Path,
 ) -> None:
     keys = base / "keys"
-    grants = [base / "os.grants"]
-    for stream, tree in trees.items():
-        _sign_tree(keys, tree, stream, partial / f"{stream}.grants")
-        grants.append(partial / f"{stream}.grants")
-    for stream, entries in config.items():
-        _sign_config(keys, stream, entries, partial / f"{stream}.grants")
-        grants.append(partial / f"{stream}.grants")
     streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
     streams += [f"{name}=user:etc" for name in config]
     named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
     compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={_DAYS}", *named)
-    dropins = partial / "root/etc/verity/policy.d"
-    dropins.mkdir(parents=True)
-    lines = [
-        f'[[reaction]]\nto = "{to}"\nreaction = "{reaction}"\nreason = "a test"\n'
-        for to, reaction in reactions
-    ]
-    (dropins / "50-test.toml").write_text("\n".join(lines))
-    rooted = (*compile_, f"--root={partial}/root")
-    _verity(*rooted, "--key", keys / "user-policy.pem", partial / "host.policy")
+    folder = partial / "root/etc/verity/policy.d"
+    folder.mkdir(parents=True)
+    (folder / "50-tests.toml").write_text("\n".join(drop_ins))
+    key = keys / "user-policy.pem"
+    _verity(*compile_, f"--root={partial}/root", "--key", key, partial / "host.policy")
     _guard(keys, partial / "host.policy", guarded)
+    grants = [base / "os.grants"]
+    lists = [f"--policy={partial}/host.policy.json"] if drop_ins[1] else []
+    for stream, tree in trees.items():
+        _sign_tree(keys, tree, stream, partial / f"{stream}.grants", *lists)
+        grants.append(partial / f"{stream}.grants")
+    for stream, entries in config.items():
+        _sign_config(keys, stream, entries, partial / f"{stream}.grants")
+        grants.append(partial / f"{stream}.grants")
     for party in ("vendor", "user"):
         (partial / f"{party}.pin").write_bytes((base / f"{party}.pin").read_bytes())
     pins = [f"--pin={party}={base}/{party}.pin" for party in ("vendor", "user")]
@@ -217,13 +226,13 @@ def _sign_config(keys: Path, stream: str, entries: Sequence[ConfigEntry], out: P
     out.write_bytes(records.join([signed]))
 
 
-def _sign_tree(keys: Path, tree: Path, stream: str, out: Path) -> None:
+def _sign_tree(keys: Path, tree: Path, stream: str, out: Path, *options: str) -> None:
     """Commits `tree`, signs the commit, keeps the grants with their signature as `out`."""
     repo = out.with_suffix(".repo")
     run(["ostree", f"--repo={repo}", "init", "--mode=bare"])
     run(["ostree", f"--repo={repo}", "commit", f"--branch={stream}", f"--tree=dir={tree}"])
     sign = ("commit", "sign", f"--repo={repo}", f"--key={keys}/vendor-os.pem", f"--days={_DAYS}")
-    _verity(*sign, f"--stream={stream}", "--serial=1", stream)
+    _verity(*sign, f"--stream={stream}", "--serial=1", *options, stream)
     out.write_bytes(_verity("commit", "show", f"--repo={repo}", "--grants", stream))
     cache.remove_tree(repo)
 

@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attacks as data, a module for each subject; ROWS is all of them; WORKING is
-what must keep working."""
+what must keep working; RESIDUAL is what is not stopped."""
 
 from . import (
+    configuration,
     elevation,
     execution,
     filesystems,
+    hardship,
+    interpreters,
     kernel,
     libraries,
     memory,
     nameless,
     reach,
+    readers,
     revoked,
     shared,
     subjects,
     tracing,
+    uring,
 )
 
 ROWS = (
@@ -30,6 +35,16 @@ ROWS = (
     *revoked.ROWS,
     *kernel.ROWS,
     *reach.ROWS,
+    *uring.ROWS,
+    *interpreters.ROWS,
+    *hardship.ROWS,
+    *configuration.ROWS,
+    *readers.ROWS,
 )
 
 WORKING = (*shared.WORKING, *reach.WORKING)
+
+RESIDUAL = interpreters.RESIDUAL
+
+SLOW = (*hardship.ROWS, *(row for row in readers.ROWS if row.group == 18))
+"""Some seconds each: in the long runs only."""

@@ -11,6 +11,8 @@ _FIRMWARE = "/sys/module/firmware_class/parameters/path"
 _CORE = "/proc/sys/kernel/core_pattern"
 _MODPROBE = "/proc/sys/kernel/modprobe"
 _BINFMT = "/proc/sys/fs/binfmt_misc"
+_REQUEST_KEY = "/usr/sbin/request-key"
+_CGROUP = "/run/attack-cgroup"
 _HELPED = f"{WORK}/helped"
 _WAIT = f"for i in 1 2 3 4 5 6 7 8 9 10; do [ -s {_HELPED} ] && break; sleep 0.2; done"
 
@@ -116,6 +118,27 @@ ROWS = (
         trigger=f"{WORK}/odd 2>/dev/null",
         back=f"cat /run/modprobe >{_MODPROBE}; rm {WORK}/odd",
         by=USER,
+    ),
+    _helper(
+        "request-key",
+        setup=f"mv {_REQUEST_KEY} {_REQUEST_KEY}.away && ln {UNSIGNED}/helper.sh {_REQUEST_KEY}",
+        # Another name each time: the kernel remembers for a minute that there was no such key.
+        trigger="keyctl request2 user attack-$$ attack 2>/dev/null",
+        back=f"mv {_REQUEST_KEY}.away {_REQUEST_KEY}",
+    ),
+    _helper(
+        "release_agent of a cgroup",
+        setup=f"mkdir {_CGROUP} && mount -t cgroup -o none,name=attack attack {_CGROUP}"
+        f" && echo {UNSIGNED}/helper.sh >{_CGROUP}/release_agent && mkdir {_CGROUP}/left"
+        f" && echo 1 >{_CGROUP}/left/notify_on_release",
+        trigger=f"sh -c 'echo $$ >{_CGROUP}/left/cgroup.procs'",
+        back=f"rmdir {_CGROUP}/left; umount {_CGROUP}; rmdir {_CGROUP}",
+    ),
+    _helper(
+        "bridge-stp",
+        setup=f"ln {UNSIGNED}/helper.sh /sbin/bridge-stp && ip link add attack type bridge",
+        trigger="ip link set attack type bridge stp_state 1",
+        back="ip link del attack; rm /sbin/bridge-stp",
     ),
     _registered("binfmt_misc", ""),
     _registered("binfmt_misc, opened at once", "F"),
