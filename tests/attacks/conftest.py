@@ -14,7 +14,7 @@ import pytest
 from tests.vm import Image, Machine, build_image, trust_world
 from tests.vm.verity_root import verity_root
 
-from . import ground
+from . import comparison, ground
 from .gatelog import status
 from .table import table
 
@@ -80,5 +80,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports
         if isinstance(report, pytest.TestReport) and report.when == "call"
     ]
-    for line in table([one for one in properties if "attack" in one]):
+    records = [one for one in properties if "attack" in one]
+    for line in table(records):
         terminalreporter.write_line(line)
+    comparison.keep([pair for one in properties for pair in one.items()], records)
