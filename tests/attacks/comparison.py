@@ -47,7 +47,11 @@ def note(into: Record, attack: str, column: str, outcome: str) -> None:
     into("compared", (attack, column, outcome))
 
 
-def keep(properties: Iterable[tuple[str, object]], records: Sequence[Mapping[str, object]]) -> None:
+def keep(
+    properties: Iterable[tuple[str, object]],
+    records: Sequence[Mapping[str, object]],
+    path: Path = _KEPT,
+) -> None:
     """Write down what a run recorded, beside what earlier runs did; nothing without a peer in it.
 
     `properties` are all of the run, `records` those of the gate by table.py.
@@ -55,7 +59,7 @@ def keep(properties: Iterable[tuple[str, object]], records: Sequence[Mapping[str
     found = [value for name, value in properties if name == "compared"]
     if not found:
         return
-    kept: Kept = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
+    kept: Kept = json.loads(path.read_text()) if path.exists() else {}
     for one in records:
         if column := _OURS.get(str(one["column"])):
             went, _, reason = str(one["outcome"]).partition(" ")
@@ -65,8 +69,8 @@ def keep(properties: Iterable[tuple[str, object]], records: Sequence[Mapping[str
         if isinstance(value, (list, tuple)):
             attack, column, outcome = map(str, value)
             kept.setdefault(attack, {})[column] = outcome
-    _KEPT.parent.mkdir(exist_ok=True)
-    _KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
 def tables(kept: Kept) -> Iterator[str]:
@@ -86,7 +90,7 @@ def _counts(attacks: Kept) -> list[tuple[str, dict[str, str]]]:
     counted = {}
     for column in COLUMNS:
         tried = [row[column] for row in attacks.values() if column in row]
-        stopped = sum(one.startswith("stop") for one in tried)
+        stopped = sum(one.startswith("stopped") for one in tried)
         counted[column] = f"{stopped} of {len(tried)}"
     return [("stopped", counted)]
 
