@@ -29,6 +29,7 @@ COLUMNS = (
     VERITY_USER,
     "fapolicyd, user",
     "fapolicyd hardened, user",
+    "IMA, user",
 )
 
 _ROOT = Path(__file__).parents[2]

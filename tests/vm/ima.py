@@ -103,17 +103,20 @@ def of_files(folder: Path, key: Key, at: str) -> str:
 
 
 def start(machine: Machine, key: Key, signed: str) -> None:
-    """Signs the files, closes the keyring, and has the kernel appraise until the reboot."""
+    """Signs the files, closes the keyring, and has the kernel appraise until the reboot.
+
+    Debian's kernel has no keyring of its own for it: it asks the process that is appraised first
+    for one named _ima, and keeps that.
+    """
     with machine.exchange() as (host, guest):
         (host / "signatures").write_text(signed)
         (host / "certificate").write_bytes(key.certificate)
         (host / "policy").write_text(POLICY)
         machine.run(f"mkdir {_AT} && cp {guest}/* {_AT}/")
     machine.run(
-        f"cd / && setfattr --restore={_AT}/signatures"
-        f" && keyctl padd asymmetric '' %keyring:_ima <{_AT}/certificate"
-        " && keyctl restrict_keyring %keyring:_ima"
-        f" && cat {_AT}/policy >/sys/kernel/security/ima/policy",
+        f"cd / && setfattr --restore={_AT}/signatures && ring=$(keyctl newring _ima @s)"
+        f" && keyctl padd asymmetric '' $ring <{_AT}/certificate && keyctl restrict_keyring $ring"
+        f" && cat {_AT}/policy >/sys/kernel/security/ima/policy && /usr/bin/true",
         timeout_s=_TIMEOUT_S,
     )
 
