@@ -25,14 +25,12 @@ PARTS = ("calls", "work", "programs", "import")
 _NONE, _OBSERVE, _SEALED, _PEER = MODES = ("none", "observe", "sealed", "fapolicyd")
 _BOOT_TIMEOUT_S = 900.0
 _SNAPSHOT_TIMEOUT_S = 300.0
-_ROUNDS = 2
 
 Figures = dict[str, dict[Case, float]]
 
 
 def main(parts: Sequence[str] = PARTS) -> None:
     """Print the gate's part of the table."""
-    cases = (*(CALLS if "calls" in parts else ()), *(WORK if "work" in parts else ()))
     with tempfile.TemporaryDirectory(prefix="verity-bench-") as name:
         top = Path(name)
         programs = gate_cases.build(top / "programs")
@@ -47,17 +45,21 @@ def main(parts: Sequence[str] = PARTS) -> None:
             "system", image, icount=True, work=disk, timeout_s=_BOOT_TIMEOUT_S
         ) as machine:
             machine.snapshot(_NONE, timeout_s=_SNAPSHOT_TIMEOUT_S)
-            start: dict[str, Callable[[], object]] = {
-                _NONE: lambda: None,
-                _OBSERVE: lambda: _load(machine, worlds[_OBSERVE]),
-                _SEALED: lambda: _load(machine, worlds[_SEALED]),
-                _PEER: lambda: fapolicyd.start(machine),
-            }
-            if cases:
-                peer = debs.version(debs.packages(image, fapolicyd.PACKAGE), fapolicyd.PACKAGE)
-                _table(_measured(machine, cases, start), peer)
+            _moments(
+                machine,
+                {
+                    _OBSERVE: lambda: _load(machine, worlds[_OBSERVE]),
+                    _SEALED: lambda: _load(machine, worlds[_SEALED]),
+                    _PEER: lambda: fapolicyd.start(machine),
+                },
+            )
+            peer = debs.version(debs.packages(image, fapolicyd.PACKAGE), fapolicyd.PACKAGE)
+            print(f"instructions; fapolicyd is {peer} with its recommended rules")
+            for part, cases, rounds in (("calls", CALLS, 2), ("work", WORK, 1)):
+                if part in parts:
+                    _table(_measured(machine, cases, rounds))
             if "programs" in parts:
-                _programs(machine, start[_OBSERVE])
+                _programs(machine)
             if "import" in parts:
                 _import(machine, worlds[_SEALED])
 
@@ -76,15 +78,17 @@ def _load(machine: Machine, world: TrustWorld) -> None:
     trust_world.load(machine)
 
 
-def _measured(
-    machine: Machine, cases: Sequence[Case], start: Mapping[str, Callable[[], object]]
-) -> Figures:
-    for mode in MODES[1:]:
+def _moments(machine: Machine, start: Mapping[str, Callable[[], object]]) -> None:
+    """Keeps each mode as a snapshot of its name, started from the same moment."""
+    for mode, begin in start.items():
         machine.restore(_NONE)
-        start[mode]()
+        begin()
         machine.snapshot(mode, timeout_s=_SNAPSHOT_TIMEOUT_S)
+
+
+def _measured(machine: Machine, cases: Sequence[Case], rounds: int) -> Figures:
     least: Figures = {mode: {} for mode in MODES}
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         for mode in MODES:
             machine.restore(mode)
             for case, taken in gate_cases.measure(machine, cases).items():
@@ -92,8 +96,7 @@ def _measured(
     return least
 
 
-def _table(figures: Figures, peer: str) -> None:
-    print(f"instructions; fapolicyd is {peer} with its recommended rules")
+def _table(figures: Figures) -> None:
     heads = "".join(f"{mode:>12}" for mode in MODES)
     print(f"{'what, by whom':40}{heads}    observe    sealed    target  fapolicyd    ours/theirs")
     for case, plain in figures[_NONE].items():
@@ -107,9 +110,8 @@ def _table(figures: Figures, peer: str) -> None:
         )
 
 
-def _programs(machine: Machine, start: Callable[[], object]) -> None:
-    machine.restore(_NONE)
-    start()
+def _programs(machine: Machine) -> None:
+    machine.restore(_OBSERVE)
     print("the gate's programs: runs, and nanoseconds of each (a gate that observes)")
     for case in (*CALLS, *WORK):
         ran = gate_cases.program_runs(machine, case)
