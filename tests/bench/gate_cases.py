@@ -11,6 +11,7 @@ import io
 import json
 import math
 import random
+import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,11 +108,13 @@ def install_tree(machine: Machine, scratch: Path) -> None:
 
 
 def measure(machine: Machine, cases: Sequence[Case]) -> dict[Case, float]:
-    """Nanoseconds, which are instructions where QEMU counts them."""
+    """Nanoseconds, which are instructions where QEMU counts them; each is shown at once."""
     taken = {}
     for case in cases:
         machine.run(case.before, timeout_s=_TIMEOUT_S)
-        taken[case] = float(machine.run(case.command, user=case.user, timeout_s=_TIMEOUT_S).text)
+        done = machine.run(case.command, user=case.user, timeout_s=_TIMEOUT_S)
+        taken[case] = float(done.text)
+        print(f"{case!s:40}{taken[case]:12.0f}", file=sys.stderr, flush=True)
     return taken
 
 

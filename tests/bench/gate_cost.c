@@ -110,7 +110,7 @@ static double once(char **command)
 	return taken;
 }
 
-#define BATCHES 40
+#define BATCHES 20
 
 static double batch(const char *what, long times, int fd, const char *path)
 {
