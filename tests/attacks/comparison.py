@@ -108,7 +108,7 @@ def main() -> None:
     text = _DOCUMENT.read_text()
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    git = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty"]
+    git = ["git", "-C", str(_ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
     day = datetime.datetime.fromtimestamp(_KEPT.stat().st_mtime, datetime.UTC).date()
     made = "\n".join(tables(json.loads(_KEPT.read_text())))
