@@ -41,13 +41,15 @@ _MEDIAN, _SPREAD, _LARGEST = 2500, 1.0, 64 << 10
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """`target` is how much more it may be under a sealed gate, as a part of one."""
+    """`target` is how much more it may be under a sealed gate, as a part of one; the cheapest of
+    `times` counts."""
 
     what: str
     command: str
     user: str | None = None
     target: float | None = None
     before: str = ":"
+    times: int = 1
 
     def __str__(self) -> str:
         return f"{self.what}, {'ordinary user' if self.user else 'privileged'}"
@@ -72,11 +74,13 @@ WORK = (
     Case(
         what="1,000 commands in a shell loop",
         command=f"{_CALL} once sh -c '{_LOOP}'",
+        times=2,
     ),
     Case(
         what=f"unpacking {FILES:,} files",
         command=f"{_CALL} once tar -xf {_ARCHIVE} -C {_UNPACKED}",
         before=f"rm -rf {_UNPACKED}; mkdir {_UNPACKED} && sync && cat {_ARCHIVE} >/dev/null",
+        times=2,
     ),
 )
 
@@ -109,11 +113,12 @@ def install_tree(machine: Machine, scratch: Path) -> None:
 
 def measure(machine: Machine, cases: Sequence[Case]) -> dict[Case, float]:
     """Nanoseconds, which are instructions where QEMU counts them; each is shown at once."""
-    taken = {}
+    taken: dict[Case, float] = {}
     for case in cases:
-        machine.run(case.before, timeout_s=_TIMEOUT_S)
-        done = machine.run(case.command, user=case.user, timeout_s=_TIMEOUT_S)
-        taken[case] = float(done.text)
+        for _ in range(case.times):
+            machine.run(case.before, timeout_s=_TIMEOUT_S)
+            done = machine.run(case.command, user=case.user, timeout_s=_TIMEOUT_S)
+            taken[case] = min(float(done.text), taken.get(case, float(done.text)))
         print(f"{case!s:40}{taken[case]:12.0f}", file=sys.stderr, flush=True)
     return taken
 
