@@ -30,7 +30,7 @@ from .ground import SIGNED, UNSIGNED
 USER = "user"
 
 _MARK = "-=-=-=-"
-_FAILED = {98: "cleaning up failed", 99: "the setup failed"}
+_CLEANUP_FAILED, _SETUP_FAILED = 98, 99
 # One command for all, since starting one takes longer than most acts. The log is read last: what
 # is planted for every process must be gone again.
 _SCRIPT = """
@@ -46,6 +46,10 @@ echo "$MARK"
 log
 exit $status
 """
+
+
+class SetupFailedError(AssertionError):
+    """What an act needs before it could not be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +128,17 @@ class Outcome:
 
 
 def attempt(machine: Machine, attack: Attack, *, user: str | None = None) -> Outcome:
-    """Runs the row once, by `user` if named, and cleans up after it."""
+    """Runs the row once, by `user` if named, and cleans up after it.
+
+    Raises SetupFailedError where nothing could be tried.
+    """
     commands = {"SETUP": attack.setup, "ACT": attack.act, "CLEANUP": attack.cleanup}
     environment = {**commands, "BY": user or attack.by or "", "LOG": DENIALS, "MARK": _MARK}
     all_of_it = machine.run(_SCRIPT, env=environment, check=False)
     errors = all_of_it.stderr.decode(errors="replace")
-    assert all_of_it.status not in _FAILED, f"{attack}: {_FAILED[all_of_it.status]}: {errors}"
+    if all_of_it.status == _SETUP_FAILED:
+        raise SetupFailedError(f"{attack}: the setup failed: {errors}")
+    assert all_of_it.status != _CLEANUP_FAILED, f"{attack}: cleaning up failed: {errors}"
     assert "trouble" not in errors, f"{attack}: {errors}"
     before, shown, after = all_of_it.stdout.decode(errors="replace").split(f"{_MARK}\n")
     last = max((one.number for one in parse_denials(before)), default=0)

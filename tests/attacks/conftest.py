@@ -14,7 +14,7 @@ import pytest
 from tests.vm import Image, Machine, build_image, trust_world
 from tests.vm.verity_root import verity_root
 
-from . import ground
+from . import comparison, ground
 from .gatelog import status
 from .table import table
 
@@ -73,11 +73,13 @@ def observing(bare_image: Image) -> Iterator[Machine]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints what became of each attack: without the gate, observed, sealed, by a user."""
-    properties = [
-        dict(report.user_properties)
+    recorded = [
+        report.user_properties
         for reports in terminalreporter.stats.values()
         for report in reports
         if isinstance(report, pytest.TestReport) and report.when == "call"
     ]
-    for line in table([one for one in properties if "attack" in one]):
+    records = [one for one in map(dict, recorded) if "attack" in one]
+    for line in table(records):
         terminalreporter.write_line(line)
+    comparison.keep([pair for one in recorded for pair in one], records)

@@ -35,7 +35,7 @@ def table(records: Sequence[Mapping[str, object]]) -> Iterator[str]:
     if not rows:
         return
     cells: list[tuple[str, ...]] = [("attack", *COLUMNS)]
-    for name in sorted(rows, key=_group):
+    for name in sorted(rows, key=by_group):
         cells.append((name, *(rows[name].get(column, "-") for column in COLUMNS)))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
@@ -44,6 +44,7 @@ def table(records: Sequence[Mapping[str, object]]) -> Iterator[str]:
         ).rstrip()
 
 
-def _group(name: str) -> tuple[int, str]:
+def by_group(name: str) -> tuple[int, str]:
+    """The order of the rows, by the number that a row's name starts with."""
     number, _, rest = name.partition("-")
     return int(number), rest

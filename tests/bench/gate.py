@@ -1,137 +1,136 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate costs, in a machine of its own: the peer is the same machine without a gate.
+"""What the gate costs beside nothing and beside fapolicyd, in one machine.
+
+    python -m tests.bench.gate [PART...]        calls, work, programs, import; none: all
 
 One processor that executes an instruction per nanosecond of guest time (QEMU's -icount), so a
-difference in time is a difference in instructions and hardly depends on the host. Each figure is
-the cheapest of 40 batches. Nothing here passes or fails.
+difference in time is a difference in instructions and hardly depends on the host. Gate and peer
+are started from the same moment of the same machine, and of the small cases the cheapest of many
+batches counts. Nothing here passes or fails.
 """
 
-import json
+import sys
 import tempfile
-import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.vm import Machine, build_image, trust_world
-from tests.vm.debian import run
+from tests.vm import Image, Machine, build_image, debs, fapolicyd, trust_world
 from tests.vm.trust_world import TrustWorld
 from tests.vm.verity_root import verity_root
-from verity.formats import bundle, grants
-from verity.formats.grants import Code, CodeEntry, Grants, Party, Role
-from verity.formats.records import RecordKind
-from verity.ports import keystore
-from verity.verbs import fragments
 
-FOLDER = "/opt/bench"
-_LIBRARY = "/usr/lib/x86_64-linux-gnu/libc.so.6"
-_WORK = {
-    "exec": "exec 10",
-    "mmap(PROT_EXEC)": f"map 200 {_LIBRARY}",
-    "open+close": f"open 200 {_LIBRARY}",
-}
-_SUBJECTS = {"privileged": None, "ordinary user": "user"}
+from . import gate_cases, gate_import
+from .gate_cases import CALLS, FOLDER, WORK, Case
+
+PARTS = ("calls", "work", "programs", "import")
+_NONE, _OBSERVE, _SEALED, _PEER = MODES = ("none", "observe", "sealed", "fapolicyd")
 _BOOT_TIMEOUT_S = 900.0
-_GUEST_TIMEOUT_S = 600.0
-_ENTRIES = 100_000
-_DAY_S = 86400
+_MOMENT = "plain"
+_SETTLE_S = 60  # of the guest's clock: what a boot leaves behind would count, too
+_SNAPSHOT_TIMEOUT_S = 300.0
+
+Figures = dict[str, dict[Case, float]]
 
 
-def main() -> None:
+def main(parts: Sequence[str] = PARTS) -> None:
     """Print the gate's part of the table."""
     with tempfile.TemporaryDirectory(prefix="verity-bench-") as name:
-        tools = _tools(Path(name) / "tools")
+        top = Path(name)
+        programs = gate_cases.build(top / "programs")
         image = verity_root(build_image())
-        world = trust_world.trust_world(image, {"bench": tools})
-        many = _many_grants(world)
-        with Machine.boot("system", image, icount=True, timeout_s=_BOOT_TIMEOUT_S) as machine:
-            machine.push(tools, FOLDER)
-            machine.run(f"sync; for f in {FOLDER}/*; do fsverity enable $f; done")
-            trust_world.install(machine, world)
-            maps = _maps_bytes(machine)
-            before = _costs(machine)
-            free = _available_kib(machine)
-            trust_world.load(machine)
-            taken = free - _available_kib(machine)
-            _table(before, _costs(machine))
-            _import(machine, many)
+        worlds = {
+            mode: trust_world.trust_world(image, {"bench": programs}, mode=mode)
+            for mode in (_OBSERVE, _SEALED)
+        }
+        disk = top / "machine"
+        _prepare(image, programs, top, disk)
+        with Machine.boot(
+            "system", image, icount=True, work=disk, timeout_s=_BOOT_TIMEOUT_S
+        ) as machine:
+            machine.run(f"sleep {_SETTLE_S}", timeout_s=_BOOT_TIMEOUT_S)
+            machine.snapshot(_MOMENT, timeout_s=_SNAPSHOT_TIMEOUT_S)
+            start: dict[str, Callable[[], object]] = {
+                _NONE: lambda: None,
+                _SEALED: lambda: _load(machine, worlds[_SEALED]),
+                _PEER: lambda: fapolicyd.start(machine),
+                _OBSERVE: lambda: _load(machine, worlds[_OBSERVE]),
+            }
+            peer = debs.version(debs.packages(image, fapolicyd.PACKAGE), fapolicyd.PACKAGE)
+            print(f"instructions; fapolicyd is {peer} with its recommended rules")
+            cases = (*(CALLS if "calls" in parts else ()), *(WORK if "work" in parts else ()))
+            if cases:
+                _table(_measured(machine, cases, start))
+            if "programs" in parts:
+                _programs(machine, start[_OBSERVE])
+            if "import" in parts:
+                _import(machine, worlds[_SEALED])
+
+
+def _prepare(image: Image, programs: Path, scratch: Path, disk: Path) -> None:
+    """A disk with all that is needed on it: installing takes long where instructions count."""
+    with Machine.boot("system", image, work=disk) as machine:
+        gate_cases.install(machine, programs)
+        gate_cases.install_tree(machine, scratch)
+        fapolicyd.install(machine, image, fapolicyd.trust_of(programs, FOLDER))
+        machine.shutdown()
+
+
+def _load(machine: Machine, world: TrustWorld) -> None:
+    trust_world.install(machine, world)
+    trust_world.load(machine)
+
+
+def _measured(
+    machine: Machine, cases: Sequence[Case], start: Mapping[str, Callable[[], object]]
+) -> Figures:
+    figures: Figures = {}
+    for mode, begin in start.items():
+        machine.restore(_MOMENT)
+        begin()
+        print(f"measuring: {mode}", file=sys.stderr)
+        figures[mode] = gate_cases.measure(machine, cases)
+    return figures
+
+
+def _table(figures: Figures) -> None:
+    heads = "".join(f"{mode:>12}" for mode in MODES)
+    print(f"{'what, by whom':40}{heads}    observe    sealed    target  fapolicyd    ours/theirs")
+    for case, plain in figures[_NONE].items():
+        numbers = "".join(f"{figures[mode][case]:12.0f}" for mode in MODES)
+        observed, sealed, theirs = (figures[mode][case] / plain - 1 for mode in MODES[1:])
+        target = "" if case.target is None else f"{case.target:+.0%}"
+        share = f"{sealed / theirs:.3f}" if theirs > 0 else "-"
+        print(
+            f"{case!s:40}{numbers}{observed:+11.2%}{sealed:+10.2%}{target:>10}{theirs:+11.1%}"
+            f"{share:>15}"
+        )
+
+
+def _programs(machine: Machine, start: Callable[[], object]) -> None:
+    machine.restore(_MOMENT)
+    start()
+    print("the gate's programs: runs, and nanoseconds of each (a gate that observes)")
+    for case in (*CALLS, *WORK):
+        ran = gate_cases.program_runs(machine, case)
+        total = sum(spent for _, spent in ran.values())
+        print(f"{case!s}: {total / 1e6:.1f} ms in all")
+        for name, (count, spent) in sorted(ran.items(), key=lambda one: -one[1][1]):
+            print(f"    {name:24} {count:9} {spent / count:9.0f} ns")
+
+
+def _import(machine: Machine, world: TrustWorld) -> None:
+    machine.restore(_MOMENT)
+    trust_world.install(machine, world)
+    maps = gate_import.maps_bytes(machine)
+    free = gate_import.available_kib(machine)
+    trust_world.load(machine)
+    taken = free - gate_import.available_kib(machine)
+    print(gate_import.imported(machine, world))
     print(f"{'memory of the maps, by the kernel account':44} {maps / 2**20:8.1f} MiB")
     print(f"{'memory, by what is available before and after':44} {taken / 1024:8.1f} MiB")
 
 
-def _tools(folder: Path) -> Path:
-    folder.mkdir()
-    here = Path(__file__).parent
-    flags = ("cc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")
-    gate = here.parents[1] / "policy" / "gate"
-    for source in (here / "gate_cost.c", here.parent / "vm/gate_tools/call.c"):
-        run([*flags, "-I", str(gate), "-o", str(folder / source.stem), str(source)])
-    return folder
-
-
-def _costs(machine: Machine) -> dict[tuple[str, str], float]:
-    """Nanoseconds, which are instructions, of each kind of work by each kind of subject."""
-    return {
-        (what, who): float(
-            machine.run(
-                f"{FOLDER}/gate_cost {arguments}", user=user, timeout_s=_GUEST_TIMEOUT_S
-            ).text
-        )
-        for what, arguments in _WORK.items()
-        for who, user in _SUBJECTS.items()
-    }
-
-
-def _table(before: dict[tuple[str, str], float], after: dict[tuple[str, str], float]) -> None:
-    print(f"{'what, by whom (instructions)':44} {'gate':>10}  {'no gate':>10}  {'more':>8}")
-    for (what, who), plain in before.items():
-        guarded = after[what, who]
-        print(f"{f'{what}, {who}':44} {guarded:10.0f}  {plain:10.0f}  {guarded / plain - 1:+8.2%}")
-
-
-def _maps_bytes(machine: Machine) -> int:
-    """What the kernel charges for the gate's maps. Sealed, nobody could ask it."""
-    machine.run(f"bpftool prog loadall {trust_world.OBJECT} /sys/fs/bpf/measured", timeout_s=300)
-    shown = json.loads(machine.run("bpftool -j map show").stdout)
-    machine.run("rm -r /sys/fs/bpf/measured; sleep 1")
-    return sum(one["bytes_memlock"] for one in shown)
-
-
-def _available_kib(machine: Machine) -> int:
-    machine.run("sync; echo 3 >/proc/sys/vm/drop_caches")
-    return int(machine.run("grep MemAvailable /proc/meminfo").text.split()[1])
-
-
-def _many_grants(world: TrustWorld) -> bytes:
-    """A signed extension of 100,000 programs."""
-    now = int(time.time())
-    blob = grants.encode(
-        Grants(
-            party=Party.USER,
-            role=Role.EXTENSION,
-            stream="tools",
-            serial=1,
-            issued=now - _DAY_S,
-            expires=now + _DAY_S,
-            manifest_sha256=bytes(32),
-            code=tuple(CodeEntry(n.to_bytes(32, "big"), Code.EXEC) for n in range(_ENTRIES)),
-        )
-    )
-    key = keystore.load_signer(str(world.key("user-extension")))
-    made = fragments.sign(RecordKind.GRANTS, blob, [key], party=Party.USER, role=Role.EXTENSION)
-    return bundle.encode([made])
-
-
-def _import(machine: Machine, many: bytes) -> None:
-    """How long the gate takes for all of them, upload and verification included."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(many)
-        file.flush()
-        machine.push(Path(file.name), f"{FOLDER}/many")
-    timed = f"cat {FOLDER}/many >/dev/null; time {FOLDER}/call from={FOLDER}/many next"
-    done = machine.run(["bash", "-c", f"TIMEFORMAT=%R; {timed}"], timeout_s=_GUEST_TIMEOUT_S)
-    answer, seconds = done.text, done.stderr.decode().strip()
-    label = f"import of {_ENTRIES} grants (answer {answer})"
-    print(f"{label:44} {float(seconds):8.3f} s of the guest's clock")
-
-
 if __name__ == "__main__":
-    main()
+    asked = sys.argv[1:]
+    if unknown := set(asked) - set(PARTS):
+        sys.exit(f"{', '.join(sorted(unknown))}: no such part; there are: {', '.join(PARTS)}")
+    main(asked or PARTS)

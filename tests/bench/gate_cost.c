@@ -5,8 +5,13 @@
  * counts instructions (-icount shift=0) a nanosecond is an instruction.
  *
  *   gate_cost exec N | map N FILE | open N FILE | nothing        (N: repetitions in a batch)
+ *   gate_cost once COMMAND...     a command of its own, from start to end, its output away
+ *   gate_dlopen dlopen N FILE     the same source with -DWITH_DLOPEN, and not static
  */
 #define _GNU_SOURCE
+#ifdef WITH_DLOPEN
+#include <dlfcn.h>
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -57,11 +62,59 @@ static void once_open(const char *path)
 	close(fd);
 }
 
-#define BATCHES 40
+static void once_dlopen(const char *path)
+{
+#ifdef WITH_DLOPEN
+	void *library = dlopen(path, RTLD_NOW);
+
+	if (library) {
+		dlclose(library);
+		return;
+	}
+	fprintf(stderr, "gate_cost: %s\n", dlerror());
+#else
+	fprintf(stderr, "gate_cost: %s: built without dlopen\n", path);
+#endif
+	exit(1);
+}
+
+static double since(const struct timespec *from)
+{
+	struct timespec to;
+
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	return (to.tv_sec - from->tv_sec) * 1e9 + (to.tv_nsec - from->tv_nsec);
+}
+
+static double once(char **command)
+{
+	posix_spawn_file_actions_t actions;
+	struct timespec from;
+	double taken;
+	pid_t child;
+	int status;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	errno = posix_spawnp(&child, command[0], &actions, NULL, command, environ);
+	if (errno)
+		fail(command[0]);
+	if (waitpid(child, &status, 0) != child)
+		fail("waitpid");
+	taken = since(&from);
+	if (status) {
+		fprintf(stderr, "gate_cost: %s: status %#x\n", command[0], status);
+		exit(1);
+	}
+	return taken;
+}
+
+#define BATCHES 20
 
 static double batch(const char *what, long times, int fd, const char *path)
 {
-	struct timespec from, to;
+	struct timespec from;
 	long i;
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
@@ -70,11 +123,12 @@ static double batch(const char *what, long times, int fd, const char *path)
 			once_exec();
 		else if (!strcmp(what, "map"))
 			once_map(fd);
+		else if (!strcmp(what, "dlopen"))
+			once_dlopen(path);
 		else
 			once_open(path);
 	}
-	clock_gettime(CLOCK_MONOTONIC, &to);
-	return ((to.tv_sec - from.tv_sec) * 1e9 + (to.tv_nsec - from.tv_nsec)) / times;
+	return since(&from) / times;
 }
 
 int main(int argc, char **argv)
@@ -85,6 +139,10 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "nothing"))
 		return 0;
+	if (argc > 2 && !strcmp(argv[1], "once")) {
+		printf("%.1f\n", once(argv + 2));
+		return 0;
+	}
 	if (argc < 3 || (strcmp(argv[1], "exec") != 0 && argc != 4))
 		return 2;
 	times = atol(argv[2]);
