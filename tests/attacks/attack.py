@@ -134,7 +134,7 @@ def attempt(machine: Machine, attack: Attack, *, user: str | None = None) -> Out
     """
     commands = {"SETUP": attack.setup, "ACT": attack.act, "CLEANUP": attack.cleanup}
     environment = {**commands, "BY": user or attack.by or "", "LOG": DENIALS, "MARK": _MARK}
-    all_of_it = machine.run(_SCRIPT, env=environment, check=False)
+    all_of_it = machine.run(_SCRIPT, env=environment, check=False, timeout_s=120)
     errors = all_of_it.stderr.decode(errors="replace")
     if all_of_it.status == _SETUP_FAILED:
         raise SetupFailedError(f"{attack}: the setup failed: {errors}")

@@ -39,6 +39,7 @@ ROWS = (
     *interpreters.ROWS,
     *hardship.ROWS,
     *configuration.ROWS,
+    *configuration.SLOW,
     *readers.ROWS,
 )
 
@@ -46,5 +47,5 @@ WORKING = (*shared.WORKING, *reach.WORKING)
 
 RESIDUAL = interpreters.RESIDUAL
 
-SLOW = (*hardship.ROWS, *(row for row in readers.ROWS if row.group == 18))
+SLOW = (*hardship.ROWS, *configuration.SLOW, *(row for row in readers.ROWS if row.group == 18))
 """Some seconds each: in the long runs only."""
