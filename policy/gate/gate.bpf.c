@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The gate: which file may run with privileges, decided in the kernel.
+ * The gate: which file may run with privileges, or configure what does, decided in the kernel.
  *
  * Each hook gathers facts, decide.h decides, deny.h answers. What is granted came in signed
- * through calls.h. It decides about code only: not configuration, nor what a granted interpreter is
- * told to do (docs/threat-model.md).
+ * through calls.h. It decides about code and about guarded configuration, not about what a granted
+ * interpreter is told to do (docs/threat-model.md).
  *
  * Rules, each against a trap that was seen to work (docs/threat-model.md names them):
  * - mmap_file's `file` may be NULL although the verifier says it can't: ask bpf_get_func_arg;

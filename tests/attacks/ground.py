@@ -77,9 +77,7 @@ PLACES = {
 GUARDED_PATHS = (
     Guarded(path=GUARDED.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
     Guarded(path=f"{GUARDED}/mutable".encode(), file_class=GuardedClass.MUTABLE, match=Match.TREE),
-    Guarded(
-        path=f"{LEADING}/to/place".encode(), file_class=GuardedClass.SIGNED, match=Match.TREE
-    ),
+    Guarded(path=f"{LEADING}/to/place".encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
     *(
         Guarded(path=place.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE)
         for place in PLACES.values()

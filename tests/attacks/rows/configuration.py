@@ -22,7 +22,12 @@ def _read(
 ) -> Attack:
     values: dict[str, Any] = {"reason": "config-unsigned", "shows": "says", "signed": _SIGNED}
     return Attack(
-        group=16, name=name, act=f"{before}cat {path}", setup=setup, cleanup=cleanup, **{**values, **others}
+        group=16,
+        name=name,
+        act=f"{before}cat {path}",
+        setup=setup,
+        cleanup=cleanup,
+        **{**values, **others},
     )
 
 
