@@ -91,6 +91,7 @@ ROWS = (
         f"{GUARDED}/new",
         f"mkfifo {GUARDED}/new && (echo says evil >{GUARDED}/new &)",
         f"rm {GUARDED}/new",
+        signed="",
     ),
     _read(
         "block device",
