@@ -34,7 +34,7 @@ LOAD = f"{LOADER} --object {OBJECT} --pin {PINS}/vendor.pin --pin {PINS}/user.pi
 
 _KEYS = ("vendor-root", "vendor-os", "user-root", "user-policy", "user-extension")
 _EXTENSIONS = "tools"
-_DAYS = "3650"
+DAYS = "3650"
 _GUEST_TIMEOUT_S = 180.0
 
 
@@ -93,10 +93,10 @@ def _build_base(tree: Path, partial: Path) -> None:
     keys = partial / "keys"
     keys.mkdir()
     for name in _KEYS:
-        _verity("key", "generate", keys / f"{name}.pem")
+        verity("key", "generate", keys / f"{name}.pem")
     for party in ("vendor", "user"):
         root = keys / f"{party}-root.pem"
-        _verity(
+        verity(
             "lockdown", "pin", "--party", party, "--root", f"{root}.pub", partial / f"{party}.pin"
         )
     roles = {
@@ -109,41 +109,42 @@ def _build_base(tree: Path, partial: Path) -> None:
     for party, held in roles.items():
         named = [word for role in held for word in ("--role", role)]
         root = keys / f"{party}-root.pem"
-        project = ("keyring", "project", "--party", party, "--version=1", f"--days={_DAYS}")
-        _verity(*project, *named, "--key", root, partial / f"{party}.keys")
-    _sign_tree(keys, tree, OS_STREAM, partial / "os.grants")
+        project = ("keyring", "project", "--party", party, "--version=1", f"--days={DAYS}")
+        verity(*project, *named, "--key", root, partial / f"{party}.keys")
+    sign_tree(keys / "vendor-os.pem", tree, OS_STREAM, partial / "os.grants")
 
 
 def _build_host(base: Path, trees: dict[str, Path], mode: str, partial: Path) -> None:
     keys = base / "keys"
     grants = [base / "os.grants"]
     for stream, tree in trees.items():
-        _sign_tree(keys, tree, stream, partial / f"{stream}.grants")
+        sign_tree(keys / "vendor-os.pem", tree, stream, partial / f"{stream}.grants")
         grants.append(partial / f"{stream}.grants")
     streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
     named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
-    compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={_DAYS}", *named)
-    _verity(*compile_, "--key", keys / "user-policy.pem", partial / "host.policy")
+    compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={DAYS}", *named)
+    verity(*compile_, "--key", keys / "user-policy.pem", partial / "host.policy")
     for party in ("vendor", "user"):
         (partial / f"{party}.pin").write_bytes((base / f"{party}.pin").read_bytes())
     pins = [f"--pin={party}={base}/{party}.pin" for party in ("vendor", "user")]
     sources = [f"--keys={base}/{party}.keys" for party in ("vendor", "user")]
     sources += [f"--policy={partial}/host.policy", *(f"--grants={path}" for path in grants)]
-    _verity("lockdown", "bundle", *pins, *sources, partial / "boot.bundle")
+    verity("lockdown", "bundle", *pins, *sources, partial / "boot.bundle")
 
 
-def _sign_tree(keys: Path, tree: Path, stream: str, out: Path) -> None:
+def sign_tree(key: Path, tree: Path, stream: str, out: Path, *options: str) -> None:
     """Commits `tree`, signs the commit, keeps the grants with their signature as `out`."""
     repo = out.with_suffix(".repo")
     run(["ostree", f"--repo={repo}", "init", "--mode=bare"])
     run(["ostree", f"--repo={repo}", "commit", f"--branch={stream}", f"--tree=dir={tree}"])
-    sign = ("commit", "sign", f"--repo={repo}", f"--key={keys}/vendor-os.pem", f"--days={_DAYS}")
-    _verity(*sign, f"--stream={stream}", "--serial=1", stream)
-    out.write_bytes(_verity("commit", "show", f"--repo={repo}", "--grants", stream))
+    sign = ("commit", "sign", f"--repo={repo}", f"--key={key}", f"--days={DAYS}", *options)
+    verity(*sign, f"--stream={stream}", "--serial=1", stream)
+    out.write_bytes(verity("commit", "show", f"--repo={repo}", "--grants", stream))
     cache.remove_tree(repo)
 
 
-def _verity(*arguments: str | Path) -> bytes:
+def verity(*arguments: str | Path) -> bytes:
+    """Runs the command line of this installation; its standard output, or VmError."""
     program = Path(sys.executable).with_name("verity")
     done = subprocess.run([program, *arguments], capture_output=True, timeout=300)
     if done.returncode != 0:

@@ -30,6 +30,11 @@ from {module} import {function}
 
 sys.exit({function}())
 """
+COMPILE = (
+    *"python3 -I -m compileall -q --invalidation-mode unchecked-hash".split(),
+    f"/{_SITE}",
+)
+"""What compiles the modules of a tree, run in it."""
 PIP_TIMEOUT_S = 600
 
 
@@ -66,9 +71,19 @@ def read_wheel(path: Path) -> Wheel:
 
 def install(wheel: Wheel, tree: Path) -> None:
     """Unpacks the wheel and its dependencies into `tree` and compiles them there (needs root)."""
+    unpack(wheel, tree, version=python_version(tree))
+    # By no time stamp: git, OSTree and wheels all change those. Nobody edits a module in an image,
+    # so its source isn't read at all. Without this the guest would compile at every start, which
+    # is slow under emulation.
+    _run(["chroot", str(tree), *COMPILE])
+
+
+def unpack(wheel: Wheel, tree: Path, *, version: str) -> None:
+    """Puts the files of the wheel and its dependencies for that Python into `tree`."""
     site = tree / _SITE
+    site.mkdir(parents=True, exist_ok=True)
     if wheel.requirements:
-        dependencies = _dependencies(wheel.requirements, python_version(tree))
+        dependencies = _dependencies(wheel.requirements, version)
         # Never through a hard link into the base tree, here and below.
         _run(["cp", "-a", "--remove-destination", f"{dependencies}/.", str(site)])
     with zipfile.ZipFile(wheel.path) as archive:
@@ -83,14 +98,10 @@ def install(wheel: Wheel, tree: Path) -> None:
     for name, point in wheel.scripts:
         module, _, function = point.partition(":")
         script = tree / "usr/bin" / name
+        script.parent.mkdir(parents=True, exist_ok=True)
         script.unlink(missing_ok=True)
         script.write_text(_SCRIPT.format(module=module.strip(), function=function.strip()))
         script.chmod(0o755)
-    # By no time stamp: git, OSTree and wheels all change those. Nobody edits a module in an image,
-    # so its source isn't read at all. Without this the guest would compile at every start, which
-    # is slow under emulation.
-    compileall = "python3 -I -m compileall -q --invalidation-mode unchecked-hash".split()
-    _run(["chroot", str(tree), *compileall, f"/{_SITE}"])
 
 
 def python_version(tree: Path) -> str:

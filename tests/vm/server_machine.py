@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fuller Debian, sealed at boot by its unit with the default policy, as a test finds it.
+
+Everything that it runs is signed, with fs-verity on it; what stands on the disk before the seal is
+what an installation would have left there. Its OS is a plain Debian, and a small OSTree deployment
+stands beside it: repository, link and the kernel's argument are OSTree's, but nothing of the system
+is started from there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from verity.ports import gate_object
+
+from . import recipe, server_world
+from .errors import VmError
+from .gate_machine import Gate, value
+from .image import Image, build_image
+from .machine import Machine
+from .server_world import ServerWorld
+from .server_world import server_world as make_world
+from .trust_world import LOADER, OBJECT
+from .verity_root import verity_root
+from .wheel import COMPILE
+
+GATE_UNIT, ACCEPT_UNIT = "verity-gate.service", "verity-accept.service"
+PASSWORD = "correct-horse"
+OSTREE = "/ostree/repo"
+DEPLOY = "/ostree/deploy/site/deploy"
+BOOTED = "/ostree/boot.1/site/0/0"
+APPEND = f"ostree={BOOTED}"
+
+_UNITS = Path(__file__).parents[2] / "policy" / "systemd"
+_CANARY = "verity-canary"
+_TIMEOUT_S = 300.0
+
+_OWN_C = r"#include <stdio.h>\nint main(void) { return puts(\"ran own\") < 0; }\n"
+_OWN_PY = r"#!/usr/bin/python3\nimport ctypes, mmap\nmmap.mmap(-1, 4096, prot=7)\nprint(1)\n"
+_PREPARE = f"""
+set -e
+mkdir -p -m 700 /home/user/.ssh
+ssh-keygen -q -N '' -t ed25519 -f /home/user/.ssh/id_ed25519
+cp /home/user/.ssh/id_ed25519.pub /home/user/.ssh/authorized_keys
+echo user:{PASSWORD} | chpasswd
+printf '#!/bin/sh\\necho {PASSWORD}\\n' >/home/user/askpass
+printf '{_OWN_C}' >/home/user/own.c
+printf '#!/bin/sh\\necho ran script\\n' >/home/user/own.sh
+printf '{_OWN_PY}' >/home/user/own.py
+chmod 755 /home/user/askpass /home/user/own.sh /home/user/own.py
+chown -R user:user /home/user
+echo 'user ALL=(ALL) ALL' >/etc/sudoers.d/user
+chmod 440 /etc/sudoers.d/user
+echo '* * * * * root /usr/bin/id -un >/run/cron-ran' >/etc/cron.d/test
+ssh-keygen -A
+{" ".join(COMPILE)}
+# As if /usr had not changed, or the next boot would bring everything up to date with it.
+touch -r /usr /etc/.updated /var/.updated
+systemctl enable {GATE_UNIT} {ACCEPT_UNIT} ssh atd
+"""
+_DEPLOY = f"""
+set -e
+ostree --repo={OSTREE} init --mode=bare
+ostree --repo={OSTREE} remote add --no-gpg-verify vendor file:///{server_world.REPO}
+"""
+UPDATE = """
+set -e
+ostree --repo={repo} pull vendor site/{serial}
+verity objects enable --repo {repo} vendor:site/{serial}
+commit=$(ostree --repo={repo} rev-parse vendor:site/{serial})
+mkdir -p {deploy} {boot}
+ostree --repo={repo} checkout -H vendor:site/{serial} {deploy}/$commit.0
+ln -sfn ../../../deploy/site/deploy/$commit.0 {booted}
+"""
+"""A host's update to a commit of the vendor's repository, up to the link that a boot follows."""
+
+
+def update(serial: int) -> str:
+    """The shell lines that bring the commit of this serial to the host, and make it the next."""
+    boot = BOOTED.rpartition("/")[0]
+    return UPDATE.format(repo=OSTREE, serial=serial, deploy=DEPLOY, boot=boot, booted=BOOTED)
+
+
+def server_image() -> Image:
+    """The fuller Debian with fs-verity on its files, without verity."""
+    return verity_root(build_image(packages=recipe.SERVER_PACKAGES))
+
+
+def server_wheel() -> Path:
+    """The wheel that $VERITY_WHEEL names; verity itself is part of these hosts."""
+    wheel = os.environ.get("VERITY_WHEEL")
+    if not wheel:
+        raise VmError("VERITY_WHEEL is not set; `tests/prepare wheel` prints what it should be")
+    return Path(wheel)
+
+
+def prepare(machine: Machine, world: ServerWorld) -> None:
+    """Puts everything on the disk of a machine without a gate, from which it then boots sealed."""
+    machine.push(world.host, "/")
+    for found, place in ((gate_object.find_loader(), LOADER), (gate_object.find(), OBJECT)):
+        if isinstance(found, gate_object.Missing):
+            raise VmError(f"{place}: {found.reason}; {found.hint}")
+        machine.push(found.path, place)
+    for unit in (GATE_UNIT, ACCEPT_UNIT):
+        machine.push(_UNITS / unit, f"/etc/systemd/system/{unit}")
+    files = " ".join(f"/{path}" for path in world.code)
+    machine.run(
+        f"for file in {files}; do fsverity enable $file || exit; done", timeout_s=_TIMEOUT_S
+    )
+    machine.run(_PREPARE, timeout_s=_TIMEOUT_S)
+    machine.run(_DEPLOY + update(1), timeout_s=_TIMEOUT_S)
+    accept = f"verity commit verify --repo {OSTREE} --booted --accept-without-floor"
+    machine.run(accept, timeout_s=_TIMEOUT_S)
+
+
+def sealed_again(machine: Machine) -> None:
+    """Boots anew from the same disk."""
+    machine.shutdown()
+    machine.boot_again()
+
+
+def health(machine: Machine) -> tuple[str, str]:
+    """What systemd says of the whole, and the units that failed."""
+    state = machine.run("systemctl is-system-running --wait", check=False, timeout_s=180).text
+    return state, machine.run("systemctl --failed --no-legend").text
+
+
+def beside_the_canary(gate: Gate) -> list[str]:
+    """The gate's log without what the loader provokes, once before and once after the seal."""
+    return [denial.line for denial in gate.denials() if _CANARY not in denial.line]
+
+
+def sealed_and_quiet(gate: Gate) -> None:
+    """As it should be whenever one looks."""
+    status = gate.status()
+    assert value(status, "state") == "sealed"
+    assert beside_the_canary(gate) == []
+    assert (value(status, "denied"), value(status, "observed")) == ("1", "1")
+
+
+def boot_server() -> Machine:
+    """A machine that is prepared and booted sealed; the caller ends it."""
+    image = server_image()
+    world = make_world(image, server_wheel())
+    machine = Machine.boot("system", image, append=APPEND)
+    try:
+        assert health(machine) == ("running", "")
+        prepare(machine, world)
+        sealed_again(machine)
+    except BaseException:
+        machine.close()
+        raise
+    return machine
