@@ -10,9 +10,8 @@ is started from there.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-
-from verity.ports import gate_object
 
 from . import recipe, server_world
 from .errors import VmError
@@ -21,9 +20,7 @@ from .image import Image, build_image
 from .machine import Machine
 from .server_world import ServerWorld
 from .server_world import server_world as make_world
-from .trust_world import LOADER, OBJECT
 from .verity_root import verity_root
-from .wheel import COMPILE
 
 GATE_UNIT, ACCEPT_UNIT = "verity-gate.service", "verity-accept.service"
 PASSWORD = "correct-horse"
@@ -32,9 +29,9 @@ DEPLOY = "/ostree/deploy/site/deploy"
 BOOTED = "/ostree/boot.1/site/0/0"
 APPEND = f"ostree={BOOTED}"
 
-_UNITS = Path(__file__).parents[2] / "policy" / "systemd"
 _CANARY = "verity-canary"
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 400.0
+_ROOT = "/sysroot"
 
 _OWN_C = r"#include <stdio.h>\nint main(void) { return puts(\"ran own\") < 0; }\n"
 _OWN_PY = r"#!/usr/bin/python3\nimport ctypes, mmap\nmmap.mmap(-1, 4096, prot=7)\nprint(1)\n"
@@ -54,7 +51,6 @@ echo 'user ALL=(ALL) ALL' >/etc/sudoers.d/user
 chmod 440 /etc/sudoers.d/user
 echo '* * * * * root /usr/bin/id -un >/run/cron-ran' >/etc/cron.d/test
 ssh-keygen -A
-{" ".join(COMPILE)}
 # As if /usr had not changed, or the next boot would bring everything up to date with it.
 touch -r /usr /etc/.updated /var/.updated
 systemctl enable {GATE_UNIT} {ACCEPT_UNIT} ssh atd
@@ -96,39 +92,34 @@ def server_wheel() -> Path:
 
 
 def prepare(machine: Machine, world: ServerWorld) -> None:
-    """Puts everything on the disk of a machine without a gate, from which it then boots sealed."""
-    machine.push(world.host, "/")
-    for found, place in ((gate_object.find_loader(), LOADER), (gate_object.find(), OBJECT)):
-        if isinstance(found, gate_object.Missing):
-            raise VmError(f"{place}: {found.reason}; {found.hint}")
-        machine.push(found.path, place)
-    for unit in (GATE_UNIT, ACCEPT_UNIT):
-        machine.push(_UNITS / unit, f"/etc/systemd/system/{unit}")
-    files = " ".join(f"/{path}" for path in world.code)
-    machine.run(
-        f"for file in {files}; do fsverity enable $file || exit; done", timeout_s=_TIMEOUT_S
-    )
-    machine.run(_PREPARE, timeout_s=_TIMEOUT_S)
-    machine.run(_DEPLOY + update(1), timeout_s=_TIMEOUT_S)
-    accept = f"verity commit verify --repo {OSTREE} --booted --accept-without-floor"
-    machine.run(accept, timeout_s=_TIMEOUT_S)
+    """Puts everything on the disk of a bare machine, from which a host then boots sealed."""
+    machine.push(world.host, _ROOT)
+    files = " ".join(f"/{path}" for path in world.protected)
+    accept = f"verity commit verify --repo {OSTREE} --booted --accept-without-floor\n"
+    lines = f"for file in {files}; do fsverity enable $file || exit; done\n{_PREPARE}"
+    machine.run(lines + _DEPLOY + update(1) + accept, chroot=_ROOT, timeout_s=_TIMEOUT_S)
 
 
 def sealed_again(machine: Machine) -> None:
     """Boots anew from the same disk."""
-    machine.shutdown()
-    machine.boot_again()
+    machine.shutdown(timeout_s=_TIMEOUT_S)
+    machine.boot_again(timeout_s=_TIMEOUT_S)
 
 
 def health(machine: Machine) -> tuple[str, str]:
     """What systemd says of the whole, and the units that failed."""
-    state = machine.run("systemctl is-system-running --wait", check=False, timeout_s=180).text
+    asked = "systemctl is-system-running --wait"
+    state = machine.run(asked, check=False, timeout_s=_TIMEOUT_S).text
     return state, machine.run("systemctl --failed --no-legend").text
 
 
 def beside_the_canary(gate: Gate) -> list[str]:
-    """The gate's log without what the loader provokes, once before and once after the seal."""
-    return [denial.line for denial in gate.denials() if _CANARY not in denial.line]
+    """What the log has as denied, without what the loader provokes.
+
+    What the default policy has only observed, such as user namespaces, is no denial.
+    """
+    denied = [denial.line for denial in gate.denials() if denial.enforced]
+    return [line for line in denied if _CANARY not in line]
 
 
 def sealed_and_quiet(gate: Gate) -> None:
@@ -136,18 +127,21 @@ def sealed_and_quiet(gate: Gate) -> None:
     status = gate.status()
     assert value(status, "state") == "sealed"
     assert beside_the_canary(gate) == []
-    assert (value(status, "denied"), value(status, "observed")) == ("1", "1")
+    assert value(status, "denied") == "1"
+    kernel = gate.machine.run("dmesg").text
+    assert not re.search("Oops|general protection|unable to handle", kernel), kernel[-3000:]
 
 
 def boot_server() -> Machine:
     """A machine that is prepared and booted sealed; the caller ends it."""
     image = server_image()
     world = make_world(image, server_wheel())
-    machine = Machine.boot("system", image, append=APPEND)
+    # In the initramfs: one boot of the whole Debian less.
+    machine = Machine.boot("bare", image, append=APPEND)
     try:
-        assert health(machine) == ("running", "")
         prepare(machine, world)
-        sealed_again(machine)
+        machine.shutdown()
+        machine.boot_again("system", timeout_s=_TIMEOUT_S)
     except BaseException:
         machine.close()
         raise

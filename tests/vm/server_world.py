@@ -41,11 +41,11 @@ _PARTIES = ("vendor", "user")
 @dataclass(frozen=True, kw_only=True)
 class ServerWorld:
     """`private`: the keys, PARTY-ROLE.pem; `host`: a tree that is laid over a host's root, of which
-    `code` are the files that the grants name."""
+    `protected` get fs-verity: all that verity's wheel brings but modules of Python."""
 
     private: Path
     host: Path
-    code: tuple[str, ...]
+    protected: tuple[str, ...]
 
 
 def server_world(image: Image, wheel_path: Path) -> ServerWorld:
@@ -58,11 +58,14 @@ def server_world(image: Image, wheel_path: Path) -> ServerWorld:
     made = base / f"host-{wanted.digest[:16]}"
     cache.entry(made, lambda partial: _build_host(image, base, wanted, partial))
     programs = made / VERITY
-    found = [
-        path for path in programs.rglob("*") if path.suffix == ".so" or path.stat().st_mode & 1
-    ]
-    names = tuple(sorted(str(path.relative_to(programs)) for path in found if path.is_file()))
-    return ServerWorld(private=base / "private", host=made / "host", code=names)
+    found = [path for path in programs.rglob("*") if path.is_file() and _is_protected(path)]
+    names = tuple(sorted(str(path.relative_to(programs)) for path in found))
+    return ServerWorld(private=base / "private", host=made / "host", protected=names)
+
+
+def _is_protected(path: Path) -> bool:
+    code = path.suffix == ".so" or path.stat().st_mode & 1 == 1
+    return code or "dist-packages" not in path.parts
 
 
 def _policy_sources() -> list[Path]:
@@ -114,7 +117,7 @@ def _build_site(key: Path, listed: str, partial: Path) -> None:
 
 def _build_host(image: Image, base: Path, wanted: wheel.Wheel, partial: Path) -> None:
     host, own = partial / "host", partial / VERITY
-    wheel.unpack(wanted, own, version=wheel.python_version(image.tree))
+    wheel.unpack(wanted, own, debian=image.tree)
     key, listed = base / "private/vendor-os.pem", f"--policy={base}/host.policy.json"
     parts = host / PARTS
     parts.mkdir(parents=True)

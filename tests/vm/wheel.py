@@ -30,11 +30,6 @@ from {module} import {function}
 
 sys.exit({function}())
 """
-COMPILE = (
-    *"python3 -I -m compileall -q --invalidation-mode unchecked-hash".split(),
-    f"/{_SITE}",
-)
-"""What compiles the modules of a tree, run in it."""
 PIP_TIMEOUT_S = 600
 
 
@@ -70,16 +65,13 @@ def read_wheel(path: Path) -> Wheel:
 
 
 def install(wheel: Wheel, tree: Path) -> None:
-    """Unpacks the wheel and its dependencies into `tree` and compiles them there (needs root)."""
-    unpack(wheel, tree, version=python_version(tree))
-    # By no time stamp: git, OSTree and wheels all change those. Nobody edits a module in an image,
-    # so its source isn't read at all. Without this the guest would compile at every start, which
-    # is slow under emulation.
-    _run(["chroot", str(tree), *COMPILE])
+    """Unpacks the wheel and its dependencies into the Debian `tree`, compiled (needs root)."""
+    unpack(wheel, tree, debian=tree)
 
 
-def unpack(wheel: Wheel, tree: Path, *, version: str) -> None:
-    """Puts the files of the wheel and its dependencies for that Python into `tree`."""
+def unpack(wheel: Wheel, tree: Path, *, debian: Path) -> None:
+    """Puts the wheel and its dependencies into `tree`, compiled by the Python of `debian`."""
+    version = python_version(debian)
     site = tree / _SITE
     site.mkdir(parents=True, exist_ok=True)
     if wheel.requirements:
@@ -102,6 +94,14 @@ def unpack(wheel: Wheel, tree: Path, *, version: str) -> None:
         script.unlink(missing_ok=True)
         script.write_text(_SCRIPT.format(module=module.strip(), function=function.strip()))
         script.chmod(0o755)
+    # By no time stamp: git, OSTree and wheels all change those. Nobody edits a module in an image,
+    # so its source isn't read at all. Without this the guest would compile at every start, which
+    # is slow under emulation.
+    loader = [debian / "lib64/ld-linux-x86-64.so.2", "--library-path"]
+    python = [*loader, debian / "usr/lib/x86_64-linux-gnu", debian / f"usr/bin/python{version}"]
+    compiled = "-S -m compileall -q --invalidation-mode unchecked-hash -p / -s".split()
+    home = f"PYTHONHOME={debian / 'usr'}"
+    _run(["env", home, *map(str, python), *compiled, str(tree), str(site)])
 
 
 def python_version(tree: Path) -> str:
