@@ -18,7 +18,7 @@ from .errors import VmError
 from .gate_machine import Gate, value
 from .image import Image, build_image
 from .machine import Machine
-from .server_world import ServerWorld
+from .server_world import ETC_STREAM, ServerWorld
 from .server_world import server_world as make_world
 from .verity_root import verity_root
 
@@ -96,8 +96,11 @@ def prepare(machine: Machine, world: ServerWorld) -> None:
     machine.push(world.host, _ROOT)
     files = " ".join(f"/{path}" for path in world.protected)
     accept = f"verity commit verify --repo {OSTREE} --booted --accept-without-floor\n"
+    key = "/run/etc.pem"
+    machine.push(world.private / "user-etc.pem", key)
+    sign = f"verity etc sign --key {key} --stream {ETC_STREAM} --serial 1; rm {key}\n"
     lines = f"for file in {files}; do fsverity enable $file || exit; done\n{_PREPARE}"
-    machine.run(lines + _DEPLOY + update(1) + accept, chroot=_ROOT, timeout_s=_TIMEOUT_S)
+    machine.run(lines + _DEPLOY + update(1) + accept + sign, chroot=_ROOT, timeout_s=_TIMEOUT_S)
 
 
 def sealed_again(machine: Machine) -> None:

@@ -139,6 +139,11 @@ def test_an_update_to_a_newly_signed_commit(gate: Gate) -> None:
     assert serial(gate.status(), server_world.SITE) == 2
 
 
+def test_only_that_changed_in_etc_which_changes_by_itself(gate: Gate) -> None:
+    """The classes of the default policy fit: accounts, the host's name, caches, machine-id."""
+    gate.machine.run("exec 2>&1; verity etc status", timeout_s=180)
+
+
 def test_nothing_of_it_was_denied(machine: Machine) -> None:
     sealed_and_quiet(Gate(machine))
 
