@@ -13,13 +13,17 @@ from pathlib import Path
 
 from verity.formats.gate_status import Act, Reason, State
 from verity.formats.grants import Code
+from verity.formats.kernel_guarded import GuardedClass
 from verity.trust.decide import DigestState, Facts, Mapped, Prot
 
 VECTORS = Path(__file__).parent / "vectors" / "decisions.toml"
 UNKNOWN_ACT = "unknown"
 
 _FIELDS = frozenset(Facts.__dataclass_fields__)
-_TRUE = frozenset({"privileged", "jit", "raises", "covered", "chained", "traced", "revoked"})
+_TRUE = frozenset(
+    {"privileged", "jit", "raises", "covered", "chained", "traced", "revoked", "placed"}
+)
+_CLASSES = {one.name.lower(): one.value for one in GuardedClass}
 _DIGESTS = {state.name.lower().replace("_", "-"): state.value for state in DigestState}
 _FLAGS: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "grant": ("granted", {str(flag.name).lower(): flag.value for flag in Code}),
@@ -77,6 +81,8 @@ def _fact(word: str) -> tuple[str, int]:
     if not equals:
         if name in _TRUE:
             return name, 1
+        if name in _CLASSES:
+            return "guarded", _CLASSES[name]
         return "digest", _DIGESTS[name]
     field, flags = _FLAGS.get(name, (name, {}))
     assert field in _FIELDS, f"{word}: no fact of this name"

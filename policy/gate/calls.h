@@ -96,16 +96,19 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 	if (upload->len < sizeof(*header) || header->header_len != sizeof(*header) ||
 	    header->total_len != upload->len || header->zero0 || header->zero1 ||
 	    header->n_code > VERITY_CODE_CAPACITY || header->n_elevate > VERITY_CODE_CAPACITY ||
+	    header->n_config > VERITY_CODE_CAPACITY ||
 	    !is_serial(header->serial) || header->issued >= header->expires ||
 	    header->expires >= 1ull << 53)
 		return VERITY_REFUSED_HEADER;
 	if (!may_grant(header->party, header->role))
 		return VERITY_REFUSED_PARTY_ROLE;
-	if (header->n_config || (header->n_elevate && header->role != VERITY_ROLE_OS) ||
+	if ((header->n_config && header->role == VERITY_ROLE_EXTENSION) ||
+	    (header->n_elevate && header->role != VERITY_ROLE_OS) ||
 	    (header->n_code && header->role == VERITY_ROLE_ETC))
 		return VERITY_REFUSED_TABLE;
 	if (upload->len != sizeof(*header) + (__u64)header->n_code * sizeof(struct verity_code_entry) +
-				   (__u64)header->n_elevate * sizeof(struct verity_elevate_entry))
+				   (__u64)header->n_elevate * sizeof(struct verity_elevate_entry) +
+				   (__u64)header->n_config * sizeof(struct verity_config_entry))
 		return VERITY_REFUSED_HEADER;
 	import.slot = find_slot(header->stream);
 	slot = bpf_map_lookup_elem(&slots, &import.slot);

@@ -33,6 +33,9 @@
 #define VERITY_ACT_KEXEC 11u  /* a kernel to start next is loaded */
 #define VERITY_ACT_TRACE 12u  /* a task's memory or files are reached into */
 #define VERITY_ACT_DEVICE 13u /* a block device that is in use is opened for writing */
+#define VERITY_ACT_CONFIG 14u /* a file is opened for reading, where configuration may be */
+#define VERITY_ACT_LINK 15u   /* a symlink is followed or read, likewise */
+#define VERITY_ACT_MOUNT 16u  /* something is mounted, likewise */
 
 /* --- facts ------------------------------------------------------------------------------ */
 
@@ -68,6 +71,8 @@ struct verity_facts {
 	__u32 traced;  /* ACT_ELEVATE: another task has the subject in hand */
 	__u32 revoked; /* a revocation names the digest, or took a grant of it away */
 	__u32 observed; /* reasons that are logged and don't deny, a bit each */
+	__u32 guarded;	/* ACT_CONFIG, ACT_LINK, ACT_MOUNT: VERITY_CLASS_* of the place; 0: none */
+	__u32 placed;	/* likewise: grants put this here; ACT_MOUNT: it is mounted over itself */
 };
 
 /* --- states and reasons ----------------------------------------------------------------- */
@@ -98,9 +103,13 @@ struct verity_facts {
 #define VERITY_DEVICE 18u	/* writing below what is mounted or otherwise in use */
 #define VERITY_INTERPRETER 19u	/* runs what it is told, and was not started by a granted script */
 #define VERITY_UNDECIDED 20u	/* the gate could not find out: no memory, or a fact out of range */
-#define VERITY_REASONS 21u
+#define VERITY_CONFIG_UNSIGNED 21u /* no signed grants put these contents at this guarded path */
+#define VERITY_CONFIG_LINK 22u /* nor this symlink, with this target */
+#define VERITY_CONFIG_MOUNT 23u /* mounted over guarded configuration, or over what leads there */
+#define VERITY_REASONS 24u
 /* What a policy may have logged and not denied: never what protects the gate, nor not knowing. */
-#define VERITY_OBSERVABLE ((2ull << VERITY_NOT_ELEVATED) - 2)
+#define VERITY_OBSERVABLE \
+	(((2ull << VERITY_NOT_ELEVATED) - 2) | 7ull << VERITY_CONFIG_UNSIGNED)
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -181,6 +190,41 @@ static __always_inline __u32 verity_decide_elevation(const struct verity_facts *
 	return verity_decide_exec(facts, seen);
 }
 
+/* Whether what is there must be signed; a class that nobody knows counts as signed. */
+static __always_inline int verity_must_be_placed(const struct verity_facts *facts)
+{
+	if (!facts->privileged || !facts->guarded)
+		return 0;
+	return facts->guarded == VERITY_CLASS_SIGNED || facts->guarded > VERITY_CLASS_IGNORED;
+}
+
+/*
+ * A path is granted to contents, so what else is known of a digest is no reason of its own: whoever
+ * has no-digest observed for programs did not mean configuration.
+ */
+static __always_inline __u32 verity_decide_config(const struct verity_facts *facts)
+{
+	if (!verity_must_be_placed(facts))
+		return VERITY_ALLOW;
+	if (facts->digest == VERITY_DIGEST_NO_FILE || facts->digest > VERITY_DIGEST_KNOWN)
+		return VERITY_UNDECIDED;
+	if (facts->digest == VERITY_DIGEST_KNOWN && facts->placed)
+		return VERITY_ALLOW;
+	return facts->revoked ? VERITY_REVOKED : VERITY_CONFIG_UNSIGNED;
+}
+
+static __always_inline __u32 verity_decide_link(const struct verity_facts *facts)
+{
+	if (!verity_must_be_placed(facts) || facts->placed)
+		return VERITY_ALLOW;
+	return facts->revoked ? VERITY_REVOKED : VERITY_CONFIG_LINK;
+}
+
+static __always_inline __u32 verity_decide_mount(const struct verity_facts *facts)
+{
+	return !verity_must_be_placed(facts) || facts->placed ? VERITY_ALLOW : VERITY_CONFIG_MOUNT;
+}
+
 /* The reason against it, or VERITY_ALLOW. */
 static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 {
@@ -215,6 +259,12 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return facts->privileged ? VERITY_TRACED : VERITY_ALLOW;
 	case VERITY_ACT_DEVICE:
 		return VERITY_DEVICE;
+	case VERITY_ACT_CONFIG:
+		return verity_decide_config(facts);
+	case VERITY_ACT_LINK:
+		return verity_decide_link(facts);
+	case VERITY_ACT_MOUNT:
+		return verity_decide_mount(facts);
 	}
 	return VERITY_UNDECIDED;
 }

@@ -40,9 +40,12 @@ static __always_inline __u32 observed_reasons(void)
 	return observed;
 }
 
-/* `file` may be NULL; it must be one that the verifier trusts. */
-static __always_inline int answer(const struct verity_facts *facts, __u32 reason,
-				  struct file *file)
+/*
+ * `file` may be NULL; it must be one that the verifier trusts. `path`, where it isn't NULL, is what is
+ * written down of it.
+ */
+static __always_inline int answer_at(const struct verity_facts *facts, __u32 reason,
+				     struct file *file, const struct path_key *path)
 {
 	__u32 enforced = verity_denies(facts, reason) ? 1 : 0;
 	__u32 index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
@@ -79,12 +82,19 @@ static __always_inline int answer(const struct verity_facts *facts, __u32 reason
 			bpf_probe_read_kernel_str(draft->path, sizeof(draft->path),
 						  BPF_CORE_READ(file, f_path.dentry, d_name.name));
 	}
+	if (path)
+		bpf_probe_read_kernel(draft->path, sizeof(*path), path);
 	draft->number = __sync_fetch_and_add(&all->denials, 1) + 1;
 	copy_denial(draft->number % VERITY_DENIALS_RING, draft);
 	/* Claimed by a word of its own: the two counts can't be read as one. */
 	if (count && !__sync_lock_test_and_set(&count->kept, 1))
 		copy_denial(VERITY_DENIALS_RING + index, draft);
 	return negative(enforced * EPERM);
+}
+
+static __always_inline int answer(const struct verity_facts *facts, __u32 reason, struct file *file)
+{
+	return answer_at(facts, reason, file, NULL);
 }
 
 /* An act upon the gate itself. */

@@ -16,6 +16,7 @@
  *   memory the answer is no.
  */
 #include "calls.h"
+#include "guarded_config.h"
 #include "kernelcode.h"
 #include "reach.h"
 #include "report.h"
@@ -291,14 +292,15 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 			return refused;
 	}
 	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, 0);
-	if (!tag || !tag->stale)
-		return 0;
-	/* The digest is readable, so fs-verity checks what is read from now on; and nothing that
-	 * was read before is left. */
-	scratch = task_scratch();
-	if (scratch && measure(file, scratch) == VERITY_DIGEST_KNOWN && !file->f_mapping->nrpages)
-		tag->stale = 0;
-	return 0;
+	if (tag && tag->stale) {
+		/* The digest is readable, so fs-verity checks what is read from now on; and nothing
+		 * that was read before is left. */
+		scratch = task_scratch();
+		if (scratch && measure(file, scratch) == VERITY_DIGEST_KNOWN &&
+		    !file->f_mapping->nrpages)
+			tag->stale = 0;
+	}
+	return check_opened(file);
 }
 
 /* --- the gate itself ---------------------------------------------------------------------- */
@@ -400,20 +402,38 @@ SEC("lsm.s/sb_mount")
 int BPF_PROG(verity_sb_mount, const char *source, struct path *path, const char *type,
 	     unsigned long flags)
 {
-	return covers_mount(flags) && is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+	if (covers_mount(flags) && is_pin_mount(path->mnt)) {
+		int refused = answer_act(VERITY_ACT_PIN);
+
+		if (refused)
+			return refused;
+	}
+	return check_mounted(path, flags, source);
 }
 
 SEC("lsm/move_mount")
 int BPF_PROG(verity_move_mount, struct path *from, struct path *to)
 {
-	return is_pin_mount(to->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+	if (is_pin_mount(to->mnt)) {
+		int refused = answer_act(VERITY_ACT_PIN);
+
+		if (refused)
+			return refused;
+	}
+	return check_moved(from, to);
 }
 
 /* The old root put over the pins would show another status, too. */
 SEC("lsm/sb_pivotroot")
 int BPF_PROG(verity_sb_pivotroot, struct path *put_old, struct path *new_root)
 {
-	return is_pin_mount(put_old->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
+	if (is_pin_mount(put_old->mnt)) {
+		int refused = answer_act(VERITY_ACT_PIN);
+
+		if (refused)
+			return refused;
+	}
+	return check_mounted(put_old, 0, NULL);
 }
 
 /*

@@ -67,6 +67,26 @@ static __always_inline int compare_names(const __u8 *left, const __u8 *right)
 	return order ? order : compare_digests(left + 32, right + 32);
 }
 
+static __always_inline __u32 with_flags(__u32 cell, const struct import *import, __u32 flags)
+{
+	return cell | CELL_USED | import->slot | flags << CELL_SHIFT(import->half);
+}
+
+struct sweep {
+	__u32 slot;
+	__u32 half;
+};
+
+static __always_inline __u32 without_half(__u32 cell, const struct sweep *sweep)
+{
+	if (!(cell & CELL_USED) || CELL_SLOT(cell) != sweep->slot)
+		return cell;
+	cell &= ~((__u32)VERITY_CODE_ALL << CELL_SHIFT(sweep->half));
+	return CELL_FLAGS(cell, !sweep->half) ? cell : 0;
+}
+
+#include "guarded_grants.h"
+
 /* --- 1. places that nothing uses ---------------------------------------------------------- */
 
 static long reclaim_code(void *map, struct digest *digest, struct cells *cells, void *unused)
@@ -192,11 +212,6 @@ static long check_elevate(__u32 index, struct import *import)
 
 /* --- 3. filled ---------------------------------------------------------------------------- */
 
-static __always_inline __u32 with_flags(__u32 cell, const struct import *import, __u32 flags)
-{
-	return cell | CELL_USED | import->slot | flags << CELL_SHIFT(import->half);
-}
-
 static long fill_code(__u32 index, struct import *import)
 {
 	struct verity_code_entry *entry =
@@ -275,19 +290,6 @@ static long fill_elevate(__u32 index, struct import *import)
 
 /* --- 5. the other half is cleared --------------------------------------------------------- */
 
-struct sweep {
-	__u32 slot;
-	__u32 half;
-};
-
-static __always_inline __u32 without_half(__u32 cell, const struct sweep *sweep)
-{
-	if (!(cell & CELL_USED) || CELL_SLOT(cell) != sweep->slot)
-		return cell;
-	cell &= ~((__u32)VERITY_CODE_ALL << CELL_SHIFT(sweep->half));
-	return CELL_FLAGS(cell, !sweep->half) ? cell : 0;
-}
-
 static long sweep_code(void *map, struct digest *digest, struct cells *cells, struct sweep *sweep)
 {
 	for (int i = 0; i < VERITY_CELLS; i++)
@@ -309,6 +311,7 @@ static __always_inline void clear_half(__u32 slot, __u32 half)
 
 	bpf_for_each_map_elem(&code, sweep_code, &sweep, 0);
 	bpf_for_each_map_elem(&elevate, sweep_elevate, &sweep, 0);
+	bpf_for_each_map_elem(&config_grants, sweep_config, &sweep, 0);
 }
 
 /* --- the import --------------------------------------------------------------------------- */
@@ -340,12 +343,15 @@ static __always_inline int import_tables(const struct verity_grants_header *head
 {
 	struct control *all = THE(control);
 	__u64 elevate_base = sizeof(*header) + (__u64)header->n_code * sizeof(struct verity_code_entry);
+	__u64 config_base =
+		elevate_base + (__u64)header->n_elevate * sizeof(struct verity_elevate_entry);
 
 	if (!all)
 		return VERITY_REFUSED_NO_ROOM;
 	/* 1. */
 	bpf_for_each_map_elem(&code, reclaim_code, NULL, 0);
 	bpf_for_each_map_elem(&elevate, reclaim_elevate, NULL, 0);
+	bpf_for_each_map_elem(&config_grants, reclaim_config, NULL, 0);
 	/* 2. */
 	import->base = sizeof(*header);
 	bpf_loop(header->n_code, check_code, import, 0);
@@ -362,8 +368,18 @@ static __always_inline int import_tables(const struct verity_grants_header *head
 		return import->refusal;
 	if (all->elevate_entries + import->added > VERITY_ELEVATE_CAPACITY)
 		return VERITY_REFUSED_FULL;
+	import->base = config_base;
+	import->added = 0;
+	bpf_loop(header->n_config, check_config, import, 0);
+	if (import->refusal)
+		return import->refusal;
+	if (all->config_entries + import->added > VERITY_CONFIG_CAPACITY)
+		return VERITY_REFUSED_PATHS;
 	/* 3. */
-	bpf_loop(header->n_elevate, fill_elevate, import, 0);
+	bpf_loop(header->n_config, fill_config, import, 0);
+	import->base = elevate_base;
+	if (!import->refusal)
+		bpf_loop(header->n_elevate, fill_elevate, import, 0);
 	import->base = sizeof(*header);
 	if (!import->refusal)
 		bpf_loop(header->n_code, fill_code, import, 0);

@@ -25,9 +25,13 @@
 /* linux/fs.h, linux/dcache.h, uapi/linux/magic.h, linux/mm.h, uapi/linux/fsverity.h,
  * uapi/linux/personality.h, linux/key.h, uapi/linux/sched.h, uapi/linux/stat.h, linux/ptrace.h,
  * uapi/linux/prctl.h, linux/kernel_read_file.h */
+#define FMODE_READ 1u
 #define FMODE_WRITE 2u
+#define FMODE_CREATED (1u << 20)
 #define S_IFMT 0170000
 #define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFREG 0100000
 #define PROC_SUPER_MAGIC 0x9fa0
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
@@ -94,11 +98,30 @@ struct mm_struct {
 	atomic_t mm_users;
 } VERITY_RELOCATED;
 
+struct vfsmount;
+struct dentry;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} VERITY_RELOCATED;
+
+/* fs/namei.c: a lookup, while it goes on */
+struct nameidata {
+	struct path path; /* how far it came */
+} VERITY_RELOCATED;
+
+struct fs_struct {
+	struct path root;
+} VERITY_RELOCATED;
+
 struct task_struct {
 	const struct cred *cred;      /* of what it does */
 	const struct cred *real_cred; /* of what is done to it */
 	unsigned int ptrace;
 	struct mm_struct *mm;
+	struct fs_struct *fs;
+	struct nameidata *nameidata;
 	__u64 self_exec_id;
 	int tgid;
 	char comm[16];
@@ -124,6 +147,10 @@ struct address_space {
 struct inode {
 	__u16 i_mode;
 	struct super_block *i_sb;
+	unsigned long i_ino;
+	long long i_size;
+	__u32 i_generation;
+	char *i_link; /* the target of a symlink, where the file system has it in memory */
 } VERITY_RELOCATED;
 
 struct gendisk;
@@ -144,6 +171,7 @@ struct bdev_inode {
 } VERITY_RELOCATED;
 
 struct qstr {
+	__u32 len;
 	const unsigned char *name;
 } VERITY_RELOCATED;
 
@@ -155,6 +183,7 @@ struct dentry {
 } VERITY_RELOCATED;
 
 struct vfsmount {
+	struct dentry *mnt_root;
 	struct super_block *mnt_sb;
 } VERITY_RELOCATED;
 
@@ -165,11 +194,6 @@ struct mount {
 	struct list_head mnt_instance;
 	struct mount *mnt_master;
 	int mnt_group_id;
-} VERITY_RELOCATED;
-
-struct path {
-	struct vfsmount *mnt;
-	struct dentry *dentry;
 } VERITY_RELOCATED;
 
 struct file {
@@ -270,6 +294,7 @@ extern const void __bpf_call_base __ksym __weak;
 extern int bpf_get_fsverity_digest(struct file *file, struct bpf_dynptr *digest) __ksym;
 extern struct file *bpf_get_task_exe_file(struct task_struct *task) __ksym;
 extern void bpf_put_file(struct file *file) __ksym;
+extern void *bpf_rdonly_cast(const void *obj__ign, __u32 btf_id__k) __ksym;
 extern int bpf_path_d_path(struct path *path, char *buf, __u64 size) __ksym;
 extern struct bpf_key *bpf_lookup_user_key(__u32 serial, __u64 flags) __ksym;
 extern void bpf_key_put(struct bpf_key *key) __ksym;

@@ -2,9 +2,9 @@
 #ifndef VERITY_MAPS_H
 #define VERITY_MAPS_H
 /*
- * The gate's memory. Under 32 MiB with everything full: 200,000 digests are 22.3 MiB (two
- * serials of 100,000), the staging area 5 MiB, revoked digests 0.8 MiB, elevations 0.5 MiB, guarded
- * paths 128 KiB.
+ * The gate's memory. Under 32 MiB: 200,000 digests are 22.3 MiB (two serials of 100,000), the staging
+ * area 5 MiB, revoked digests 0.8 MiB, elevations 0.5 MiB, guarded paths 128 KiB. Configuration paths
+ * take 1 KiB each, and only as many as are granted; so do the places where guarded directories are.
  *
  * Rules:
  * - the loader writes `config`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
@@ -17,9 +17,12 @@
 
 #define VERITY_CODE_CAPACITY 200000
 #define VERITY_ELEVATE_CAPACITY 1024
+#define VERITY_CONFIG_CAPACITY 8192
+#define VERITY_ANCHORS 4096
 #define VERITY_REVOKED_DIGESTS 8192
 #define VERITY_REVOKED_KEYS 1024
 #define VERITY_CELLS 4	 /* streams that may grant one digest */
+#define VERITY_CONFIG_CELLS 2 /* streams that may grant one path */
 #define VERITY_TUPLES 16 /* elevations of one digest, those being replaced included */
 
 #define VERITY_ARRAY(map_name, value_type, entries) \
@@ -92,8 +95,20 @@ struct gate_policy {
 };
 VERITY_ARRAY(policy, struct gate_policy, 1);
 
-/* As signed, sorted by path. An array: a trie can't be written by a sleepable program. */
-VERITY_ARRAY(guarded, struct verity_guarded_entry, VERITY_GUARDED);
+/*
+ * As signed, sorted by path, so that it is searched as it is: a trie could neither be written nor
+ * asked by a sleepable program (ADR 32). Of those whose bytes begin an entry's, `parent` is the
+ * longest, by its index and one.
+ */
+struct guarded_place {
+	__u8 path[VERITY_GUARDED_PATH_SIZE];
+	__u8 file_class;
+	__u8 match;
+	__u16 parent; /* 0: none */
+	__u16 len;
+	__u16 zero;
+};
+VERITY_ARRAY(guarded, struct guarded_place, VERITY_GUARDED);
 
 /* A stream of the policy. What it grants is the half of each cell that `active` names. */
 struct slot {
@@ -143,6 +158,38 @@ struct tuples {
 };
 VERITY_HASH(elevate, struct digest, struct tuples, VERITY_ELEVATE_CAPACITY);
 
+/* A path, zero padded; with its length where that is at hand. */
+struct path_key {
+	__u64 word[VERITY_CONFIG_PATH_SIZE / 8];
+};
+
+/*
+ * What a path is granted: a digest, zero padded, or the target of a symlink. The flags of a cell are
+ * the kind, VERITY_CONFIG_*. Without memory of its own before it is used, unlike the others: most
+ * hosts grant a few hundred.
+ */
+struct config_content {
+	__u64 word[VERITY_CONFIG_TARGET_SIZE / 8];
+};
+
+struct config_cell {
+	__u32 cell;
+	__u32 zero;
+	struct config_content half[2];
+};
+
+struct config_cells {
+	struct config_cell of[VERITY_CONFIG_CELLS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, VERITY_CONFIG_CAPACITY);
+	__type(key, struct path_key);
+	__type(value, struct config_cells);
+} config_grants SEC(".maps");
+
 /* What is revoked, and the scopes (revoked.h) that it is revoked for. */
 VERITY_HASH(revoked_digests, struct digest, __u32, VERITY_REVOKED_DIGESTS);
 VERITY_HASH(revoked_keys, struct signer, __u32, VERITY_REVOKED_KEYS);
@@ -178,6 +225,43 @@ VERITY_TASK_STORAGE(tasks, struct task_scratch);
 
 /* What the task maps counts as privileged, while its self_exec_id is this: see ids.h. */
 VERITY_TASK_STORAGE(marks, __u64);
+
+/*
+ * A directory that is guarded or leads to what is, as it was before the seal: by number and not by
+ * inode storage, which goes with the inode when memory is short.
+ */
+struct anchor_key {
+	__u64 inode;
+	__u32 device;
+	__u32 generation;
+};
+
+struct anchor {
+	struct path_key path; /* of the root: empty */
+	__u32 len;
+	__u32 zero;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, VERITY_ANCHORS);
+	__type(key, struct anchor_key);
+	__type(value, struct anchor);
+} anchors SEC(".maps");
+
+#define VERITY_NAME_MAX 255u
+#define VERITY_TRAIL_SIZE 2560 /* the longest path that is found out */
+
+struct path_scratch {
+	struct path_key seen, real;
+	__u32 seen_len, real_len; /* of the whole path; real 0: there is none */
+	__u64 dentry, mount; /* that are looked for; mount 0: by dentries alone */
+	struct config_content content;
+	struct anchor fresh;
+	__u8 text[VERITY_TRAIL_SIZE + VERITY_NAME_MAX + 1];
+};
+VERITY_TASK_STORAGE(paths, struct path_scratch);
 
 /* --- denials ------------------------------------------------------------------------------ */
 
@@ -233,6 +317,7 @@ struct control {
 	__u64 generation;   /* of what is granted; starts at 1, so that a fresh tag is out of date */
 	__u64 code_entries; /* in the map `code` */
 	__u64 elevate_entries;
+	__u64 config_entries; /* in the map `config_grants` */
 	__u64 revoked_digests; /* in the map of that name */
 	__u64 revoked_keys;
 	__u64 newest_issued; /* of what was accepted, seconds since 1970 */

@@ -5,9 +5,10 @@
  * What a signed policy says beside mode and streams: what is only observed, how long an unlock may
  * last, and the guarded paths. Read strictly in the staging area, then kept.
  *
- * The guarded paths are kept and not yet used: no hook asks for a path.
+ * The guarded paths are asked by guarded.h.
  */
 #include "grants.h"
+#include "guarded.h"
 
 struct guarded_walk {
 	__u64 base; /* where the table begins in the staging area */
@@ -42,7 +43,6 @@ static long check_guarded(__u32 index, struct guarded_walk *walk)
 {
 	__u64 at = walk->base + (__u64)index * sizeof(struct verity_guarded_entry);
 	struct verity_guarded_entry *entry = staged_at(at), *previous;
-	int ended = 0, order = -1;
 
 	if (!entry) {
 		walk->refusal = VERITY_REFUSED_HEADER;
@@ -56,27 +56,35 @@ static long check_guarded(__u32 index, struct guarded_walk *walk)
 	for (int i = 0; i < (int)sizeof(entry->zero); i++)
 		if (entry->zero[i])
 			return 1;
-	for (int i = 0; i < VERITY_GUARDED_PATH_SIZE; i++) {
-		if (!entry->path[i])
-			ended = 1;
-		else if (ended)
-			return 1;
-	}
+	if (!is_padded(at, GUARDED_WORDS))
+		return 1;
 	walk->refusal = VERITY_REFUSED_UNSORTED;
 	if (index) {
 		previous = staged_at(at - sizeof(*entry));
-		if (!previous)
+		if (!previous || compare_paths((const void *)previous->path,
+					       (const void *)entry->path) >= 0)
 			return 1;
-		order = 0;
-		for (int i = 0; i < VERITY_GUARDED_PATH_SIZE; i++) {
-			order = (int)previous->path[i] - (int)entry->path[i];
-			if (order)
-				break;
-		}
 	}
-	if (order >= 0)
-		return 1;
 	walk->refusal = 0;
+	return 0;
+}
+
+struct guarded_family {
+	struct guarded_place *child;
+	__u32 candidate; /* its index and one */
+};
+
+/* Entries are sorted, so all that begin this one's path are ancestors of the one before it. */
+static long find_parent(__u32 unused, struct guarded_family *family)
+{
+	__u32 index = family->candidate - 1;
+	struct guarded_place *place = bpf_map_lookup_elem(&guarded, &index);
+
+	if (!family->candidate || !place)
+		return 1;
+	if (begins_with((const void *)family->child->path, (const void *)place->path, place->len))
+		return 1;
+	family->candidate = place->parent;
 	return 0;
 }
 
@@ -84,11 +92,19 @@ static long take_guarded(__u32 index, struct guarded_walk *walk)
 {
 	struct verity_guarded_entry *entry =
 		staged_at(walk->base + (__u64)index * sizeof(struct verity_guarded_entry));
-	struct verity_guarded_entry *place = bpf_map_lookup_elem(&guarded, &index);
+	struct guarded_place *place = bpf_map_lookup_elem(&guarded, &index);
+	struct guarded_family family = {.child = place, .candidate = index};
+	long size;
 
 	if (!entry || !place)
 		return 1;
-	__builtin_memcpy(place, entry, sizeof(*place));
+	/* Behind the NUL there are zeroes: the place was never used before. */
+	size = bpf_probe_read_kernel_str(place->path, sizeof(place->path), entry->path);
+	place->len = size > 0 ? size - 1 : 0;
+	place->file_class = entry->file_class;
+	place->match = entry->match;
+	bpf_loop(VERITY_GUARDED, find_parent, &family, 0);
+	place->parent = family.candidate;
 	return 0;
 }
 

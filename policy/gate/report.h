@@ -20,13 +20,17 @@ static const char role_names[][NAME_SIZE] = {"none", "root",	  "os",	    "etc",
 					     "extension", "policy", "unlock", "evidence"};
 static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",     "protect",
 					    "object",  "pin",  "key",	  "program", "ftrace",
-					    "module",  "kexec", "trace",  "device",  "unknown",
-					    "unknown"};
+					    "module",  "kexec", "trace",  "device",  "config",
+					    "link",    "mount", "unknown", "unknown", "unknown",
+					    "unknown", "unknown", "unknown", "unknown", "unknown",
+					    "unknown", "unknown", "unknown", "unknown", "unknown",
+					    "unknown", "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"allow",       "no-digest",    "other-digest", "stale",	       "not-granted", "wrong-use",
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
-	"device",      "interpreter",  "undecided"};
+	"device",      "interpreter",  "undecided",   "config-unsigned", "config-link",
+	"config-mount"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {
@@ -192,6 +196,7 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	}
 	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
+	BPF_SEQ_PRINTF(seq, "config %llu %u\n", all->config_entries, VERITY_CONFIG_CAPACITY);
 	print_revocations(seq, all, configured);
 	print_streams(seq);
 	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);
@@ -239,7 +244,7 @@ int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	BPF_SEQ_PRINTF(seq, "%llu %llu %s %s ", denial->number, denial->boot_ns / 1000000,
 		       denial->enforced ? "denied" : "observed", reason_name(denial->reason));
-	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 15], denial->uid, denial->pid);
+	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 31], denial->uid, denial->pid);
 	print_escaped(seq, denial->comm, sizeof(denial->comm));
 	BPF_SEQ_PRINTF(seq, " ");
 	if (denial->has_digest)

@@ -16,7 +16,7 @@
 #endif
 
 /* What `status` prints first; raised with every change that userspace could notice. */
-#define VERITY_GATE_VERSION 3
+#define VERITY_GATE_VERSION 4
 
 /* --- kinds: 0x93, ASCII, NUL to 16 bytes ------------------------------------------------
  * Split so that the hex escape ends. The compiler drops the last NUL where a kind fills all
@@ -322,6 +322,8 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_FIFTH_STREAM 3023 /* four other streams hold this digest already */
 #define VERITY_REFUSED_FLOOR 3024	/* older than the host's floor of this stream */
 #define VERITY_REFUSED_REVOKED_SERIAL 3025 /* a serial that was revoked */
+#define VERITY_REFUSED_THIRD_STREAM 3026 /* two other streams grant this configuration path already */
+#define VERITY_REFUSED_PATHS 3027	/* more configuration paths than the gate has room for */
 /* the signatures */
 #define VERITY_REFUSED_TEMPLATE 3030	/* not the one PKCS#7 template */
 #define VERITY_REFUSED_NO_KEYS 3031	/* the gate has no keys of this party and role */

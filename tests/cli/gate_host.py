@@ -19,6 +19,7 @@ keys vendor 1
 keys user 1
 code 70000 120000
 elevations 12 4096
+config 3 8192
 revocations user root 2
 revoked_keys 0 1024
 revoked_digests 5 8192

@@ -31,7 +31,7 @@ PROGRAM = "verity_decide_facts"
 
 _HERE = Path(__file__).parent
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<14I")
+_FACTS = struct.Struct("<16I")
 _VALUES: dict[str, Sequence[int]] = {
     "act": (0, *(act.number for act in Act), len(Act) + 1, HUGE),
     "state": (*(state.number for state in State), 4, HUGE),
@@ -46,7 +46,9 @@ _VALUES: dict[str, Sequence[int]] = {
     "chained": (0, 1, 2),
     "traced": (0, 1, 2),
     "revoked": (0, 1, 2),
-    "observed": (0, 0, 2, 1 << 7, 1 << 10, HUGE),
+    "observed": (0, 0, 2, 1 << 7, 1 << 10, 1 << 21, 1 << 22 | 1 << 23, HUGE),
+    "guarded": (0, 1, 2, 3, 4, 5, HUGE),
+    "placed": (0, 1, 2),
 }
 
 

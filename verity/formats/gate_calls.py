@@ -135,6 +135,16 @@ class Refusal(Enum):
         "its signer revoked this serial and those before it",
         "get newer grants of the stream",
     )
+    THIRD_STREAM = (
+        3026,
+        "two other streams grant one of its configuration paths already",
+        "leave the path out of this stream, or out of one of the others",
+    )
+    PATHS = (
+        3027,
+        "the gate has no room for so many configuration paths",
+        "guard less as signed, or sign fewer files: `verity lockdown status` shows the room",
+    )
     # the signatures
     TEMPLATE = (
         3030,

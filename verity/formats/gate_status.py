@@ -90,6 +90,9 @@ class Reason(_Numbered):
     DEVICE = "device"  # writing below what is mounted or otherwise in use
     INTERPRETER = "interpreter"  # runs what it is told, and no granted script started it
     UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
+    CONFIG_UNSIGNED = "config-unsigned"  # not granted at this guarded path, with these contents
+    CONFIG_LINK = "config-link"  # nor this symlink, with this target
+    CONFIG_MOUNT = "config-mount"  # mounted over guarded configuration, or what leads there
 
     @property
     def allow(self) -> bool:
@@ -113,6 +116,9 @@ class Act(_Numbered):
     KEXEC = "kexec"  # a kernel to start next is loaded
     TRACE = "trace"  # a task's memory or files are reached into
     DEVICE = "device"  # a block device that is in use is opened for writing
+    CONFIG = "config"  # a file is opened for reading, where configuration may be
+    LINK = "link"  # a symlink is followed or read, likewise
+    MOUNT = "mount"  # something is mounted, likewise
 
 
 _NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {
@@ -168,6 +174,7 @@ class GateStatus:
     keys: Mapping[str, int]
     code: Room
     elevations: Room
+    config: Room
     revocations: tuple[Revocation, ...]
     revoked_keys: Room
     revoked_digests: Room
@@ -209,6 +216,7 @@ _STATUS = {
     b"keys": "party number",
     b"code": "number number",
     b"elevations": "number number",
+    b"config": "number number",
     b"revocations": "party signer number",
     b"revoked_keys": "number number",
     b"revoked_digests": "number number",
@@ -294,6 +302,7 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         keys={party: number("keys", party) for party in _WORDS["party"]},
         code=room("code"),
         elevations=room("elevations"),
+        config=room("config"),
         revocations=tuple(
             Revocation(party=str(party), role=str(role), serial=int(serial))
             for party, role, serial in each("revocations")

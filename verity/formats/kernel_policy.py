@@ -38,7 +38,10 @@ PRIVILEGED_CAPS = (2**64 - 1) & ~(1 << CAP_WAKE_ALARM)
 """All capabilities, also those of later kernels, but one: docs/adr/0012."""
 
 OBSERVABLE = frozenset(
-    reason for reason in Reason if 1 <= reason.number <= Reason.NOT_ELEVATED.number
+    reason
+    for reason in Reason
+    if 1 <= reason.number <= Reason.NOT_ELEVATED.number
+    or Reason.CONFIG_UNSIGNED.number <= reason.number <= Reason.CONFIG_MOUNT.number
 )
 """What may be logged and not denied: never what protects the gate, nor not knowing."""
 

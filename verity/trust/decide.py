@@ -19,6 +19,7 @@ from enum import IntEnum, IntFlag
 
 from verity.formats.gate_status import Act, Reason, State
 from verity.formats.grants import Code
+from verity.formats.kernel_guarded import GuardedClass
 
 
 class DigestState(IntEnum):
@@ -65,6 +66,8 @@ class Facts:
     traced: int = 0  # ELEVATE: another task has the subject in hand
     revoked: int = 0  # a revocation names the digest, or took a grant of it away
     observed: int = 0  # reasons that are logged and don't deny, a bit each
+    guarded: int = 0  # CONFIG, LINK, MOUNT: ``GuardedClass`` of the place; 0: none
+    placed: int = 0  # likewise: grants put this here; MOUNT: it is mounted over itself
 
 
 _ACTS = {act.number: act for act in Act}
@@ -77,6 +80,14 @@ _SELF_PROTECTION = {
 }
 # What a file must be granted as; a kernel to start next never is.
 _KERNEL_TAKES = {Act.MODULE: int(Code.MODULE), Act.KEXEC: 0}
+# Why what is in a guarded place may not be there.
+_NOT_PLACED = {
+    Act.CONFIG: Reason.CONFIG_UNSIGNED,
+    Act.LINK: Reason.CONFIG_LINK,
+    Act.MOUNT: Reason.CONFIG_MOUNT,
+}
+# A class that nobody knows counts as signed.
+_LOOSE = {0, *(one.value for one in GuardedClass if one is not GuardedClass.SIGNED)}
 _QUIET = {state.number for state in (State.OFF, State.LOADING, State.OBSERVE)}
 _FROM_LOAD_ON = frozenset(_SELF_PROTECTION.values()) - {Reason.GATE_PIN}
 # Plain numbers, as the facts are: IntFlag would make a member for each value it meets.
@@ -123,6 +134,8 @@ def _against(facts: Facts) -> Iterator[Reason]:
     elif act is Act.TRACE:
         if facts.privileged:
             yield Reason.TRACED
+    elif act in _NOT_PLACED:
+        yield from _of_place(facts, act)
     elif act in (Act.EXEC, Act.ELEVATE):
         yield from _of_start(facts, act)
     elif facts.prot & _EXEC and facts.privileged:
@@ -172,6 +185,21 @@ def _of_memory(facts: Facts, act: Act) -> Iterator[Reason]:
         yield Reason.UNVERIFIED
 
 
+def _of_place(facts: Facts, act: Act) -> Iterator[Reason]:
+    """A path is granted to contents: what else is known of a digest is no reason of its own."""
+    if not facts.privileged or facts.guarded in _LOOSE:
+        return
+    known = True
+    if act is Act.CONFIG:
+        if facts.digest not in _MEASURED:
+            yield Reason.UNDECIDED
+            return
+        known = facts.digest == DigestState.KNOWN
+    if not (facts.placed and known):
+        revoked = facts.revoked and act is not Act.MOUNT
+        yield Reason.REVOKED if revoked else _NOT_PLACED[act]
+
+
 def _of_digest(facts: Facts, use: int) -> Iterator[Reason]:
     if facts.digest in _UNUSABLE:
         yield _UNUSABLE[DigestState(facts.digest)]
@@ -188,3 +216,4 @@ _UNUSABLE = {
     DigestState.OTHER: Reason.OTHER_DIGEST,
     DigestState.STALE: Reason.STALE,
 }
+_MEASURED = {state.value for state in DigestState if state is not DigestState.NO_FILE}

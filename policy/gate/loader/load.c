@@ -75,6 +75,8 @@ static int import_all(struct loader *l, struct failure *f)
 			finished = 1;
 		}
 		result = gate_import(&blob, bundle->name, f);
+		if (!result && blob.kind == VERITY_RECORD_POLICY)
+			open_guarded(&blob);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
 			result = keys_parse(&blob, bundle->name, &list, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)

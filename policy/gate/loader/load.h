@@ -199,6 +199,11 @@ int gate_freeze(struct gate *gate, struct failure *f);
 /* The pins must be gone. 0: every program is detached now; -EBUSY: not after 5 seconds. */
 int gate_close(struct gate *gate);
 
+/* --- anchors.c -------------------------------------------------------------------------- */
+
+/* Opens what a policy guards, and what leads there: so the gate learns which directories these are. */
+void open_guarded(const struct blob *policy);
+
 /* --- keyrings.c ------------------------------------------------------------------------- */
 
 struct keyrings {

@@ -31,6 +31,7 @@ keys vendor 1
 keys user 0
 code 70000 120000
 elevations 12 4096
+config 3 8192
 revocations vendor root 4
 revocations user root 2
 revocations user extension 9

@@ -13,6 +13,7 @@ import pytest
 
 from tests.decisions import Vector, vectors
 from verity.formats.gate_status import Act, Reason, State
+from verity.formats.kernel_guarded import GuardedClass
 from verity.trust.decide import DigestState, Facts, Mapped, Prot, decide, denies
 
 HERE = Path(__file__).parent
@@ -20,7 +21,7 @@ GATE = Path("policy/gate")
 HUGE = 2**32 - 1
 VECTORS = vectors()
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<14I")
+_FACTS = struct.Struct("<16I")
 _ANSWER = struct.Struct("<II")
 
 
@@ -69,7 +70,8 @@ def test_the_vectors_cover_the_table() -> None:
 def test_each_reason_has_a_control() -> None:
     """For each refusal of an act that can be allowed there is an allowed row of that act."""
     allowed = {vector.facts.act for vector in VECTORS if vector.reason.allow}
-    can_be = (Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT, Act.MODULE, Act.TRACE)
+    code = (Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT, Act.MODULE)
+    can_be = (*code, Act.TRACE, Act.CONFIG, Act.LINK, Act.MOUNT)
     assert allowed == {act.number for act in can_be}
 
 
@@ -116,7 +118,17 @@ def every_combination() -> Iterator[Facts]:
         "traced": [0, 1, HUGE],
         "observed": [0, 2, 1 << 10, 1 << 10 | 1 << 17, HUGE],
     }
-    for chosen in (values, mapping, starting):
+    guarding: dict[str, list[int]] = {
+        **values,
+        "act": [Act.CONFIG.number, Act.LINK.number, Act.MOUNT.number],
+        "granted": [0],
+        "prot": [0],
+        "mapped": [0],
+        "guarded": [0, *map(int, GuardedClass), 5, HUGE],
+        "placed": [0, 1, HUGE],
+        "observed": [0, 2, 1 << 16, 1 << 21, 1 << 22, 1 << 23, HUGE],
+    }
+    for chosen in (values, mapping, starting, guarding):
         for combination in itertools.product(*chosen.values()):
             yield Facts(**dict(zip(chosen, combination, strict=True)))
 
@@ -147,6 +159,7 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
         **{f"VERITY_MAPPED_{flag.name}": flag.value for flag in Mapped},
         **{f"VERITY_STATE_{state.name}": state.number for state in State},
         **{f"VERITY_{reason.name}": reason.number for reason in Reason},
+        **{f"VERITY_CLASS_{one.name}": one.value for one in GuardedClass},
         "VERITY_REASONS": len(Reason),
     }
     checks = "\n".join(f'_Static_assert({n} == {v}u, "{n}");' for n, v in names.items())
@@ -162,6 +175,6 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_its_name_and_number() -> None:
-    assert [reason.number for reason in Reason] == list(range(21))
+    assert [reason.number for reason in Reason] == list(range(24))
     assert str(Reason.NOT_GRANTED) == "not-granted"
     assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Shows the gate the directories that its policy guards: it opens them, and the gate, which sees every
+ * open, remembers them before the seal (guarded_path.h). So they are known again when they have got
+ * another name.
+ *
+ * It trusts the table only as far as it reads it, from a policy that the gate has accepted. A directory
+ * that isn't there is left out: what is made later is known by its path alone.
+ */
+#include "load.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static void open_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+void open_guarded(const struct blob *policy)
+{
+	struct verity_policy_header header;
+	struct verity_guarded_entry entry;
+	size_t at = sizeof(header);
+	uint32_t i;
+
+	if (policy->len < sizeof(header))
+		return;
+	memcpy(&header, policy->data, sizeof(header));
+	at += (size_t)header.n_streams * sizeof(struct verity_policy_stream);
+	if (header.n_guarded)
+		open_directory("/");
+	for (i = 0; i < header.n_guarded && at + sizeof(entry) <= policy->len; i++) {
+		char *slash;
+
+		memcpy(&entry, policy->data + at, sizeof(entry));
+		entry.path[sizeof(entry.path) - 1] = 0;
+		at += sizeof(entry);
+		/* From the first directory on the way to the last. */
+		for (slash = strchr((char *)entry.path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+			*slash = 0;
+			open_directory((char *)entry.path);
+			*slash = '/';
+		}
+		open_directory((char *)entry.path);
+	}
+}
