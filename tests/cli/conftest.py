@@ -9,6 +9,7 @@ import pytest
 from tests import gate_shim
 from tests.cli.forge import make_forge
 from tests.cli.gate_host import Host
+from tests.cli.guarded import make_policies, with_policies
 from tests.cli.keyring_world import make_keyrings
 from tests.cli.program import copy
 from tests.cli.worlds import MODES, World, make_keys, make_world
@@ -93,3 +94,15 @@ def keyrings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(keyrings: Path, tmp_path: Path) -> Path:
     """A copy, to make more versions in."""
     return copy(keyrings, tmp_path / "w")
+
+
+@pytest.fixture(scope="session")
+def policies(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
+    """Policies that guard, or don't; for reading only."""
+    return make_policies(tmp_path_factory.mktemp("guarded"), keys)
+
+
+@pytest.fixture
+def guarded(world: World, policies: Path) -> World:
+    """A world with these policies."""
+    return with_policies(world, policies)

@@ -20,9 +20,11 @@ from tests.etc_world import (
     state_of,
     write,
 )
-from verity.formats import bundle, dump
+from verity.formats import bundle, dump, policy_source
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grants import ConfigKind, Role, parse
+from verity.formats.policy import Link
+from verity.ports import places, policy_files
 
 
 @pytest.fixture(scope="module")
@@ -414,3 +416,46 @@ def test_the_key_options_are_as_everywhere(made: EtcWorld) -> None:
     more = ("--key", "other.pem.pub", "--threshold", "2")
     done = verity("etc", "status", *KEY, *more, cwd=made.path)
     assert (done.status, "signed by 1 of the trusted owners, 2 needed" in done.err) == (1, True)
+
+
+def test_a_host_with_a_gate_finds_what_has_no_verity(world: EtcWorld) -> None:
+    """Signing turns it on for nothing in /etc; the gate would refuse each file that is granted."""
+    assert world.run("status").status == 0
+    (world.path / "root" / places.BUNDLE).write_bytes(b"")
+    done = world.run("status", "--json")
+    assert done.status == 1
+    lacking = [one["path"] for one in done.of_type("finding") if one["check"] == "no-verity"]
+    assert lacking == [
+        "/etc/app/deep/er/old.conf",
+        "/etc/app/old.conf",
+        "/etc/hosts",
+        "/etc/kind/was-directory/inside",
+        "/etc/kind/was-file",
+        "/etc/motd",
+        "/etc/ssh/ssh_host_ed25519_key",
+    ]
+
+
+def test_links_that_the_policy_lets_out_are_granted(tmp_path: Path) -> None:
+    """Each [[link]] of the defaults, but where the link itself is of a class that may change."""
+    world = EtcWorld(tmp_path)
+    links = [
+        line for line in policy_source.parse(policy_files.built_in()) if isinstance(line, Link)
+    ]
+    due: dict[bytes, bytes] = {}
+    for number, line in enumerate(links):
+        is_place = line.path in ("/etc/systemd", "/etc/alternatives", "/etc/ssl/certs")
+        path = f"{line.path}/{number}" if is_place else line.path
+        target = f"{line.target}/x" if is_place else line.target
+        place = world.path / f"root{path}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.is_symlink():
+            place.symlink_to(target)
+            due[path.encode()] = target.encode()
+    assert verity("key", "generate", "etc.pem", cwd=tmp_path).status == 0
+    world.must_sign(1)
+    blob = bundle.parse_fragment((world.state / "1/grants").read_bytes(), label="grants").blob
+    granted = {one.path: one.target for one in parse(blob).config if one.kind is ConfigKind.SYMLINK}
+    changing = {b"/etc/localtime", b"/etc/resolv.conf", b"/etc/mtab"}
+    assert len(due) > 5
+    assert granted == {path: target for path, target in due.items() if path not in changing}

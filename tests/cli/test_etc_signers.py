@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """/etc signed by several people: prepared on the host, signed elsewhere, attached on the host."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.program import Done, assert_clean_error, copy, snapshot, verity
 from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, write
-from verity.formats import sign_bundle
+from verity.formats import grants, sign_bundle, statement
 from verity.formats.dump import Entry
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
@@ -74,7 +76,7 @@ def test_two_of_two(world: EtcWorld) -> None:
 def test_what_the_signer_is_shown(world: EtcWorld) -> None:
     shown = verity("sign", "show", "b", cwd=world.path).out
     assert f"as        stream {STREAM} serial 2\n" in shown
-    assert "config    8 paths\n" in shown
+    assert "config    8 paths, 1 of them links\n" in shown
     assert "signers   the user's role etc\n" in shown
 
 
@@ -137,12 +139,14 @@ def test_prepare_leaves_the_intent_alone(world: EtcWorld) -> None:
 def test_grants_that_leave_out_what_the_manifest_has(world: EtcWorld) -> None:
     opened = sign_bundles.load(world.path / "b").opened
     said = sign_serials.tree_of(opened)
-    at = said.statement
-    spot = Spot(stream=at.stream, serial=at.serial, issued=at.issued, expires=at.expires)
-    place = spot.place(BundleKind.ETC, at.serial)
-    fewer = documents.prepare(place, said.entries, {}, subjects={}, config=said.grants.config[1:])
+    fewer = replace(said.grants, config=said.grants.config[1:])
+    blob = grants.encode(fewer)
+    subjects = {**said.statement.subjects, "grants": hashlib.sha256(blob).digest()}
+    told = replace(said.statement, subjects=subjects)
+    bundle = replace(opened.bundle, blob=blob, payload=statement.encode(told))
     (world.path / "b").unlink()
-    sign_bundles.write(world.path / "b", fewer)
+    changed = Opened(bundle=bundle, said=replace(said, statement=told, grants=fewer))
+    sign_bundles.write(world.path / "b", changed)
     add(world, "etc")
     done = attach(world, "--key", "etc.pem.pub")
     assert done.status == 1
@@ -217,9 +221,8 @@ def rewritten(world: EtcWorld, change: Callable[[Entry], Entry | None]) -> Opene
     at = said.statement
     spot = Spot(stream=at.stream, serial=at.serial, issued=at.issued, expires=at.expires)
     entries = [found for entry in said.entries if (found := change(entry)) is not None]
-    config, _ = etc_sign.configuration(entries)
     place = spot.place(BundleKind.ETC, at.serial)
-    made = documents.prepare(place, entries, {}, subjects={}, config=config)
+    made = documents.prepare(place, entries, {}, subjects={})
     (world.path / "b").unlink()
     sign_bundles.write(world.path / "b", made)
     return made

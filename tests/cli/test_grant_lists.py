@@ -103,7 +103,10 @@ def test_signed_with_a_policy(listed: World) -> None:
         "/usr/bin/sudo": PLAIN | Code.JIT,
         "/usr/bin/tool": PLAIN | Code.INTERPRETER,
     }
-    assert done.out.splitlines()[-2:] == [f"policy    sha256:{document} (2 interpreters)", JIT]
+    assert done.out.splitlines()[-2:] == [
+        f"policy    sha256:{document} (2 interpreters, 0 config)",
+        JIT,
+    ]
     # The same from the same, and the JSON says of what.
     (first,) = good(listed.path, *SIGN, *LISTS, "--replace", "--json", REF).of_type("signed")
     (again,) = good(listed.path, *SIGN, *LISTS, "--replace", "--json", REF).of_type("signed")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """policy check: each finding, and hosts without any."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def script(host: Host, first_line: str) -> None:
 
 
 MUTABLE = '[[guarded]]\nclass = "mutable"\npaths = ["{}"]\nreason = "r"\n'
+
+
+def mutable_before_signed(host: Host) -> None:
+    """The classes of /etc exempt a file, and a later drop-in guards it for the gate alone."""
+    host.own(STREAM + MUTABLE.format("/etc/app").replace("guarded", "etc"), beside="etc/app/state")
+    host.own(MUTABLE.format("/etc/app/state").replace("mutable", "signed"), "60-later.toml")
+
+
 FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
     "a line anew": (
         lambda host: host.own(STREAM + SEALED + SEALED.replace("sealed", "trial")),
@@ -77,7 +86,9 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         "nothing has the name /srv/n*",
     ),
     "a pattern that the gate has not": (
-        lambda host: host.own(STREAM + MUTABLE.format("/etc/app/*/x"), beside="etc/app/a/x"),
+        lambda host: host.own(
+            STREAM + MUTABLE.format("/etc/app/*/x").replace("guarded", "etc"), beside="etc/app/a/x"
+        ),
         "not-for-the-gate",
         "the gate has no patterns such as /etc/app/*/x",
     ),
@@ -85,6 +96,18 @@ FOUND: dict[str, tuple[Callable[[Host], object], str, str]] = {
         lambda host: script(host, "#!/bin/sh"),
         "interpreter-without-need",
         "/usr/bin/perl* is there, and no script's #! names it",
+    ),
+    "a mutable file that the policy guards as signed": (
+        mutable_before_signed,
+        "guarded-not-signed",
+        "/etc/verity/policy.d/60-later.toml [[guarded]] 1: /etc/app/state: the policy has the class"
+        " signed, `etc sign` has"
+        " mutable (",
+    ),
+    "a signed file that the policy lets change": (
+        lambda host: host.own(STREAM + MUTABLE.format("/etc/app/*"), beside="etc/app/a"),
+        "signed-not-guarded",
+        "/etc/app/a: the policy has the class mutable, `etc sign` has signed (built in), so the",
     ),
     "a drop-in replaced": (
         lambda host: host.own(STREAM, beside="usr/lib/verity/policy.d/50-own.toml"),
@@ -188,3 +211,53 @@ def test_a_policy_that_can_not_be_verified_leaves_a_gap(host: Host) -> None:
     done = host.run("check")
     assert done.status == 3
     assert "NOT EVALUATED  signed-policy" in done.out
+
+
+def ostree_deployment(host: Host) -> None:
+    """What an OSTree deployment of a CoreOS-like system looks like, with its links."""
+    for link, target in (
+        *(("home", "var/home"), ("root", "var/roothome"), ("opt", "var/opt"), ("srv", "var/srv")),
+        *(("usr/local", "../var/usrlocal"), ("bin", "usr/bin"), ("lib", "usr/lib")),
+        *(("ostree", "sysroot/ostree"), ("tmp", "sysroot/tmp")),
+    ):
+        place = host.root / link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+    for name in (
+        *("usr/etc/passwd", "usr/etc/shadow", "usr/etc/ssh/sshd_config", "usr/etc/machine-id"),
+        *("usr/lib/ostree-boot/vmlinuz-1", "usr/lib/ostree-boot/initramfs-1", "usr/lib/passwd"),
+        *("usr/lib/systemd/system/a.service", "usr/lib/tmpfiles.d/a.conf", "usr/bin/bash"),
+    ):
+        host.write(name, "x")
+
+
+@pytest.mark.parametrize("profile", ["standard", "strict"])
+@pytest.mark.parametrize("deployed", [False, True], ids=["as built", "with its /etc and /var"])
+def test_nothing_to_find_with_the_defaults_on_a_coreos_like_tree(
+    host: Host, profile: str, deployed: bool
+) -> None:
+    shutil.rmtree(host.root / "etc")
+    ostree_deployment(host)
+    if deployed:
+        shutil.copytree(host.root / "usr/etc", host.root / "etc")
+        for name in ("home/core", "roothome/.ssh", "opt", "srv", "usrlocal/lib/systemd"):
+            (host.root / "var" / name).mkdir(parents=True)
+    done = host.run("check", "--profile", profile)
+    assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("path", ["/opt", "/opt/agent", "/opt/agent/etc", "/opt/agent/conf*"])
+def test_a_path_behind_a_link_is_another_one_to_the_gate(host: Host, path: str) -> None:
+    """Guarded by the link's name alone, nothing would be asked there."""
+    ostree_deployment(host)
+    host.write("var/opt/agent/etc/conf", "x")
+    host.write("var/opt/agent/conf.d", "x")
+    line = MUTABLE.format(path).replace("mutable", "signed")
+    host.own(STREAM + line)
+    done = host.run("check")
+    assert done.status == 1
+    (finding,) = [one for one in done.out.splitlines() if one.startswith("FINDING")]
+    assert finding.startswith("FINDING  behind-a-link  ")
+    assert f"{path} is /var{path} here, by a link" in finding
+    host.own(STREAM + line + MUTABLE.format(f"/var{path}").replace("mutable", "signed"))
+    assert host.run("check").status == 0

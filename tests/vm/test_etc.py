@@ -7,6 +7,7 @@ from typing import Any
 from tests.vm import Machine
 
 STORE = "/data/host/var/lib/verity/store/sha256"
+MEASURE = "fsverity measure {}"
 HOST = "--root /data/host --key /data/etc.pem"
 
 
@@ -37,5 +38,34 @@ def test_sign_find_and_bring_back(system_vm: Machine) -> None:
     system_vm.run("echo evil >>/data/host/etc/profile; chmod 666 /data/host/etc/debian_version")
     found = [one for one in etc(system_vm, f"status {public}", status=1) if "check" in one]
     assert [one["path"] for one in found] == ["/etc/debian_version", "/etc/profile"]
-    assert etc(system_vm, f"apply {public}")[-1]["changes"] == 2
+    applied = etc(system_vm, f"apply {public}")[-1]
+    assert applied["changes"] == 2
     assert etc(system_vm, f"status {public}")[-1]["findings"] == 0
+    # What is granted and as signed has fs-verity from then on: what was put back had it first, all
+    # others got it. What changes by itself has none.
+    granted = signed["config"] - links(system_vm)
+    assert (applied["protected"], applied["unprotected"]) == (granted - 1, 0)
+    first = MEASURE.format("/data/host/etc/profile")
+    assert system_vm.run(first).text.split()[1] == "/data/host/etc/profile"
+    assert system_vm.run(MEASURE.format("/data/host/etc/passwd"), check=False).status != 0
+    # A host that boots with a gate finds what lacks it: here a copy, whose contents are as signed.
+    system_vm.run(
+        "cd /data/host/etc && cp -p profile new && mv new profile"
+        " && echo > /data/host/var/lib/verity/boot.bundle"
+    )
+    found = etc(system_vm, f"status {public}", status=1)
+    lacking = [one["path"] for one in found if one.get("check") == "no-verity"]
+    assert lacking == ["/etc/profile"]
+    system_vm.run("rm /data/host/var/lib/verity/boot.bundle")
+    applied = etc(system_vm, f"apply {public}")[-1]
+    assert (applied["changes"], applied["protected"]) == (0, 1)
+    system_vm.run(first)
+
+
+def links(machine: Machine) -> int:
+    """How many symlinks are granted: those of the signed classes, with a target that has room."""
+    listed = machine.run(
+        "find /data/host/etc -type l ! -name mtab ! -name localtime ! -name resolv.conf"
+        " -printf '%l\\n' | awk 'length($0) <= 55' | wc -l"
+    )
+    return int(listed.text)

@@ -2,6 +2,7 @@
 """verity audit: a tree against the signed commit."""
 
 import dataclasses
+import os
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from verity.cli import output
 from verity.cli.floor_output import with_floors
 from verity.cli.trust_options import PATH, judged, key_options, repo_option, trusted_set
 from verity.ports.ostree_repo import Repository
-from verity.ports.places import BUNDLE
+from verity.ports.places import BUNDLE, POLICY
 from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import audit as verb
@@ -48,6 +49,9 @@ def audit(
     the host that runs this; never by the tree. Serial floors are the tree's: a commit below one of
     them is a finding. The last line is the state checksum of the tree and its policy, as
     `manifest show --checksum os:STREAM=DIR --root DIR` prints it.
+
+    If the tree has a signed policy, configuration that it guards and no grants name is a finding: a
+    sealed gate would refuse it.
     """
     trusted = trusted_set(keys, threshold)
     now = int(time.time())
@@ -63,6 +67,10 @@ def audit(
             clock=now,
             progress=lambda done: progress.update(done, total),
         )
+    if os.path.lexists(root / POLICY):
+        from verity.verbs import config_guard  # here: a tree without a policy needs none of it
+
+        result = config_guard.added_to(result, root, commit)
     result = with_floors(compared, result, as_json=as_json)
     policy, result = _policy(root, judged(result, now))
     value = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output, policy_options, signing_options
+from verity.cli import output, policy_options, signing_options, ungranted
 from verity.cli.lazy import LazyGroup
 from verity.cli.native_options import native_signers, ostree_sign_option
 from verity.cli.params import PATH
@@ -70,9 +70,9 @@ def sign(
 ) -> int:
     """Sign a commit: manifest, statement and grants, into its detached metadata.
 
-    No file says that it is an interpreter, or that it may have executable memory of its own (jit):
-    --policy does. All keys sign. Signers who are not at one machine use `sign prepare`, `add` and
-    `attach`.
+    No file says that it is an interpreter, that it may have executable memory of its own (jit), or
+    that it is configuration which privileged programs obey: --policy does. All keys sign. Signers
+    who are not at one machine use `sign prepare`, `add` and `attach`.
     """
     from verity.ports.gpg import GpgSigner
     from verity.ports.ostree_repo import Repository
@@ -92,7 +92,7 @@ def sign(
         replace=replace,
         reuse=reuse,
     )
-    lists = policy_options.lists_of(policy)
+    named = policy_options.read(policy)
     keys = signing_options.signers(key_uris)
     gpg = GpgSigner(gpg_sign, gpg_homedir) if gpg_sign is not None else None
     with Repository(repo) as repository:
@@ -103,13 +103,15 @@ def sign(
             gpg=gpg,
             native=native_signers(ostree_sign),
             threshold=threshold,
-            listed=policy_options.listed_of(lists),
+            asked=policy_options.asked_of(named),
             jobs=batch.default_jobs(),
         )
     if as_json:
+        ungranted.show(done.ungranted, as_json=True)
         fields = {name: getattr(done, name) for name in done.__dataclass_fields__}
-        policy_sha256 = None if lists is None else lists.sha256
-        output.record("signed", {**fields, "policy_sha256": policy_sha256})
+        policy_sha256 = None if named is None else named.sha256
+        more = {"ungranted": len(done.ungranted), "policy_sha256": policy_sha256}
+        output.record("signed", {**fields, **more})
         return 0
     by = signing_options.by_keys(done.key_ids)
     lasts = signing_options.lasts(expires, days)
@@ -120,10 +122,12 @@ def sign(
     output.line(f"as        stream {stream} serial {done.serial}, {lasts}")
     output.line(f"manifest  sha256:{done.manifest_sha256} ({done.files} files)")
     output.line(f"grants    sha256:{done.grants_sha256} ({done.code} code, {done.elevate} elevate)")
-    if lists is not None:
-        output.line(f"policy    sha256:{lists.sha256} ({done.interpreters} interpreters)")
+    if named is not None:
+        asked = f"{done.interpreters} interpreters, {done.config} config"
+        output.line(f"policy    sha256:{named.sha256} ({asked})")
     for path in done.jit:
         output.line(f"jit       {path}: may have executable memory without a file")
+    ungranted.show(done.ungranted, as_json=False)
     return 0
 
 

@@ -92,22 +92,22 @@ def verify(
     An OS is accepted after a boot of it went well: on a host that OSTree has booted, --accept takes
     no other commit than that.
 
-    What the grants call interpreters and jit follows from no file: without --policy it is taken as
-    it is. Every file that is granted jit is named in any case.
+    What the grants call interpreters, jit and configuration follows from no file: without --policy
+    it is taken as it is. Every file that is granted jit is named in any case.
     """
     if booted == (revision is not None):
         raise CallerError("bad-arguments", "expected one of REV and --booted")
     if revision is None:
         revision = commit_accept.booted_commit(root)
-    lists = policy_options.lists_of(policy)
-    listed = None if lists is None else lists.lists
+    demanded = policy_options.read(policy)
+    demands = None if demanded is None else demanded.asked
     if reproduce:
         named = keys or by_keyring() or ostree_key or ostree_revoked or gpg_keyring
         if named or accept or accept_without_floor:
             raise CallerError("bad-arguments", "--reproduce takes no keys and accepts nothing")
         with Repository(repo) as repository:
             again = commit_reproduce.reproduce(
-                repository, revision, listed=listed, jobs=batch.default_jobs()
+                repository, revision, asked=demands, jobs=batch.default_jobs()
             )
         return output.report(
             again,
@@ -141,7 +141,7 @@ def verify(
             jobs=batch.default_jobs(),
             host=host,
             native=native,
-            listed=listed,
+            asked=demands,
         )
     outcome = dataclasses.replace(outcome, report=judged(outcome.report, now))
     if as_json:

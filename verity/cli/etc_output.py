@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from verity.cli import output
+from verity.cli import output, ungranted
 from verity.cli.signing_options import by_keys
 
 # Each verb needs one of these: it is imported where it is used.
@@ -29,8 +29,7 @@ def print_signed(prepared: "Prepared", proven: "Proven", *, lasts: str, as_json:
     files = count_files(said.entries)
     manifest, grants = (at.subjects[name].hex() for name in ("manifest", "grants"))
     if as_json:
-        for path in prepared.ungranted:
-            output.record("ungranted", output.path_fields(path))
+        ungranted.show(prepared.ungranted, as_json=True)
         output.record(
             "signed",
             {
@@ -64,12 +63,7 @@ def print_left_out(prepared: "Prepared") -> None:
         f"store     {prepared.new_contents} new contents, {prepared.protected} of them with"
         " fs-verity"
     )
-    if prepared.ungranted:
-        output.message(
-            f"note: {len(prepared.ungranted)} files are signed and not granted, because the gate's"
-            " table has no room for their path or link target; the first is"
-            f" {output.shown(prepared.ungranted[0])}"
-        )
+    ungranted.show(prepared.ungranted, as_json=False)
 
 
 def print_others(seen: "Seen", *, as_json: bool) -> None:
@@ -159,6 +153,8 @@ def print_applied(done: "Applied", *, dry_run: bool, as_json: bool) -> int:
     for home, why in sorted(done.left_out.items()):
         _left_out(home, why, as_json=as_json)
     changes = sum(len(entries) for _, entries in steps)
+    for path, why in done.protected.failed if as_json else ():
+        output.record("unprotected", {**output.path_fields(path), "why": why})
     if as_json:
         output.record(
             "applied",
@@ -174,6 +170,8 @@ def print_applied(done: "Applied", *, dry_run: bool, as_json: bool) -> int:
                 "differs": len(done.wrong),
                 "loose": len(done.loose),
                 "left_out": len(done.left_out),
+                "protected": done.protected.enabled,
+                "unprotected": len(done.protected.failed),
             },
         )
     else:

@@ -65,7 +65,7 @@ def sign(
         target,
         state=state,
         threshold=threshold,
-        listed=policy_options.listed_of(policy_options.lists_of(policy)),
+        listed=policy_options.asked_of(policy_options.read(policy)).listed,
     )
     if as_json:
         output.record("signed", {name: getattr(done, name) for name in done.__dataclass_fields__})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--policy of the verbs that make grants or compare them: what it lists as interpreter and jit."""
+"""--policy of the verbs that make grants or compare them: what a policy asks of files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,27 +10,27 @@ from verity.cli.params import PATH
 
 # Starting a command costs what it imports: what a policy needs is imported when one is given.
 if TYPE_CHECKING:
-    from verity.formats.grant_rules import Listed
-    from verity.verbs.policy_lists import NamedLists
+    from verity.formats.grant_rules import Asked
+    from verity.verbs.policy_lists import NamedPolicy
 
 signing_option = click.option(
     "--policy",
     type=PATH,
     metavar="FILE",
-    help="Whose interpreters and jit count: OUT.json of `policy compile`. Who signed that isn't"
-    " asked.",
+    help="Whose interpreters, jit and guarded paths count: OUT.json of `policy compile`. Who signed"
+    " that isn't asked.",
 )
 verifying_option = click.option(
     "--policy",
     type=PATH,
     metavar="FILE",
-    help="Demand the interpreters and jit of this policy: OUT.json of `policy compile`. Who signed"
-    " that isn't asked.  [default: as the grants have them]",
+    help="Demand the interpreters, jit and guarded paths of this policy: OUT.json of `policy"
+    " compile`. Who signed that isn't asked.  [default: as the grants have them]",
 )
 
 
-def lists_of(policy: Path | None) -> "NamedLists | None":
-    """The lists of a policy; None without one."""
+def read(policy: Path | None) -> "NamedPolicy | None":
+    """What a policy asks; None without one."""
     if policy is None:
         return None
     from verity.verbs import policy_lists
@@ -38,8 +38,8 @@ def lists_of(policy: Path | None) -> "NamedLists | None":
     return policy_lists.read(policy)
 
 
-def listed_of(lists: "NamedLists | None") -> "Listed":
-    """The same for those who make grants: without a policy nothing is listed."""
-    from verity.formats.grant_rules import nothing_listed
+def asked_of(policy: "NamedPolicy | None") -> "Asked":
+    """The same for those who make grants: without a policy nothing is asked."""
+    from verity.formats.grant_rules import NOTHING_ASKED
 
-    return nothing_listed if lists is None else lists.lists
+    return NOTHING_ASKED if policy is None else policy.asked

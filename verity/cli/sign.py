@@ -204,11 +204,11 @@ def attach(
     _check_current(opened)
     if kind is BundleKind.COMMIT:
         with Repository(_needed(repo, "--repo", kind)) as repository:
-            lists = policy_options.lists_of(policy)
+            named = policy_options.read(policy)
             signed = sign_serials.tree_of(opened).grants
-            listed = as_granted(signed) if lists is None else lists.lists
+            asked = as_granted(signed) if named is None else named.asked
             reread = partial(
-                sign_prepare.read_commit, repository, listed=listed, jobs=batch.default_jobs()
+                sign_prepare.read_commit, repository, asked=asked, jobs=batch.default_jobs()
             )
             proven = sign_attach.commit(repository, opened, trusted, replace=replace, reread=reread)
     elif kind is BundleKind.EXTENSION:

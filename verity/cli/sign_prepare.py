@@ -6,14 +6,22 @@ from pathlib import Path
 
 import click
 
-from verity.cli import keyring_options, output, policy_options, sign_output, signing_options
+from verity.cli import (
+    keyring_options,
+    output,
+    policy_options,
+    sign_output,
+    signing_options,
+    ungranted,
+)
 from verity.cli.etc_prepare import etc
 from verity.cli.sign_documents import revoke, waiver
 from verity.cli.sign_unlock import unlock
 from verity.cli.trust_options import PATH, repo_option
+from verity.formats.grant_config import configuration
 from verity.formats.sign_bundle import BundleKind
 from verity.ports.ostree_repo import Repository
-from verity.verbs import batch, sign_bundles, sign_keyring, sign_prepare
+from verity.verbs import batch, sign_bundles, sign_keyring, sign_prepare, sign_serials
 from verity.verbs.sign_prepare import FILE_KINDS, Spot
 
 
@@ -55,7 +63,7 @@ def commit(
         int(time.time()), issued=issued, expires=expires, days=days
     )
     spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
-    listed = policy_options.listed_of(policy_options.lists_of(policy))
+    asked = policy_options.asked_of(policy_options.read(policy))
     with Repository(repo) as repository:
         opened = sign_prepare.commit_bundle(
             repository,
@@ -63,10 +71,12 @@ def commit(
             spot,
             bundle,
             replace=replace,
-            listed=listed,
+            asked=asked,
             jobs=batch.default_jobs(),
         )
     sign_output.show(opened, as_json=as_json)
+    guarded = asked.guarded(sign_serials.tree_of(opened).entries)
+    ungranted.show(configuration(guarded).ungranted, as_json=as_json)
     return 0
 
 
@@ -101,7 +111,7 @@ def extension(
         int(time.time()), issued=issued, expires=expires, days=days
     )
     spot = Spot(stream=stream, serial=serial, issued=begin, expires=end)
-    listed = policy_options.listed_of(policy_options.lists_of(policy))
+    listed = policy_options.asked_of(policy_options.read(policy)).listed
     opened = sign_prepare.extension_bundle(tree, spot, bundle, state=state, listed=listed)
     sign_output.show(opened, as_json=as_json)
     return 0

@@ -2,22 +2,24 @@
 """Which grants a manifest earns: fixed rules, so that anyone recomputes them.
 
 From the manifest and the first bytes of its files (docs/formats.md section 6), without a guess.
-Only the flags interpreter and jit are no property of a file: the caller says which files are
-listed (``Listed``), and the rules which of those may have them. It decides no trust: a grant counts
-only under a signature.
+Two things are no property of a file: the flags interpreter and jit, and whether it is guarded
+configuration. The caller says what is ``Asked``, and the rules which files may have it. It decides
+no trust: a grant counts only under a signature.
 """
 
 import stat
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from verity.formats import elf
 from verity.formats.dump import Entry, printable
+from verity.formats.grant_config import configuration
 from verity.formats.grants import (
     ALL_CODE,
     Code,
     CodeEntry,
+    ConfigEntry,
     ElevateEntry,
     Grants,
     Role,
@@ -41,6 +43,8 @@ _GROUP_EXECUTE = 0o010
 
 Listed = Callable[[Entry], Code]
 """The flags of ``LISTED`` that somebody asks for a file: a policy (``grant_lists``), or grants."""
+IsGuarded = Callable[[Sequence[Entry]], Sequence[Entry]]
+"""The entries of a tree that are guarded configuration (``grant_config``), or granted as such."""
 
 
 def nothing_listed(_: Entry) -> Code:
@@ -48,10 +52,32 @@ def nothing_listed(_: Entry) -> Code:
     return NOTHING
 
 
-def as_granted(grants: Grants) -> Listed:
-    """Take what is listed from grants that are there, where no policy says it."""
+def nothing_guarded(_: Sequence[Entry]) -> Sequence[Entry]:
+    """Without a policy nothing is guarded."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What no file says of itself."""
+
+    listed: Listed = nothing_listed
+    guarded: IsGuarded = nothing_guarded
+
+
+NOTHING_ASKED = Asked()
+
+
+def as_granted(grants: Grants) -> Asked:
+    """Take it from grants that are there, where no policy says it."""
     flags = {one.digest: one.flags & LISTED for one in grants.code if one.flags & LISTED}
-    return lambda entry: NOTHING if entry.digest is None else flags.get(entry.digest, NOTHING)
+    paths = {one.path for one in grants.config}
+    return Asked(
+        listed=lambda entry: NOTHING if entry.digest is None else flags.get(entry.digest, NOTHING),
+        guarded=lambda entries: (
+            [entry for entry in entries if entry.path in paths] if paths else ()
+        ),
+    )
 
 
 def may_be_listed(code: Code) -> Code:
@@ -69,12 +95,13 @@ def may_be_listed(code: Code) -> Code:
 class Earned:
     """The tables that a tree's contents earn."""
 
-    code: tuple[CodeEntry, ...]
-    elevate: tuple[ElevateEntry, ...]
+    code: tuple[CodeEntry, ...] = ()
+    elevate: tuple[ElevateEntry, ...] = ()
+    config: tuple[ConfigEntry, ...] = ()
 
 
 def earned(
-    entries: Iterable[Entry], heads: Mapping[bytes, bytes], listed: Listed = nothing_listed
+    entries: Sequence[Entry], heads: Mapping[bytes, bytes], asked: Asked = NOTHING_ASKED
 ) -> Earned:
     """Apply the rules. ``heads`` gives the first ``elf.HEAD_SIZE`` bytes by digest.
 
@@ -88,18 +115,22 @@ def earned(
         code = code_flags(entry, heads[entry.digest])
         if code is NOTHING:
             continue
-        code |= listed(entry) & may_be_listed(code)
+        code |= asked.listed(entry) & may_be_listed(code)
         flags[entry.digest] = flags.get(entry.digest, NOTHING) | code
         elevation = elevation_of(entry, code)
         if elevation is not None:
             elevations.add(elevation)
-    return Earned(sorted_code(flags), tuple(sorted(elevations)))
+    return Earned(
+        sorted_code(flags),
+        tuple(sorted(elevations)),
+        configuration(asked.guarded(entries)).config,
+    )
 
 
 def check_role(grants: Grants) -> None:
     """Refuse tables that the role may not fill (``beyond-role``), as the gate does.
 
-    os: code and elevations; etc: configuration; extension: exec, library and script.
+    os: all; etc: configuration; extension: exec, library and script.
     """
     name = grants.role.name.lower()
     if grants.role not in _MAY_GRANT:
@@ -111,7 +142,7 @@ def check_role(grants: Grants) -> None:
         )
     if grants.elevate and grants.role is not Role.OS:
         raise ContentError("beyond-role", f"grants: elevations are beyond the role {name}")
-    if grants.config and grants.role is not Role.ETC:
+    if grants.config and grants.role is Role.EXTENSION:
         raise ContentError("beyond-role", f"grants: configuration is beyond the role {name}")
 
 

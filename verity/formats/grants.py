@@ -21,6 +21,9 @@ from verity.values.errors import ContentError
 KIND = kinds.GRANTS
 MAX_SIZE = 5 * 2**20  # the gate takes no longer one
 MAX_CONFIG_TARGET = 55
+MAX_CONFIG_PATHS = 8192
+MAX_CONFIG_STREAMS = 2
+"""What the gate holds: configuration paths of all streams together, and streams for one of them."""
 
 _HEADER = struct.Struct("<16sIIBBHIQQQ64s32sIIII")
 _CODE = struct.Struct("<32sII")

@@ -104,10 +104,10 @@ def _spellings(root: Path, name: bytes) -> Iterator[bytes]:
     places = [text.lstrip("/")] if text.startswith("/") else [f"{one}/{text}" for one in _PATH]
     for place in places:
         yield b"/" + os.fsencode(place)
-        yield os.fsencode(_resolved(root, place))
+        yield os.fsencode(resolved(root, place))
 
 
-def _resolved(root: Path, place: str) -> str:
+def resolved(root: Path, place: str) -> str:
     """Where a path leads, with absolute links taken from this root; itself if it leads nowhere."""
     done: list[str] = []
     left = [part for part in reversed(place.split("/")) if part]

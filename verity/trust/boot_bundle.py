@@ -7,6 +7,7 @@ stricter: an expired blob is refused, and so are one that is ahead of the clock 
 is by no trusted key. It reads no file and no clock.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -19,7 +20,7 @@ from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import Revoke
 from verity.formats.statement import format_time
-from verity.trust import clock, example_keys
+from verity.trust import boot_config, clock, example_keys
 from verity.trust.gate_revocations import GateRevocations
 from verity.trust.keys import parse_spki
 from verity.trust.trusted import TrustedKey, TrustedSet
@@ -71,12 +72,14 @@ def check(
        signed keys and policy enough still count behind them.
     5. There are grants, one blob a stream, each of a stream that the policy names, with this
        party and role, within the role's rights, and signed by it. Neither its serial nor the keys
-       that sign it are revoked; that a digest in it is, is how one file is taken back.
+       that sign it are revoked; that a digest in it is, is how one file is taken back. An OS grants
+       no configuration that is the owner's, where the policy names a stream of theirs; and there
+       is room for all of it.
 
     Raises ContentError (``bad-signature``, ``expired``, ``issued-ahead``, ``wrong-stream``,
-    ``beyond-role``, ``key-twice``, ``no-keys``, ``revoked-key``, ``revoked-serial``,
-    ``too-many-revoked``, or what a parser says) or CallerError (``no-pin``, or ``bad-arguments``
-    for what is missing or there twice).
+    ``beyond-role``, ``owners-path``, ``third-stream``, ``too-many-paths``, ``key-twice``,
+    ``no-keys``, ``revoked-key``, ``revoked-serial``, ``too-many-revoked``, or what a parser says)
+    or CallerError (``no-pin``, or ``bad-arguments`` for what is missing or there twice).
     """
     # 1. Keys.
     parts: list[Part] = []
@@ -124,9 +127,11 @@ def check(
     if not blobs:
         raise CallerError("bad-arguments", "no grants: with this bundle nothing could be started")
     seen: set[str] = set()
+    paths: Counter[bytes] = Counter()
     for item in blobs:
         granted = _parsed(item, _parse_grants)
         _check_stream(item, granted, policy, seen)
+        boot_config.check(item.label, granted, policy, paths)
         trusted = _of_role(keys, granted.party, granted.role, item.label)
         revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)

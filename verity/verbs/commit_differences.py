@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Set
 from verity.formats import dump, grant_limits
 from verity.formats.dump import Entry, printable
 from verity.formats.grant_rules import Earned
-from verity.formats.grants import CodeEntry, ElevateEntry, Grants
+from verity.formats.grants import CodeEntry, ConfigEntry, ElevateEntry, Grants
 from verity.values.findings import Finding, Link
 
 _NONE = "none"
@@ -107,8 +107,11 @@ def of_grants(
                 found.append(
                     _grant(table, path, digest, one.get(digest, ""), other.get(digest, ""))
                 )
-    for config in given.config:
-        found.append(_grant("config", config.path, b"", "", "an entry"))
+    due_config, given_config = _config(due.config), _config(given.config)
+    for path in sorted((due_config.keys() | given_config.keys()) - unknown):
+        due_here, given_here = due_config.get(path, ""), given_config.get(path, "")
+        if due_here != given_here:
+            found.append(_grant("config", path, b"", due_here, given_here))
     return found
 
 
@@ -133,6 +136,17 @@ def _elevate(entries: Iterable[ElevateEntry]) -> dict[bytes, str]:
         )
         found[entry.digest] = "; ".join(filter(None, (found.get(entry.digest), text)))
     return found
+
+
+def _config(entries: Iterable[ConfigEntry]) -> dict[bytes, str]:
+    return {
+        entry.path: (
+            f"link to {printable(entry.target)}"
+            if entry.target
+            else f"file sha256:{entry.digest.hex()}"
+        )
+        for entry in entries
+    }
 
 
 def _grant(table: str, path: bytes | None, digest: bytes, due: str, given: str) -> Finding:

@@ -4,29 +4,29 @@
 It proves, without a key, that what is attached follows from the commit and the fixed rules: nobody
 who signed it had a choice. It says nothing about who signed, nor whether anybody did. What the
 rules don't give (party, role, stream, serial, times) is taken from the attached grants. So are the
-flags interpreter and jit, unless the caller has the lists of a policy: there the signer had a
-choice, and each file with jit is named.
+flags interpreter and jit, and which paths are configuration, unless the caller has a policy: there
+the signer had a choice, and each file with jit is named.
 """
 
 import hashlib
 from dataclasses import replace
 
 from verity.formats import dump, grants
-from verity.formats.grant_rules import Listed, as_granted, earned
+from verity.formats.grant_rules import Asked, as_granted, earned
 from verity.ports.ostree_repo import Repository
 from verity.values.findings import Finding, Link, Report
 from verity.verbs import commit_differences, contents, signed
 
 
 def reproduce(
-    repository: Repository, revision: str, *, listed: Listed | None = None, jobs: int
+    repository: Repository, revision: str, *, asked: Asked | None = None, jobs: int
 ) -> Report:
     """Make them again and compare.
 
     1. Read the commit and all that is in it, each object checked against its name.
     2. The manifest of that is the attached one, byte for byte.
-    3. So are the grants, with the header of the attached ones, and with their interpreters and jit
-       unless the caller says what is ``listed``.
+    3. So are the grants, with the header of the attached ones, and with their interpreters, jit
+       and paths of configuration unless the caller says what is ``asked``.
 
     Raises ContentError or HostError if there is nothing to compare, or an object isn't what its
     name says: from a damaged commit nothing follows.
@@ -49,14 +49,14 @@ def reproduce(
         found += commit_differences.of_manifest(dump.parse(attached), tree.entries, frozenset())
     # 3. The grants.
     given = grants.parse(blob)
-    due = earned(tree.entries, tree.heads, listed or as_granted(given))
+    due = earned(tree.entries, tree.heads, asked or as_granted(given))
     again = grants.encode(
         replace(
             given,
             manifest_sha256=hashlib.sha256(manifest).digest(),
             code=due.code,
             elevate=due.elevate,
-            config=(),
+            config=due.config,
         )
     )
     if again != blob:

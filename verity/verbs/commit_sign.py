@@ -12,7 +12,8 @@ from functools import partial
 
 from verity.formats import dump, grant_limits
 from verity.formats.commit import DetachedMetadata
-from verity.formats.grant_rules import Listed, nothing_listed
+from verity.formats.grant_config import configuration
+from verity.formats.grant_rules import NOTHING_ASKED, Asked
 from verity.formats.grants import Code, Party, Role
 from verity.ports.gpg import GpgSigner
 from verity.ports.keystore import SigningKey
@@ -52,7 +53,11 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """What was written. ``key_id`` is the first key's; ``jit`` are paths, as they are printed."""
+    """What was written. ``key_id`` is the first key's; ``jit`` are paths, as they are printed.
+
+    ``config`` is how many paths are granted as configuration; ``ungranted`` are guarded ones that
+    the grants have no room for.
+    """
 
     checksum: str
     serial: int
@@ -60,6 +65,8 @@ class Signed:
     objects: int
     code: int
     elevate: int
+    config: int
+    ungranted: tuple[bytes, ...]
     interpreters: int
     jit: tuple[str, ...]
     manifest_sha256: str
@@ -78,7 +85,7 @@ def sign(
     gpg: GpgSigner | None = None,
     native: Sequence[SigningKey] = (),
     threshold: int = 1,
-    listed: Listed = nothing_listed,
+    asked: Asked = NOTHING_ASKED,
     jobs: int,
 ) -> Signed:
     """Sign a commit by all of these keys, of which ``threshold`` must be there.
@@ -103,7 +110,7 @@ def sign(
         spot,
         replace=request.replace,
         known=_known(repository, request.reuse, keys),
-        listed=listed,
+        asked=asked,
         jobs=jobs,
     )
     record = sign_serials.record_of_repository(repository, request.stream)
@@ -130,6 +137,8 @@ def sign(
         objects=source.objects,
         code=len(said.grants.code),
         elevate=len(said.grants.elevate),
+        config=len(said.grants.config),
+        ungranted=configuration(asked.guarded(said.entries)).ungranted,
         interpreters=sum(bool(one.flags & Code.INTERPRETER) for one in said.grants.code),
         jit=grant_limits.jit_paths(said.grants, said.entries),
         manifest_sha256=said.statement.subjects["manifest"].hex(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from verity.formats.commit import DetachedMetadata
 from verity.formats.dump import count_files, printable
-from verity.formats.grant_rules import Listed, as_granted, earned
+from verity.formats.grant_rules import Asked, as_granted, earned
 from verity.ports.ostree_repo import Repository
 from verity.trust.native import NativeSignature
 from verity.trust.trusted import TrustedSet
@@ -90,7 +90,7 @@ def verify(
     clock: int | None = None,
     host: HostState | None = None,
     native: NativeTrust = _NOBODY,
-    listed: Listed | None = None,
+    asked: Asked | None = None,
 ) -> Outcome:
     """Verify a signed commit.
 
@@ -105,8 +105,9 @@ def verify(
     7. The grants are the ones it names, signed in the kernel's form.
     8. Every object of the commit is what its name says, contents included.
     9. The manifest describes exactly the commit's tree, field by field.
-    10. The grants are exactly what manifest and contents earn, with the interpreters and jit that
-        are ``listed``; None takes over those of the grants. What is granted jit is named.
+    10. The grants are exactly what manifest and contents earn, with the interpreters, jit and
+        guarded paths that are ``asked``; None takes over those of the grants. What is granted jit
+        is named.
 
     A failure hides no later one that can still be judged. Raises only for what leaves nothing to
     verify: no repository, no such revision, an unreadable commit object.
@@ -170,7 +171,7 @@ def verify(
             )
         # 10. Grants against manifest and contents.
         if manifest is not None and grants is not None:
-            _due(found, grants, manifest, tree, listed, label)
+            _due(found, grants, manifest, tree, asked, label)
     kept = {} if compared.compared is None else {"floors": compared.compared}
     report = Report(
         counts=found.counts | kept,
@@ -215,13 +216,13 @@ def _due(
     given: VerifiedGrants,
     manifest: VerifiedManifest,
     tree: CommitTree,
-    listed: Listed | None,
+    asked: Asked | None,
     label: str,
 ) -> None:
     """Hold the grants against what the commit's own tree earns, as far as it could be read."""
     found.notes += commit_differences.jit_notes(given.grants, manifest.entries)
     try:
-        due = earned(tree.entries, tree.heads, listed or as_granted(given.grants))
+        due = earned(tree.entries, tree.heads, asked or as_granted(given.grants))
     except ContentError as error:
         found.add(error, Link.GRANTS, label)
         return

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from verity.formats import dump, grants, statement
 from verity.formats.commit import Commit
 from verity.formats.dump import Entry
-from verity.formats.grant_rules import Earned, Listed, check_role, earned, nothing_listed
-from verity.formats.grants import ConfigEntry, Grants, Party, Role, is_stream_name
+from verity.formats.grant_config import configuration
+from verity.formats.grant_rules import NOTHING_ASKED, Asked, Earned, check_role, earned
+from verity.formats.grants import MAX_CONFIG_PATHS, Grants, Party, Role, is_stream_name
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened, TreeSaid
 from verity.formats.statement import Kind, Statement
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, ContentError
 
 _BUNDLE_OF = {
     Kind.OS: BundleKind.COMMIT,
@@ -56,17 +57,20 @@ def prepare(
     *,
     subjects: Mapping[str, bytes],
     commit: bytes | None = None,
-    config: tuple[ConfigEntry, ...] = (),
-    listed: Listed = nothing_listed,
+    asked: Asked = NOTHING_ASKED,
 ) -> Opened:
     """Make the documents of a tree, with no signature yet.
 
     ``heads`` are first bytes by fs-verity digest, for the grant rules; ``subjects`` what the
-    statement names beside manifest and grants; ``commit`` the raw commit object; ``config`` what
-    the role etc grants, which is nothing else; ``listed`` which files are interpreters and jit.
+    statement names beside manifest and grants; ``commit`` the raw commit object; ``asked`` which
+    files are interpreters and jit, and which are guarded. The role etc grants the whole tree as
+    configuration, and nothing else.
     """
     manifest = dump.serialise(entries)
-    tables = Earned((), ()) if place.role is Role.ETC else earned(entries, heads, listed)
+    if place.role is Role.ETC:
+        tables = Earned(config=configuration(entries).config)
+    else:
+        tables = earned(entries, heads, asked)
     granted = Grants(
         party=place.party,
         role=place.role,
@@ -77,9 +81,15 @@ def prepare(
         manifest_sha256=hashlib.sha256(manifest).digest(),
         code=tables.code,
         elevate=tables.elevate,
-        config=config,
+        config=tables.config,
     )
     check_role(granted)
+    if len(granted.config) > MAX_CONFIG_PATHS:
+        raise ContentError(
+            "too-many-paths",
+            f"grants: {len(granted.config)} configuration paths, the gate holds {MAX_CONFIG_PATHS}",
+            hint="guard fewer places in the policy; of /etc, give what changes another class",
+        )
     blob = grants.encode(granted)
     said = Statement(
         kind=place.kind,

@@ -17,11 +17,20 @@ from verity.trust.revocations import Revocations
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, ContentError, HostError, VerityError
 from verity.values.findings import Finding
-from verity.verbs import etc_compare, etc_intent, etc_parts, etc_read, etc_status, serial_floors
+from verity.verbs import (
+    etc_compare,
+    etc_intent,
+    etc_parts,
+    etc_protect,
+    etc_read,
+    etc_status,
+    serial_floors,
+)
 from verity.verbs.etc_compare import Difference
 from verity.verbs.etc_intent import Host, Intent
 from verity.verbs.etc_parts import Parts
 from verity.verbs.etc_plan import Plan
+from verity.verbs.etc_protect import Protected
 from verity.verbs.etc_read import Found
 from verity.verbs.serial_floors import HostState
 
@@ -33,6 +42,7 @@ class Applied:
 
     ``finished``: it was an interrupted run that was brought to its end. ``abandoned``: the serial
     to which an interrupted run led that was given up. ``left_out``: homes that failed, and why.
+    ``protected``: files that have fs-verity now, and those that lack it.
     """
 
     intent: Intent
@@ -43,6 +53,7 @@ class Applied:
     loose: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: Mapping[bytes, str] = field(default_factory=dict)
+    protected: Protected = field(default_factory=Protected)
 
 
 def apply(host: Host, trusted: TrustedSet, serial: int | None, *, dry_run: bool = False) -> Applied:
@@ -167,7 +178,7 @@ def _bring(
     4. Write the journal; the stream is the host's own from now on.
     5. Change names; make it durable.
     6. Make the target the intent, and remove the journal.
-    7. Read again and compare.
+    7. Read again and compare; turn on fs-verity for what is as signed and has none.
     """
     with contextlib.ExitStack() as stack:
         with _still_pending(pending, way_out):
@@ -205,7 +216,7 @@ def _bring(
                 return done
             if done.plan.empty and pending is None and host.state.current() == journal.after:
                 host.state.keep_stream(intent.stream)
-                return done
+                return _protected(host, done, parts, found)
             parts.prepare(host.store)
         # 4. Journal.
         try:
@@ -229,13 +240,22 @@ def _bring(
             ) from error
     # 7. Compare.
     found = etc_read.read(intent.scope)
-    return replace(
+    done = replace(
         done,
         plan=parts.plan,
         wrong=_wrong(intent, parts, found),
         loose=etc_status.loose(found, intent),
         left_out=parts.left_out,
     )
+    return _protected(host, done, parts, found)
+
+
+def _protected(host: Host, done: Applied, parts: Parts, found: Found) -> Applied:
+    lacking = etc_protect.lacking(done.intent, found)
+    paths = [path for path in lacking if not parts.is_left_out(path)]
+    protected = etc_protect.protect(host.root, done.intent, paths)
+    notes = etc_protect.notes(host.root, protected)
+    return replace(done, protected=protected, notes=(*done.notes, *notes))
 
 
 def _is_there(host: Host, home: bytes) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from verity.formats import bundle, etc_manifest
 from verity.formats.dump import Entry
+from verity.formats.grants import ConfigKind
 from verity.ports import places
 from verity.ports.content_store import ContentStore
 from verity.ports.etc_state import EtcState
@@ -60,10 +61,14 @@ class Host:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """One serial, verified: who signed it and what should be there."""
+    """One serial, verified: who signed it and what should be there.
+
+    ``granted`` are the files that its grants tell the gate of.
+    """
 
     manifest: VerifiedManifest
     entries: Mapping[bytes, Entry]
+    granted: frozenset[bytes]
     scope: Scope
 
     @property
@@ -113,14 +118,19 @@ def load(host: Host, serial: int, trusted: TrustedSet, *, any_stream: bool = Fal
     homes = etc_manifest.homes_of(entries)
     # 3. The grants.
     grants = bundle.parse_fragment(stored.grants, label=f"grants of serial {serial}")
-    verify_grants(grants.blob, grants.signatures, manifest, trusted)
+    config = verify_grants(grants.blob, grants.signatures, manifest, trusted).grants.config
     scope = Scope(
         root=host.root,
         homes=homes,
         rules=etc_read.rules_as_signed(host.root, entries, host.store),
         signed=frozenset(entries),
     )
-    return Intent(manifest=manifest, entries=entries, scope=scope)
+    return Intent(
+        manifest=manifest,
+        entries=entries,
+        granted=frozenset(one.path for one in config if one.kind is ConfigKind.FILE),
+        scope=scope,
+    )
 
 
 def check_stream(

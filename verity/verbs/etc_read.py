@@ -37,9 +37,13 @@ class Other:
 
 @dataclass
 class Found:
-    """What is there: what counts as signed, what doesn't, what could not be read."""
+    """What is there: what counts as signed, what doesn't, what could not be read.
+
+    ``unprotected`` are files that count as signed and whose digest isn't the kernel's.
+    """
 
     entries: dict[bytes, Entry] = field(default_factory=dict)
+    unprotected: set[bytes] = field(default_factory=set)
     others: dict[bytes, Other] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
 
@@ -144,6 +148,8 @@ def _read_top(scope: Scope, top: bytes, digester: Digester, found: Found) -> Non
             entry = item.entry._replace(path=path)
             if signed:
                 found.entries[path] = entry
+                if item.contents is not None and not item.contents.by_kernel:
+                    found.unprotected.add(path)
             else:
                 found.others[path] = Other(entry=entry, rule=rule)
 

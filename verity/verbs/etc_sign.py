@@ -18,7 +18,7 @@ from functools import partial
 
 from verity.formats import etc_manifest
 from verity.formats.dump import Entry, printable
-from verity.formats.grants import MAX_CONFIG_PATH, MAX_CONFIG_TARGET, ConfigEntry, ConfigKind
+from verity.formats.grant_config import configuration
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports import tree
@@ -107,15 +107,14 @@ def _prepare(spot: Spot, host: Host, homes: Sequence[str]) -> Prepared:
     _check(found)
     # 3. Make.
     entries = sorted(found.entries.values(), key=lambda entry: entry.path)
-    config, ungranted = configuration(entries)
     place = spot.place(BundleKind.ETC, serial)
-    opened = documents.prepare(place, entries, {}, subjects={}, config=config)
+    opened = documents.prepare(place, entries, {}, subjects={})
     # 4. Store.
     stored = host.store.add(_sources(host, entries))
     return Prepared(
         opened=opened,
         classes=Counter(other.rule.file_class.value for other in found.others.values()),
-        ungranted=ungranted,
+        ungranted=configuration(entries).ungranted,
         new_contents=stored.new,
         protected=stored.protected,
     )
@@ -139,7 +138,7 @@ def _attach(opened: Opened, trusted: TrustedSet, host: Host) -> Proven:
     _check_state(said.statement.serial, max(host.state.serials(), default=0), host)
     # 2. Verify.
     proven = sign_proof.prove(opened, trusted)
-    if configuration(said.entries)[0] != said.grants.config:
+    if configuration(said.entries).config != said.grants.config:
         raise ContentError(
             "grants-differ",
             "grants: their configuration is not what the manifest gives",
@@ -158,26 +157,6 @@ def _attach(opened: Opened, trusted: TrustedSet, host: Host) -> Proven:
     host.state.keep_stream(said.statement.stream)
     host.state.add(said.statement.serial, stored)
     return proven
-
-
-def configuration(entries: Iterable[Entry]) -> tuple[tuple[ConfigEntry, ...], tuple[bytes, ...]]:
-    """What the gate is told of these files, and the paths that its table has no room for.
-
-    Of a longer path or link target nothing is granted: that is the refusing side.
-    """
-    config: list[ConfigEntry] = []
-    ungranted: list[bytes] = []
-    for entry in sorted(entries, key=lambda entry: entry.path):
-        target = entry.target or b""
-        if not (entry.is_regular or entry.is_symlink):
-            continue
-        if len(entry.path) > MAX_CONFIG_PATH or len(target) > MAX_CONFIG_TARGET:
-            ungranted.append(entry.path)
-        elif entry.digest is not None:
-            config.append(ConfigEntry(path=entry.path, kind=ConfigKind.FILE, digest=entry.digest))
-        else:
-            config.append(ConfigEntry(path=entry.path, kind=ConfigKind.SYMLINK, target=target))
-    return tuple(config), tuple(ungranted)
 
 
 def _check_state(serial: int, highest: int, host: Host) -> None:

@@ -3,7 +3,7 @@
 
 Files that change by themselves are counted by class; of those, mode and owner are checked where
 their rule has a mode, never the contents. An apply that has begun and not ended, and a statement
-that has expired, are findings.
+that has expired, are findings; so is a granted file without fs-verity on a host with a gate.
 """
 
 import os
@@ -18,7 +18,7 @@ from verity.ports import places, tree
 from verity.ports.tree import Gap, Tree
 from verity.values.errors import HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import etc_compare, etc_read, signed
+from verity.verbs import etc_compare, etc_protect, etc_read, signed
 from verity.verbs.etc_compare import Change, Difference, Vendor
 from verity.verbs.etc_intent import Host, Intent
 from verity.verbs.etc_read import ETC, Found
@@ -97,6 +97,7 @@ def status(host: Host, intent: Intent, seen: Seen, *, now: int, clock: int | Non
             *signed.ahead(source, now if clock is None else clock, "statement"),
             *(_finding(one, intent) for one in seen.differences),
             *loose(seen.found, intent),
+            *(etc_protect.findings(intent, seen.found) if etc_protect.has_gate(host.root) else ()),
         ),
         not_evaluated=tuple(_not_evaluated(gap) for gap in seen.found.gaps),
         notes=tuple(notes),

@@ -15,7 +15,7 @@ from verity.formats import dump
 from verity.formats.dump import Entry, printable
 from verity.formats.grants import Code, Grants
 from verity.formats.statement import format_time
-from verity.ports import content, kernel
+from verity.ports import content, kernel, places
 from verity.ports.osfile import closing
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Tree, read_node, unjudged
@@ -74,6 +74,10 @@ def explain(
     steps = [*_signed_links(commit, compared.time), *_floor_link(compared)]
     told = {"notes": compared.notes, "asides": compared.asides}
     entry = next((e for e in commit.manifest.entries if e.path == path), None)
+    guarded = _guarded(root, path, entry, commit.grants.grants)
+    if entry is None and any(step.link is Link.GRANTS and step.holds for step in guarded):
+        # What the owner signed is in no commit. `etc status` compares mode and owner, too.
+        return Explanation(path=path, steps=(*steps, *guarded), **told)
     if entry is None:
         steps.append(
             Step(
@@ -84,7 +88,7 @@ def explain(
                 hint="remove the file, or have it signed",
             )
         )
-        return Explanation(path=path, steps=tuple(steps), **told)
+        return Explanation(path=path, steps=(*steps, *guarded), **told)
     steps.append(
         Step(
             link=Link.MANIFEST,
@@ -95,8 +99,18 @@ def explain(
     )
     if entry.is_regular:
         steps.append(_granted(commit.grants.grants, entry))
+    steps += guarded
     steps += _file_links(root, entry, repository, commit.checksum)
     return Explanation(path=path, steps=tuple(steps), **told)
+
+
+def _guarded(root: Path, path: bytes, entry: Entry | None, commit: Grants) -> list[Step]:
+    """What the policy of this root asks of the path; nothing where there is no policy."""
+    if not os.path.lexists(root / places.POLICY):
+        return []
+    from verity.verbs import explain_guard  # here: a root without a policy needs none of it
+
+    return explain_guard.steps(root, path, entry, commit)
 
 
 def _signed_link_broken(error: VerityError) -> Step:

@@ -18,7 +18,7 @@ from verity.formats.grants import Party
 from verity.formats.kernel_keys import Pin
 from verity.formats.records import Fragment, RecordKind
 from verity.ports.osfile import read_file
-from verity.trust import boot_bundle, floors
+from verity.trust import boot_bundle, boot_config, floors
 from verity.trust.boot_bundle import Labelled
 from verity.trust.floors import Floor
 from verity.trust.trusted import TrustedSet
@@ -75,18 +75,20 @@ def compare(state: HostState | None, labelled: Sequence[Labelled]) -> Compared:
 
 
 def hold(state: HostState, streams: Mapping[str, TrustedSet], blob: bytes, *, label: str) -> None:
-    """Refuse grants for the running gate that are below a floor of its host (ContentError).
+    """Refuse grants for the running gate that are below a floor of its host, or an OS's of what is
+    the owner's (ContentError).
 
     Of a stream that isn't among those of ``granting``, and of a blob that isn't grants, the gate
     says what is wrong.
     """
     try:
-        stream = grants.parse(blob).stream
+        granted = grants.parse(blob)
     except ContentError:
         return
-    trusted = streams.get(stream)
+    trusted = streams.get(granted.stream)
     if trusted is not None:
-        looked = serial_floors.look(state, stream, trusted)
+        boot_config.check_owners(label, granted, {name: one.role for name, one in streams.items()})
+        looked = serial_floors.look(state, granted.stream, trusted)
         _check(blob, looked.floors, label)
 
 

@@ -6,6 +6,7 @@ changes nothing. A line that comes with the program is for many hosts, so it may
 doesn't have; a drop-in of the host's own may not.
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,10 @@ from verity.formats.policy import (
     ModeLine,
     lower,
 )
-from verity.ports.scripts import Scripts
+from verity.ports.scripts import Scripts, resolved
 from verity.trust.policy import VerifiedPolicy
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import policy_read
+from verity.verbs import policy_agree, policy_read
 from verity.verbs.policy_read import Source
 
 
@@ -32,12 +33,14 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
 
     1. Lines that never count: replaced or covered by a later one of the same place.
     2. Paths that don't exist.
-    3. Lines that the gate can't be told.
-    4. Interpreters that no script names.
-    5. Drop-ins that are shadowed or masked, unless the signed policy was made so.
-    6. What unsigned lines would loosen, and a signed policy that has expired.
+    3. Paths behind a link, where the gate sees another one.
+    4. Lines that the gate can't be told.
+    5. Paths of /etc of which the policy and `etc sign` say different things.
+    6. Interpreters that no script names.
+    7. Drop-ins that are shadowed or masked, unless the signed policy was made so.
+    8. What unsigned lines would loosen, and a signed policy that has expired.
     """
-    findings = [*_unreachable(source), *_missing(root, source)]
+    findings = [*_unreachable(source), *_missing(root, source), *_behind_links(root, source)]
     findings += [
         _finding(
             "not-for-the-gate",
@@ -48,6 +51,9 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
         )
         for line in policy_gate.table(policy_read.as_one(source)).left_out
     ]
+    told = policy_read.as_one(source) if signed is None else signed.policy
+    disagreeing, gaps = policy_agree.check(root, told)
+    findings += disagreeing
     scripts = Scripts.below(root)
     findings += _without_need(source, scripts)
     accepted = signed is not None and policy_read.is_source_of(source, signed.policy)
@@ -74,14 +80,17 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
     return Report(
         counts={"lines": len(source.lines), "scripts": scripts.number},
         findings=tuple(findings),
-        not_evaluated=tuple(
-            NotEvaluated(
-                check="interpreters",
-                object=os.fsdecode(path),
-                why=f"it can't be read ({why})",
-                path=path,
-            )
-            for path, why in scripts.unread
+        not_evaluated=(
+            *gaps,
+            *(
+                NotEvaluated(
+                    check="interpreters",
+                    object=os.fsdecode(path),
+                    why=f"it can't be read ({why})",
+                    path=path,
+                )
+                for path, why in scripts.unread
+            ),
         ),
         notes=tuple(notes),
     )
@@ -131,6 +140,34 @@ def _missing(root: Path, source: Source) -> Iterator[Finding]:
                 f"nothing has the name {line.path}",
                 remedy="correct the path, or remove it",
             )
+
+
+def _behind_links(root: Path, source: Source) -> Iterator[Finding]:
+    """What is opened there has another path: it must be guarded under that one."""
+    policy = policy_read.as_one(source)
+    for line in policy.of(Guard):
+        if line.file_class is not FileClass.SIGNED:
+            continue
+        place = _place(root, line.path)
+        guard = policy.guard(os.fsencode(place))
+        if place != line.path and (guard is None or guard.file_class is not FileClass.SIGNED):
+            yield _finding(
+                "behind-a-link",
+                line,
+                f"{line.path} is {place} here, by a link, and the gate asks by that path",
+                remedy=f"guard {place} as well",
+            )
+
+
+def _place(root: Path, path: str) -> str:
+    """Where files of a guarded path really are: a link that is guarded itself isn't followed."""
+    whole = resolved(root, path)
+    if whole != path and os.path.isdir(root / whole.lstrip("/")):
+        return whole
+    parts = path.split("/")[:-1]
+    plain = itertools.takewhile(lambda one: "*" not in one and "?" not in one, parts)
+    folder = "/".join(plain)
+    return resolved(root, folder).rstrip("/") + path[len(folder) :]
 
 
 def _exists(root: Path, path: str) -> bool:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from verity.formats import bundle, dump, sign_payloads
 from verity.formats.commit import DetachedMetadata
-from verity.formats.grant_rules import Listed, check_extension, nothing_listed
+from verity.formats.grant_rules import (
+    NOTHING_ASKED,
+    Asked,
+    Listed,
+    check_extension,
+    nothing_listed,
+)
 from verity.formats.sign_bundle import SHAPES, Bundle, BundleKind
 from verity.formats.sign_payloads import SIGNER_OF, Opened, TreeSaid
 from verity.ports.osfile import read_file
@@ -68,7 +74,7 @@ def read_commit(
     checksum: str,
     *,
     known: Known = contents.NOTHING,
-    listed: Listed = nothing_listed,
+    asked: Asked = NOTHING_ASKED,
     jobs: int,
 ) -> Source:
     """Read a commit and everything in it but what is ``known``, each object checked."""
@@ -89,7 +95,7 @@ def read_commit(
 
     def make(place: Place) -> Opened:
         return documents.prepare(
-            place, tree.entries, tree.heads, subjects=subjects, commit=raw, listed=listed
+            place, tree.entries, tree.heads, subjects=subjects, commit=raw, asked=asked
         )
 
     return Source(kind=BundleKind.COMMIT, make=make, objects=tree.objects)
@@ -159,13 +165,13 @@ def commit(
     *,
     replace: bool,
     known: Known = contents.NOTHING,
-    listed: Listed = nothing_listed,
+    asked: Asked = NOTHING_ASKED,
     jobs: int,
 ) -> tuple[Source, Opened]:
     """Prepare a commit of a repository; the record of serials is the repository's."""
     checksum = repository.resolve(revision)
     check_unsigned(repository.read_detached(checksum), checksum, replace=replace)
-    source = read_commit(repository, checksum, known=known, listed=listed, jobs=jobs)
+    source = read_commit(repository, checksum, known=known, asked=asked, jobs=jobs)
     opened = settle(
         source,
         spot,
@@ -182,11 +188,11 @@ def commit_bundle(
     target: Path,
     *,
     replace: bool,
-    listed: Listed = nothing_listed,
+    asked: Asked = NOTHING_ASKED,
     jobs: int,
 ) -> Opened:
     """Prepare a commit into a new file; a serial that was reserved is given back if that fails."""
-    _, opened = commit(repository, revision, spot, replace=replace, listed=listed, jobs=jobs)
+    _, opened = commit(repository, revision, spot, replace=replace, asked=asked, jobs=jobs)
     record = sign_serials.record_of_repository(repository, spot.stream)
     sign_bundles.write(target, opened, reserved=record if spot.serial is None else None)
     return opened

@@ -15,7 +15,7 @@ from typing import Any
 
 from verity.formats import dump, etc_manifest, grant_limits
 from verity.formats.dump import Entry, printable
-from verity.formats.grants import Code, ElevateEntry
+from verity.formats.grants import Code, ConfigKind, ElevateEntry
 from verity.formats.kernel_guarded import GuardedClass, Match
 from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
@@ -138,7 +138,8 @@ def _tree(opened: Opened, said: TreeSaid) -> Iterator[Line]:
     )
     yield "grants", f"sha256:{at.subjects['grants'].hex()} ({counted or 'no code'})"
     if said.grants.config:
-        yield "config", f"{len(said.grants.config)} paths"
+        links = sum(one.kind is ConfigKind.SYMLINK for one in said.grants.config)
+        yield "config", f"{len(said.grants.config)} paths, {links} of them links"
     flags = {entry.digest: entry.flags for entry in said.grants.code}
     for entry in said.entries:
         raised = grant_limits.elevation(flags, entry)

@@ -13,6 +13,7 @@ from verity.formats.dump import Entry
 from verity.formats.etc_rules import DropIn
 from verity.formats.grant_lists import GrantLists
 from verity.formats.grant_rules import (
+    Asked,
     Listed,
     as_granted,
     check_extension,
@@ -224,19 +225,20 @@ def test_what_a_list_adds(name: str, listed: Code, more: Code) -> None:
     mode, head, flags = RUNNABLE[name]
     entries = one_file("/a", mode, b"")
     expected = (CodeEntry(ONE, flags | more),) if flags else ()
-    assert earned(entries, {ONE: head}, lambda _: listed).code == expected
+    assert earned(entries, {ONE: head}, Asked(listed=lambda _: listed)).code == expected
     assert earned(entries, {ONE: head}).code == ((CodeEntry(ONE, flags),) if flags else ())
 
 
 def test_a_list_can_not_add_other_flags() -> None:
-    found = earned(one_file("/a", 0o755, b""), {ONE: elf_head(kind=2)}, lambda _: Code.MODULE | JIT)
+    asked = Asked(listed=lambda _: Code.MODULE | JIT)
+    found = earned(one_file("/a", 0o755, b""), {ONE: elf_head(kind=2)}, asked)
     assert found.code == (CodeEntry(ONE, Code.EXEC | JIT),)
 
 
 def test_what_is_granted_says_what_was_listed() -> None:
     """By digest, and nothing but interpreter and jit."""
     given = replace(SAMPLE, code=(CodeEntry(ONE, Code.EXEC | Code.MODULE | INTERPRETER | JIT),))
-    listed = as_granted(given)
+    listed = as_granted(given).listed
     assert listed(one_file("/any", 0o755, b"")[1]) == INTERPRETER | JIT
     assert listed(Entry(path=b"/b", mode=0o100755, uid=0, gid=0, digest=TWO)) == Code(0)
     assert listed(Entry(path=b"/", mode=0o40755, uid=0, gid=0)) == Code(0)
@@ -347,6 +349,17 @@ def test_what_an_extension_may_bring(name: str) -> None:
     check_role(
         replace(SAMPLE, role=Role.EXTENSION, code=tables.code, elevate=tables.elevate, config=())
     )
+
+
+@pytest.mark.parametrize("role", Role)
+def test_who_may_grant_configuration(role: Role) -> None:
+    """The vendor's system and the owner's /etc."""
+    only = replace(SAMPLE, role=role, code=(), elevate=())
+    if role in (Role.OS, Role.ETC):
+        check_role(only)
+        return
+    with pytest.raises(ContentError, match=r"beyond the role|grants nothing"):
+        check_role(only)
 
 
 @pytest.mark.parametrize("role", [Role.ROOT, Role.POLICY, Role.UNLOCK, Role.EVIDENCE])

@@ -54,6 +54,17 @@ ELEVATE = ElevateEntry(digest=ONE, set_bits=0o4000, uid=0, gid=0, capabilities=0
 CONFIG = ConfigEntry(path=b"/etc/a", kind=ConfigKind.FILE, digest=ONE)
 ETC = Stream(name="etc", party=Party.USER, role=Role.ETC)
 OS_STREAM = Stream(name="os", party=Party.VENDOR, role=Role.OS)
+
+
+def streams(*names: str) -> tuple[Stream, ...]:
+    return tuple(Stream(name=name, party=Party.VENDOR, role=Role.OS) for name in names)
+
+
+def many(number: int) -> tuple[ConfigEntry, ...]:
+    """So many paths, none of which is that of CONFIG."""
+    return tuple(replace(CONFIG, path=b"/usr/%05d" % one) for one in range(number))
+
+
 TWO_ROOTS = pin(Party.USER, USER_ROOT, SECOND_ROOT, threshold=2)
 NOT_ON_THE_CURVE = OS.public.spki[:-32] + bytes(32)
 
@@ -86,6 +97,19 @@ GOOD = {
     ),
     "elevations and modules by the vendor": Bundle(
         grants=[os_grants(code=(CodeEntry(ONE, Code(63)),), elevate=(ELEVATE,))]
+    ),
+    "configuration by the vendor": Bundle(grants=[os_grants(config=(CONFIG,))]),
+    "configuration by the vendor that is not the owner's": Bundle(
+        policies=[policy(streams=(ETC, OS_STREAM))],
+        grants=[os_grants(config=(replace(CONFIG, path=b"/usr/etc/a"),))],
+    ),
+    "two streams for a path, and all the room there is": Bundle(
+        policies=[policy(streams=streams("a", "b", "c"))],
+        grants=[
+            os_grants(stream="a", config=(CONFIG,)),
+            os_grants(stream="b", config=many(8191)),
+            os_grants(stream="c", config=many(8191)),
+        ],
     ),
     "a policy that names more": Bundle(
         policies=[policy(streams=(ETC, OS_STREAM))], grants=[os_grants()]
@@ -219,10 +243,29 @@ REFUSED: dict[str, tuple[Bundle, str, str]] = {
         "beyond-role",
         "configuration is beyond the role extension",
     ),
-    "the vendor's configuration": (
-        Bundle(grants=[os_grants(config=(CONFIG,))]),
-        "beyond-role",
-        "configuration is beyond the role os",
+    "the vendor's configuration where the owner has a stream": (
+        Bundle(policies=[policy(streams=(ETC, OS_STREAM))], grants=[os_grants(config=(CONFIG,))]),
+        "owners-path",
+        "os.grants: it grants the configuration /etc/a, which is the stream etc's to grant",
+    ),
+    "a third stream for a path": (
+        Bundle(
+            policies=[policy(streams=streams("a", "b", "c"))],
+            grants=[os_grants(stream=name, config=(CONFIG,)) for name in "abc"],
+        ),
+        "third-stream",
+        "os.grants: /etc/a is granted by 3 streams, the gate holds 2",
+    ),
+    "more paths than there is room for": (
+        Bundle(
+            policies=[policy(streams=streams("a", "b"))],
+            grants=[
+                os_grants(stream="a", config=(CONFIG,)),
+                os_grants(stream="b", config=many(8192)),
+            ],
+        ),
+        "too-many-paths",
+        "os.grants: with it 8193 configuration paths, the gate holds 8192",
     ),
     # keys that are missing, or none
     "no keys of the vendor": (Bundle(keys=[user_keys()]), "no-keys", "os.grants: no keys"),
