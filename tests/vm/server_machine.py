@@ -26,6 +26,7 @@ GATE_UNIT, ACCEPT_UNIT = "verity-gate.service", "verity-accept.service"
 PASSWORD = "correct-horse"
 OSTREE = "/ostree/repo"
 DEPLOY = "/ostree/deploy/site/deploy"
+PARTS = f"/{server_world.PARTS}"
 BOOTED = "/ostree/boot.1/site/0/0"
 APPEND = f"ostree={BOOTED}"
 
@@ -78,6 +79,12 @@ def update(serial: int) -> str:
     return UPDATE.format(repo=OSTREE, serial=serial, deploy=DEPLOY, boot=boot, booted=BOOTED)
 
 
+def remake() -> str:
+    """The shell line that makes the host's boot bundle anew, of what its parts are now."""
+    parts = [Path(f"{PARTS}/{name}.grants") for name in ("os", "site", "verity", "etc")]
+    return " ".join(["verity", *map(str, server_world.bundle(Path("/"), parts))]) + "\n"
+
+
 def server_image() -> Image:
     """The fuller Debian with fs-verity on its files, without verity."""
     return verity_root(build_image(packages=recipe.SERVER_PACKAGES))
@@ -98,9 +105,10 @@ def prepare(machine: Machine, world: ServerWorld) -> None:
     accept = f"verity commit verify --repo {OSTREE} --booted --accept-without-floor\n"
     key = "/run/etc.pem"
     machine.push(world.private / "user-etc.pem", key)
-    sign = f"verity etc sign --key {key} --stream {ETC_STREAM} --serial 1; rm {key}\n"
+    etc = f"verity etc sign --key {key} --stream {ETC_STREAM} --serial 1; rm {key}\n"
+    etc += f"verity etc apply\ncp /var/lib/verity/etc/1/grants {PARTS}/etc.grants\n{remake()}"
     lines = f"for file in {files}; do fsverity enable $file || exit; done\n{_PREPARE}"
-    machine.run(lines + _DEPLOY + update(1) + accept + sign, chroot=_ROOT, timeout_s=_TIMEOUT_S)
+    machine.run(lines + _DEPLOY + update(1) + accept + etc, chroot=_ROOT, timeout_s=_TIMEOUT_S)
 
 
 def sealed_again(machine: Machine) -> None:

@@ -9,7 +9,8 @@ own verbs work on the host. Streams:
     verity          vendor os; verity itself and what it stands on, as its wheel brings it
     site            vendor os; small OSTree commits, serial 1 and 2, which the host pulls
     tools           user extension; nothing at the start
-    etc-server      user etc; nothing at the start: the host's own /etc is signed on the host
+    etc-server      user etc; nothing at the start: the host's own /etc is signed on the host, and
+                    keyrings, pins and policy with it
 
 What is slow, signing the image's tree, is kept with the image; the rest with each wheel.
 """
@@ -31,7 +32,7 @@ REPO = "var/vendor/repo"
 """The vendor's repository, below the root of the host; branches site/1 and site/2."""
 PARTS = "var/lib/verity/parts"
 """What the boot bundle was made of, kept on the host to make the next one."""
-KEYRINGS = "usr/lib/verity/keyrings"
+KEYRINGS = "etc/verity/keyrings"
 
 _SPECIMEN = Path(__file__).parent / "gate_tools/specimen.c"
 _CC = ("cc", "-static", "-O1", "-s", "-Wall", "-Wextra", "-Werror")

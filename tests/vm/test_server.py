@@ -22,16 +22,17 @@ from .server_machine import (
     BOOTED,
     DEPLOY,
     OSTREE,
+    PARTS,
     beside_the_canary,
     boot_server,
     health,
+    remake,
     sealed_again,
     sealed_and_quiet,
     update,
 )
 from .server_work import AS_ROOT, AS_USER
 
-_PARTS = f"/{server_world.PARTS}"
 _FULL = """
 fallocate -l $(df --output=avail -B1 /var | tail -1) /var/tmp/fill; cat /dev/zero >>/var/tmp/fill
 [ "$(df --output=avail /var | tail -1)" = 0 ] || exit 9
@@ -129,11 +130,10 @@ def test_an_update_to_a_newly_signed_commit(gate: Gate) -> None:
     names = f"--repo {OSTREE} vendor:site/2"
     machine.run(f"verity commit verify {names}", timeout_s=60)
     machine.run(
-        f"verity commit show --grants {names} >{_PARTS}/new && mv {_PARTS}/new {_PARTS}/site.grants"
+        f"verity commit show --grants {names} >{PARTS}/new && mv {PARTS}/new {PARTS}/site.grants"
     )
-    machine.run(f"verity lockdown import {_PARTS}/site.grants")
-    parts = [Path(f"{_PARTS}/{name}.grants") for name in ("os", "site", "verity")]
-    machine.run(["verity", *map(str, server_world.bundle(Path("/"), parts))], timeout_s=60)
+    machine.run(f"verity lockdown import {PARTS}/site.grants")
+    machine.run(remake(), timeout_s=60)
     assert (old, machine.run([f"{BOOTED}/usr/bin/greet"]).text) == ("ran site 1", "ran site 2")
     assert machine.run([f"{BOOTED}/usr/bin/greet.sh"]).text == "site 2 script"
     assert serial(gate.status(), server_world.SITE) == 2
