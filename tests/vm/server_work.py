@@ -12,14 +12,13 @@ from .server_machine import PASSWORD
 _SSH = "ssh -o StrictHostKeyChecking=accept-new"
 _BY_KEY = f"{_SSH} -o BatchMode=yes user@localhost"
 _BY_PASSWORD = (
-    f"{_SSH} -o PreferredAuthentications=keyboard-interactive -o PubkeyAuthentication=no"
-    " user@localhost"
+    f"{_SSH} -o PreferredAuthentications=password -o PubkeyAuthentication=no user@localhost"
 )
 _ASKED = "SSH_ASKPASS=$HOME/askpass SSH_ASKPASS_REQUIRE=force"
 _SUDO = f"echo {PASSWORD} | sudo -S -p ''"
-_IMAGE = "tar -C /usr/bin -c busybox | podman import --quiet - server/busybox"
-_PODMAN = "podman run --rm --network=none --cgroups=disabled server/busybox /busybox"
-_JIT = "let sum = 0; for (let i = 0; i < 3e6; i++) sum += i % 7; if (sum !== 8999997) throw sum"
+_IMAGE = "tar -C /usr/bin -c busybox | podman import --quiet - server/busybox >/dev/null"
+_PODMAN = "podman run --rm --network=none --cgroups=disabled server/busybox /busybox id -u"
+_JIT = "let sum = 0; for (let i = 0; i < 3e6; i++) sum += i % 7; if (sum !== 8999994) throw sum"
 
 AS_USER = {
     "a login by key": f'[ "$({_BY_KEY} id -un)" = user ]',
@@ -32,10 +31,10 @@ AS_USER = {
     "a user namespace": '[ "$(unshare -Ur id -u)" = 0 ] && unshare -Ur ~/own',
     "a private tmpfs": "unshare -Urm sh -c 'mount -t tmpfs x /mnt && cp ~/own /mnt && /mnt/own'",
     "a sandbox": "bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all ~/own",
-    "a rootless container": f"{_IMAGE} && [ \"$({_BY_KEY} '{_PODMAN} id -u')\" = 0 ]",
+    "a rootless container": f"[ \"$({_BY_KEY} '{_IMAGE} && {_PODMAN}')\" = 0 ]",
     "at": "echo 'id -un >/tmp/at-ran' | at now 2>&1 && "
     "until [ -s /tmp/at-ran ]; do sleep 0.2; done && [ $(cat /tmp/at-ran) = user ]",
-    "lists of packages": "dpkg -l bash && apt-cache policy bash && apt-get check",
+    "lists of packages": "dpkg -l bash && apt-cache policy bash",
     "the gate's status": "cat /sys/fs/bpf/verity/status /sys/fs/bpf/verity/denials",
 }
 AS_ROOT = {
@@ -72,7 +71,8 @@ AS_ROOT = {
     "a container's root": "unshare -m sh -c 'mkdir -p /run/new && mount --rbind / /run/new"
     " && mount --make-rslave /run/new && cd /run/new && pivot_root . mnt && umount -l /mnt'",
     "caches": "ldconfig && systemd-tmpfiles --create && systemd-sysusers && udevadm hwdb --test=x",
-    "packages": "dpkg --verify coreutils && update-alternatives --query awk && ucfq sshd_config",
+    "packages": "apt-get check && dpkg --verify coreutils"
+    " && update-alternatives --query awk && ucfq sshd_config",
     "upgrades that nobody attends": "unattended-upgrade --dry-run",
     "what is to be restarted": "needrestart -b -r l",
     "compilers": "cd /run && gcc -c -o own.o /home/user/own.c",
