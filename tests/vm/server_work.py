@@ -17,9 +17,9 @@ _BY_PASSWORD = (
 )
 _ASKED = "SSH_ASKPASS=$HOME/askpass SSH_ASKPASS_REQUIRE=force"
 _SUDO = f"echo {PASSWORD} | sudo -S -p ''"
-_IMAGE = "tar -C /usr/bin -c busybox | podman import --quiet - server/busybox"
-_PODMAN = "podman run --rm --network=none --cgroups=disabled server/busybox /busybox"
-_JIT = "let sum = 0; for (let i = 0; i < 3e6; i++) sum += i % 7; if (sum !== 8999997) throw sum"
+_IMAGE = "tar -C /usr/bin -c busybox | podman import --quiet - server/busybox >/dev/null"
+_PODMAN = "podman run --rm --network=none --cgroups=disabled server/busybox /busybox id -u"
+_JIT = "let sum = 0; for (let i = 0; i < 3e6; i++) sum += i % 7; if (sum !== 8999994) throw sum"
 
 AS_USER = {
     "a login by key": f'[ "$({_BY_KEY} id -un)" = user ]',
@@ -32,7 +32,7 @@ AS_USER = {
     "a user namespace": '[ "$(unshare -Ur id -u)" = 0 ] && unshare -Ur ~/own',
     "a private tmpfs": "unshare -Urm sh -c 'mount -t tmpfs x /mnt && cp ~/own /mnt && /mnt/own'",
     "a sandbox": "bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all ~/own",
-    "a rootless container": f"{_IMAGE} && [ \"$({_BY_KEY} '{_PODMAN} id -u')\" = 0 ]",
+    "a rootless container": f"[ \"$({_BY_KEY} '{_IMAGE} && {_PODMAN}')\" = 0 ]",
     "at": "echo 'id -un >/tmp/at-ran' | at now 2>&1 && "
     "until [ -s /tmp/at-ran ]; do sleep 0.2; done && [ $(cat /tmp/at-ran) = user ]",
     "lists of packages": "dpkg -l bash && apt-cache policy bash && apt-get check",
