@@ -33,7 +33,7 @@ _CANARY = "verity-canary"
 _TIMEOUT_S = 400.0
 _ROOT = "/sysroot"
 
-_OWN_C = r"#include <stdio.h>\nint main(void) { return puts(\"ran own\") < 0; }\n"
+_OWN_C = r'#include <stdio.h>\nint main(void) { return puts("ran own") < 0; }\n'
 _OWN_PY = r"#!/usr/bin/python3\nimport ctypes, mmap\nmmap.mmap(-1, 4096, prot=7)\nprint(1)\n"
 _PREPARE = f"""
 set -e
@@ -57,25 +57,29 @@ systemctl enable {GATE_UNIT} {ACCEPT_UNIT} ssh atd
 """
 _DEPLOY = f"""
 set -e
+mkdir -p /ostree
 ostree --repo={OSTREE} init --mode=bare
 ostree --repo={OSTREE} remote add --no-gpg-verify vendor file:///{server_world.REPO}
 """
 UPDATE = """
 set -e
 ostree --repo={repo} pull vendor site/{serial}
-verity objects enable --repo {repo} vendor:site/{serial}
 commit=$(ostree --repo={repo} rev-parse vendor:site/{serial})
 mkdir -p {deploy} {boot}
 ostree --repo={repo} checkout -H vendor:site/{serial} {deploy}/$commit.0
 ln -sfn ../../../deploy/site/deploy/$commit.0 {booted}
 """
 """A host's update to a commit of the vendor's repository, up to the link that a boot follows."""
+_ENABLE = f"verity objects enable --repo {OSTREE} vendor:site/{{serial}}\n"
 
 
 def update(serial: int) -> str:
     """The shell lines that bring the commit of this serial to the host, and make it the next."""
     boot = BOOTED.rpartition("/")[0]
-    return UPDATE.format(repo=OSTREE, serial=serial, deploy=DEPLOY, boot=boot, booted=BOOTED)
+    lines = UPDATE.format(repo=OSTREE, serial=serial, deploy=DEPLOY, boot=boot, booted=BOOTED)
+    # The first commit that a host has must be accepted before anything is good there.
+    first = f"verity commit verify --repo {OSTREE} --booted --accept-without-floor\n"
+    return lines + (first if serial == 1 else "") + _ENABLE.format(serial=serial)
 
 
 def server_image() -> Image:
@@ -95,12 +99,11 @@ def prepare(machine: Machine, world: ServerWorld) -> None:
     """Puts everything on the disk of a bare machine, from which a host then boots sealed."""
     machine.push(world.host, _ROOT)
     files = " ".join(f"/{path}" for path in world.protected)
-    accept = f"verity commit verify --repo {OSTREE} --booted --accept-without-floor\n"
     key = "/run/etc.pem"
     machine.push(world.private / "user-etc.pem", key)
     sign = f"verity etc sign --key {key} --stream {ETC_STREAM} --serial 1; rm {key}\n"
     lines = f"for file in {files}; do fsverity enable $file || exit; done\n{_PREPARE}"
-    machine.run(lines + _DEPLOY + update(1) + accept + sign, chroot=_ROOT, timeout_s=_TIMEOUT_S)
+    machine.run(lines + _DEPLOY + update(1) + sign, chroot=_ROOT, timeout_s=_TIMEOUT_S)
 
 
 def sealed_again(machine: Machine) -> None:

@@ -12,8 +12,7 @@ from .server_machine import PASSWORD
 _SSH = "ssh -o StrictHostKeyChecking=accept-new"
 _BY_KEY = f"{_SSH} -o BatchMode=yes user@localhost"
 _BY_PASSWORD = (
-    f"{_SSH} -o PreferredAuthentications=keyboard-interactive -o PubkeyAuthentication=no"
-    " user@localhost"
+    f"{_SSH} -o PreferredAuthentications=password -o PubkeyAuthentication=no user@localhost"
 )
 _ASKED = "SSH_ASKPASS=$HOME/askpass SSH_ASKPASS_REQUIRE=force"
 _SUDO = f"echo {PASSWORD} | sudo -S -p ''"
@@ -35,7 +34,7 @@ AS_USER = {
     "a rootless container": f"[ \"$({_BY_KEY} '{_IMAGE} && {_PODMAN}')\" = 0 ]",
     "at": "echo 'id -un >/tmp/at-ran' | at now 2>&1 && "
     "until [ -s /tmp/at-ran ]; do sleep 0.2; done && [ $(cat /tmp/at-ran) = user ]",
-    "lists of packages": "dpkg -l bash && apt-cache policy bash && apt-get check",
+    "lists of packages": "dpkg -l bash && apt-cache policy bash",
     "the gate's status": "cat /sys/fs/bpf/verity/status /sys/fs/bpf/verity/denials",
 }
 AS_ROOT = {
@@ -72,7 +71,8 @@ AS_ROOT = {
     "a container's root": "unshare -m sh -c 'mkdir -p /run/new && mount --rbind / /run/new"
     " && mount --make-rslave /run/new && cd /run/new && pivot_root . mnt && umount -l /mnt'",
     "caches": "ldconfig && systemd-tmpfiles --create && systemd-sysusers && udevadm hwdb --test=x",
-    "packages": "dpkg --verify coreutils && update-alternatives --query awk && ucfq sshd_config",
+    "packages": "apt-get check && dpkg --verify coreutils"
+    " && update-alternatives --query awk && ucfq sshd_config",
     "upgrades that nobody attends": "unattended-upgrade --dry-run",
     "what is to be restarted": "needrestart -b -r l",
     "compilers": "cd /run && gcc -c -o own.o /home/user/own.c",

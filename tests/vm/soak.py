@@ -102,7 +102,9 @@ def soak(machine: Machine, seconds: float) -> Soaked:
     gate = Gate(machine)
     machine.run(
         "mkdir -p -m 1777 /run/soak && mkdir -p /var/log/journal && systemctl restart"
-        " systemd-journald && journalctl --flush && cp /bin/true /root/late && sync"
+        " systemd-journald && journalctl --flush && cp /bin/true /root/late"
+        " && gcc -o /home/user/own /home/user/own.c && sync",
+        timeout_s=300,
     )
     with _loaded(machine):
         time.sleep(min(20.0, seconds / 10))  # what grows once grows before the first look
