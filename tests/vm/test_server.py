@@ -7,7 +7,6 @@ loader's own canary. One machine for all tests, in the order of the file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from .server_work import AS_ROOT, AS_USER
 
 _FULL = """
 fallocate -l $(df --output=avail -B1 /var | tail -1) /var/tmp/fill; cat /dev/zero >>/var/tmp/fill
-[ "$(df --output=avail /var | tail -1)" = 0 ] || exit 9
+[ "$(df --output=avail /var | tail -1)" -lt 1024 ] || exit 9
 """
 
 
@@ -77,8 +76,7 @@ def test_it_boots_sealed(gate: Gate) -> None:
 
 
 def test_the_booted_commit_is_accepted(gate: Gate) -> None:
-    said = accepted(gate.machine)
-    assert re.search(rf"floor.*{server_world.SITE}.*serial 1", said), said
+    assert f"in the stream {server_world.SITE}, serial 1," in accepted(gate.machine)
 
 
 @pytest.mark.parametrize("name", AS_USER)
@@ -154,7 +152,7 @@ def test_it_boots_into_the_update(machine: Machine) -> None:
     gate = Gate(machine)
     assert machine.run([f"{BOOTED}/usr/bin/greet"]).text == "ran site 2"
     assert serial(gate.status(), server_world.SITE) == 2
-    assert re.search(rf"floor.*{server_world.SITE}.*serial 2", accepted(machine))
+    assert f"in the stream {server_world.SITE}, serial 2," in accepted(machine)
     sealed_and_quiet(gate)
 
 
