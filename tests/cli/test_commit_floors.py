@@ -273,6 +273,20 @@ def test_a_clock_that_was_set_back_makes_nothing_valid_again(host: Host) -> None
     assert checks(host.verify(host.new)) == []
 
 
+def test_the_first_floor_makes_the_place_for_it(host: Host) -> None:
+    """As open as the others; not for what isn't good, and not for a root that has no such place."""
+    args = ("commit", "verify", *REPO, "--root", "tree", FIRST)
+    bad = verity(*args, "--key", "other.pem.pub", host.old, cwd=host.world.path)
+    assert (bad.status, (host.world.path / "tree/var").exists()) == (1, False)
+    done = verity(*args, *KEY, host.old, cwd=host.world.path)
+    assert done.status == 0, done
+    assert done.out.splitlines()[0] == f"accepted  tree/var/lib/verity/floors/{NAME}"
+    for folder in ("var", "var/lib", "var/lib/verity", "var/lib/verity/floors"):
+        assert (host.world.path / "tree" / folder).stat().st_mode == 0o40755
+    again = verity(*args[:-1], ACCEPT, *KEY, host.old, cwd=host.world.path)
+    assert again.status == 0
+
+
 def test_a_host_that_is_not_there_is_not_one_without_floors(bare: World) -> None:
     args = ("--repo=repo", "--key=vendor.pem.pub", "--root=nowhere", REF)
     done = verity("commit", "verify", *args, cwd=bare.path)

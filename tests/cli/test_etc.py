@@ -4,10 +4,12 @@
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.boot import policy
 from tests.cli.program import assert_clean_error, copy, needs_root, stock, verity
 from tests.etc_world import (
     KEY,
@@ -23,6 +25,7 @@ from tests.etc_world import (
 from verity.formats import bundle, dump, policy_source
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grants import ConfigKind, Role, parse
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.policy import Link
 from verity.ports import places, policy_files
 
@@ -420,12 +423,22 @@ def test_the_key_options_are_as_everywhere(made: EtcWorld) -> None:
 
 def test_a_host_with_a_gate_finds_what_has_no_verity(world: EtcWorld) -> None:
     """Signing turns it on for nothing in /etc; the gate would refuse each file that is granted."""
+
+    def lacking(*guarded: Guarded) -> list[str]:
+        made = bundle.encode([policy(guarded=guarded).fragment])
+        (world.path / "root" / places.BUNDLE).write_bytes(made)
+        done = world.run("status", "--json")
+        return [one["path"] for one in done.of_type("finding") if one["check"] == "no-verity"]
+
     assert world.run("status").status == 0
-    (world.path / "root" / places.BUNDLE).write_bytes(b"")
-    done = world.run("status", "--json")
-    assert done.status == 1
-    lacking = [one["path"] for one in done.of_type("finding") if one["check"] == "no-verity"]
-    assert lacking == [
+    etc = Guarded(path=b"/etc", file_class=GuardedClass.SIGNED, match=Match.TREE)
+    assert lacking() == []
+    assert lacking(replace(etc, file_class=GuardedClass.MUTABLE)) == []
+    assert lacking(replace(etc, path=b"/etc/app")) == [
+        "/etc/app/deep/er/old.conf",
+        "/etc/app/old.conf",
+    ]
+    assert lacking(etc) == [
         "/etc/app/deep/er/old.conf",
         "/etc/app/old.conf",
         "/etc/hosts",

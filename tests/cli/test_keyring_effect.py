@@ -43,6 +43,23 @@ def test_what_the_host_has_accepted(installed: World) -> None:
     assert revoke(here, "--lowest", "os:2", *ROOT, "--yes").status == 0
 
 
+def test_a_key_that_is_replaced_and_revoked(installed: World) -> None:
+    """Rotating ends what revoking does, and says so; without --revoke nothing is ended or asked."""
+    here = installed.path
+    assert verity("key", "generate", "next.pem", cwd=here).status == 0
+    rotate = ("keyring", "rotate", *VENDOR, "--replace", "vendor.pem.pub=next.pem.pub")
+    before = snapshot(here / LIB)
+    done = verity(*rotate, "--revoke", *ROOT, *BY, cwd=here)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("verity: ends: the floor vendor.os.os: ")
+    assert "1 of 1 would no longer be accepted" in done.err
+    done = verity(*rotate, "--yes", *BY, cwd=here)
+    assert done.status == 2
+    assert_clean_error(done, ("--yes belongs to --revoke",), hint=False)
+    assert snapshot(here / LIB) == before
+    assert verity(*rotate, "--revoke", "--yes", *ROOT, *BY, cwd=here).status == 0
+
+
 @pytest.mark.parametrize(("answer", "status"), [("n", 1), ("y", 0)])
 def test_asked_on_a_terminal(installed: World, answer: str, status: int) -> None:
     args = ("keyring", "revoke", *VENDOR, "--lowest", "os:2", *ROOT, *BY)

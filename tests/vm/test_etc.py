@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signed /etc of a plain Debian, with a content store on a file system that has fs-verity."""
 
+import base64
 import json
 from typing import Any
 
+from tests.boot import policy
 from tests.vm import Machine
+from verity.formats import bundle
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 
 STORE = "/data/host/var/lib/verity/store/sha256"
+ETC = Guarded(path=b"/etc", file_class=GuardedClass.SIGNED, match=Match.TREE)
+BUNDLE = base64.b64encode(bundle.encode([policy(guarded=(ETC,)).fragment])).decode()
 MEASURE = "fsverity measure {}"
 HOST = "--root /data/host --key /data/etc.pem"
 
@@ -51,7 +57,7 @@ def test_sign_find_and_bring_back(system_vm: Machine) -> None:
     # A host that boots with a gate finds what lacks it: here a copy, whose contents are as signed.
     system_vm.run(
         "cd /data/host/etc && cp -p profile new && mv new profile"
-        " && echo > /data/host/var/lib/verity/boot.bundle"
+        f" && echo {BUNDLE} | base64 -d > /data/host/var/lib/verity/boot.bundle"
     )
     found = etc(system_vm, f"status {public}", status=1)
     lacking = [one["path"] for one in found if one.get("check") == "no-verity"]

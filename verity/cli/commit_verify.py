@@ -125,11 +125,13 @@ def verify(
     asked = keyrings()
     native = native_options.native_trust(ostree_key, ostree_revoked, gpg_keyring, root)
     host = _host(root, floor_directory, without_floor=accept_without_floor)
-    if host is None and (accept or accept_without_floor):
+    if host is None and accept_without_floor:  # the first floor of all makes the place for it
+        host = HostState.new(root)
+    elif host is None and accept:
         raise CallerError(
             "bad-arguments",
             f"{root / STATE}: not there, so this host keeps no floors",
-            hint="--floors DIR names another place",
+            hint="--accept-without-floor is for the first one; --floors DIR names another place",
         )
     with Repository(repo) as repository:
         outcome = commit_verify.verify(

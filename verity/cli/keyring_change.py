@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from verity.cli import key_opening, keyring_options, output, signing_options
+from verity.cli import key_opening, keyring_ends, keyring_options, output, signing_options
 from verity.formats.keyring import Keyring
-from verity.values.errors import CallerError
+from verity.values.errors import CallerError, HostError
 from verity.verbs import keyring_change, keyring_make, keyring_project
 from verity.verbs.keyring_change import NewKey
+
+_DEFAULT = ParameterSource.DEFAULT
 
 
 def options(command: Callable[..., int]) -> Callable[..., int]:
@@ -98,6 +101,7 @@ def add_key(
     " if it is earlier; not for root keys.",
 )
 @click.option("--revoke", "revoked", is_flag=True, help="Revoke the old keys: compromised ones.")
+@keyring_ends.options
 @keyring_options.threshold_option
 def rotate(
     party_name: str,
@@ -109,14 +113,24 @@ def rotate(
     removed: tuple[str, ...],
     overlap_days: int | None,
     revoked: bool,
+    against: tuple[Path, ...],
+    root: Path,
+    yes: bool,
     thresholds: tuple[str, ...],
 ) -> int:
     """Make the next version with other keys in the place of old ones, in any role.
 
     When root keys change, the root thresholds of both versions must sign: pass old and new ones.
+    With --revoke it says first what of this host, or of what --check-against names, would no longer
+    be accepted, and asks if that is anything; --root and --yes are for that as well.
     """
     if not replaced and not removed:
         raise CallerError("bad-arguments", "neither --replace nor --remove is there")
+    asked = click.get_current_context().get_parameter_source
+    unused = [name for name in ("against", "root", "yes") if asked(name) is not _DEFAULT]
+    if unused and not revoked:
+        option = {"against": "--check-against", "root": "--root", "yes": "--yes"}[unused[0]]
+        raise CallerError("bad-arguments", f"{option} belongs to --revoke")
     if revoked and overlap_days is not None:
         raise CallerError("bad-arguments", "--revoke ends a key at once: no --overlap-days")
     rules = keyring_options.rules_of((), thresholds)
@@ -134,7 +148,37 @@ def rotate(
             revoked=revoked,
         )
 
-    return publish(party_name, key_uris, directory, edit, as_json=as_json)
+    if not revoked:
+        return publish(party_name, key_uris, directory, edit, as_json=as_json)
+    before = keyring_make.newest(directory, signing_options.party_of(party_name))
+    after = edit(before)
+    if not keyring_ends.agreed(before, after, against, root, yes=yes, as_json=as_json):
+        output.message("nothing was revoked")
+        return 1
+    return publish_shown(party_name, key_uris, directory, before, after, as_json=as_json)
+
+
+def publish_shown(
+    party_name: str,
+    key_uris: tuple[str, ...],
+    directory: Path,
+    before: Keyring,
+    after: Keyring,
+    *,
+    as_json: bool,
+) -> int:
+    """Publish what was agreed to, if nobody made another version meanwhile."""
+
+    def shown(found: Keyring) -> Keyring:
+        if found != before:
+            raise HostError(
+                "busy",
+                f"{directory / party_name}: somebody made version {found.version} meanwhile",
+                hint="look at it, and try again",
+            )
+        return after
+
+    return publish(party_name, key_uris, directory, shown, as_json=as_json)
 
 
 def publish(

@@ -2,19 +2,22 @@
 """verity keyring revoke: the next version, after what it would end was said."""
 
 import re
-import sys
 import time
 from pathlib import Path
 
 import click
 
-from verity.cli import keyring_change, keyring_options, output, signing_options
-from verity.cli.params import PATH
+from verity.cli import (
+    keyring_change,
+    keyring_ends,
+    keyring_options,
+    output,
+    signing_options,
+)
 from verity.formats.keyring import Keyring
-from verity.values.errors import CallerError, HostError
+from verity.values.errors import CallerError
 from verity.verbs import keyring_change as change
-from verity.verbs import keyring_effect, keyring_make
-from verity.verbs.keyring_effect import Looked
+from verity.verbs import keyring_make
 
 _LOWEST = re.compile(r"(?P<stream>[a-z0-9._-]{1,63}):(?P<serial>[0-9]{1,16})")
 
@@ -45,23 +48,7 @@ _LOWEST = re.compile(r"(?P<stream>[a-z0-9._-]{1,63}):(?P<serial>[0-9]{1,16})")
     metavar="STREAM:SERIAL",
     help="The lowest serial of a stream that still counts.",
 )
-@click.option(
-    "--check-against",
-    "against",
-    type=PATH,
-    multiple=True,
-    metavar="FILE|DIR",
-    help="A signed statement, a manifest, or what `extension sign` wrote: say whether this ends it."
-    "  [default: what the host of --root has]",
-)
-@click.option(
-    "--root",
-    type=PATH,
-    default=Path("/"),
-    metavar="DIR",
-    help="The host whose signed /etc, floors and boot bundle are looked at.  [default: /]",
-)
-@click.option("--yes", is_flag=True, help="Revoke without being asked, whatever it ends.")
+@keyring_ends.options
 def revoke(
     party_name: str,
     days: int,
@@ -104,48 +91,10 @@ def revoke(
 
     before = keyring_make.newest(directory, signing_options.party_of(party_name))
     after = edit(before)
-    if not _agreed(before, after, against, root, yes=yes, as_json=as_json):
+    if not keyring_ends.agreed(before, after, against, root, yes=yes, as_json=as_json):
         output.message("nothing was revoked")
         return 1
 
-    def shown(found: Keyring) -> Keyring:
-        if found != before:
-            raise HostError(
-                "busy",
-                f"{directory / party_name}: somebody made version {found.version} meanwhile",
-                hint="look at it, and try again",
-            )
-        return after
-
-    return keyring_change.publish(party_name, key_uris, directory, shown, as_json=as_json)
-
-
-def _agreed(
-    before: Keyring,
-    after: Keyring,
-    against: tuple[Path, ...],
-    root: Path,
-    *,
-    yes: bool,
-    as_json: bool,
-) -> bool:
-    """Say what would be accepted no longer, and ask if it is anything."""
-    if against:
-        looked = Looked(found=tuple(map(keyring_effect.of_path, against)), gaps=())
-    else:
-        looked = keyring_effect.of_host(root)
-    for gap in looked.gaps:
-        output.message(f"note: not looked at: {gap}")
-    ended = keyring_effect.ended(before, after, looked.found)
-    for text in ended:
-        output.message(f"ends: {text}")
-    if yes or not ended:
-        return True
-    if as_json or not sys.stdin.isatty():
-        raise CallerError(
-            "not-confirmed",
-            f"{len(ended)} of {len(looked.found)} would no longer be accepted, and "
-            + ("--json asks nothing" if as_json else "there is no terminal to ask on"),
-            hint="sign anew what is to go on counting, then say --yes",
-        )
-    return click.confirm("Revoke it all the same?", err=True)
+    return keyring_change.publish_shown(
+        party_name, key_uris, directory, before, after, as_json=as_json
+    )

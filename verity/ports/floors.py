@@ -17,6 +17,7 @@ from verity.formats import gvariant
 from verity.ports.osfile import (
     closing,
     lock,
+    make_directories,
     read_file,
     replace_file,
     sync_directory,
@@ -46,10 +47,12 @@ def has_state(root: Path) -> bool:
 
 
 class FloorStore:
-    """The floors in one directory, which is made when the first is written."""
+    """The floors in one directory, which is made when the first is written; what is missing between
+    it and the ``top``, too, if there is one."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, top: Path | None = None) -> None:
         self.directory = directory
+        self._top = top
 
     def path(self, name: str) -> Path:
         """The file of a floor, also for messages."""
@@ -86,6 +89,8 @@ class FloorStore:
         What a killed writer left is removed, and what it did is made durable: this one may find it
         done, and say so.
         """
+        if self._top is not None:
+            make_directories(self.directory.parent, mode=0o755)
         try:
             self.directory.mkdir(mode=0o755, exist_ok=True)
             sync_directory(self.directory.parent)

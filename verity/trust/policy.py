@@ -119,13 +119,7 @@ def _enough(
 ) -> Mapping[str, PublicKey]:
     judged = trusted.judge(signatures, envelope.pae(), issued=issued)
     if len(judged.signers) < trusted.threshold:
-        refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
-        raise ContentError(
-            "bad-signature",
-            f"policy: signed by {len(judged.signers)} of the trusted owners,"
-            f" {trusted.threshold} needed{refused}",
-            hint="either it was altered, or other keys signed it: `verity keyring show` says whose"
-            " count",
-        )
+        hint = "either it was altered, or other keys signed it: `verity keyring show` says whose"
+        raise trusted.too_few(judged, "policy", hint=f"{hint} count")
     skipped += [text for text in judged.refused if text not in skipped]
     return judged.signers

@@ -185,14 +185,20 @@ class TrustedSet:
                 )
             self._count(named, signers, not_counted, issued)
         refused += [f"{text} (over the {what})" for text in not_counted]
+        judged = Judged(signers=signers, refused=tuple(refused))
         if len(signers) < self.threshold:
-            raise ContentError(
-                "bad-signature",
-                f"{what}: signed by {len(signers)} of the trusted owners, {self.threshold} needed"
-                + (f" (refused: {'; '.join(refused)})" if refused else ""),
-                hint="the kernel would refuse this blob, too",
-            )
-        return signers, tuple(refused)
+            raise self.too_few(judged, what, hint="the kernel would refuse this blob, too")
+        return judged.signers, judged.refused
+
+    def too_few(self, judged: Judged, what: str, *, hint: str, more: str = "") -> ContentError:
+        """The error (``bad-signature``) for what fewer owners signed than must."""
+        refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
+        return ContentError(
+            "bad-signature",
+            f"{what}: signed by {len(judged.signers)} of the trusted owners, {self.threshold}"
+            f" needed{more}{refused}",
+            hint=hint,
+        )
 
 
 def _makers(keys: Iterable[TrustedKey], signature: bytes, data: bytes) -> list[TrustedKey]:

@@ -203,7 +203,6 @@ def _enough(trusted: TrustedSet, judged: Judged, envelope: statement.Envelope) -
     """The same, or ContentError ``bad-signature`` with why signatures don't count."""
     if len(judged.signers) >= trusted.threshold:
         return judged
-    refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
     hints = sorted({signature.key_id_hint[:64] for signature in envelope.signatures} - {""})
     # A revoked key has no role, so its signature is one by nobody; what it is said to be by tells.
     revoked = [hint for hint in hints if hint in trusted.revocations.keys]
@@ -213,12 +212,8 @@ def _enough(trusted: TrustedSet, judged: Judged, envelope: statement.Envelope) -
         hint = "have it signed anew by keys that count"
     elif judged.signers:
         hint = "it isn't altered, it lacks signatures: `verity sign` collects those of more owners"
-    raise ContentError(
-        "bad-signature",
-        f"statement: signed by {len(judged.signers)} of the trusted owners, {trusted.threshold}"
-        f" needed; it names {f'the key {named}' if named else 'no key'}{refused}",
-        hint=hint,
-    )
+    more = f"; it names {f'the key {named}' if named else 'no key'}"
+    raise trusted.too_few(judged, "statement", hint=hint, more=more)
 
 
 def _named(name: str, data: bytes, source: VerifiedStatement) -> bytes:

@@ -74,13 +74,8 @@ def verify_waiver(data: bytes, trusted: TrustedSet) -> VerifiedWaiver:
     usable, skipped = envelope.readable("the waiver")
     judged = trusted.judge(usable, envelope.pae(), issued=said.issued)
     if len(judged.signers) < trusted.threshold:
-        refused = f" (refused: {'; '.join(judged.refused)})" if judged.refused else ""
-        raise ContentError(
-            "bad-signature",
-            f"waiver: signed by {len(judged.signers)} of the trusted owners, {trusted.threshold}"
-            f" needed{refused}",
-            hint="have it signed by more of the owners of the role policy",
-        )
+        hint = "have it signed by more of the owners of the role policy"
+        raise trusted.too_few(judged, "waiver", hint=hint)
     # 4. Revocations.
     trusted.revocations.check_digest(said.digest, "waiver: its object")
     document = sha256(envelope.payload).digest()

@@ -3,17 +3,22 @@
 and refuses to privileged programs what has none.
 
 It turns fs-verity on, by ``verbs.enable``, for what is as signed and lacks it; what isn't as signed
-is `etc apply`'s to bring back first. On a host that boots with a gate a file without is a finding.
-Elsewhere it is none: nothing asks for digests there, and many file systems have no fs-verity.
+is `etc apply`'s to bring back first. Where the policy of the host's boot bundle guards a file as
+signed, that it has none is a finding. Elsewhere it is none: nothing asks for its digest there, and
+many file systems have no fs-verity.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from verity.formats import records
 from verity.formats.dump import printable
+from verity.formats.records import RecordKind
 from verity.ports import many, places
+from verity.ports.osfile import read_file
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import VerityError
 from verity.values.findings import Finding, Link
@@ -33,9 +38,36 @@ class Protected:
     failed: tuple[tuple[bytes, str], ...] = ()
 
 
-def has_gate(root: Path) -> bool:
-    """Whether a host is set up to boot with a gate."""
-    return (root / places.BUNDLE).exists()
+def asked_by_gate(root: Path, paths: Sequence[bytes]) -> list[bytes]:
+    """Those of these paths that the policy of the host's boot bundle guards as signed.
+
+    A bundle that is damaged or can't be read asks nothing here: whoever holds serials against it
+    tells of that (``serial_floors``).
+    """
+    if not paths or not os.path.lexists(root / places.BUNDLE):
+        return []
+    # Here: a host without a bundle needs nothing of policies.
+    from verity.formats import kernel_policy
+    from verity.formats.guarded_paths import GuardedPaths
+    from verity.formats.kernel_guarded import GuardedClass
+
+    try:
+        data = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
+        fragments = records.split(data, label=str(root / places.BUNDLE))
+        blobs = [one.blob for one in fragments if one.kind is RecordKind.POLICY]
+        tables = [kernel_policy.parse(blob).guarded for blob in blobs]
+    except VerityError:
+        return []
+    guarded = [GuardedPaths(guarded=table, without_owners=False) for table in tables]
+    return [
+        path
+        for path in paths
+        if any(
+            found.file_class is GuardedClass.SIGNED
+            for one in guarded
+            if (found := one.of_path(path)) is not None
+        )
+    ]
 
 
 def lacking(intent: Intent, found: Found) -> list[bytes]:
@@ -71,15 +103,17 @@ def notes(root: Path, done: Protected) -> list[str]:
     found = []
     if done.enabled:
         found.append(f"fs-verity is on for {done.enabled} signed files that had none")
-    if done.failed and has_gate(root):
+    why = dict(done.failed)
+    refused = asked_by_gate(root, list(why))
+    if refused:
         found.append(
-            f"{len(done.failed)} signed files have no fs-verity, so a sealed gate refuses them:"
-            f" {done.failed[0][1]}"
+            f"{len(refused)} signed files have no fs-verity, so a sealed gate refuses them:"
+            f" {why[refused[0]]}"
         )
     return found
 
 
-def findings(intent: Intent, found: Found) -> tuple[Finding, ...]:
+def findings(root: Path, intent: Intent, found: Found) -> tuple[Finding, ...]:
     """A finding for each file that a sealed gate would refuse, though it is as signed."""
     return tuple(
         Finding(
@@ -93,7 +127,7 @@ def findings(intent: Intent, found: Found) -> tuple[Finding, ...]:
             found="fs-verity off",
             remedy="`verity etc apply` turns it on",
         )
-        for path in lacking(intent, found)
+        for path in asked_by_gate(root, lacking(intent, found))
     )
 
 

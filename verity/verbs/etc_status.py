@@ -3,7 +3,7 @@
 
 Files that change by themselves are counted by class; of those, mode and owner are checked where
 their rule has a mode, never the contents. An apply that has begun and not ended, and a statement
-that has expired, are findings; so is a granted file without fs-verity on a host with a gate.
+that has expired, are findings; so is a granted file without fs-verity where a gate will ask for it.
 """
 
 import os
@@ -97,7 +97,7 @@ def status(host: Host, intent: Intent, seen: Seen, *, now: int, clock: int | Non
             *signed.ahead(source, now if clock is None else clock, "statement"),
             *(_finding(one, intent) for one in seen.differences),
             *loose(seen.found, intent),
-            *(etc_protect.findings(intent, seen.found) if etc_protect.has_gate(host.root) else ()),
+            *etc_protect.findings(host.root, intent, seen.found),
         ),
         not_evaluated=tuple(_not_evaluated(gap) for gap in seen.found.gaps),
         notes=tuple(notes),

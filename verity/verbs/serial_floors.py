@@ -50,11 +50,13 @@ class HostState:
         """The state below a root; None where no host is, as on a build system."""
         if not floor_files.has_state(root):
             return None
-        return cls(
-            store=FloorStore(root / floor_files.FLOORS),
-            bundle=root / BUNDLE,
-            without_floor=without_floor,
-        )
+        return replace(cls.new(root), without_floor=without_floor)
+
+    @classmethod
+    def new(cls, root: Path) -> "HostState":
+        """The same for a host that has no state yet: accepting something makes it."""
+        store = FloorStore(root / floor_files.FLOORS, top=root)
+        return cls(store=store, bundle=root / BUNDLE, without_floor=True)
 
 
 @dataclass

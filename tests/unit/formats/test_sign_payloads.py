@@ -282,9 +282,19 @@ def test_more_granted_than_the_manifest_earns_is_seen_in_the_bundle() -> None:
 
 def test_grants_beyond_the_role_are_seen_in_the_bundle() -> None:
     item = ConfigEntry(path=b"/tool", kind=ConfigKind.FILE, digest=b"\x01" * 32)
+    world = BundleWorld(
+        kind=Kind.EXTENSION,
+        grants_changes={"party": Party.USER, "role": Role.EXTENSION, "config": (item,)},
+    )
     with pytest.raises(ContentError) as caught:
-        read(BundleWorld(grants_changes={"config": (item,)}).bundle())
+        read(replace(world.bundle(), kind=BundleKind.EXTENSION, commit=None))
     assert caught.value.code == "beyond-role"
+    # The vendor's may grant it; that it is what the manifest has is asked all the same.
+    read(BundleWorld(grants_changes={"config": (item,)}).bundle())
+    other = replace(item, digest=b"\x02" * 32)
+    with pytest.raises(ContentError) as caught:
+        read(BundleWorld(grants_changes={"config": (other,)}).bundle())
+    assert caught.value.code == "grants-differ"
 
 
 def test_blobs_say_who_signs_them() -> None:

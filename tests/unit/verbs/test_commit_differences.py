@@ -132,4 +132,9 @@ def test_elevations_and_configuration() -> None:
     assert found.found == f"{root}; set bits 4000 uid 9 gid 0 capabilities 0"
     config = replace(GRANTS, config=(ConfigEntry(path=b"/etc/x", kind=ConfigKind.FILE),))
     (found,) = of_grants(config, Earned((), ()), (ROOT,), frozenset())
-    assert (found.object, found.found) == ("/etc/x", "an entry")
+    assert (found.object, found.expected) == ("/etc/x", "no entry")
+    assert found.found == f"file sha256:{'00' * 32}"
+    due = Earned(config=(ConfigEntry(path=b"/etc/x", kind=ConfigKind.SYMLINK, target=b"y z"),))
+    (found,) = of_grants(config, due, (ROOT,), frozenset())
+    assert found.expected == r"link to y\x20z"
+    assert of_grants(config, due, (ROOT,), frozenset({b"/etc/x"})) == []
