@@ -71,6 +71,7 @@ static __always_inline int answer_at(const struct verity_facts *facts, __u32 rea
 	bpf_get_current_comm(draft->comm, sizeof(draft->comm));
 	draft->has_digest = 0;
 	draft->path[0] = 0;
+	draft->path[sizeof(draft->path) - 1] = 0;
 	if (file) {
 		struct task_scratch *scratch = task_scratch();
 
@@ -83,7 +84,7 @@ static __always_inline int answer_at(const struct verity_facts *facts, __u32 rea
 						  BPF_CORE_READ(file, f_path.dentry, d_name.name));
 	}
 	if (path)
-		bpf_probe_read_kernel(draft->path, sizeof(*path), path);
+		bpf_probe_read_kernel(draft->path, sizeof(*path) - 1, path);
 	draft->number = __sync_fetch_and_add(&all->denials, 1) + 1;
 	copy_denial(draft->number % VERITY_DENIALS_RING, draft);
 	/* Claimed by a word of its own: the two counts can't be read as one. */

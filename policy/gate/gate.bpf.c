@@ -16,7 +16,7 @@
  *   memory the answer is no.
  */
 #include "calls.h"
-#include "guarded_config.h"
+#include "guarded_ways.h"
 #include "kernelcode.h"
 #include "reach.h"
 #include "report.h"
@@ -300,7 +300,7 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 		    !file->f_mapping->nrpages)
 			tag->stale = 0;
 	}
-	return check_opened(file);
+	return check_opened(file, tag ? tag->moved : 0);
 }
 
 /* --- the gate itself ---------------------------------------------------------------------- */
@@ -364,9 +364,13 @@ SEC("lsm.s/inode_rename")
 int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry, struct inode *new_dir,
 	     struct dentry *new_dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)
-		       ? answer_act(VERITY_ACT_PIN)
-		       : 0;
+	if (is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)) {
+		int refused = answer_act(VERITY_ACT_PIN);
+
+		if (refused)
+			return refused;
+	}
+	return check_rename(dentry, new_dentry);
 }
 
 SEC("lsm.s/inode_setattr")
@@ -402,38 +406,26 @@ SEC("lsm.s/sb_mount")
 int BPF_PROG(verity_sb_mount, const char *source, struct path *path, const char *type,
 	     unsigned long flags)
 {
-	if (covers_mount(flags) && is_pin_mount(path->mnt)) {
-		int refused = answer_act(VERITY_ACT_PIN);
+	int refused = covers_mount(flags) && is_pin_mount(path->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 
-		if (refused)
-			return refused;
-	}
-	return check_mounted(path, flags, source);
+	return refused ? refused : check_mounted(path, flags, source);
 }
 
 SEC("lsm/move_mount")
 int BPF_PROG(verity_move_mount, struct path *from, struct path *to)
 {
-	if (is_pin_mount(to->mnt)) {
-		int refused = answer_act(VERITY_ACT_PIN);
+	int refused = is_pin_mount(to->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 
-		if (refused)
-			return refused;
-	}
-	return check_moved(from, to);
+	return refused ? refused : check_moved(from, to);
 }
 
 /* The old root put over the pins would show another status, too. */
 SEC("lsm/sb_pivotroot")
 int BPF_PROG(verity_sb_pivotroot, struct path *put_old, struct path *new_root)
 {
-	if (is_pin_mount(put_old->mnt)) {
-		int refused = answer_act(VERITY_ACT_PIN);
+	int refused = is_pin_mount(put_old->mnt) ? answer_act(VERITY_ACT_PIN) : 0;
 
-		if (refused)
-			return refused;
-	}
-	return check_mounted(put_old, 0, NULL);
+	return refused ? refused : check_mounted(put_old, 0, NULL);
 }
 
 /*

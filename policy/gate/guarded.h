@@ -16,22 +16,32 @@
 #define GUARDED_WORDS (VERITY_GUARDED_PATH_SIZE / 8)
 #define GUARDED_HALVINGS 10 /* of VERITY_GUARDED entries, and one to see that none is left */
 
+VERITY_SIZE_IS(path_key, sizeof(struct guarded_place));
 _Static_assert(VERITY_GUARDED < 1 << GUARDED_HALVINGS, "the search comes to its end");
 
-/* Byte order of zero-padded paths: below 0, 0, above 0. */
-static __noinline int compare_paths(const __u64 *left, const __u64 *right)
+/* An entry of a table that begins with a path, as one: what is behind the path is never compared. */
+#define AS_PATH(entry) ((const struct path_key *)(const void *)(entry))
+
+/* Byte order of zero-padded paths, as far as entries go: below 0, 0, above 0. */
+__noinline int compare_paths(const struct path_key *left, const struct path_key *right)
 {
+	if (!left || !right)
+		return 0;
 	for (__u32 i = 0; i < GUARDED_WORDS; i++)
-		if (left[i] != right[i])
-			return __builtin_bswap64(left[i]) < __builtin_bswap64(right[i]) ? -1 : 1;
+		if (left->word[i] != right->word[i])
+			return __builtin_bswap64(left->word[i]) < __builtin_bswap64(right->word[i])
+				       ? -1
+				       : 1;
 	return 0;
 }
 
 /* Whether the first `len` bytes are those; `head` is zero padded. */
-static __noinline int begins_with(const __u64 *path, const __u64 *head, __u32 len)
+__noinline int begins_with(const struct path_key *path, const struct path_key *head, __u32 len)
 {
+	if (!path || !head)
+		return 0;
 	for (__u32 i = 0; i < GUARDED_WORDS; i++) {
-		__u64 differs = path[i] ^ head[i];
+		__u64 differs = path->word[i] ^ head->word[i];
 
 		if (len <= i * 8)
 			return 1;
@@ -58,7 +68,7 @@ static long halve(__u32 unused, struct guarded_search *search)
 	if (search->low >= search->high)
 		return 1;
 	place = bpf_map_lookup_elem(&guarded, &middle);
-	if (place && compare_paths((const void *)place->path, search->path->word) <= 0)
+	if (place && compare_paths(AS_PATH(place), search->path) <= 0)
 		search->low = middle + 1;
 	else
 		search->high = middle;
@@ -89,7 +99,7 @@ static __always_inline int stands_for(const struct guarded_place *place, const s
 	__u32 len = place->len;
 	__u8 next;
 
-	if (!begins_with(path->word, (const void *)place->path, len))
+	if (!begins_with(path, AS_PATH(place), len))
 		return 0;
 	next = bytes[len & 255];
 	/* The root is the only tree whose name ends with a slash. */
@@ -138,7 +148,7 @@ static long descend(__u32 unused, struct guarded_descent *descent)
 	const struct guarded_place *place = bpf_map_lookup_elem(&guarded, &index);
 
 	if (!place || !place->len ||
-	    !begins_with((const void *)place->path, descent->path->word, descent->len))
+	    !begins_with(AS_PATH(place), descent->path, descent->len))
 		return 1;
 	descent->found = place->file_class == VERITY_CLASS_SIGNED;
 	return descent->found;

@@ -2,7 +2,7 @@
 #ifndef VERITY_GUARDED_CONFIG_H
 #define VERITY_GUARDED_CONFIG_H
 /*
- * Guarded configuration: what a privileged task reads, which symlinks it follows, what it mounts.
+ * Guarded configuration: what a privileged task reads.
  *
  * A place that the policy guards as signed holds what grants put there, by path: a file with these
  * contents, a symlink with this target. Both of a file's places count (guarded_path.h), and a place
@@ -18,6 +18,16 @@ static __always_inline int guards_anything(void)
 	const struct gate_policy *named = THE(policy);
 
 	return !named || named->n_guarded;
+}
+
+static __always_inline int is_asked_of_places(void)
+{
+	__u32 state;
+
+	if (!guards_anything())
+		return 0;
+	state = gate_state();
+	return state != VERITY_STATE_OFF && is_privileged(current_cred());
 }
 
 /* --- grants ------------------------------------------------------------------------------- */
@@ -82,7 +92,15 @@ static __noinline void know_contents(struct file *file, struct path_scratch *scr
 	__builtin_memcpy(&scratch->content, &measured->digest, sizeof(measured->digest));
 }
 
-static __noinline int check_read(struct file *file)
+/* An open that found the file at its old place has come to its hook by then. */
+#define MOVED_S 60
+
+static __always_inline __u32 boot_seconds(void)
+{
+	return bpf_ktime_get_boot_ns() / 1000000000ull;
+}
+
+static __noinline int check_read(struct file *file, __u32 moved)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_CONFIG, .state = gate_state(), .privileged = 1, .digest = ~0u};
@@ -95,8 +113,13 @@ static __noinline int check_read(struct file *file)
 		facts.guarded = class_of(&scratch->seen);
 		if (scratch->real_len)
 			real = class_of(&scratch->real);
-		if (facts.guarded == VERITY_CLASS_SIGNED || real == VERITY_CLASS_SIGNED)
+		if (facts.guarded == VERITY_CLASS_SIGNED || real == VERITY_CLASS_SIGNED) {
 			know_contents(file, scratch, &facts, &scopes);
+		} else if (moved && boot_seconds() - moved < MOVED_S) {
+			/* It may have been looked up where it was signed. */
+			facts.guarded = VERITY_CLASS_SIGNED;
+			facts.digest = VERITY_DIGEST_NONE;
+		}
 		if (facts.guarded == VERITY_CLASS_SIGNED && facts.digest == VERITY_DIGEST_KNOWN)
 			facts.placed = is_put_there(&scratch->seen, &scratch->content,
 						    VERITY_CONFIG_FILE, scopes, &facts.revoked);
@@ -117,7 +140,7 @@ static __noinline int check_read(struct file *file)
 }
 
 /* What file_post_open asks of every open. What was made by this very open is empty. */
-static __always_inline int check_opened(struct file *file)
+static __always_inline int check_opened(struct file *file, __u32 moved)
 {
 	__u32 kind = file->f_inode->i_mode & S_IFMT, state;
 
@@ -132,152 +155,7 @@ static __always_inline int check_opened(struct file *file)
 			keep_anchor(file);
 		return 0;
 	}
-	return file->f_mode & FMODE_CREATED ? 0 : check_read(file);
-}
-
-/* --- symlinks ----------------------------------------------------------------------------- */
-
-/* Whether grants have a symlink with this very target there. */
-static __noinline __u32 is_link_put_there(struct inode *inode, struct path_scratch *scratch,
-					  const struct path_key *path, __u32 *revoked)
-{
-	const char *target = inode->i_link;
-	long size;
-
-	__builtin_memset(&scratch->content, 0, sizeof(scratch->content));
-	size = bpf_probe_read_kernel_str(&scratch->content, sizeof(scratch->content), target);
-	/* What is longer was cut off, and no grant is of that length. */
-	if (size < 2 || size - 1 != inode->i_size)
-		return 0;
-	return is_put_there(path, &scratch->content, VERITY_CONFIG_SYMLINK, 0, revoked);
-}
-
-/*
- * A symlink is followed, or its target read. Also one that leads to a guarded place is decided: where
- * the directory before it is replaced by a symlink, everything below is read from elsewhere.
- *
- * Without a mount, where its target is read, only the place by way of an anchor is known.
- */
-static __noinline int check_link(__u64 dentry, __u64 mount)
-{
-	struct verity_facts facts = {.act = VERITY_ACT_LINK, .state = gate_state(), .privileged = 1};
-	struct path_scratch *scratch = path_scratch();
-	__u32 reason = VERITY_ALLOW;
-	struct inode *inode = AS_KERNEL(struct dentry, dentry)->d_inode;
-
-	facts.observed = observed_reasons();
-	facts.guarded = VERITY_CLASS_SIGNED;
-	if (!scratch || !locate(scratch, dentry, mount))
-		return answer(&facts, verity_decide(&facts), NULL);
-	if (mount) {
-		facts.guarded = class_of_way(&scratch->seen, scratch->seen_len);
-		if (facts.guarded == VERITY_CLASS_SIGNED)
-			facts.placed = is_link_put_there(inode, scratch, &scratch->seen,
-							 &facts.revoked);
-		reason = verity_decide(&facts);
-	}
-	if (!reason && scratch->real_len) {
-		facts.guarded = class_of_way(&scratch->real, scratch->real_len);
-		facts.placed = 0;
-		if (facts.guarded == VERITY_CLASS_SIGNED)
-			facts.placed = is_link_put_there(inode, scratch, &scratch->real,
-							 &facts.revoked);
-		reason = verity_decide(&facts);
-	}
-	if (!reason)
-		return 0;
-	return answer_at(&facts, reason, NULL, mount ? &scratch->seen : &scratch->real);
-}
-
-static __always_inline int is_asked_of_places(void)
-{
-	__u32 state;
-
-	if (!guards_anything())
-		return 0;
-	state = gate_state();
-	return state != VERITY_STATE_OFF && is_privileged(current_cred());
-}
-
-SEC("lsm/inode_follow_link")
-int BPF_PROG(verity_follow_link, struct dentry *dentry, struct inode *inode, _Bool rcu)
-{
-	if (!is_asked_of_places())
-		return 0;
-	/* The lookup stands at the directory that the symlink is in. */
-	return check_link((__u64)dentry,
-			  mount_of(bpf_get_current_task_btf()->nameidata->path.mnt));
-}
-
-/* systemd takes what a link of *.wants means from its target, and follows none of them. */
-SEC("lsm/inode_readlink")
-int BPF_PROG(verity_readlink, struct dentry *dentry)
-{
-	return is_asked_of_places() ? check_link((__u64)dentry, 0) : 0;
-}
-
-/* --- mounts ------------------------------------------------------------------------------- */
-
-/*
- * Something is mounted at a place. Nothing is mounted over what is signed, nor over a directory on the
- * way there, in no mount namespace: that would take the files away and bring symlinks along, which
- * readlink shows to who follows none. The root is let through: it is how a container gets its own tree, where
- * paths are decided as they are seen there.
- *
- * An alias counts where mounts at it appear at the place itself, too.
- */
-static __noinline int check_mount(__u64 dentry, __u64 mount, const char *source, __u32 same)
-{
-	struct verity_facts facts = {
-		.act = VERITY_ACT_MOUNT, .state = gate_state(), .privileged = 1, .placed = same};
-	struct path_scratch *scratch = path_scratch();
-	__u32 reason;
-
-	facts.observed = observed_reasons();
-	facts.guarded = VERITY_CLASS_SIGNED;
-	if (!scratch || !locate(scratch, dentry, mount))
-		return answer(&facts, verity_decide(&facts), NULL);
-	facts.guarded = class_of_way(&scratch->seen, scratch->seen_len);
-	if (source) {
-		__u64 differs = 0;
-
-		clear_path(&scratch->fresh.path);
-		bpf_probe_read_kernel_str(&scratch->fresh.path, sizeof(scratch->fresh.path), source);
-		for (int i = 0; i < PATH_WORDS; i++)
-			differs |= scratch->fresh.path.word[i] ^ scratch->seen.word[i];
-		facts.placed = !differs;
-	}
-	reason = verity_decide(&facts);
-	if (!reason && scratch->real_len && AS_KERNEL(struct mount, mount)->mnt_group_id) {
-		facts.guarded = class_of_way(&scratch->real, scratch->real_len);
-		reason = verity_decide(&facts);
-	}
-	return reason ? answer_at(&facts, reason, NULL, &scratch->seen) : 0;
-}
-
-/* Whether mount(2) puts something at the place, in the order of path_mount in fs/namespace.c. */
-static __always_inline int puts_there(unsigned long flags)
-{
-	if (flags & MS_REMOUNT)
-		return 0;
-	if (flags & MS_BIND)
-		return 1;
-	return !(flags & (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE));
-}
-
-static __always_inline int check_mounted(struct path *path, unsigned long flags, const char *source)
-{
-	if (!puts_there(flags) || !is_asked_of_places())
-		return 0;
-	return check_mount((__u64)path->dentry, mount_of(path->mnt),
-			   flags & MS_BIND ? source : NULL, 0);
-}
-
-static __always_inline int check_moved(struct path *from, struct path *to)
-{
-	if (!is_asked_of_places())
-		return 0;
-	return check_mount((__u64)to->dentry, mount_of(to->mnt), NULL, from->dentry == to->dentry);
+	return file->f_mode & FMODE_CREATED ? 0 : check_read(file, moved);
 }
 
 #endif

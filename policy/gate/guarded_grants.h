@@ -8,19 +8,19 @@
  * place holds is compared as bytes, a digest zero padded like a target: the kind tells them apart.
  */
 #include "guarded.h"
-#include "object.h"
+#include "staged.h"
 
 #define CONTENT_WORDS (VERITY_CONFIG_TARGET_SIZE / 8)
 #define DIGEST_WORDS (VERITY_SHA256_SIZE / 8)
 
 /* As compare_paths, with the last word, which no entry of a policy has. */
-static __always_inline int is_behind(const __u64 *path, const __u64 *other)
+static __always_inline int is_behind(const struct path_key *path, const struct path_key *other)
 {
 	int order = compare_paths(path, other);
 
 	return order ? order > 0
-		     : __builtin_bswap64(path[PATH_WORDS - 1]) >
-			       __builtin_bswap64(other[PATH_WORDS - 1]);
+		     : __builtin_bswap64(path->word[PATH_WORDS - 1]) >
+			       __builtin_bswap64(other->word[PATH_WORDS - 1]);
 }
 
 /* --- 1. places that nothing uses ---------------------------------------------------------- */
@@ -66,7 +66,7 @@ static long check_padding(__u32 index, struct padding *padding)
 	return 0;
 }
 
-static __always_inline int is_padded(__u64 at, __u32 words)
+__noinline int is_padded(__u64 at, __u32 words)
 {
 	struct padding padding = {.at = at};
 
@@ -102,7 +102,7 @@ static long check_config(__u32 index, struct import *import)
 		return stop(import, VERITY_REFUSED_ENTRY);
 	if (index) {
 		previous = staged_at(at - sizeof(*entry));
-		if (!previous || !is_behind((const void *)entry->path, (const void *)previous->path))
+		if (!previous || !is_behind(AS_PATH(entry), AS_PATH(previous)))
 			return stop(import, VERITY_REFUSED_UNSORTED);
 	}
 	cells = bpf_map_lookup_elem(&config_grants, entry->path);

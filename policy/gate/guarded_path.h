@@ -40,6 +40,7 @@ struct trail {
 	__u32 anchor_at;
 	__u32 at; /* where the path begins in the scratch's text */
 	__u32 end;
+	__u32 alias; /* the walk has left the file system by another way than its root */
 };
 
 static __always_inline __u64 mount_of(struct vfsmount *mount)
@@ -89,7 +90,7 @@ static long step(__u32 unused, struct trail *trail)
 	struct dentry *dentry = AS_KERNEL(struct dentry, trail->dentry), *parent;
 	struct mount *mount = AS_KERNEL(struct mount, trail->mount);
 
-	if (!trail->anchor.inode)
+	if (!trail->anchor.inode && !trail->alias)
 		note_anchor(trail, dentry);
 	if (trail->mount) {
 		if (trail->dentry == trail->root_dentry && trail->mount == trail->root_mount) {
@@ -103,6 +104,9 @@ static long step(__u32 unused, struct trail *trail)
 				trail->end = TRAIL_ELSEWHERE;
 				return 1;
 			}
+			/* A part of a file system: what it is a part of is behind this mount. */
+			if ((__u64)dentry->d_parent != trail->dentry)
+				trail->alias = 1;
 			trail->dentry = (__u64)mount->mnt_mountpoint;
 			trail->mount = outer;
 			return 0;
@@ -124,7 +128,10 @@ static long step(__u32 unused, struct trail *trail)
 	return 0;
 }
 
-/* The path behind `head`, zero padded and cut off at 255 bytes; how long all of it is. */
+/*
+ * The path behind `head`, zero padded; how long all of it is. Cut off at 255 bytes, and then the last
+ * one says so: no grant is that of another path.
+ */
 static __always_inline __u32 take_path(struct path_scratch *scratch, struct path_key *key, __u32 at,
 				       __u32 head)
 {
@@ -136,6 +143,8 @@ static __always_inline __u32 take_path(struct path_scratch *scratch, struct path
 	asm volatile("" : "+r"(at), "+r"(part), "+r"(head));
 	if (at < VERITY_TRAIL_SIZE && part < VERITY_CONFIG_PATH_SIZE && head < VERITY_CONFIG_PATH_SIZE)
 		bpf_probe_read_kernel(bytes + head, part, scratch->text + at);
+	if (len > room)
+		bytes[VERITY_CONFIG_PATH_SIZE - 1] = 1;
 	if (head + len)
 		return head + len;
 	bytes[0] = '/';
@@ -186,6 +195,7 @@ __noinline __u32 find_paths(struct path_scratch *scratch)
 	if (!trail.anchor.inode) {
 		trail.dentry = scratch->dentry;
 		trail.mount = 0;
+		trail.alias = 0;
 		trail.at = VERITY_TRAIL_SIZE;
 		trail.end = TRAIL_GOING;
 		bpf_loop(TRAIL_STEPS, step, &trail, 0);
@@ -198,7 +208,7 @@ __noinline __u32 find_paths(struct path_scratch *scratch)
 	if (!anchor)
 		return 0;
 	if (trail.mount && trail.anchor_at == trail.at + anchor->len &&
-	    begins_with(scratch->seen.word, anchor->path.word, anchor->len))
+	    begins_with(&scratch->seen, &anchor->path, anchor->len))
 		return 1;
 	scratch->real = anchor->path;
 	scratch->real_len = take_path(scratch, &scratch->real, trail.anchor_at, anchor->len & 255);

@@ -61,8 +61,7 @@ static long check_guarded(__u32 index, struct guarded_walk *walk)
 	walk->refusal = VERITY_REFUSED_UNSORTED;
 	if (index) {
 		previous = staged_at(at - sizeof(*entry));
-		if (!previous || compare_paths((const void *)previous->path,
-					       (const void *)entry->path) >= 0)
+		if (!previous || compare_paths(AS_PATH(previous), AS_PATH(entry)) >= 0)
 			return 1;
 	}
 	walk->refusal = 0;
@@ -82,7 +81,7 @@ static long find_parent(__u32 unused, struct guarded_family *family)
 
 	if (!family->candidate || !place)
 		return 1;
-	if (begins_with((const void *)family->child->path, (const void *)place->path, place->len))
+	if (begins_with(AS_PATH(family->child), AS_PATH(place), place->len))
 		return 1;
 	family->candidate = place->parent;
 	return 0;

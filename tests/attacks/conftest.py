@@ -49,7 +49,13 @@ def _gated(image: Image, mode: str) -> Iterator[Machine]:
     """The same with a gate in `mode`. Its boot bundle grants Debian and what is signed of the
     ground, some of which is revoked afterwards."""
     made = ground.ground(image)
-    world = trust_world.trust_world(image, ground.streams(made), mode=mode)
+    world = trust_world.trust_world(
+        image,
+        ground.streams(made),
+        mode=mode,
+        guarded=ground.GUARDED_PATHS,
+        config=ground.placed(made),
+    )
     with ground_machine(image) as machine:
         trust_world.install(machine, world)
         trust_world.load(machine)

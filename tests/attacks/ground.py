@@ -8,6 +8,8 @@
     retired/    other builds, granted by a stream whose serial is revoked
     unlisted/   other builds of them with fs-verity that no grants name
     unsigned/   other builds of them without fs-verity
+    guarded/    what the policy guards as signed: `file`, `other`, `sub/file`, which say their name,
+                and the symlink `link` to `file`, all granted; below `mutable` it is mutable
     work/       a directory that everybody may write to
 
 On the host the first three are below granted/ and the fourth below old/, which the vendor signs,
@@ -27,7 +29,8 @@ from tests.vm import Image, Machine, cache
 from tests.vm.debian import run
 from tests.vm.trust_world import TrustWorld
 from verity.formats import records
-from verity.formats.grants import Party, Role
+from verity.formats.grants import ConfigEntry, ConfigKind, Party, Role
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.records import RecordKind
 from verity.formats.revoke import Revoke, StreamFloor, encode
 from verity.ports import keystore
@@ -39,7 +42,13 @@ TOOLS, SIGNED, REVOKED, RETIRED, UNLISTED, UNSIGNED, WORK = (
     f"{TOP}/{name}"
     for name in ("tools", "signed", "revoked", "retired", "unlisted", "unsigned", "work")
 )
+GUARDED = f"{TOP}/guarded"
 GROUND_STREAM, RETIRED_STREAM = "attack-ground", "attack-retired"
+CONFIG_STREAM = "attack-config"
+GUARDED_PATHS = (
+    Guarded(path=GUARDED.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
+    Guarded(path=f"{GUARDED}/mutable".encode(), file_class=GuardedClass.MUTABLE, match=Match.TREE),
+)
 
 _HERE = Path(__file__).parent
 _GATE = _HERE.parents[1] / "policy/gate"
@@ -52,6 +61,7 @@ _CAP_NET_ADMIN, _CAP_NET_RAW = 1 << 12, 1 << 13
 _CAPABLE = {"capable": _CAP_NET_RAW, "more-capable": _CAP_NET_ADMIN | _CAP_NET_RAW}
 # Enough for the kernel to hash while a tool works, even on an idle host.
 _BIG_BYTES = 48 << 20
+_PLACED = ("file", "other", "sub/file")
 
 
 def ground(image: Image) -> Path:
@@ -69,13 +79,28 @@ def install(machine: Machine, made: Path) -> None:
     """Puts the ground into a machine, with fs-verity where it belongs."""
     for part in ("granted", "old", "others"):
         machine.push(made / part, TOP)
-    folders = f"{TOOLS} {SIGNED} {REVOKED} {RETIRED} {UNLISTED}"
+    folders = f"{TOOLS} {SIGNED} {REVOKED} {RETIRED} {UNLISTED} {GUARDED}"
     machine.run(f"find {folders} -type f -print0 | xargs -0 {TOOLS}/enable", timeout_s=120)
 
 
 def streams(made: Path) -> dict[str, Path]:
     """The trees that the vendor signs, each as serial 1 of its stream."""
     return {GROUND_STREAM: made / "granted", RETIRED_STREAM: made / "old"}
+
+
+def placed(made: Path) -> dict[str, list[ConfigEntry]]:
+    """What is granted in the guarded directory, by its stream."""
+    folder = made / "others/guarded"
+    found = [
+        ConfigEntry(
+            path=f"{GUARDED}/{name}".encode(),
+            kind=ConfigKind.FILE,
+            digest=digest_path(folder / name).value,
+        )
+        for name in _PLACED
+    ]
+    link = ConfigEntry(path=f"{GUARDED}/link".encode(), kind=ConfigKind.SYMLINK, target=b"file")
+    return {CONFIG_STREAM: [*found, link]}
 
 
 def revoke(machine: Machine, made: Path, world: TrustWorld) -> None:
@@ -99,9 +124,13 @@ def revoke(machine: Machine, made: Path, world: TrustWorld) -> None:
 
 def _build(tree: Path, partial: Path) -> None:
     granted, old, others = (partial / name for name in ("granted", "old", "others"))
-    for folder in (granted / "tools", old, others / "work"):
+    for folder in (granted / "tools", old, others / "work", others / "guarded/sub"):
         folder.mkdir(parents=True)
     (others / "work").chmod(0o1777)
+    (others / "guarded/mutable").mkdir()
+    (others / "guarded/link").symlink_to("file")
+    for name in _PLACED:
+        (others / "guarded" / name).write_text(f"says {name}\n")
     for source in _HERE.glob("tools/*.c"):
         libraries = _libbpf() if source.stem == "interfere" else []
         program = granted / "tools" / source.stem

@@ -116,6 +116,7 @@ def test_status_tells_all_of_it(host: Host) -> None:
         "stream: withdrawn (user extension), serial 4, revoked",
         "code: 70000 of 120000 digests",
         "elevations: 12 of 4096",
+        "configuration: 3 of 8192 paths",
         "revocations: user root, serial 2",
         "revoked keys: 0 of 1024",
         "revoked digests: 5 of 8192",

@@ -175,9 +175,21 @@ def code_rows(first: int, count: int, flags: int = int(Code.EXEC)) -> tuple[Code
     return tuple(CodeRow(digest=digest(first + n), flags=flags) for n in range(count))
 
 
-def config_entry(path: bytes = b"/etc/motd") -> bytes:
+def config_entry(
+    path: bytes = b"/etc/motd",
+    *,
+    kind: int = 1,
+    zero: int = 0,
+    digest: bytes = b"\xee" * 32,
+    target: bytes = b"",
+) -> bytes:
     """One entry of the config table: a file."""
-    return struct.pack("<256sII32s56s", path, 1, 0, digest(1), b"")
+    return struct.pack("<256sII32s56s", path, kind, zero, digest, target)
+
+
+def config_link(path: bytes, target: bytes) -> bytes:
+    """One entry of the config table: a symlink."""
+    return config_entry(path, kind=2, digest=bytes(32), target=target)
 
 
 def signed(blob: bytes, *signers: Signer) -> bytes:

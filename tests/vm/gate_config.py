@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world with guarded configuration: what the policy guards, what grants put there, and the files.
 
-    /etc/guarded.d               signed, by the stream `config` (two of eight owners of the role etc)
+    /etc/guarded.d               signed, by the stream `config` (two of eight owners of role etc)
     /etc/guarded.d/mutable       mutable
     /etc/guarded.d/cache*        ignored
     /usr/lib/guarded.d           signed, by the stream `spare` (the vendor's role os)
@@ -27,7 +27,12 @@ from . import gate_world as world
 from .gate_blobs import EXPIRES
 from .machine import Machine
 
-ETC, VENDOR, DEEP, OUTSIDE = "/etc/guarded.d", "/usr/lib/guarded.d", "/var/lib/guarded", "/opt/outside"
+ETC, VENDOR, DEEP, OUTSIDE = (
+    "/etc/guarded.d",
+    "/usr/lib/guarded.d",
+    "/var/lib/guarded",
+    "/opt/outside",
+)
 TREE = f"{DEEP}/deep/tree"
 
 GUARDED = tuple(
@@ -44,6 +49,7 @@ GUARDED = tuple(
 _OWNERS_FILES = ("good", "other", "sub/deep", "taken")
 _VENDOR_FILES = (f"{VENDOR}/vendor", f"{TREE}/leaf")
 _OWNERS_LINKS = {f"{ETC}/link": "good", f"{ETC}/abroad": f"{OUTSIDE}/unsigned"}
+_WITH_VERITY = (*(f"{ETC}/{name}" for name in (*_OWNERS_FILES, "unlisted")), *_VENDOR_FILES)
 _MADE = f"""
 mkdir -p {ETC}/sub {ETC}/mutable {VENDOR} {TREE} {OUTSIDE}/tree
 for file in {" ".join(_OWNERS_FILES)}; do echo "says $file" >{ETC}/$file; done
@@ -55,7 +61,7 @@ cp {OUTSIDE}/unsigned {OUTSIDE}/tree/leaf
 for link in {" ".join(f"{path}={to}" for path, to in _OWNERS_LINKS.items())}; do
     ln -s "${{link#*=}}" "${{link%%=*}}"
 done
-for file in {" ".join(f"{ETC}/{name}" for name in (*_OWNERS_FILES, "unlisted"))} {" ".join(_VENDOR_FILES)}; do
+for file in {" ".join(_WITH_VERITY)}; do
     fsverity enable $file
 done
 sync
@@ -67,9 +73,9 @@ def install(machine: Machine) -> None:
     machine.run(_MADE)
 
 
-def policy(**changes: object) -> Fragment:
+def policy() -> Fragment:
     """The policy of gate_world.py, with guarded paths."""
-    return world.policy(**{"guarded": GUARDED, **changes})
+    return world.policy(guarded=GUARDED)
 
 
 def owners(folder: Path, serial: int = 1, taken: str = "taken") -> Fragment:
@@ -114,5 +120,3 @@ def _digest(folder: Path, text: str) -> bytes:
     file = folder / "contents"
     file.write_text(text)
     return digest_path(file).value
-
-

@@ -3,7 +3,7 @@
 
 Streams of the policy, each by the one party and role that may:
 
-    os, spare        vendor os; `os` is everything on the machine's disk
+    os, spare, third vendor os; `os` is everything on the machine's disk
     config           user etc; two owners of eight must sign, and the first of them has two keys
     harness          user extension; the programs of the tests themselves, by a key of their own
     tools, t1 to t5  user extension; at the tests' disposal, nothing imported at the start
@@ -44,6 +44,7 @@ _STREAMS = (
     *(Stream(name=name, party=Party.USER, role=Role.EXTENSION) for name in EXTENSION_STREAMS),
     Stream(name="os", party=Party.VENDOR, role=Role.OS),
     Stream(name="spare", party=Party.VENDOR, role=Role.OS),
+    Stream(name="third", party=Party.VENDOR, role=Role.OS),
 )
 STREAMS = tuple(sorted(_STREAMS, key=lambda stream: stream.name))
 

@@ -23,6 +23,7 @@ from .gate_blobs import (
     ElevateRow,
     code_rows,
     config_entry,
+    config_link,
     digest,
 )
 from .gate_world import ETC
@@ -57,12 +58,13 @@ def spare(number: int) -> Blob:
 
 
 def config(number: int) -> Blob:
-    """What the user's etc may say to a gate that guards no configuration yet: nothing.
+    """What the user's etc may say: files and symlinks by path.
 
     Nothing in the boot bundle is signed by this role: that it can sign after the seal is tested
     with every row that has this control.
     """
-    return Blob(serial=number, stream=b"config", role=int(Role.ETC))
+    table = config_entry(b"/etc/a") + config_link(b"/etc/b", b"a") + config_entry(b"/etc/c")
+    return Blob(serial=number, stream=b"config", role=int(Role.ETC), config=table)
 
 
 SIGNERS: dict[Make, tuple[Signer, ...]] = {
@@ -185,9 +187,49 @@ TABLES = [
     ),
     change("elevations of etc", Refusal.TABLE, config, elevate=(ElevateRow(digest=digest(0)),)),
     change("code of etc", Refusal.TABLE, config, code=code_rows(0, 1)),
-    change("configuration of etc", Refusal.TABLE, config, config=config_entry()),
     change("configuration of an extension", Refusal.TABLE, config=config_entry()),
-    change("configuration of the vendor", Refusal.TABLE, spare, config=config_entry()),
+]
+LONGEST = b"/" + b"l" * 254
+A, B = config_entry(b"/etc/a"), config_entry(b"/etc/b")
+PLACES = [
+    change("paths unsorted", Refusal.UNSORTED, config, config=B + A),
+    change("a path twice", Refusal.UNSORTED, config, config=A + A),
+    change(
+        "paths unsorted in their last byte",
+        Refusal.UNSORTED,
+        config,
+        config=config_entry(LONGEST) + config_entry(LONGEST[:-1] + b"a"),
+    ),
+    change(
+        "paths unsorted behind the longest that a policy guards",
+        Refusal.UNSORTED,
+        config,
+        config=config_entry(LONGEST[:250]) + config_entry(LONGEST[:249]),
+    ),
+    *(
+        change(name, Refusal.ENTRY, config, config=table)
+        for name, table in {
+            "a relative path": config_entry(b"etc/a"),
+            "no path": config_entry(b""),
+            "a path without an end": config_entry(LONGEST + b"l"),
+            "bytes behind the end of a path": config_entry(b"/etc/a\0b"),
+            "bytes behind the word of its end": config_entry(b"/etc/a\0\0\0\0\0\0\0\0\0\0b"),
+            "a file without a digest": config_entry(digest=bytes(32)),
+            "a file with a target": config_entry(target=b"x"),
+            "a kind of no number": config_entry(kind=0),
+            "a kind that nobody knows": config_entry(kind=3),
+            "a kind beyond a byte": config_entry(kind=257),
+            "reserved bytes of a path": config_entry(zero=1),
+            "a link without a target": config_link(b"/etc/a", b""),
+            "a link with a digest": config_entry(kind=2, target=b"x"),
+            "a target without an end": config_link(b"/etc/a", b"t" * 56),
+            "bytes behind the end of a target": config_link(b"/etc/a", b"t\0u"),
+        }.items()
+    ),
+    change("one path too few", Refusal.HEADER, config, n_config=4),
+    change("one path too many", Refusal.HEADER, config, n_config=2),
+    change("more paths than can be counted", Refusal.HEADER, config, n_config=2**32 - 1),
+    change("a stream's path of another role", Refusal.ENTRY, spare, config=config_entry(kind=0)),
 ]
 ROOT_ID = ElevateRow(digest=digest(50))
 ELEVATIONS = [
@@ -224,4 +266,4 @@ KINDS = [
     change("keys after the seal", Refusal.SEALED, kind=b"\x93verity-keys1\0\0\0"),
     change("a policy after the seal", Refusal.SEALED, kind=b"\x93verity-policy1\0"),
 ]
-ROWS = [*HEADER, *PARTIES, *TABLES, *ELEVATIONS, *KINDS]
+ROWS = [*HEADER, *PARTIES, *TABLES, *PLACES, *ELEVATIONS, *KINDS]

@@ -16,9 +16,23 @@ import pytest
 
 from tests.boot import EXTENSION, OS
 from verity.formats.gate_calls import Refusal
+from verity.formats.grants import Party, Role
 
-from .gate_blobs import EXPIRES, PATH_AT, ElevateRow, code_rows, digest, fragment, signature, signed
-from .gate_machine import ACCEPTED, Gate, serial
+from .gate_blobs import (
+    EXPIRES,
+    PATH_AT,
+    Blob,
+    ElevateRow,
+    code_rows,
+    config_entry,
+    config_link,
+    digest,
+    fragment,
+    signature,
+    signed,
+)
+from .gate_machine import ACCEPTED, Gate, serial, value
+from .gate_world import ETC
 from .gate_wrong_grants import ROWS, SIGNERS, Row, spare, tools
 
 
@@ -123,3 +137,43 @@ def test_sixteen_elevations_of_one_digest(sealed: Gate, serials: Iterator[int]) 
     for table, answer in [*steps, ((), ACCEPTED), (second, ACCEPTED)]:
         blob = replace(spare(next(serials)), elevate=table)
         assert sealed.send(signed(blob.encode(), OS)) == (answer,)
+
+
+def paths(number: int, stream: bytes, *rows: bytes) -> bytes:
+    """What the vendor's or the user's stream puts at paths."""
+    of = {b"config": (Party.USER, Role.ETC, ETC[:2])}
+    party, role, signers = of.get(stream, (Party.VENDOR, Role.OS, (OS,)))
+    blob = Blob(serial=number, party=party, role=role, stream=stream, config=b"".join(rows))
+    return signed(blob.encode(), *signers)
+
+
+def test_a_third_stream_for_a_path(sealed: Gate, serials: Iterator[int]) -> None:
+    """Two may grant a path, each may renew, and when one lets go another may."""
+    a, b = config_entry(b"/etc/third/a"), config_link(b"/etc/third/b", b"a")
+    # The last one gives back what `spare` had before: a refused import does that, too.
+    blobs = [paths(next(serials), stream, a) for stream in (b"config", b"spare", b"spare")]
+    assert sealed.send(*blobs) == (ACCEPTED,) * 3
+    before = sealed.status()
+    assert sealed.send(paths(next(serials), b"third", a, b)) == (Refusal.THIRD_STREAM.number,)
+    assert sealed.status() == before
+    assert sealed.send(paths(next(serials), b"config", a, b)) == (ACCEPTED,)
+    assert sealed.send(paths(next(serials), b"config", b)) == (ACCEPTED,)
+    assert sealed.send(paths(next(serials), b"third", a)) == (ACCEPTED,)
+
+
+def test_more_paths_than_there_is_room(sealed: Gate, serials: Iterator[int]) -> None:
+    """Refused whole; what a stream lets go makes room again."""
+    used, capacity = map(int, value(sealed.status(), "config").split())
+    assert capacity == 8192
+    number = next(serials)
+    rows = [config_entry(b"/etc/many/%05d" % n) for n in range(capacity - used + 1)]
+    for count, answer in ((len(rows), Refusal.PATHS.number), (len(rows) - 1, ACCEPTED)):
+        with sealed.machine.exchange() as (host, guest):
+            (host / "fragments").write_bytes(paths(number, b"third", *rows[:count]))
+            heard = sealed.call(f"from={guest}/fragments", "next", timeout_s=120)
+        assert heard.answers == (answer,)
+    assert value(sealed.status(), "config") == "8192 8192"
+    one = paths(next(serials), b"config", config_entry(b"/etc/one"))
+    assert sealed.send(one) == (Refusal.PATHS.number,)
+    assert sealed.send(paths(next(serials), b"third")) == (ACCEPTED,)
+    assert sealed.send(one) == (ACCEPTED,)

@@ -13,11 +13,17 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from verity.ports import gate_object
+from verity.formats import kernel_policy, records
+from verity.formats.grants import ConfigEntry, Grants, Party, Role, encode
+from verity.formats.kernel_guarded import Guarded
+from verity.formats.records import RecordKind
+from verity.ports import gate_object, keystore
+from verity.verbs import fragments
 
 from . import cache
 from .debian import run
@@ -32,7 +38,10 @@ PINS = "/etc/verity/pins"
 BUNDLE = "/var/lib/verity/boot.bundle"
 LOAD = f"{LOADER} --object {OBJECT} --pin {PINS}/vendor.pin --pin {PINS}/user.pin --bundle {BUNDLE}"
 
-_KEYS = ("vendor-root", "vendor-os", "user-root", "user-policy", "user-extension")
+_KEYS = (
+    *("vendor-root", "vendor-os"),
+    *("user-root", "user-policy", "user-extension", "user-etc"),
+)
 _EXTENSIONS = "tools"
 DAYS = "3650"
 _GUEST_TIMEOUT_S = 180.0
@@ -46,25 +55,37 @@ class TrustWorld:
     host: Path
 
     def key(self, name: str) -> Path:
-        """The private key NAME: vendor-root, vendor-os, user-root, user-policy, user-extension."""
+        """The private key NAME: vendor-root, vendor-os, user-root, user-policy, user-extension,
+        user-etc."""
         return self.keys / f"{name}.pem"
 
 
 def trust_world(
-    image: Image, trees: Mapping[str, Path] | None = None, *, mode: str = "sealed"
+    image: Image,
+    trees: Mapping[str, Path] | None = None,
+    *,
+    mode: str = "sealed",
+    guarded: Sequence[Guarded] = (),
+    config: Mapping[str, Sequence[ConfigEntry]] | None = None,
 ) -> TrustWorld:
     """Pins and a boot bundle that grant the image's tree, and each of `trees` as its own stream.
 
     mode    the policy's: observe, trial or sealed
     trees   stream name to a directory; a directory's name in the cache must change with what is
             in it
+    guarded the paths that the policy guards, in place of the defaults, which would have all of
+            /etc signed
+    config  stream name to what it grants at guarded paths, signed by the user's role etc
     """
     code = Path(__file__).read_bytes()
     base = image.path / f"trust-{_key(code)}"
     cache.entry(base, lambda partial: _build_base(image.tree, partial))
     named = sorted((trees or {}).items())
-    host = base / f"host-{_key(repr((mode, named)).encode())}"
-    cache.entry(host, lambda partial: _build_host(base, dict(named), mode, partial))
+    places = {name: tuple(entries) for name, entries in sorted((config or {}).items())}
+    host = base / f"host-{_key(repr((mode, named, guarded, places)).encode())}"
+    cache.entry(
+        host, lambda partial: _build_host(base, dict(named), mode, guarded, places, partial)
+    )
     return TrustWorld(keys=base / "keys", host=host)
 
 
@@ -104,6 +125,7 @@ def _build_base(tree: Path, partial: Path) -> None:
         "user": [
             f"policy={keys}/user-policy.pem.pub",
             f"extension={keys}/user-extension.pem.pub",
+            f"etc={keys}/user-etc.pem.pub",
         ],
     }
     for party, held in roles.items():
@@ -114,22 +136,64 @@ def _build_base(tree: Path, partial: Path) -> None:
     sign_tree(keys / "vendor-os.pem", tree, OS_STREAM, partial / "os.grants")
 
 
-def _build_host(base: Path, trees: dict[str, Path], mode: str, partial: Path) -> None:
+def _build_host(
+    base: Path,
+    trees: dict[str, Path],
+    mode: str,
+    guarded: Sequence[Guarded],
+    config: Mapping[str, Sequence[ConfigEntry]],
+    partial: Path,
+) -> None:
     keys = base / "keys"
     grants = [base / "os.grants"]
     for stream, tree in trees.items():
         sign_tree(keys / "vendor-os.pem", tree, stream, partial / f"{stream}.grants")
         grants.append(partial / f"{stream}.grants")
+    for stream, entries in config.items():
+        _sign_config(keys, stream, entries, partial / f"{stream}.grants")
+        grants.append(partial / f"{stream}.grants")
     streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
+    streams += [f"{name}=user:etc" for name in config]
     named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
     compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={DAYS}", *named)
     verity(*compile_, "--key", keys / "user-policy.pem", partial / "host.policy")
+    _guard(keys, partial / "host.policy", guarded)
     for party in ("vendor", "user"):
         (partial / f"{party}.pin").write_bytes((base / f"{party}.pin").read_bytes())
     pins = [f"--pin={party}={base}/{party}.pin" for party in ("vendor", "user")]
     sources = [f"--keys={base}/{party}.keys" for party in ("vendor", "user")]
     sources += [f"--policy={partial}/host.policy", *(f"--grants={path}" for path in grants)]
     verity("lockdown", "bundle", *pins, *sources, partial / "boot.bundle")
+
+
+def _guard(keys: Path, file: Path, guarded: Sequence[Guarded]) -> None:
+    """Signs the policy anew, with these guarded paths."""
+    made = fragments.load(file)
+    blob = kernel_policy.encode(
+        replace(kernel_policy.parse(made.blob), guarded=tuple(sorted(guarded)))
+    )
+    signer = keystore.load_signer(str(keys / "user-policy.pem"))
+    signed = fragments.sign(RecordKind.POLICY, blob, [signer], party=Party.USER, role=Role.POLICY)
+    file.write_bytes(records.join([signed]))
+
+
+def _sign_config(keys: Path, stream: str, entries: Sequence[ConfigEntry], out: Path) -> None:
+    now = int(time.time())
+    granted = Grants(
+        party=Party.USER,
+        role=Role.ETC,
+        stream=stream,
+        serial=1,
+        issued=now,
+        expires=now + int(DAYS) * 86400,
+        manifest_sha256=bytes(32),
+        config=tuple(sorted(entries)),
+    )
+    signer = keystore.load_signer(str(keys / "user-etc.pem"))
+    signed = fragments.sign(
+        RecordKind.GRANTS, encode(granted), [signer], party=Party.USER, role=Role.ETC
+    )
+    out.write_bytes(records.join([signed]))
 
 
 def sign_tree(key: Path, tree: Path, stream: str, out: Path, *options: str) -> None:

@@ -213,6 +213,7 @@ def _show(found: verb.Lockdown, *, as_json: bool) -> int:
             output.line(f"stream: {stream.name} ({stream.party} {stream.role}), {serial}")
         output.line(f"code: {gate.code.used} of {gate.code.capacity} digests")
         output.line(f"elevations: {gate.elevations.used} of {gate.elevations.capacity}")
+        output.line(f"configuration: {gate.config.used} of {gate.config.capacity} paths")
         for last in gate.revocations:
             output.line(f"revocations: {last.party} {last.role}, serial {last.serial}")
         for what, room in (("keys", gate.revoked_keys), ("digests", gate.revoked_digests)):
@@ -256,6 +257,7 @@ def _status_fields(found: verb.Lockdown) -> dict[str, Any]:
         ],
         "code": {"used": gate.code.used, "capacity": gate.code.capacity},
         "elevations": {"used": gate.elevations.used, "capacity": gate.elevations.capacity},
+        "config": {"used": gate.config.used, "capacity": gate.config.capacity},
         "revocations": [
             {name: getattr(one, name) for name in one.__dataclass_fields__}
             for one in gate.revocations

@@ -10,7 +10,7 @@ It follows from the document alone, so whoever has both can tell whether they be
    never less. Where that would be less, for any path that the pattern can match, it is refused.
 3. /etc/verity is always signed.
 
-Interpreters and links are not in it: grants say the former, and no hook asks for the latter yet.
+Interpreters and links are not in it: grants say both.
 """
 
 import os

@@ -35,6 +35,9 @@ ACTS: Mapping[Act, str] = {
     Act.KEXEC: "to load the kernel to start next",
     Act.TRACE: "to reach into a privileged process: its memory, its files, or by tracing it",
     Act.DEVICE: "to open a block device for writing that is in use",
+    Act.CONFIG: "to read this file, in a place that the policy guards",
+    Act.LINK: "to follow this symlink, or to read its target, in or on the way to such a place",
+    Act.MOUNT: "to mount something at this path",
 }
 
 REASONS: Mapping[Reason, str] = {
@@ -63,6 +66,11 @@ REASONS: Mapping[Reason, str] = {
     " granted script started it",
     Reason.UNDECIDED: "the gate could not find out what it was: no memory, or a case that it does"
     " not know",
+    Reason.CONFIG_UNSIGNED: "the policy guards this path as signed, by this name or by the one that"
+    " its directory had before the seal, and no signed grants put these contents there",
+    Reason.CONFIG_LINK: "the path is guarded as signed or leads to what is, and no signed grants"
+    " put a symlink with this target there",
+    Reason.CONFIG_MOUNT: "it would cover what the policy guards as signed, or what leads there",
 }
 
 _SIGN = (
@@ -70,6 +78,11 @@ _SIGN = (
     " --tree DIR OUT, then: verity lockdown import OUT/grants"
 )
 _ENABLE = "verity enable {path}"
+_SIGN_ETC = (
+    "have it signed under this path: verity etc sign for the host's /etc, verity commit sign for"
+    " the system's; then: verity lockdown import"
+)
+_EXEMPT = "or have the policy give the path another class, and sign its next serial"
 _REOPEN = "verity enable {path}, then start it again: the next open finds no page cached before"
 _CODE_AGAIN = "start it from a file that is signed, and map it executable at once, not later"
 _JIT = (
@@ -114,6 +127,9 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.DEVICE: ("unmount it, or end what else has claimed it, and write then",),
     Reason.INTERPRETER: ("name it in the first line of a script, #!, and " + _SIGN,),
     Reason.UNDECIDED: ("look at the kernel's log, free some memory, and report it if it repeats",),
+    Reason.CONFIG_UNSIGNED: (_ENABLE, _SIGN_ETC, _EXEMPT),
+    Reason.CONFIG_LINK: (_SIGN_ETC, _EXEMPT),
+    Reason.CONFIG_MOUNT: ("mount it before the gate is loaded, or at another path", _EXEMPT),
 }
 
 

@@ -71,7 +71,7 @@ def test_read_as_written() -> None:
 
 
 def test_every_reaction_has_a_name_of_its_own() -> None:
-    assert len(REACTIONS) == 10 + 6
+    assert len(REACTIONS) == 10 + 3 + 6
 
 
 def changed(change: Callable[[Any], Any]) -> bytes:
