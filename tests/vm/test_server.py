@@ -162,7 +162,7 @@ def test_unsigned_and_outdated_code_is_refused_all_the_same(machine: Machine) ->
     gate = Gate(machine)
     outdated = machine.run(
         f"for one in {DEPLOY}/*.0; do $one/usr/bin/greet; done"
-        "; /home/user/own; python3 -c pass; true"
+        "; /home/user/own; /usr/bin/python3 -c pass; true"
     )
     assert outdated.text == "ran site 2"
     reasons = [line.split()[2:5] for line in beside_the_canary(gate)]
