@@ -72,12 +72,11 @@ class Memory:
     available: int
     unreclaimable: int
     percpu: int
-    bpf_objects: int
 
     def __str__(self) -> str:
         return (
             f"available {self.available} kB, slab that stays {self.unreclaimable} kB,"
-            f" per processor {self.percpu} kB, bpf slabs {self.bpf_objects} kB"
+            f" per processor {self.percpu} kB"
         )
 
 
@@ -166,13 +165,10 @@ def _memory(machine: Machine) -> Memory:
     machine.run("sync; echo 3 >/proc/sys/vm/drop_caches; sleep 2", timeout_s=300)
     text = machine.run(["cat", "/proc/meminfo"], timeout_s=300).text
     found = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines()}
-    slabs = machine.run("grep -E '^(bpf|inode_storage|task_storage)' /proc/slabinfo; :").text
-    sizes = [line.split() for line in slabs.splitlines()]
     return Memory(
         available=found["MemAvailable"],
         unreclaimable=found["SUnreclaim"],
         percpu=found["Percpu"],
-        bpf_objects=sum(int(words[2]) * int(words[3]) for words in sizes) >> 10,
     )
 
 
