@@ -2,7 +2,8 @@
 """What a host needs for the gate, made with the verbs that an operator uses, and the gate loaded.
 
 One vendor key signs the image's tree as stream `debian-trixie` and further trees as streams of
-their own; the user's key signs the policy. The keys are made here, are kept unprotected in the
+their own; the user's keys sign the policy, which guards no configuration unless that is asked for,
+and what is put into guarded places. The keys are made here, are kept unprotected in the
 cache and are good for nothing else. What is slow, signing the tree, is kept with the layer.
 
 It doesn't decide whether a machine is suited: boot it from `verity_root(image)`.
