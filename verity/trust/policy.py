@@ -88,13 +88,14 @@ def verify_policy(data: bytes, trusted: TrustedSet, *, lowest: int = 1) -> Verif
 
 def verify_blob(
     blob: bytes, signatures: Sequence[bytes], source: VerifiedPolicy, trusted: TrustedSet
-) -> None:
+) -> tuple[str, ...]:
     """Verify that this blob is what the gate is told of this policy, and signed for the kernel.
 
     1. Every byte follows from the document.
     2. Enough distinct owners signed it.
 
-    Raises ContentError: ``wrong-policy``, ``bad-signature``.
+    Returns why further signatures don't count. Raises ContentError: ``wrong-policy``,
+    ``bad-signature``.
     """
     # 1. The same policy.
     expected = kernel_policy.encode(policy_gate.project(source.policy))
@@ -106,7 +107,7 @@ def verify_blob(
             hint="take document and blob of one `verity policy compile`",
         )
     # 2. Signatures.
-    trusted.blob_signers(signatures, blob, what="policy", issued=source.policy.issued)
+    return trusted.blob_signers(signatures, blob, what="policy", issued=source.policy.issued)[1]
 
 
 def _enough(
