@@ -156,7 +156,8 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 		return 0;
 	bpf_get_func_arg(ctx, 0, &given);
 	if (given && file && !(facts.prot & VERITY_PROT_WRITE) &&
-	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY, 0))
+	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY,
+		       VERITY_CODE_INTERPRETER))
 		return 0;
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
@@ -172,6 +173,7 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 	if (!(facts.prot & VERITY_PROT_WRITE) && has_backing(file))
 		return 0;
 	know_file(file, &facts);
+	facts.chained = is_own_program(file->f_inode);
 	reason = verity_decide(&facts);
 	return reason ? answer(&facts, reason, file) : 0;
 }
@@ -203,7 +205,8 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 		facts.digest = VERITY_DIGEST_KNOWN;
 		if (BPF_CORE_READ(vma, anon_vma))
 			facts.mapped |= VERITY_MAPPED_DIRTY;
-		if (file && is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY, 0))
+		if (file && is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY,
+				       is_own_program(file->f_inode) ? 0 : VERITY_CODE_INTERPRETER))
 			facts.mapped |= VERITY_MAPPED_VERIFIED;
 	}
 	reason = verity_decide(&facts);
