@@ -31,8 +31,8 @@ Words = tuple[str, str]
 
 _MODES = {
     Mode.OBSERVE: "everything is decided and logged, NOTHING is refused",
-    Mode.TRIAL: "what isn't granted is refused for one boot, and then only logged (by a gate of this"
-    " version it is only logged)",
+    Mode.TRIAL: "what isn't granted is refused for one boot, and then only logged"
+    " (by a gate of this version it is only logged)",
     Mode.SEALED: "what isn't granted is refused to whoever is privileged, until reboot",
 }
 _STARTED = {
