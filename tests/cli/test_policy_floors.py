@@ -11,6 +11,7 @@ from tests.cli.forge import BUNDLE, COMPILE, STREAMS, run
 from tests.cli.program import Done, assert_clean_error, needs_root, snapshot, verity
 from verity.formats import bundle, gvariant
 from verity.formats.records import RecordKind
+from verity.ports.floors import FloorStore
 from verity.ports.places import BUNDLE as PLACE
 
 STATE = Path("host/var/lib/verity")
@@ -57,8 +58,9 @@ def show(path: Path, verb: str = "show") -> Done:
 
 def kept(path: Path) -> bytes:
     """The fragment that the floor holds."""
-    (data,) = gvariant.decode("aay", (path / FLOOR).read_bytes(), label="floor")
-    assert isinstance(data, bytes)
+    found = FloorStore((path / FLOOR).parent).read(FLOOR.name)
+    assert found is not None
+    (data,) = found
     return data
 
 
@@ -159,7 +161,12 @@ def unsigned(path: Path) -> None:
     put_floor(path, (path / "stranger.policy").read_bytes())
 
 
-DAMAGED = {
+def a_directory(path: Path) -> None:
+    (path / FLOOR).unlink()
+    (path / FLOOR).mkdir()
+
+
+DAMAGED: dict[str, Callable[[Path], object]] = {
     "nothing": lambda path: (path / FLOOR).write_bytes(b""),
     "noise": lambda path: (path / FLOOR).write_bytes(b"x" * 4096),
     "no entry": lambda path: put_floor(path),
@@ -167,7 +174,7 @@ DAMAGED = {
     "no fragment": lambda path: put_floor(path, b"x" * 40),
     "keys": another_kind,
     "by a stranger": unsigned,
-    "a directory": lambda path: ((path / FLOOR).unlink(), (path / FLOOR).mkdir()),
+    "a directory": a_directory,
 }
 
 
