@@ -4,8 +4,8 @@
 A floor is the highest statement of a stream that a host has accepted, kept as it was signed: who
 can write the file can take it away or put an older one there, but not forge it upwards. Grants of
 the boot bundle are a floor as well, because they name stream and serial under a signature. Its
-record of floors is unsigned: it is a floor too, because a floor only ever forbids. A host has one
-policy; its floor is what the gate was told of it.
+record of floors is unsigned: it is a floor too, because a floor only ever forbids. The floor
+of the policy is in ``policy_floors``.
 
 Rules:
 
@@ -21,7 +21,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from verity.formats import floor_record, grants, kernel_policy
+from verity.formats import floor_record, grants
 from verity.formats.grants import Grants
 from verity.formats.statement import Statement
 from verity.trust.clock import reference
@@ -95,41 +95,23 @@ def of_record(data: bytes, *, stream: str, source: str) -> Floor | None:
     return None
 
 
-def of_policy(
-    blob: bytes, signatures: Sequence[bytes], trusted: TrustedSet, *, source: str
-) -> Floor:
-    """A floor from what the gate is told of a policy. Raises ContentError (``bad-floor``)."""
-    try:
-        said = kernel_policy.parse(blob)
-        trusted.blob_signers(signatures, blob, what="policy")
-    except ContentError as error:
-        raise ContentError("bad-floor", f"{source}: {error.message}") from error
-    subjects = {"policy": hashlib.sha256(blob).digest()}
-    return Floor(source=source, serial=said.serial, issued=said.issued, subjects=subjects)
-
-
 def check(said: Statement, floor: Floor) -> None:
     """Refuse a statement that the floor rules out (``below-floor``, ``equivocation``)."""
-    _check("statement", f"the stream {said.stream}", said.serial, said.subjects, floor)
+    compare("statement", f"the stream {said.stream}", said.serial, said.subjects, floor)
 
 
 def check_grants(blob: bytes, floor: Floor, *, label: str) -> None:
     """Refuse a blob of grants that the floor rules out, as ``check``."""
     parsed = grants.parse(blob)
-    _check(label, f"the stream {parsed.stream}", parsed.serial, _subjects(blob, parsed), floor)
-
-
-def check_policy(blob: bytes, floor: Floor, *, label: str) -> None:
-    """Refuse what the gate would be told of a policy that the floor rules out, as ``check``."""
-    subjects = {"policy": hashlib.sha256(blob).digest()}
-    _check(label, "the policy", kernel_policy.parse(blob).serial, subjects, floor)
+    compare(label, f"the stream {parsed.stream}", parsed.serial, _subjects(blob, parsed), floor)
 
 
 def _subjects(blob: bytes, parsed: Grants) -> dict[str, bytes]:
     return {"grants": hashlib.sha256(blob).digest(), "manifest": parsed.manifest_sha256}
 
 
-def _check(label: str, of: str, serial: int, subjects: Mapping[str, bytes], floor: Floor) -> None:
+def compare(label: str, of: str, serial: int, subjects: Mapping[str, bytes], floor: Floor) -> None:
+    """Refuse a serial, with what it names, that the floor rules out; ``of`` is its sequence."""
     if serial < floor.serial:
         raise ContentError(
             "below-floor",

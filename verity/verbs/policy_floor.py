@@ -15,7 +15,7 @@ from verity.formats import bundle, records
 from verity.formats.grants import Role
 from verity.formats.records import Fragment, RecordKind
 from verity.ports.osfile import read_file
-from verity.trust import floors
+from verity.trust import floors, policy_floors
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import ContentError, HostError
 from verity.verbs import serial_floors
@@ -39,7 +39,7 @@ def look(state: HostState, trusted: TrustedSet) -> Looked:
         stored = state.store.read(floors.POLICY)
         if stored is not None:
             fragment = _fragment(stored, path)
-            found.stored = floors.of_policy(
+            found.stored = policy_floors.of_policy(
                 fragment.blob, fragment.signatures, trusted, source=path
             )
             found.floors.append(found.stored)
@@ -57,7 +57,7 @@ def hold(state: HostState | None, blob: bytes, trusted: TrustedSet, *, label: st
     """
     found = Looked() if state is None else look(state, trusted)
     for floor in found.floors:
-        floors.check_policy(blob, floor, label=label)
+        policy_floors.check(blob, floor, label=label)
     return found
 
 
@@ -74,7 +74,9 @@ def accept(state: HostState, fragment: Fragment, trusted: TrustedSet, *, label: 
     with state.store.locked():
         # 2. Compare.
         found = hold(state, fragment.blob, trusted, label=label)
-        serial = floors.of_policy(fragment.blob, fragment.signatures, trusted, source=label).serial
+        serial = policy_floors.of_policy(
+            fragment.blob, fragment.signatures, trusted, source=label
+        ).serial
         if found.findings or (found.stored is not None and found.stored.serial == serial):
             return None
         # 3. Write.
@@ -111,7 +113,7 @@ def _of_bundle(found: Looked, path: Path, trusted: TrustedSet) -> None:
     for fragment in fragments:
         if fragment.kind is RecordKind.POLICY:
             try:
-                floor = floors.of_policy(
+                floor = policy_floors.of_policy(
                     fragment.blob, fragment.signatures, trusted, source=str(path)
                 )
             except ContentError as error:
