@@ -100,6 +100,7 @@ typedef struct {
 
 struct mm_struct {
 	atomic_t mm_users;
+	struct file *exe_file;
 } VERITY_RELOCATED;
 
 struct vfsmount;
