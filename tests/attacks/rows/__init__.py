@@ -42,7 +42,7 @@ ROWS = (
     *readers.ROWS,
 )
 
-WORKING = (*shared.WORKING, *reach.WORKING)
+WORKING = (*shared.WORKING, *reach.WORKING, *tracing.WORKING)
 
 RESIDUAL = interpreters.RESIDUAL
 
