@@ -227,7 +227,7 @@ def refuses_unsigned() -> bool:
 
 def _map(fd: int) -> None:
     protection = mmap.PROT_READ | mmap.PROT_EXEC
-    mmap.mmap(fd, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE, prot=protection).close()
+    mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=protection).close()
 
 
 def _refuses(attempt: Callable[[], object], unable: HostError) -> bool:
