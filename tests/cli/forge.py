@@ -10,7 +10,15 @@ KEYS = ("vroot", "uroot", "uroot2", "os", "ext", "policy", "etc", "etc2", "stran
 PINS = ("--pin", "vendor=vendor.pin", "--pin", "user=user.pin")
 PROJECT_VENDOR = ("keyring", "project", "--party", "vendor", "--version", "1", "--key", "vroot.pem")
 PROJECT_USER = ("keyring", "project", "--party", "user", "--version", "1", "--key", "uroot.pem")
-COMPILE = ("policy", "compile", "--mode", "sealed", "--serial", "1", "--key", "policy.pem")
+COMPILE = (
+    *("policy", "compile", "--root", "unsigned-etc", "--mode", "sealed", "--serial", "1"),
+    *("--key", "policy.pem"),
+)
+# Nothing signs configuration here, and a sealed policy that enforces it makes no bundle.
+UNSIGNED_ETC = "".join(
+    f'[[reaction]]\nto = "config-{what}"\nreaction = "observe"\nreason = "not signed here"\n'
+    for what in ("unsigned", "link", "mount")
+)
 STREAMS = ("--stream", "os=vendor:os", "--stream", "tools=user:extension")
 EXTENSION = ("extension", "sign", "--key", "ext.pem", "--stream", "tools", "--serial", "1")
 BUNDLE = (
@@ -39,6 +47,9 @@ def make_tools(tree: Path) -> None:
 
 def make_forge(path: Path) -> Path:
     """Keys of two parties, pins, and fragments: v.keys, u.keys, host.policy, os.grants, tools."""
+    rules = path / "unsigned-etc/etc/verity/policy.d"
+    rules.mkdir(parents=True)
+    (rules / "50-tests.toml").write_text(UNSIGNED_ETC)
     for name in KEYS:
         run(path, "key", "generate", f"{name}.pem")
     tree = path / "tree"

@@ -308,6 +308,13 @@ REFUSED = {
         ("v.keys, signature 2: signed by 0",),
         resigned("v.keys", *PROJECT_VENDOR, *BY_STRANGER, *OS_ROLE),
     ),
+    "bundle-that-guards-what-nobody-signed": Refused(
+        (*BUNDLE, "new"),
+        2,
+        ("no configuration is granted, and the policy guards ", "the host would not boot"),
+        resigned("host.policy", *COMPILE[:2], *COMPILE[4:], "--root", "tree", *STREAMS),
+        hint=True,
+    ),
     "bundle-with-a-policy-by-a-stranger": Refused(
         (*BUNDLE, "new"),
         1,

@@ -26,7 +26,13 @@ DENIALS = "/sys/fs/bpf/verity/denials"
 BUNDLE = "/var/lib/verity/boot.bundle"
 PINS = "/etc/verity/pins"
 UNIT = "verity-gate.service"
-_OBSERVED = (Reason.BPF_PROGRAM, Reason.USER_NAMESPACE)
+_OBSERVED = (
+    Reason.BPF_PROGRAM,
+    Reason.USER_NAMESPACE,
+    Reason.CONFIG_UNSIGNED,
+    Reason.CONFIG_LINK,
+    Reason.CONFIG_MOUNT,
+)
 
 
 class GuardedHost(Host):

@@ -20,6 +20,10 @@ FLIPPED_BYTE = 8 + 168 + 31
 _SOURCES = Path(__file__).parent
 _GATE = _SOURCES.parents[1] / "policy/gate"
 _LOADER_PARTS = ("bundle", "failure", "floors", "host", "import", "keylist")
+_CONFIGURATION = ("config-unsigned", "config-link", "config-mount")
+_OBSERVED = (
+    '[[reaction]]\nto = "{}"\nreaction = "observe"\nreason = "/etc isn\'t signed here yet"\n'
+)
 _STRICT = ("-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11")
 
 
@@ -74,7 +78,11 @@ def sign(story: Story, shop: Workshop, *, mode: str) -> None:
     argv = [*project, "user", *roles, "--key=keys/user-root.pem", "user.keys"]
     run(story, argv, shop, link="key")
     streams = [f"--stream={STREAM}=vendor:os", f"--stream={TOOLS}=user:extension"]
-    argv = ["verity", "policy", "compile", f"--mode={mode}", "--serial=1", *streams]
+    story.say("guarded configuration is only observed, for none is signed on this host yet")
+    rules = shop.top / "owner/etc/verity/policy.d"
+    rules.mkdir(parents=True, exist_ok=True)
+    (rules / "50-demo.toml").write_text("\n".join(map(_OBSERVED.format, _CONFIGURATION)))
+    argv = ["verity", "policy", "compile", f"--mode={mode}", "--serial=1", "--root=owner", *streams]
     run(story, [*argv, "--key=keys/policy.pem", "host.policy"], shop, link="policy")
     _sign_extension(story, shop, "tools-1", ("tell-gate",), serial=1)
 

@@ -137,6 +137,7 @@ def check(
         revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)
         parts.append(_part(item, replace(trusted, revocations=revocations), granted, now=now))
+    boot_config.check_any(policy, paths)
     return tuple(parts)
 
 
