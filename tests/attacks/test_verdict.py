@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of an act that a peer was to stop; the acts are of this host's shell and harmless."""
+"""What is said of an act that a peer was to stop; the acts are of this host's shell, harmless."""
 
 from __future__ import annotations
 
