@@ -71,7 +71,8 @@ struct verity_facts {
 	__u32 jit;     /* the subject's program is granted anonymous executable memory */
 	__u32 raises;  /* ACT_ELEVATE: more than before, in the initial user namespace */
 	__u32 covered; /* ACT_ELEVATE: one granted elevation has all of it */
-	__u32 chained; /* ACT_EXEC, ACT_ELEVATE: started for another file, which was granted */
+	__u32 chained; /* ACT_EXEC, ACT_ELEVATE: started for another file, which was granted;
+			* ACT_MAP: the subject's own program */
 	__u32 traced;  /* ACT_ELEVATE: another task has the subject in hand */
 	__u32 revoked; /* a revocation names the digest, or took a grant of it away */
 	__u32 observed; /* reasons that are logged and don't deny, a bit each */
@@ -175,6 +176,9 @@ static __always_inline __u32 verity_decide_memory(const struct verity_facts *fac
 		VERITY_REFUSE(facts,
 			      verity_decide_digest(facts, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY),
 			      seen);
+		/* The dynamic linker would start it as a library. */
+		if (facts->granted & VERITY_CODE_INTERPRETER && !facts->chained)
+			VERITY_REFUSE(facts, VERITY_INTERPRETER, seen);
 		return seen;
 	}
 	if (facts->mapped & VERITY_MAPPED_DIRTY)

@@ -92,14 +92,6 @@ static __noinline void know_contents(struct file *file, struct path_scratch *scr
 	__builtin_memcpy(&scratch->content, &measured->digest, sizeof(measured->digest));
 }
 
-/* An open that found the file at its old place has come to its hook by then. */
-#define MOVED_S 60
-
-static __always_inline __u32 boot_seconds(void)
-{
-	return bpf_ktime_get_boot_ns() / 1000000000ull;
-}
-
 static __noinline int check_read(struct file *file, __u32 moved)
 {
 	struct verity_facts facts = {
@@ -115,8 +107,9 @@ static __noinline int check_read(struct file *file, __u32 moved)
 			real = class_of(&scratch->real);
 		if (facts.guarded == VERITY_CLASS_SIGNED || real == VERITY_CLASS_SIGNED) {
 			know_contents(file, scratch, &facts, &scopes);
-		} else if (moved && boot_seconds() - moved < MOVED_S) {
-			/* It may have been looked up where it was signed. */
+		} else if (moved) {
+			/* It may have been looked up where it was signed, however long ago: a lease
+			 * or a watcher can hold an open up. Who waits keeps the inode. */
 			facts.guarded = VERITY_CLASS_SIGNED;
 			facts.digest = VERITY_DIGEST_NONE;
 		}
@@ -139,12 +132,18 @@ static __noinline int check_read(struct file *file, __u32 moved)
 	return reason ? answer(&facts, reason, file) : 0;
 }
 
+/* Whatever gives bytes to who opens it: a FIFO or a device at a signed place can say anything. */
+static __always_inline int is_readable_kind(__u32 kind)
+{
+	return kind == S_IFREG || kind == S_IFIFO || kind == S_IFCHR || kind == S_IFBLK;
+}
+
 /* What file_post_open asks of every open. What was made by this very open is empty. */
 static __always_inline int check_opened(struct file *file, __u32 moved)
 {
 	__u32 kind = file->f_inode->i_mode & S_IFMT, state;
 
-	if (!(file->f_mode & FMODE_READ) || (kind != S_IFREG && kind != S_IFDIR) ||
+	if (!(file->f_mode & FMODE_READ) || (!is_readable_kind(kind) && kind != S_IFDIR) ||
 	    !guards_anything())
 		return 0;
 	state = gate_state();

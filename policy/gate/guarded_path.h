@@ -10,8 +10,9 @@
  * mount, and it tells nothing of what it passes.
  *
  * Rules:
- * - the walk goes from the file to the root of the task, by dentries and mounts, and notes the first
- *   anchor that it passes: a directory on the way to a guarded place, as it was before the seal;
+ * - the walk goes from the file to the root of the task, by dentries and mounts, and notes an anchor:
+ *   a directory that was signed before the seal, or else one that led there, the nearest in each case.
+ *   One that leads there could be moved below what is signed, and must not hide it;
  * - names are put into a buffer from its end; what has no room is told, never cut off;
  * - nothing is locked: what is read of a dentry or mount that goes away meanwhile is wrong and never
  *   faults. Whoever can make that happen can rename the file as well (ADR 32).
@@ -41,6 +42,7 @@ struct trail {
 	__u32 at; /* where the path begins in the scratch's text */
 	__u32 end;
 	__u32 alias; /* the walk has left the file system by another way than its root */
+	__u32 leads; /* the anchor only leads to what is signed: one that is signed, above it, is better */
 };
 
 static __always_inline __u64 mount_of(struct vfsmount *mount)
@@ -48,20 +50,31 @@ static __always_inline __u64 mount_of(struct vfsmount *mount)
 	return (__u64)mount - bpf_core_field_offset(struct mount, mnt);
 }
 
-/* Notes the directory if it is an anchor. */
+/* Whether a better anchor may be found further up. */
+static __always_inline int wants_anchor(const struct trail *trail)
+{
+	return !trail->anchor.inode || trail->leads;
+}
+
+/* Notes the directory if it is an anchor: the nearest one that is signed, else the nearest. */
 static __always_inline void note_anchor(struct trail *trail, struct dentry *dentry)
 {
 	struct inode *inode = dentry->d_inode;
 	struct anchor_key key = {};
+	struct anchor *anchor;
 
 	if ((inode->i_mode & S_IFMT) != S_IFDIR)
 		return;
 	key.inode = inode->i_ino;
 	key.device = inode->i_sb->s_dev;
 	key.generation = inode->i_generation;
-	if (!key.inode || !bpf_map_lookup_elem(&anchors, &key))
+	if (!key.inode)
+		return;
+	anchor = bpf_map_lookup_elem(&anchors, &key);
+	if (!anchor || (trail->anchor.inode && anchor->leads))
 		return;
 	trail->anchor = key;
+	trail->leads = anchor->leads;
 	trail->anchor_at = trail->at;
 }
 
@@ -90,7 +103,7 @@ static long step(__u32 unused, struct trail *trail)
 	struct dentry *dentry = AS_KERNEL(struct dentry, trail->dentry), *parent;
 	struct mount *mount = AS_KERNEL(struct mount, trail->mount);
 
-	if (!trail->anchor.inode && !trail->alias)
+	if (wants_anchor(trail) && !trail->alias)
 		note_anchor(trail, dentry);
 	if (trail->mount) {
 		if (trail->dentry == trail->root_dentry && trail->mount == trail->root_mount) {
@@ -111,7 +124,7 @@ static long step(__u32 unused, struct trail *trail)
 			trail->mount = outer;
 			return 0;
 		}
-	} else if (trail->anchor.inode) {
+	} else if (!wants_anchor(trail)) {
 		trail->end = TRAIL_ELSEWHERE;
 		return 1;
 	}
@@ -192,7 +205,9 @@ __noinline __u32 find_paths(struct path_scratch *scratch)
 	clear_path(&scratch->seen);
 	scratch->seen_len = take_path(scratch, &scratch->seen, trail.at, 0);
 	/* 2. */
-	if (!trail.anchor.inode) {
+	if (!trail.anchor.inode || (trail.leads && trail.alias)) {
+		trail.anchor.inode = 0;
+		trail.leads = 0;
 		trail.dentry = scratch->dentry;
 		trail.mount = 0;
 		trail.alias = 0;
@@ -244,6 +259,7 @@ static __noinline void keep_anchor(struct file *file)
 	key.generation = inode->i_generation;
 	scratch->fresh.path = scratch->seen;
 	scratch->fresh.len = scratch->seen_len;
+	scratch->fresh.leads = class_of(&scratch->seen) != VERITY_CLASS_SIGNED;
 	if (scratch->seen_len == 1) {
 		scratch->fresh.path.word[0] = 0;
 		scratch->fresh.len = 0;

@@ -12,7 +12,7 @@
 /*
  * Something is renamed from a signed place to one that isn't. It is let go, and not forgotten: a
  * directory becomes an anchor, for whoever has it open or works in it, and a file is none that anybody
- * reads for a while, for whoever was about to open it at its old place.
+ * reads as long as its inode is in memory, for whoever was about to open it at its old place.
  *
  * Mounts aren't known here, so only places by way of an anchor count; below the root all have one.
  */
@@ -26,6 +26,7 @@ static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new
 	struct path_scratch *scratch = path_scratch();
 	struct anchor_key key = {};
 	struct inode_tag *tag;
+	struct anchor *anchor;
 
 	if (!scratch || !locate(scratch, dentry, 0))
 		return answer(&facts, verity_decide(&facts), NULL);
@@ -34,6 +35,7 @@ static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new
 		return 0;
 	scratch->fresh.path = scratch->real;
 	scratch->fresh.len = scratch->real_len;
+	scratch->fresh.leads = class_of(&scratch->real) != VERITY_CLASS_SIGNED;
 	if (!locate(scratch, new_dentry, 0))
 		return answer(&facts, verity_decide(&facts), NULL);
 	if (scratch->real_len && class_of(&scratch->real) == VERITY_CLASS_SIGNED)
@@ -42,13 +44,16 @@ static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new
 		key.inode = inode->i_ino;
 		key.device = inode->i_sb->s_dev;
 		key.generation = inode->i_generation;
-		if (bpf_map_lookup_elem(&anchors, &key) ||
-		    !bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_NOEXIST))
+		/* One that led to what is signed and was moved in is signed now. */
+		anchor = bpf_map_lookup_elem(&anchors, &key);
+		if (anchor && (!anchor->leads || scratch->fresh.leads))
+			return 0;
+		if (!bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_ANY))
 			return 0;
 	} else {
 		tag = bpf_inode_storage_get(&inodes, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (tag) {
-			tag->moved = boot_seconds() | 1;
+			tag->moved = 1;
 			return 0;
 		}
 	}
@@ -161,7 +166,10 @@ static __noinline int check_mount(__u64 dentry, __u64 mount, const char *source,
 		__u64 differs = 0;
 
 		clear_path(&scratch->fresh.path);
-		bpf_probe_read_kernel_str(&scratch->fresh.path, sizeof(scratch->fresh.path), source);
+		/* What fills all of it may have been cut off. */
+		differs = bpf_probe_read_kernel_str(&scratch->fresh.path,
+						    sizeof(scratch->fresh.path), source) ==
+			  sizeof(scratch->fresh.path);
 		for (int i = 0; i < PATH_WORDS; i++)
 			differs |= scratch->fresh.path.word[i] ^ scratch->seen.word[i];
 		facts.placed = !differs;
@@ -192,11 +200,21 @@ static __always_inline int check_mounted(struct path *path, unsigned long flags,
 			   flags & MS_BIND ? source : NULL, 0);
 }
 
+/* The same directory, and nothing stands on this mount of it: that would come along. */
+static __always_inline int is_same_tree(struct path *from, struct path *to)
+{
+	struct mount *mount = AS_KERNEL(struct mount, mount_of(from->mnt));
+
+	return from->dentry == to->dentry &&
+	       (__u64)mount->mnt_mounts.next ==
+		       (__u64)mount + bpf_core_field_offset(struct mount, mnt_mounts);
+}
+
 static __always_inline int check_moved(struct path *from, struct path *to)
 {
 	if (!is_asked_of_places())
 		return 0;
-	return check_mount((__u64)to->dentry, mount_of(to->mnt), NULL, from->dentry == to->dentry);
+	return check_mount((__u64)to->dentry, mount_of(to->mnt), NULL, is_same_tree(from, to));
 }
 
 #endif

@@ -30,6 +30,8 @@
 #define FMODE_CREATED (1u << 20)
 #define S_IFMT 0170000
 #define S_IFBLK 0060000
+#define S_IFCHR 0020000
+#define S_IFIFO 0010000
 #define S_IFDIR 0040000
 #define S_IFREG 0100000
 #define PROC_SUPER_MAGIC 0x9fa0
@@ -100,6 +102,7 @@ typedef struct {
 
 struct mm_struct {
 	atomic_t mm_users;
+	struct file *exe_file;
 } VERITY_RELOCATED;
 
 struct vfsmount;
@@ -195,6 +198,7 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_mounts;
 	struct list_head mnt_instance;
 	struct mount *mnt_master;
 	int mnt_group_id;

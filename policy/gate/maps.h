@@ -208,7 +208,7 @@ VERITY_ARRAY(revocations, struct revocation, VERITY_REVOKERS);
 struct inode_tag {
 	__u64 cached; /* generation << 32 | granted flags, one store; 0: nothing */
 	__u32 stale;  /* fs-verity was enabled under the gate, see VERITY_DIGEST_STALE */
-	__u32 moved;  /* out of a guarded place: when, in seconds of the boot clock; 0: never */
+	__u32 moved;  /* out of a guarded place */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
@@ -241,7 +241,7 @@ struct anchor_key {
 struct anchor {
 	struct path_key path; /* of the root: empty */
 	__u32 len;
-	__u32 zero;
+	__u32 leads; /* isn't signed itself, and leads to what is */
 };
 
 struct {

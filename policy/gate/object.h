@@ -83,6 +83,14 @@ static __always_inline int is_granted(struct inode *inode, __u32 use, __u32 but)
 	       tag->cached >> 32 == (generation() & 0xffffffff);
 }
 
+/* Whether the file is what the task was started as. */
+static __always_inline __u32 is_own_program(struct inode *inode)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return BPF_CORE_READ(task, mm, exe_file, f_inode) == inode;
+}
+
 /* Fills in what the decision wants to know of a file. */
 static __always_inline void know_file(struct file *file, struct verity_facts *facts)
 {

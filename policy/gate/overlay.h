@@ -96,6 +96,7 @@ int BPF_PROG(verity_mmap_backing_maybe, struct vm_area_struct *vma, struct file 
 		facts.act = VERITY_ACT_EXEC;
 	facts.observed = observed_reasons();
 	know_file(backing, &facts);
+	facts.chained = !starts && is_own_program(user->f_inode);
 	reason = verity_decide(&facts);
 	refused = reason ? answer(&facts, reason, user) : 0;
 	if (starts && !refused)

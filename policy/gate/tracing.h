@@ -13,10 +13,11 @@
  *   is for the kernel to say, and kernel.perf_event_paranoid is root's to lower.
  * - tracefs: no file of it is opened for writing. Reading stays: it shows what was set up before.
  * - a kprobe event through a descriptor of before the load: `locked_down`, which asks for each.
- * - BPF programs for kprobes, tracepoints, perf events, and the kernel's functions and iterators are
- *   tracing, and BPF programs, too: both reactions must let them through. What could change an
- *   answer of the gate is neither, and always refused (report.h). Classic filters, as of seccomp, are
- *   not asked about.
+ * - BPF programs for many kprobes at once, raw tracepoints, and the kernel's functions and iterators
+ *   are tracing, and BPF programs, too: both reactions must let them through. Those for a tracepoint, a
+ *   single kprobe or a perf event run by a perf event only, and that is asked about; libbpf loads some
+ *   to find out what the kernel can do, in PID 1 as well. What could change an answer of the gate is
+ *   neither, and always refused (report.h). Classic filters, as of seccomp, are not asked about.
  */
 #include "deny.h"
 #include "subject.h"
@@ -62,8 +63,7 @@ static __always_inline int traces(const struct bpf_prog *prog)
 {
 	switch (prog->type) {
 	case BPF_PROG_TYPE_KPROBE:
-	case BPF_PROG_TYPE_TRACEPOINT:
-	case BPF_PROG_TYPE_PERF_EVENT:
+		return prog->expected_attach_type != 0;
 	case BPF_PROG_TYPE_RAW_TRACEPOINT:
 	case BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE:
 	case BPF_PROG_TYPE_TRACING:

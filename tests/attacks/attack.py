@@ -29,7 +29,7 @@ from .ground import SIGNED, UNSIGNED
 
 USER = "user"
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 120.0
 _MARK = "-=-=-=-"
 _CLEANUP_FAILED, _SETUP_FAILED = 98, 99
 # One command for all, since starting one takes longer than most acts. The log is read last: what

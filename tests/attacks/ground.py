@@ -10,6 +10,7 @@
     unsigned/   other builds of them without fs-verity
     guarded/    what the policy guards as signed: `file`, `other`, `sub/file`, which say their name,
                 and the symlink `link` to `file`, all granted; below `mutable` it is mutable
+    leading/    holds `to/place`, which the policy guards, too
     work/       a directory that everybody may write to
 
 On the host the first three are below granted/ and the fourth below old/, which the vendor signs,
@@ -48,7 +49,7 @@ TOOLS, SIGNED, REVOKED, RETIRED, UNLISTED, UNSIGNED, WORK = (
     f"{TOP}/{name}"
     for name in ("tools", "signed", "revoked", "retired", "unlisted", "unsigned", "work")
 )
-GUARDED = f"{TOP}/guarded"
+GUARDED, LEADING = f"{TOP}/guarded", f"{TOP}/leading"
 GROUND_STREAM, RETIRED_STREAM, LISTED_STREAM = "attack-ground", "attack-retired", "attack-listed"
 CONFIG_STREAM = "attack-config"
 LISTS = """
@@ -76,6 +77,7 @@ PLACES = {
 GUARDED_PATHS = (
     Guarded(path=GUARDED.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
     Guarded(path=f"{GUARDED}/mutable".encode(), file_class=GuardedClass.MUTABLE, match=Match.TREE),
+    Guarded(path=f"{LEADING}/to/place".encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
     *(
         Guarded(path=place.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE)
         for place in PLACES.values()
@@ -180,7 +182,8 @@ def revoke(machine: Machine, made: Path, by: TrustWorld) -> None:
 
 def _build(tree: Path, partial: Path) -> None:
     granted, old, others = (partial / name for name in ("granted", "old", "others"))
-    for folder in (granted / "tools", old, others / "work", others / "guarded/sub"):
+    places = ("work", "guarded/sub", "leading/to/place")
+    for folder in (granted / "tools", old, *(others / place for place in places)):
         folder.mkdir(parents=True)
     (others / "work").chmod(0o1777)
     (others / "guarded/mutable").mkdir()

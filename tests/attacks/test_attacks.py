@@ -23,18 +23,27 @@ from .rows import RESIDUAL, ROWS, SLOW, WORKING
 from .rows.hardship import SET_BACK, SET_CLOCK
 from .table import Record, record
 
+_DAY = 24 * 60 * 60
 
-def params(rows: Iterable[Attack]) -> list[object]:
-    """Rows for tests; the slow ones in the long runs only."""
+
+def params(rows: Iterable[Attack], *, a_third: bool = False) -> list[object]:
+    """Rows for tests; the slow ones in the long runs only, and of others `a_third` each day."""
     slow = {str(row) for row in SLOW}
+    today = int(time.time()) // _DAY
     return [
-        pytest.param(row, id=str(row), marks=[pytest.mark.full] if str(row) in slow else [])
-        for row in rows
+        pytest.param(
+            row,
+            id=str(row),
+            marks=[pytest.mark.full]
+            if str(row) in slow or (a_third and (index + today) % 3)
+            else [],
+        )
+        for index, row in enumerate(rows)
     ]
 
 
-ORDINARY = params(row for row in ROWS if row.ordinary and not row.by)
-CONTROLS = params(row.control for row in ROWS if row.control)
+ORDINARY = params((row for row in ROWS if row.ordinary and not row.by), a_third=True)
+CONTROLS = params((row.control for row in ROWS if row.control), a_third=True)
 
 
 @pytest.mark.parametrize("row", params((*ROWS, *RESIDUAL)))
@@ -111,7 +120,6 @@ def test_sealed_no_process_is_of_the_gate(sealed: Machine) -> None:
     assert status(sealed)["state"] == "sealed"
 
 
-_DAY = 24 * 60 * 60
 _ACCEPTED, _EXPIRED = "3000", str(Refusal.EXPIRED.number)
 
 

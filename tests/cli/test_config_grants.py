@@ -138,6 +138,9 @@ def test_what_the_table_has_no_room_for_is_told(guarded: World, verb: str) -> No
     assert done.err == (
         "verity: note: 1 files are signed and not granted, because the gate's table has no room for"
         " their path or link target; the first is /usr/share/far\n"
+        "verity: note: privileged programs are refused /usr/share/far by a sealed gate, unless a"
+        ' drop-in says [[guarded]] class = "mutable", paths = ["/usr/share/far"]'
+        " (docs/guides/policy.md)\n"
     )
     (guarded.path / "b").unlink(missing_ok=True)
     done = good(guarded.path, *run, "--json", REF)

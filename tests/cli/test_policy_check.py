@@ -261,3 +261,30 @@ def test_a_path_behind_a_link_is_another_one_to_the_gate(host: Host, path: str) 
     assert f"{path} is /var{path} here, by a link" in finding
     host.own(STREAM + line + MUTABLE.format(f"/var{path}").replace("mutable", "signed"))
     assert host.run("check").status == 0
+
+
+def long_links(host: Host, folder: str, number: int) -> None:
+    for one in range(number):
+        path = host.root / folder / f"link-{one}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to("/" + "x" * 55)
+        (path.parent / f"short-{one}").symlink_to("x" * 55)
+
+
+def test_paths_that_no_grant_has_room_for(host: Host) -> None:
+    """Told with the line that exempts them; with that line there is nothing to tell."""
+    long_links(host, "etc/few", 2)
+    long_links(host, "etc/many", 5)
+    long_links(host, "etc/fonts/conf.d", 3)  # exempt by the defaults
+    done = host.run("check")
+    assert done.status == 0
+    notes = [line for line in done.err.splitlines() if "can't be granted" in line]
+    few, many = notes
+    assert few.startswith("verity: note: /etc/few/link-0 and 1 paths beside it can't be granted")
+    assert '[[etc]] class = "mutable", paths = ["/etc/few/link-0", "/etc/few/link-1"]' in few
+    assert many.startswith("verity: note: /etc/many/link-0 and 4 paths beside it can't be granted")
+    assert 'says [[etc]] class = "mutable", paths = ["/etc/many"]' in many
+    paths = '"/etc/few/link-0", "/etc/few/link-1", "/etc/many"'
+    host.own(f'[[etc]]\nclass = "mutable"\npaths = [{paths}]\nreason = "r"\n{STREAM}')
+    done = host.run("check")
+    assert (done.status, done.err) == (0, "")

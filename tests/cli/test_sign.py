@@ -24,7 +24,7 @@ from tests.cli.program import (
 )
 from tests.cli.worlds import REF, UNSIGNED_REF, World
 from verity.formats import bundle as fragments
-from verity.formats import kernel_keys, kernel_policy, sign_bundle, statement
+from verity.formats import kernel_keys, sign_bundle, statement
 from verity.ports.ostree_repo import Repository
 from verity.verbs import signed
 
@@ -258,16 +258,12 @@ def test_neither_root_nor_a_checkout(archive: World) -> None:
 # --- documents that exist, and extensions
 
 
-@pytest.mark.parametrize("kind", ["policy", "keys"])
-def test_a_blob_that_exists(archive: World, kind: str) -> None:
+def test_a_blob_that_exists(archive: World) -> None:
+    kind = "keys"
     good(archive, "key", "generate", "policy.pem")
     good(archive, "key", "generate", "uroot.pem")
-    if kind == "policy":
-        good(archive, *COMPILE, *STREAMS, "doc")
-        start, line = kernel_policy.KIND, "stream    tools=user:extension\nobserved  "
-    else:
-        good(archive, *PROJECT_USER, "--role", "policy=policy.pem.pub", "doc")
-        start, line = kernel_keys.KEYS_KIND, "role      policy, threshold 1\n"
+    good(archive, *PROJECT_USER, "--role", "policy=policy.pem.pub", "doc")
+    start, line = kernel_keys.KEYS_KIND, "role      policy, threshold 1\n"
     blob = fragments.parse_fragment((archive.path / "doc").read_bytes(), label="doc").blob
     (archive.path / "raw").write_bytes(blob)
     for document in ("doc", "raw"):

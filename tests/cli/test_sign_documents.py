@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Revocations, waivers and unlock tokens: prepared, signed by several people, attached."""
+"""Revocations, waivers, tokens and policies: prepared, signed by several people, attached."""
 
 import json
 import time
@@ -40,6 +40,10 @@ CHALLENGE = (
 UNLOCK = (
     *("sign", "prepare", "unlock", "--challenge", "challenge", "--for", "30m"),
     *("--reason", "disk of rack 7", "-o", "b"),
+)
+POLICY = (
+    *("sign", "prepare", "policy", "--mode", "sealed", "--serial", "2", "--root", "k"),
+    *("--stream", "tools=user:extension", "-o", "b"),
 )
 LIST = ("sign", "prepare", "revoke", "--party", "user", "-o", "b")
 
@@ -265,8 +269,14 @@ PREPARED = {
     "revoke": (*LIST, "--keyring", "k"),
     "waiver": WAIVER,
     "unlock": (*UNLOCK, "--scope", "off"),
+    "policy": POLICY,
 }
-SIGNERS = {"revoke": ("uroot", "uroot2"), "waiver": ("pol", "pol2"), "unlock": ("un", "un2")}
+SIGNERS = {
+    "revoke": ("uroot", "uroot2"),
+    "waiver": ("pol", "pol2"),
+    "unlock": ("un", "un2"),
+    "policy": ("pol", "pol2"),
+}
 
 
 @pytest.mark.parametrize("kind", PREPARED)
@@ -283,7 +293,8 @@ def test_one_of_two(world: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", PREPARED)
 def test_keys_of_other_roles(world: Path, kind: str) -> None:
     good(world, *PREPARED[kind])
-    add(world, *(one for other, keys in SIGNERS.items() if other != kind for one in keys))
+    others = {keys for keys in SIGNERS.values() if keys != SIGNERS[kind]}
+    add(world, *(one for keys in others for one in keys))
     done = attach(world)
     assert (done.status, done.out) == (1, "")
     assert_clean_error(done, ("none of its 4 signatures is by a key that counts",), hint=True)
@@ -300,6 +311,7 @@ def test_altered_after_the_first_signed(world: Path, kind: str) -> None:
         "revoke": (*LIST, "--serial", "9", "--lowest", "x:2"),
         "waiver": tuple("owner" if word == "mode" else word for word in WAIVER),
         "unlock": (*UNLOCK, "--scope", "session"),
+        "policy": (*POLICY, "--mode", "observe"),
     }[kind]
     good(world, *changed)
     document = json.loads((world / "b").read_bytes())
@@ -352,7 +364,7 @@ def test_an_expired_keyring_accepts_nothing_new_but_stops_no_unlock(world: Path,
     good(world, *PREPARED[kind])
     add(world, *SIGNERS[kind])
     done = attach(world)
-    if kind == "waiver":
+    if kind in ("waiver", "policy"):
         assert (done.status, (world / "out").exists()) == (1, False)
         assert_clean_error(done, ("the newest keyring has expired",), hint=True)
     else:

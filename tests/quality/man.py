@@ -132,7 +132,8 @@ and what the host had accepted when it was made.
 
 /var/lib/verity/floors/PARTY.ROLE.STREAM :: The highest statement of a stream that this host has
 accepted, as it was signed; written by `commit verify --accept` and `etc status --accept`, old or
-new and never between. Read by every verb that verifies what is signed.
+new and never between. Read by every verb that verifies what is signed. user.policy is the highest
+policy; `lockdown bundle` and `lockdown import` write it.
 
 /etc/ostree/revoked.ed25519, revoked.spki, revoked.*.d :: Keys, also below /usr/share/ostree, that
 `commit verify --ostree-key` never takes. One that can't be read is an error.

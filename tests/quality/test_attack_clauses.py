@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.attack import Attack
-from tests.attacks.rows import RESIDUAL, ROWS, WORKING, itself
+from tests.attacks.rows import RESIDUAL, ROWS, WORKING, acts, itself, tracing
 
 ROOT = Path(__file__).parents[2]
 GROUPS = range(1, 28)
@@ -30,7 +30,7 @@ _ITSELF = (
     *itself.FTRACE,
     itself.LOCKDOWN,
 )
-_ATTACKS = (*ROWS, *RESIDUAL, *_ITSELF)
+_ATTACKS = (*ROWS, *RESIDUAL, *_ITSELF, *acts.ROWS, *tracing.BETWEEN)
 
 
 def sections() -> dict[int, tuple[str, dict[str, str]]]:

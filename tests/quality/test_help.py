@@ -85,6 +85,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity sign prepare extension",
         "verity sign prepare file",
         "verity sign prepare keyring",
+        "verity sign prepare policy",
         "verity sign prepare revoke",
         "verity sign prepare unlock",
         "verity sign prepare waiver",

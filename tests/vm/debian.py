@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import recipe
@@ -15,14 +16,14 @@ from .errors import VmError
 _BUILD_TIMEOUT_S = 900
 
 
-def build_tree(partial: Path) -> None:
+def build_tree(partial: Path, packages: Sequence[str] = recipe.PACKAGES) -> None:
     """Fills `partial` with tree/ and about.json (what is in the tree). Needs root."""
     tree = partial / "tree"
     hooks = [f"--customize-hook={line}" for line in recipe.CUSTOMIZE]
     run(
         [
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--format=directory"),
-            f"--include={','.join(recipe.PACKAGES)}",
+            f"--include={','.join(packages)}",
             *(f"--dpkgopt={option}" for option in recipe.DPKG_OPTIONS),
             *hooks,
             recipe.SUITE,
@@ -36,8 +37,8 @@ def build_tree(partial: Path) -> None:
             remove_tree(leftover)
         else:
             leftover.unlink()
-    packages = run(["dpkg-query", f"--admindir={tree}/var/lib/dpkg", "--show"])
-    versions = dict(line.split("\t") for line in packages.splitlines())
+    listing = run(["dpkg-query", f"--admindir={tree}/var/lib/dpkg", "--show"])
+    versions = dict(line.split("\t") for line in listing.splitlines())
     about = {"suite": recipe.SUITE, "packages": versions}
     (partial / "about.json").write_text(json.dumps(about, indent=1))
 

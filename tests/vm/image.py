@@ -10,7 +10,8 @@ Rules:
 - RECIPE is a hash over the recipe and the code that applies it; LAYER over the wheel's content and
   the code that builds the layer;
 - trees are read-only to everybody: their files are hard links of each other. Copy before a change;
-- when a new recipe is built, entries of other recipes go; of the layers the newest few stay;
+- there are two recipes, of PACKAGES and of SERVER_PACKAGES;
+- when a new recipe is built, entries of older recipes go; of the layers the newest few stay;
 - Debian's updates arrive when the recipe changes or the cache is cleared, never by themselves.
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +54,20 @@ class Image:
     kernel_release: str
 
 
-def build_image(wheel_path: Path | None = None) -> Image:
+def build_image(
+    wheel_path: Path | None = None, *, packages: Sequence[str] = recipe.PACKAGES
+) -> Image:
     """The image with the wheel in it (or none), from the cache or built, which needs root.
+
+    packages    what Debian's tree is made of: recipe.PACKAGES or recipe.SERVER_PACKAGES
 
     Raises VmToolMissing when the host lacks something, VmError when a step of the build fails.
     """
-    base = cache.cache_root() / "images" / _key(_TREE_CODE, recipe.mirror())
+    base = _base(packages)
     if not base.is_dir():
         _check_host()
-    if cache.entry(base, build_tree):
-        _prune_recipes(keep=base)
+    if cache.entry(base, lambda partial: build_tree(partial, packages)):
+        _prune_recipes(base.parent)
     wanted = wheel.read_wheel(wheel_path) if wheel_path is not None else None
     layer = base / "layers" / _key(_LAYER_CODE, wanted.digest if wanted is not None else "")
     if not layer.is_dir():
@@ -87,17 +93,25 @@ def prune(*, everything: bool = False) -> list[str]:
     """
     root = cache.cache_root()
     before = _entries(root)
-    current = root / "images" / _key(_TREE_CODE, recipe.mirror())
     with cache.locked(root / "prune.lock"):
         for work in (root / "work").glob("*/"):
             cache.remove_if_unused(work)
         if (root / "images").is_dir():
-            _prune_recipes(keep=current, everything=everything)
-        if current.is_dir():
+            _prune_recipes(root / "images", everything=everything)
+        for current in filter(Path.is_dir, _current()):
             _prune_layers(current / "layers", keep=0 if everything else _KEEP_LAYERS)
         if everything and (root / "dependencies").is_dir():
             cache.remove_tree(root / "dependencies")
     return sorted(str(path) for path in before - _entries(root))
+
+
+def _base(packages: Sequence[str]) -> Path:
+    chosen = "\n".join((recipe.mirror(), *packages))
+    return cache.cache_root() / "images" / _key(_TREE_CODE, chosen)
+
+
+def _current() -> tuple[Path, ...]:
+    return tuple(_base(packages) for packages in (recipe.PACKAGES, recipe.SERVER_PACKAGES))
 
 
 def _entries(root: Path) -> set[Path]:
@@ -141,9 +155,9 @@ def _check_host() -> None:
         raise VmToolMissing("building the image needs root: the tree holds files of several owners")
 
 
-def _prune_recipes(*, keep: Path, everything: bool = False) -> None:
-    for other in keep.parent.glob("*/"):
-        if (other != keep or everything) and not cache.is_partial(other):
+def _prune_recipes(images: Path, *, everything: bool = False) -> None:
+    for other in images.glob("*/"):
+        if (other not in _current() or everything) and not cache.is_partial(other):
             gone = [cache.remove_if_unused(layer) for layer in (other / "layers").glob("*/")]
             if all(gone):
                 cache.remove_tree(other)

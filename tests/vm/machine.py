@@ -198,6 +198,12 @@ class Machine:
                 raise VmTimeout(f"no disk with serial {serial!r} after {timeout_s:g} s")
             time.sleep(0.05)
 
+    def plug(self, disks: Sequence[Disk]) -> None:
+        """Plugs disks into a running machine that was booted without any, and waits for them."""
+        if self._disks:
+            raise ValueError("the machine has further disks already")
+        self._attach(disks)
+
     # --- power ----------------------------------------------------------------------------------
 
     def power_cut(self) -> None:

@@ -27,6 +27,16 @@ PACKAGES = (
     " linux-image-amd64 qemu-guest-agent busybox-static"
 ).split()
 
+# A fuller server, for what must keep working on a sealed host: what compiles at run time, what
+# makes containers, what of Debian is written in Python or Perl, and compilers.
+SERVER_PACKAGES = (
+    *PACKAGES,
+    *(
+        "at bubblewrap crun fuse-overlayfs gcc libc6-dev needrestart nodejs podman polkitd"
+        " stress-ng uidmap unattended-upgrades"
+    ).split(),
+)
+
 # For dpkg's configuration, as many a server's Debian has it: translations are a tenth of the bytes.
 DPKG_OPTIONS = ("path-exclude=/usr/share/locale/*",)
 

@@ -47,10 +47,13 @@ def test_sign_find_and_bring_back(system_vm: Machine) -> None:
     applied = etc(system_vm, f"apply {public}")[-1]
     assert applied["changes"] == 2
     assert etc(system_vm, f"status {public}")[-1]["findings"] == 0
-    # What is granted and as signed has fs-verity from then on: what was put back had it first, all
-    # others got it. What changes by itself has none.
+    # What is granted and as signed has fs-verity from then on: the two that were put back had it
+    # first, all others got it. What changes by itself has none.
     granted = signed["config"] - links(system_vm)
-    assert (applied["protected"], applied["unprotected"]) == (granted - 1, 0)
+    assert (applied["protected"], applied["unprotected"]) == (granted - 2, 0)
+    flags = system_vm.run("lsattr -R -a /data/host/etc 2>/dev/null", check=False).text
+    lines = [line.split(" ", 1) for line in flags.splitlines() if line.startswith("-")]
+    assert sum("V" in found for found, _ in lines) == granted
     first = MEASURE.format("/data/host/etc/profile")
     assert system_vm.run(first).text.split()[1] == "/data/host/etc/profile"
     assert system_vm.run(MEASURE.format("/data/host/etc/passwd"), check=False).status != 0

@@ -150,6 +150,7 @@ def test_nothing_of_it_was_denied(machine: Machine) -> None:
     sealed_and_quiet(Gate(machine))
 
 
+@pytest.mark.full
 def test_it_boots_again(machine: Machine) -> None:
     machine.shutdown()
     machine.boot_again()

@@ -412,7 +412,11 @@ def test_what_is_observed_is_not_denied(machine: Machine) -> None:
 def test_an_act_that_is_observed_is_not_denied(machine: Machine, path: str) -> None:
     """Opened for writing, and nothing written: by each of the two, and by neither. The status says
     which reasons are observed."""
-    reasons = {ActSet.PTRACE: {"traced"}, ActSet.BLOCK_DEVICES: {"device"}}
+    reasons = {
+        ActSet.PTRACE: {"traced"},
+        ActSet.BLOCK_DEVICES: {"device"},
+        ActSet.TRACING: {"tracing"},
+    }
     found = {}
     for acts in (ActSet.PTRACE, ActSet.BLOCK_DEVICES, ActSet.TRACING):
         policy = world.encode([world.policy(observed=kernel_policy.OBSERVABLE, observed_acts=acts)])
@@ -420,7 +424,7 @@ def test_an_act_that_is_observed_is_not_denied(machine: Machine, path: str) -> N
         found[acts] = machine.run(f": >>{path}", check=False).status == 0
         lines = Gate(machine).status()
         said = {line.split()[1] for line in lines if line.startswith("observes ")}
-        assert said == {one.value for one in kernel_policy.OBSERVABLE} | reasons.get(acts, set())
+        assert said == {one.value for one in kernel_policy.OBSERVABLE} | reasons[acts]
         machine.restore(KEYS_ONLY)
     of = ActSet.PTRACE if path.startswith("/proc") else ActSet.BLOCK_DEVICES
     assert found == {acts: acts is of for acts in found}

@@ -2,7 +2,8 @@
 """What a host needs for the gate, made with the verbs that an operator uses, and the gate loaded.
 
 One vendor key signs the image's tree as stream `debian-trixie` and further trees as streams of
-their own; the user's key signs the policy. The keys are made here, are kept unprotected in the
+their own; the user's keys sign the policy, which guards no configuration unless that is asked for,
+and what is put into guarded places. The keys are made here, are kept unprotected in the
 cache and are good for nothing else. What is slow, signing the tree, is kept with the layer.
 
 It doesn't decide whether a machine is suited: boot it from `verity_root(image)`.
@@ -43,7 +44,7 @@ _KEYS = (
     *("user-root", "user-policy", "user-extension", "user-etc"),
 )
 _EXTENSIONS = "tools"
-_DAYS = "3650"
+DAYS = "3650"
 _GUEST_TIMEOUT_S = 180.0
 
 
@@ -126,7 +127,7 @@ def sign_extension(world: TrustWorld, tree: Path, out: Path) -> bytes:
     """The grants of a tree as serial 1 of the user's extension, by the policy of this world."""
     sign = ("extension", "sign", "--key", world.key("user-extension"), "--stream", _EXTENSIONS)
     policy = ("--policy", world.host / "host.policy.json")
-    _verity(*sign, "--serial=1", "--tree", tree, *policy, out)
+    verity(*sign, "--serial=1", "--tree", tree, *policy, out)
     return (out / "grants").read_bytes()
 
 
@@ -138,10 +139,10 @@ def _build_base(tree: Path, partial: Path) -> None:
     keys = partial / "keys"
     keys.mkdir()
     for name in _KEYS:
-        _verity("key", "generate", keys / f"{name}.pem")
+        verity("key", "generate", keys / f"{name}.pem")
     for party in ("vendor", "user"):
         root = keys / f"{party}-root.pem"
-        _verity(
+        verity(
             "lockdown", "pin", "--party", party, "--root", f"{root}.pub", partial / f"{party}.pin"
         )
     roles = {
@@ -155,9 +156,9 @@ def _build_base(tree: Path, partial: Path) -> None:
     for party, held in roles.items():
         named = [word for role in held for word in ("--role", role)]
         root = keys / f"{party}-root.pem"
-        project = ("keyring", "project", "--party", party, "--version=1", f"--days={_DAYS}")
-        _verity(*project, *named, "--key", root, partial / f"{party}.keys")
-    _sign_tree(keys, tree, OS_STREAM, partial / "os.grants")
+        project = ("keyring", "project", "--party", party, "--version=1", f"--days={DAYS}")
+        verity(*project, *named, "--key", root, partial / f"{party}.keys")
+    sign_tree(keys / "vendor-os.pem", tree, OS_STREAM, partial / "os.grants")
 
 
 def _build_host(
@@ -173,17 +174,17 @@ def _build_host(
     streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
     streams += [f"{name}=user:etc" for name in config]
     named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
-    compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={_DAYS}", *named)
+    compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={DAYS}", *named)
     folder = partial / "root/etc/verity/policy.d"
     folder.mkdir(parents=True)
     (folder / "50-tests.toml").write_text("\n".join(drop_ins))
     key = keys / "user-policy.pem"
-    _verity(*compile_, f"--root={partial}/root", "--key", key, partial / "host.policy")
+    verity(*compile_, f"--root={partial}/root", "--key", key, partial / "host.policy")
     _guard(keys, partial / "host.policy", guarded)
     grants = [base / "os.grants"]
     lists = [f"--policy={partial}/host.policy.json"] if drop_ins[1] else []
     for stream, tree in trees.items():
-        _sign_tree(keys, tree, stream, partial / f"{stream}.grants", *lists)
+        sign_tree(keys / "vendor-os.pem", tree, stream, partial / f"{stream}.grants", *lists)
         grants.append(partial / f"{stream}.grants")
     for stream, entries in config.items():
         _sign_config(keys, stream, entries, partial / f"{stream}.grants")
@@ -193,7 +194,7 @@ def _build_host(
     pins = [f"--pin={party}={base}/{party}.pin" for party in ("vendor", "user")]
     sources = [f"--keys={base}/{party}.keys" for party in ("vendor", "user")]
     sources += [f"--policy={partial}/host.policy", *(f"--grants={path}" for path in grants)]
-    _verity("lockdown", "bundle", *pins, *sources, partial / "boot.bundle")
+    verity("lockdown", "bundle", *pins, *sources, partial / "boot.bundle")
 
 
 def _guard(keys: Path, file: Path, guarded: Sequence[Guarded]) -> None:
@@ -215,7 +216,7 @@ def _sign_config(keys: Path, stream: str, entries: Sequence[ConfigEntry], out: P
         stream=stream,
         serial=1,
         issued=now,
-        expires=now + int(_DAYS) * 86400,
+        expires=now + int(DAYS) * 86400,
         manifest_sha256=bytes(32),
         config=tuple(sorted(entries)),
     )
@@ -226,18 +227,19 @@ def _sign_config(keys: Path, stream: str, entries: Sequence[ConfigEntry], out: P
     out.write_bytes(records.join([signed]))
 
 
-def _sign_tree(keys: Path, tree: Path, stream: str, out: Path, *options: str) -> None:
+def sign_tree(key: Path, tree: Path, stream: str, out: Path, *options: str) -> None:
     """Commits `tree`, signs the commit, keeps the grants with their signature as `out`."""
     repo = out.with_suffix(".repo")
     run(["ostree", f"--repo={repo}", "init", "--mode=bare"])
     run(["ostree", f"--repo={repo}", "commit", f"--branch={stream}", f"--tree=dir={tree}"])
-    sign = ("commit", "sign", f"--repo={repo}", f"--key={keys}/vendor-os.pem", f"--days={_DAYS}")
-    _verity(*sign, f"--stream={stream}", "--serial=1", *options, stream)
-    out.write_bytes(_verity("commit", "show", f"--repo={repo}", "--grants", stream))
+    sign = ("commit", "sign", f"--repo={repo}", f"--key={key}", f"--days={DAYS}", *options)
+    verity(*sign, f"--stream={stream}", "--serial=1", stream)
+    out.write_bytes(verity("commit", "show", f"--repo={repo}", "--grants", stream))
     cache.remove_tree(repo)
 
 
-def _verity(*arguments: str | Path) -> bytes:
+def verity(*arguments: str | Path) -> bytes:
+    """Runs the command line of this installation; its standard output, or VmError."""
     program = Path(sys.executable).with_name("verity")
     done = subprocess.run([program, *arguments], capture_output=True, timeout=300)
     if done.returncode != 0:

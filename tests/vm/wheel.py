@@ -65,10 +65,17 @@ def read_wheel(path: Path) -> Wheel:
 
 
 def install(wheel: Wheel, tree: Path) -> None:
-    """Unpacks the wheel and its dependencies into `tree` and compiles them there (needs root)."""
+    """Unpacks the wheel and its dependencies into the Debian `tree`, compiled (needs root)."""
+    unpack(wheel, tree, debian=tree)
+
+
+def unpack(wheel: Wheel, tree: Path, *, debian: Path) -> None:
+    """Puts the wheel and its dependencies into `tree`, compiled by the Python of `debian`."""
+    version = python_version(debian)
     site = tree / _SITE
+    site.mkdir(parents=True, exist_ok=True)
     if wheel.requirements:
-        dependencies = _dependencies(wheel.requirements, python_version(tree))
+        dependencies = _dependencies(wheel.requirements, version)
         # Never through a hard link into the base tree, here and below.
         _run(["cp", "-a", "--remove-destination", f"{dependencies}/.", str(site)])
     with zipfile.ZipFile(wheel.path) as archive:
@@ -83,14 +90,18 @@ def install(wheel: Wheel, tree: Path) -> None:
     for name, point in wheel.scripts:
         module, _, function = point.partition(":")
         script = tree / "usr/bin" / name
+        script.parent.mkdir(parents=True, exist_ok=True)
         script.unlink(missing_ok=True)
         script.write_text(_SCRIPT.format(module=module.strip(), function=function.strip()))
         script.chmod(0o755)
     # By no time stamp: git, OSTree and wheels all change those. Nobody edits a module in an image,
     # so its source isn't read at all. Without this the guest would compile at every start, which
     # is slow under emulation.
-    compileall = "python3 -I -m compileall -q --invalidation-mode unchecked-hash".split()
-    _run(["chroot", str(tree), *compileall, f"/{_SITE}"])
+    loader = [debian / "lib64/ld-linux-x86-64.so.2", "--library-path"]
+    python = [*loader, debian / "usr/lib/x86_64-linux-gnu", debian / f"usr/bin/python{version}"]
+    compiled = "-S -m compileall -q --invalidation-mode unchecked-hash -p / -s".split()
+    home = f"PYTHONHOME={debian / 'usr'}"
+    _run(["env", home, *map(str, python), *compiled, str(tree), str(site)])
 
 
 def python_version(tree: Path) -> str:

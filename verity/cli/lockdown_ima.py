@@ -128,8 +128,8 @@ def load(keys: tuple[Path, ...], as_json: bool) -> int:
 def status(show_coverage: bool, as_json: bool) -> int:
     """Say whether IMA appraises, and what that covers. As root it tries.
 
-    What it tries is a script in memory that nobody signed: refused is good. Exit status 3 if it
-    can't be known or tried, 1 if a policy was loaded and the script ran all the same.
+    What it tries is a script in memory that nobody signed, to run and to map: refused is good. Exit
+    status 3 if it can't be known or tried, 1 if a policy was loaded and it ran all the same.
     """
     from verity.verbs import ima_status
 

@@ -139,9 +139,9 @@ def bundle(
 
     The gate verifies all of it again. Here anything is refused that it would refuse: a wrong
     signature or too few, a stream that the policy doesn't name, a key with two roles, a table
-    beyond the role's rights, and whatever has expired. So are grants below a floor of the host, and
-    what a keyring revokes. A floor that is damaged is a finding; the bundle that is there stands in
-    for it.
+    beyond the role's rights, and whatever has expired. So are a policy and grants below a floor of
+    the host, and what a keyring revokes. A floor that is damaged is a finding; the bundle that is
+    there stands in for it. With the host's own bundle its policy is accepted.
     """
     made = lockdown_bundle.make(
         lockdown_bundle.Sources(
@@ -160,7 +160,7 @@ def bundle(
     found = Report(findings=made.floors.findings, notes=made.floors.notes)
     if not found.findings and not found.notes:
         return 0
-    return output.report(found, as_json=as_json, good=lambda: "good: no grants are below a floor")
+    return output.report(found, as_json=as_json, good=lambda: "good: nothing is below a floor")
 
 
 def _print_bundle(made: lockdown_bundle.Written, *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from verity.formats.policy_document import fields_of
 from verity.trust.policy import VerifiedPolicy
 from verity.values.errors import CallerError, HostError
 from verity.values.findings import NotEvaluated, Report
-from verity.verbs import policy_check, policy_read
+from verity.verbs import policy_check, policy_read, policy_words
 
 root_option = click.option(
     "--root",
@@ -96,7 +96,7 @@ def show(
             f" owners, sha256:{signed.sha256.hex()}"
         )
     for line in policy.lines:
-        output.line(_text(line))
+        output.line(output.one_line(policy_words.text(line)))
         output.line(f"    {output.one_line(line.reason)}")
         output.line(f"    {output.one_line(line.origin)}{_mark(line, unsigned) if signed else ''}")
     return 0
@@ -154,7 +154,7 @@ def _show_class(
         output.line(f"{output.shown(wanted)}  not guarded")
     else:
         output.line(f"{output.shown(wanted)}  {guard.file_class}")
-        output.line(f"rule      {_text(guard)}")
+        output.line(f"rule      {output.one_line(policy_words.text(guard))}")
         output.line(f"reason    {output.one_line(guard.reason)}")
         output.line(f"origin    {output.one_line(guard.origin)}{_mark(guard, unsigned)}")
 
@@ -179,19 +179,6 @@ def _absolute(text: str) -> bytes:
             "bad-arguments", f"--class {text!r}: expected an absolute path, as seen on the host"
         )
     return os.fsencode(text)
-
-
-def _text(line: Line) -> str:
-    fields = fields_of(line)
-    kind = fields.pop("type")
-    said = [
-        f"{name} {', '.join(value) if isinstance(value, list) else value}"
-        for name, value in fields.items()
-        if name not in ("reason", "origin")
-        and value not in ("", "standard")
-        and (name, value) not in (("secret", 0), ("owners", 0))
-    ]
-    return output.one_line(f"{kind:14}{', '.join(said)}")
 
 
 def _mark(line: Line, unsigned: tuple[Line, ...]) -> str:

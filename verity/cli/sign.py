@@ -181,10 +181,10 @@ def attach(
     """Verify a bundle by the keys that count, and write what it was made for.
 
     A commit gets its documents into its detached metadata, an extension becomes the new directory
-    OUT, a keyring a version in the directory OUT, anything else the new file OUT; a prepared /etc
-    becomes the intent. The commit or the tree is read once more, and must give what was signed;
-    /etc isn't. Signatures by other keys are left out. What has expired is refused, and so is
-    anything by a keyring that has.
+    OUT, a keyring a version in the directory OUT, a policy the new files OUT and OUT.json, anything
+    else the new file OUT; a prepared /etc becomes the intent. The commit or the tree is read once
+    more, and must give what was signed; /etc isn't. Signatures by other keys are left out. What has
+    expired is refused, and so is anything by a keyring that has.
     """
     opened = sign_bundles.load(bundle).opened
     kind = opened.bundle.kind

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity sign prepare: commit, extension, etc, keyring, file, revoke, waiver, unlock."""
+"""verity sign prepare: commit, extension, etc, keyring, file, policy, revoke, waiver, unlock."""
 
 import time
 from pathlib import Path
@@ -16,12 +16,20 @@ from verity.cli import (
 )
 from verity.cli.etc_prepare import etc
 from verity.cli.sign_documents import revoke, waiver
+from verity.cli.sign_policy import policy
 from verity.cli.sign_unlock import unlock
 from verity.cli.trust_options import PATH, repo_option
 from verity.formats.grant_config import configuration
 from verity.formats.sign_bundle import BundleKind
 from verity.ports.ostree_repo import Repository
-from verity.verbs import batch, sign_bundles, sign_keyring, sign_prepare, sign_serials
+from verity.verbs import (
+    batch,
+    sign_bundles,
+    sign_documents,
+    sign_keyring,
+    sign_prepare,
+    sign_serials,
+)
 from verity.verbs.sign_prepare import FILE_KINDS, Spot
 
 
@@ -117,7 +125,9 @@ def extension(
     return 0
 
 
-@prepare.command(epilog="Example: verity sign prepare file policy host.policy --output policy.sign")
+@prepare.command(
+    epilog="Example: verity sign prepare file policy host.policy.json --output policy.sign"
+)
 @signing_options.bundle_option
 @output.json_option
 @click.argument("kind", type=click.Choice([kind.value for kind in FILE_KINDS]))
@@ -125,10 +135,14 @@ def extension(
 def file(bundle: Path, as_json: bool, kind: str, document: Path) -> int:
     """Prepare a document that exists: the blob that is in DOC, by itself or with signatures.
 
-    DOC is what `policy compile` or `keyring project` wrote. Signatures that it has are left out,
-    because they don't say by which key: their signers add theirs once more.
+    DOC is what `keyring project` wrote; of a policy the OUT.json of `policy compile`. Signatures
+    that it has are left out, because they don't say by which key: their signers sign once more.
     """
-    opened = sign_prepare.read_document(BundleKind(kind), document)
+    chosen = BundleKind(kind)
+    if chosen is BundleKind.POLICY:
+        opened = sign_documents.read_policy(document)
+    else:
+        opened = sign_prepare.read_document(chosen, document)
     sign_bundles.write(bundle, opened)
     sign_output.show(opened, as_json=as_json)
     return 0
@@ -152,5 +166,5 @@ def keyring(party_name: str, bundle: Path, as_json: bool, directory: Path) -> in
     return 0
 
 
-for command in (etc, revoke, waiver, unlock):
+for command in (etc, policy, revoke, waiver, unlock):
     prepare.add_command(command)

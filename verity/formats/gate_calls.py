@@ -137,13 +137,13 @@ class Refusal(Enum):
     )
     THIRD_STREAM = (
         3026,
-        "two other streams grant one of its configuration paths already",
-        "leave the path out of this stream, or out of one of the others",
+        "two other streams grant the configuration at one of its paths already",
+        "let one stream grant that file: two are for the time in which it moves to another",
     )
     PATHS = (
         3027,
         "the gate has no room for so many configuration paths",
-        "guard less as signed, or sign fewer files: `verity lockdown status` shows the room",
+        "guard fewer places in the policy, or sign fewer files; nothing was changed",
     )
     # the signatures
     TEMPLATE = (

@@ -27,6 +27,7 @@ from verity.formats import (
     kernel_policy,
     keyring,
     packed,
+    policy_document,
     revoke,
     statement,
     strictjson,
@@ -80,7 +81,9 @@ SHAPES: Mapping[BundleKind, Shape] = {
     BundleKind.ETC: _TREE,
     BundleKind.KEYRING: Shape(blob_kind=kernel_keys.KEYS_KIND, payload_type=keyring.PAYLOAD_TYPE),
     BundleKind.KEYS: Shape(blob_kind=kernel_keys.KEYS_KIND),
-    BundleKind.POLICY: Shape(blob_kind=kernel_policy.KIND),
+    BundleKind.POLICY: Shape(
+        blob_kind=kernel_policy.KIND, payload_type=policy_document.PAYLOAD_TYPE
+    ),
     BundleKind.REVOKE: Shape(blob_kind=revoke.KIND),
     BundleKind.WAIVER: Shape(payload_type=waiver.PAYLOAD_TYPE),
     BundleKind.UNLOCK: Shape(blob_kind=unlock.KIND, has_reason=True),

@@ -7,7 +7,7 @@ owner and reads no tree: whether the grants are what the files earn is asked by 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from verity.formats import (
     dump,
@@ -17,6 +17,8 @@ from verity.formats import (
     kernel_keys,
     kernel_policy,
     keyring,
+    policy_document,
+    policy_gate,
     revoke,
     sign_bundle,
     statement,
@@ -30,6 +32,7 @@ from verity.formats.grants import Grants, Party, Role
 from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.keyring import Keyring
+from verity.formats.policy import Policy
 from verity.formats.revoke import Revoke
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.statement import Kind, Statement
@@ -37,6 +40,7 @@ from verity.formats.unlock import UnlockToken
 from verity.formats.waiver import Waiver
 from verity.values.errors import ContentError
 
+_ANEW = "the bundle was altered, or made of parts of two: have it prepared anew"
 SIGNER_OF = {
     BundleKind.COMMIT: (Kind.OS, Party.VENDOR, Role.OS),
     BundleKind.EXTENSION: (Kind.EXTENSION, Party.USER, Role.EXTENSION),
@@ -55,7 +59,25 @@ class TreeSaid:
     commit: Commit | None
 
 
-Said = TreeSaid | KernelPolicy | KernelKeys | Keyring | Revoke | Waiver | UnlockToken
+@dataclass(frozen=True, kw_only=True)
+class PolicySaid:
+    """A policy document, and what the gate is told of it."""
+
+    document: Policy
+    kernel: KernelPolicy
+
+    @property
+    def issued(self) -> int:
+        """When, in seconds since 1970."""
+        return self.document.issued
+
+    @property
+    def expires(self) -> int:
+        """When it does."""
+        return self.document.expires
+
+
+Said = TreeSaid | PolicySaid | KernelKeys | Keyring | Revoke | Waiver | UnlockToken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +90,7 @@ class Opened:
     @property
     def signer(self) -> tuple[Party, Role]:
         """Whose keys sign this, and of which role."""
-        if isinstance(self.said, KernelPolicy | Waiver):
+        if isinstance(self.said, PolicySaid | Waiver):
             return Party.USER, Role.POLICY
         if isinstance(self.said, KernelKeys | Keyring):
             return self.said.party, Role.ROOT
@@ -95,7 +117,7 @@ def read(bundle: Bundle) -> Said:
     blob, payload = bundle.blob or b"", bundle.payload or b""
     match bundle.kind:
         case BundleKind.POLICY:
-            return kernel_policy.parse(blob)
+            return _read_policy(blob, payload)
         case BundleKind.KEYS:
             return kernel_keys.parse_keys(blob)
         case BundleKind.KEYRING:
@@ -109,6 +131,22 @@ def read(bundle: Bundle) -> Said:
             return _read_token(blob, bundle.reason or "")
         case _:
             return _read_tree(bundle)
+
+
+def _read_policy(blob: bytes, payload: bytes) -> PolicySaid:
+    told = kernel_policy.parse(blob)
+    document = policy_document.parse(payload)
+    follows = policy_gate.project(document)
+    if kernel_policy.encode(follows) != blob:
+        names = [one.name for one in fields(follows)]
+        differing = [name for name in names if getattr(follows, name) != getattr(told, name)]
+        raise ContentError(
+            "payloads-differ",
+            f"sign bundle: its blob is not what follows from its policy (another"
+            f" {', '.join(differing)})",
+            hint=_ANEW,
+        )
+    return PolicySaid(document=document, kernel=told)
 
 
 def _read_token(blob: bytes, reason: str) -> UnlockToken:
@@ -177,5 +215,5 @@ def _differ(what: str, field: str, found: object, expected: object) -> None:
     raise ContentError(
         "payloads-differ",
         f"sign bundle: the {field} of the {what} is {found}, expected {expected}",
-        hint="the bundle was altered, or made of parts of two: have it prepared anew",
+        hint=_ANEW,
     )

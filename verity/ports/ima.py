@@ -9,8 +9,9 @@ import errno
 import mmap
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from verity.formats import ima
@@ -177,7 +178,7 @@ def _serial(result: int, label: str) -> int:
 
 
 def write_policy(text: str, root: Path = Path("/")) -> None:
-    """Give the kernel its policy, in one write; it counts from the close on, until reboot."""
+    """Give the kernel its policy; it counts from the close on, until reboot, or not at all."""
     path = root / POLICY
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -185,7 +186,9 @@ def write_policy(text: str, root: Path = Path("/")) -> None:
         raise _POLICY.error(error.errno or 0, "a policy of IMA") from error
     try:
         with closing(fd):
-            os.write(fd, text.encode())
+            # A rule a write: of more the kernel takes the first, says its length, and is content.
+            for rule in text.encode().splitlines(keepends=True):
+                os.write(fd, rule)
     except OSError as error:
         raise _POLICY.error(error.errno or 0, "a policy of IMA") from error
 
@@ -194,18 +197,18 @@ def map_code(path: str) -> None:
     """Map a file executable, as the dynamic linker would; HostError if it is refused."""
     try:
         with closing(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
-            protection = mmap.PROT_READ | mmap.PROT_EXEC
-            mmap.mmap(fd, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE, prot=protection).close()
+            _map(fd)
     except OSError as error:
         raise translate_oserror(error, path) from error
 
 
 def refuses_unsigned() -> bool:
-    """Whether a script in memory, which nobody can have signed, is refused to this process.
+    """Whether a script in memory, which nobody can have signed, is refused to this process, to run
+    and to map.
 
     By IMA with EACCES; the gate says EPERM, and what it refuses says nothing of IMA.
     """
-    unable = HostError("no-probe", "an unsigned script in memory can't be tried here")
+    unable = HostError("no-probe", "unsigned code in memory can't be tried here")
     try:
         fd = os.memfd_create("verity-probe", 0)  # no CLOEXEC: its interpreter opens it, too
     except OSError as error:
@@ -216,18 +219,26 @@ def refuses_unsigned() -> bool:
             os.fchmod(fd, 0o700)
         except OSError as error:
             raise unable from error
-        return _refuses(f"/proc/self/fd/{fd}", fd, unable)
+        run = partial(
+            subprocess.run, [f"/proc/self/fd/{fd}"], pass_fds=[fd], check=False, timeout=60
+        )
+        return _refuses(run, unable) and _refuses(partial(_map, fd), unable)
 
 
-def _refuses(path: str, fd: int, unable: HostError) -> bool:
+def _map(fd: int) -> None:
+    protection = mmap.PROT_READ | mmap.PROT_EXEC
+    mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=protection).close()
+
+
+def _refuses(attempt: Callable[[], object], unable: HostError) -> bool:
     try:
-        subprocess.run([path], pass_fds=[fd], check=False, timeout=60)
+        attempt()
     except PermissionError as error:
         if error.errno == errno.EACCES:
             return True
         raise HostError(
             "gate-refuses",
-            "an unsigned script: something other than IMA refused it first",
+            "unsigned code: something other than IMA refused it first",
             hint="a gate is sealed here: `verity lockdown status`",
         ) from error
     except (OSError, subprocess.SubprocessError) as error:

@@ -145,14 +145,24 @@ def streams(labelled: Sequence[Labelled]) -> dict[str, TrustedSet]:
 
     For what ``check`` has taken.
     """
-    parsed = (_parsed(item, kernel_keys.parse_keys) for item in _of_kind(labelled, RecordKind.KEYS))
-    keys = {found.party: found for found in parsed}
+    keys = _keys(labelled)
     return {
         stream.name: _of_role(keys, stream.party, stream.role, item.label)
         for item in _of_kind(labelled, RecordKind.POLICY)
         for stream in _parsed(item, kernel_policy.parse).streams
         if stream.party in keys and stream.role in keys[stream.party].thresholds
     }
+
+
+def policy_signers(labelled: Sequence[Labelled]) -> TrustedSet:
+    """Who signs the policy, by the keys of a bundle that ``check`` has taken."""
+    (item,) = _of_kind(labelled, RecordKind.POLICY)
+    return _of_role(_keys(labelled), Party.USER, Role.POLICY, item.label)
+
+
+def _keys(labelled: Sequence[Labelled]) -> dict[Party, KernelKeys]:
+    parsed = (_parsed(item, kernel_keys.parse_keys) for item in _of_kind(labelled, RecordKind.KEYS))
+    return {found.party: found for found in parsed}
 
 
 def check_places(holders: Iterable[KernelKeys | Pin]) -> None:

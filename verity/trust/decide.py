@@ -63,7 +63,7 @@ class Facts:
     jit: int = 0  # the subject's program is granted anonymous executable memory
     raises: int = 0  # ELEVATE: more than before, in the initial user namespace
     covered: int = 0  # ELEVATE: one granted elevation has all of it
-    chained: int = 0  # EXEC, ELEVATE: started for another file, which was granted
+    chained: int = 0  # EXEC, ELEVATE: started for another, granted file; MAP: its own program
     traced: int = 0  # ELEVATE: another task has the subject in hand
     revoked: int = 0  # a revocation names the digest, or took a grant of it away
     observed: int = 0  # reasons that are logged and don't deny, a bit each
@@ -187,6 +187,9 @@ def _of_memory(facts: Facts, act: Act) -> Iterator[Reason]:
         yield Reason.WRITABLE
     if act is Act.MAP:
         yield from _of_digest(facts, _MAPS)
+        # The dynamic linker would start it as a library.
+        if facts.granted & Code.INTERPRETER and not facts.chained:
+            yield Reason.INTERPRETER
         return
     if facts.mapped & _DIRTY:
         yield Reason.DIRTY

@@ -4,7 +4,8 @@
 A floor is the highest statement of a stream that a host has accepted, kept as it was signed: who
 can write the file can take it away or put an older one there, but not forge it upwards. Grants of
 the boot bundle are a floor as well, because they name stream and serial under a signature. Its
-record of floors is unsigned: it is a floor too, because a floor only ever forbids.
+record of floors is unsigned: it is a floor too, because a floor only ever forbids. The floor
+of the policy is in ``policy_floors``.
 
 Rules:
 
@@ -38,6 +39,10 @@ class Floor:
     serial: int
     issued: int
     subjects: Mapping[str, bytes]
+
+
+POLICY = "user.policy"
+"""The name of the policy's floor, which has no stream."""
 
 
 def name(trusted: TrustedSet, stream: str) -> str:
@@ -92,26 +97,25 @@ def of_record(data: bytes, *, stream: str, source: str) -> Floor | None:
 
 def check(said: Statement, floor: Floor) -> None:
     """Refuse a statement that the floor rules out (``below-floor``, ``equivocation``)."""
-    _check("statement", said.stream, said.serial, said.subjects, floor)
+    compare("statement", f"the stream {said.stream}", said.serial, said.subjects, floor)
 
 
 def check_grants(blob: bytes, floor: Floor, *, label: str) -> None:
     """Refuse a blob of grants that the floor rules out, as ``check``."""
     parsed = grants.parse(blob)
-    _check(label, parsed.stream, parsed.serial, _subjects(blob, parsed), floor)
+    compare(label, f"the stream {parsed.stream}", parsed.serial, _subjects(blob, parsed), floor)
 
 
 def _subjects(blob: bytes, parsed: Grants) -> dict[str, bytes]:
     return {"grants": hashlib.sha256(blob).digest(), "manifest": parsed.manifest_sha256}
 
 
-def _check(
-    label: str, stream: str, serial: int, subjects: Mapping[str, bytes], floor: Floor
-) -> None:
+def compare(label: str, of: str, serial: int, subjects: Mapping[str, bytes], floor: Floor) -> None:
+    """Refuse a serial, with what it names, that the floor rules out; ``of`` is its sequence."""
     if serial < floor.serial:
         raise ContentError(
             "below-floor",
-            f"{label}: serial {serial} of the stream {stream}, this host has accepted"
+            f"{label}: serial {serial} of {of}, this host has accepted"
             f" {floor.serial} ({floor.source})",
             hint="an older version was put in place of a newer one: get the newest",
         )
@@ -122,7 +126,7 @@ def _check(
         if ours != theirs:
             raise ContentError(
                 "equivocation",
-                f"{label}: serial {serial} of the stream {stream} with the {key}"
+                f"{label}: serial {serial} of {of} with the {key}"
                 f" {theirs}; this host has accepted {ours} under that number ({floor.source})",
                 hint="the signer signed two versions under one number, or the key is stolen: ask",
             )

@@ -41,17 +41,18 @@ class VerifiedPolicy:
         return now >= self.policy.expires
 
 
-def verify_policy(data: bytes, trusted: TrustedSet, *, lowest: int = 1) -> VerifiedPolicy:
+def verify_policy(data: bytes, trusted: TrustedSet) -> VerifiedPolicy:
     """Verify the envelope of a policy.
 
     1. The keys are of the user's role policy, and the envelope holds a policy.
     2. At least the threshold of distinct owners signed it, by keys that are not revoked.
     3. It is a policy, and the gate can be told of it.
     4. At least the threshold signed it by keys that were valid when it was issued.
-    5. Its serial is not below ``lowest``, and its digest is not revoked.
+    5. Its digest is not revoked.
 
-    Raises ContentError: ``bad-document``, ``bad-signature``, ``bad-policy``, ``rollback``,
-    ``revoked-digest``; CallerError (``bad-trust``) for keys of another role.
+    Raises ContentError: ``bad-document``, ``bad-signature``, ``bad-policy``, ``revoked-digest``;
+    CallerError (``bad-trust``) for keys of another role. Its serial is held against the floor by
+    ``trust.floors``.
     """
     # 1. Whose, and what.
     if (trusted.party, trusted.role) != (Party.USER, Role.POLICY):
@@ -72,13 +73,7 @@ def verify_policy(data: bytes, trusted: TrustedSet, *, lowest: int = 1) -> Verif
     # 4. Keys that were valid then; only now is it known when.
     if trusted.has_windows:
         signers = _enough(trusted, usable, envelope, skipped, issued=found.issued)
-    # 5. Rollback and revocation.
-    if found.serial < lowest:
-        raise ContentError(
-            "rollback",
-            f"policy: the serial is {found.serial}, {lowest} was accepted before",
-            hint="get the newer one back, or have this one signed with a higher serial",
-        )
+    # 5. Revocation.
     sha256 = hashlib.sha256(envelope.payload).digest()
     trusted.revocations.check_digest(sha256, "policy: it")
     return VerifiedPolicy(
@@ -88,13 +83,14 @@ def verify_policy(data: bytes, trusted: TrustedSet, *, lowest: int = 1) -> Verif
 
 def verify_blob(
     blob: bytes, signatures: Sequence[bytes], source: VerifiedPolicy, trusted: TrustedSet
-) -> None:
+) -> tuple[str, ...]:
     """Verify that this blob is what the gate is told of this policy, and signed for the kernel.
 
     1. Every byte follows from the document.
     2. Enough distinct owners signed it.
 
-    Raises ContentError: ``wrong-policy``, ``bad-signature``.
+    Returns why further signatures don't count. Raises ContentError: ``wrong-policy``,
+    ``bad-signature``.
     """
     # 1. The same policy.
     expected = kernel_policy.encode(policy_gate.project(source.policy))
@@ -106,7 +102,7 @@ def verify_blob(
             hint="take document and blob of one `verity policy compile`",
         )
     # 2. Signatures.
-    trusted.blob_signers(signatures, blob, what="policy", issued=source.policy.issued)
+    return trusted.blob_signers(signatures, blob, what="policy", issued=source.policy.issued)[1]
 
 
 def _enough(

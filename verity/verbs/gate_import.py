@@ -3,7 +3,8 @@
 
 It carries bytes. What is signed by whom, and whether that is enough, is decided by the gate and by
 nothing here; its refusal ends the file, because what follows in it may rest on what was refused.
-Only what the gate can't know is held here: grants below a floor that this host has accepted since.
+Only what the gate can't know is held here: a policy or grants below a floor that this host has
+accepted since.
 """
 
 from collections.abc import Iterator
@@ -16,9 +17,13 @@ from verity.formats.records import Fragment, RecordKind
 from verity.ports import bpf
 from verity.ports.osfile import read_file
 from verity.ports.places import USER_PIN, VENDOR_PIN
+from verity.trust import boot_bundle
+from verity.trust.trusted import TrustedSet
 from verity.values.errors import ContentError
-from verity.verbs import grant_floors, pins
+from verity.verbs import grant_floors, pins, policy_floor
 from verity.verbs.serial_floors import HostState
+
+_HELD = {RecordKind.GRANTS, RecordKind.POLICY}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +44,12 @@ def import_file(path: Path, root: Path) -> Iterator[Imported]:
     label = str(path)
     found = records.split(read_file(path, max_size=records.MAX_SIZE), label=label)
     labels = [f"{label}: blob {n} ({one.kind.name.lower()})" for n, one in enumerate(found, 1)]
-    _hold(HostState.at(root), root, list(zip(labels, found, strict=True)))
+    state = HostState.at(root)
+    signing = _hold(state, root, list(zip(labels, found, strict=True)))
     for number, (name, record) in enumerate(zip(labels, found, strict=True), 1):
         bpf.import_blob(record.blob, record.signatures, label=name)
+        if record.kind is RecordKind.POLICY and state is not None and signing is not None:
+            policy_floor.accept(state, record, signing, label=name)
         yield Imported(
             number=number,
             kind=record.kind.name.lower(),
@@ -50,18 +58,28 @@ def import_file(path: Path, root: Path) -> Iterator[Imported]:
         )
 
 
-def _hold(state: HostState | None, root: Path, found: list[tuple[str, Fragment]]) -> None:
-    """Refuse floors, which are no grants, and grants below one of the host's."""
+def _hold(
+    state: HostState | None, root: Path, found: list[tuple[str, Fragment]]
+) -> TrustedSet | None:
+    """Refuse floors, which are no grants, and a policy or grants below one of the host's.
+
+    Returns who signs the host's policy; None where its boot bundle doesn't say so.
+    """
     for name, record in found:
         if record.kind is RecordKind.FLOORS:
             raise ContentError("bad-bundle", f"{name}: floors are for the boot alone")
-    granted = [(name, one.blob) for name, one in found if one.kind is RecordKind.GRANTS]
-    if state is None or not granted or not state.bundle.exists():
-        return
+    kinds = {record.kind for _, record in found}
+    if state is None or not kinds & _HELD or not state.bundle.exists():
+        return None
     accepted = {
         party: pins.load(root / place, party)
         for party, place in ((Party.VENDOR, VENDOR_PIN), (Party.USER, USER_PIN))
     }
-    streams = grant_floors.granting(state.bundle, accepted)
-    for name, blob in granted:
-        grant_floors.hold(state, streams, blob, label=name)
+    labelled = grant_floors.of_bundle(state.bundle, accepted)
+    streams, signing = boot_bundle.streams(labelled), boot_bundle.policy_signers(labelled)
+    for name, record in found:
+        if record.kind is RecordKind.GRANTS:
+            grant_floors.hold(state, streams, record.blob, label=name)
+        elif record.kind is RecordKind.POLICY:
+            policy_floor.hold(state, record.blob, signing, label=name)
+    return signing

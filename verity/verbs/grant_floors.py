@@ -9,7 +9,7 @@ What it does not do: decide for the gate, which verifies everything again and ha
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verity.formats import bundle, floor_record, grants
@@ -25,7 +25,7 @@ from verity.trust.trusted import TrustedSet
 from verity.values.errors import ContentError
 from verity.values.findings import Finding
 from verity.verbs import serial_floors
-from verity.verbs.serial_floors import HostState
+from verity.verbs.serial_floors import HostState, Looked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,14 @@ class Compared:
     floors: tuple[RecordedFloor, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def added_to(self, looked: Looked) -> "Compared":
+        """The same, with what is wrong with the floor of the policy before it."""
+        return replace(
+            self,
+            findings=(*looked.findings, *self.findings),
+            notes=(*looked.notes, *self.notes),
+        )
 
 
 def compare(state: HostState | None, labelled: Sequence[Labelled]) -> Compared:
@@ -78,7 +86,7 @@ def hold(state: HostState, streams: Mapping[str, TrustedSet], blob: bytes, *, la
     """Refuse grants for the running gate that are below a floor of its host, or an OS's of what is
     the owner's (ContentError).
 
-    Of a stream that isn't among those of ``granting``, and of a blob that isn't grants, the gate
+    Of a stream that isn't among ``streams``, and of a blob that isn't grants, the gate
     says what is wrong.
     """
     try:
@@ -92,13 +100,13 @@ def hold(state: HostState, streams: Mapping[str, TrustedSet], blob: bytes, *, la
         _check(blob, looked.floors, label)
 
 
-def granting(path: Path, pins: Mapping[Party, Pin]) -> dict[str, TrustedSet]:
-    """Who grants in the streams of a host's boot bundle."""
+def of_bundle(path: Path, pins: Mapping[Party, Pin]) -> list[Labelled]:
+    """What a host's boot bundle holds, verified: it says whose grants and policy the gate takes."""
     data = read_file(path, max_size=bundle.MAX_SIZE)
     labelled = [Labelled(label=str(path), fragment=one) for one in bundle.parse(data)]
-    # Whatever has expired since still says whose grants the gate takes.
+    # Whatever has expired since still says that.
     boot_bundle.check(labelled, pins, now=0, allow_example_keys=True)
-    return boot_bundle.streams(labelled)
+    return labelled
 
 
 def _check(blob: bytes, found: Sequence[Floor], label: str) -> None:

@@ -46,7 +46,7 @@ def load(keys: Sequence[PublicKey]) -> Report:
     3. The keyring, closed to further keys.
     4. The policy.
     5. The kernel looks up a key, which keeps the keyring: our own program is mapped.
-    6. A script that nobody signed is refused.
+    6. A script that nobody signed is refused, to run and to map.
     """
     # 1. The kernel.
     _check_kernel()
@@ -64,7 +64,7 @@ def load(keys: Sequence[PublicKey]) -> Report:
     if not port.refuses_unsigned():
         raise ContentError(
             "not-enforced",
-            "IMA: the policy is loaded, and an unsigned script ran as root all the same",
+            "IMA: the policy is loaded, and unsigned code ran as root all the same",
             hint="treat this host as not enforcing; dmesg may say why",
         )
     return report

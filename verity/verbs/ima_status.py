@@ -50,13 +50,13 @@ def seen(root: Path = Path("/")) -> Status:
 def status() -> Status:
     """The same for the running kernel, and if a policy was loaded, whether it refuses.
 
-    Tried with a script in memory that nobody can have signed; as root only.
+    Tried with a script in memory that nobody can have signed, run and mapped; as root only.
     """
     found = seen()
     if found.state is not State.UNKNOWN or os.geteuid() != 0:
         return found
     if port.refuses_unsigned():
-        why = "an unsigned script was refused to root"
+        why = "unsigned code was refused to root"
         return Status(state=State.ENFORCING, detail=why, covers=coverage_others.ima())
-    why = "a policy was loaded, and an unsigned script ran as root all the same"
+    why = "a policy was loaded, and unsigned code ran as root all the same"
     return Status(state=State.LENIENT, detail=why, covers=coverage.nothing(why))

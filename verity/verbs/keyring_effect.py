@@ -22,6 +22,7 @@ from verity.ports import places
 from verity.ports.etc_state import EtcState
 from verity.ports.floors import FLOORS, FloorStore
 from verity.ports.osfile import read_file
+from verity.trust import floors
 from verity.trust.revocations import Revocations
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import keyring_check
@@ -208,6 +209,8 @@ def _floors(root: Path) -> list[Installed]:
         return []
     found = []
     for path in sorted(store.directory.iterdir()):
+        if path.name == floors.POLICY:
+            continue  # no statement; what revoking means to the policy is asked by the gate
         try:
             envelopes = store.read(path.name)
         except ContentError:

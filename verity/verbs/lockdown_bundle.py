@@ -3,8 +3,9 @@
 
 ``trust.boot_bundle`` says what the gate would take, ``trust.boot_revoked`` what a keyring revokes;
 nothing else gets into a file. It sorts the fragments by kind and keeps the order in which they are
-given within a kind. The host's floors are held against the grants, and recorded at the end. A
-bundle that is there is replaced only on demand, and then at once: old or new.
+given within a kind. The host's floors are held against policy and grants, and recorded at the end.
+A bundle that is there is replaced only on demand, and then at once: old or new. Where it is the
+host's own, its policy is accepted: it is the floor of the next.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from verity.trust import boot_bundle, boot_revoked
 from verity.trust.boot_bundle import Labelled, Part
 from verity.trust.keyring import PinPrint
 from verity.values.errors import CallerError, HostError
-from verity.verbs import fragments, grant_floors, keyring_trust, pins
+from verity.verbs import fragments, grant_floors, keyring_trust, pins, policy_floor
 from verity.verbs.grant_floors import Compared
 from verity.verbs.keyring_trust import Keyrings
 from verity.verbs.serial_floors import HostState
@@ -82,10 +83,15 @@ def make(
     boot_revoked.check(
         labelled, accepted, {party: keyrings.revocations(party) for party in accepted}
     )
-    compared = grant_floors.compare(host, labelled)
+    (policy,) = (item for item in labelled if item.fragment.kind is RecordKind.POLICY)
+    signing = boot_bundle.policy_signers(labelled)
+    looked = policy_floor.hold(host, policy.fragment.blob, signing, label=policy.label)
+    compared = grant_floors.compare(host, labelled).added_to(looked)
     record = [] if compared.record is None else [compared.record]
     data = bundle.encode([*(item.fragment for item in labelled), *record])
     (replace_file if replace else write_new_file)(target, data, mode=_MODE)
+    if host is not None and target.resolve() == host.bundle.resolve():
+        policy_floor.accept(host, policy.fragment, signing, label=policy.label)
     unasked = [
         f"no keyring of the {party.name.lower()} was asked what it revokes: --keyring names one"
         for party in sorted(accepted.keys() - keyrings.of_party.keys())

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from verity.formats.dump import printable
 from verity.formats.etc_rules import FileClass, Rule
+from verity.formats.grant_config import exempting, has_room
 from verity.formats.policy import Guard, Policy
 from verity.ports import places, tree
 from verity.ports.tree import Gap
@@ -25,13 +26,14 @@ from verity.verbs.etc_read import ETC
 _VENDOR_ETC = b"/" + os.fsencode(places.VENDOR_ETC)
 
 
-def check(root: Path, policy: Policy) -> tuple[list[Finding], list[NotEvaluated]]:
-    """One finding for each pair of lines that disagree, with the first path that shows it.
+def check(root: Path, policy: Policy) -> tuple[list[Finding], list[NotEvaluated], list[str]]:
+    """One finding for each pair of lines that disagree, with the first path that shows it; and a
+    note for each directory with paths that no grant has room for.
 
     Paths are those that are there, and those that lines name.
     """
     rules = etc_read.rules_for_signing(root)
-    paths, gaps = _there(root)
+    paths, long, gaps = _there(root)
     paths |= {path for line in policy.of(Guard) if (path := _named(line)) is not None}
     found: dict[tuple[bool, str, str], list[tuple[bytes, Rule, Guard]]] = {}
     for path in sorted(paths):
@@ -42,15 +44,18 @@ def check(root: Path, policy: Policy) -> tuple[list[Finding], list[NotEvaluated]
         if signs is not (guard.file_class is FileClass.SIGNED):
             key = (signs, rule.origin, guard.origin)
             found.setdefault(key, []).append((path, rule, guard))
-    return [_finding(signs, items) for (signs, _, _), items in found.items()], gaps
+    findings = [_finding(signs, items) for (signs, _, _), items in found.items()]
+    return findings, gaps, _not_grantable(long, policy)
 
 
-def _there(root: Path) -> tuple[set[bytes], list[NotEvaluated]]:
+def _there(root: Path) -> tuple[set[bytes], set[bytes], list[NotEvaluated]]:
+    """Every path below /etc, those of them that no grant has room for, and what can't be read."""
     paths: set[bytes] = set()
+    long: set[bytes] = set()
     gaps: list[NotEvaluated] = []
     top = ETC if etc_read.is_there(root, ETC) else _VENDOR_ETC
     if not etc_read.is_there(root, top):
-        return paths, gaps
+        return paths, long, gaps
     with etc_read.open_top(root, top) as opened:
         for item in opened.walk(tree.unjudged):
             path = ETC + item.path
@@ -59,7 +64,27 @@ def _there(root: Path) -> tuple[set[bytes], list[NotEvaluated]]:
                 gaps.append(NotEvaluated(check="classes", object=label, why=item.why, path=path))
             elif not item.entry.is_directory:
                 paths.add(path)
-    return paths, gaps
+                if not has_room(item.entry._replace(path=path)):
+                    long.add(path)
+    return paths, long, gaps
+
+
+def _not_grantable(long: set[bytes], policy: Policy) -> list[str]:
+    """How many paths are asked for grants and can have none, and what would exempt them."""
+    asked = [
+        path
+        for path in long
+        if (guard := policy.guard(path)) is not None and guard.file_class is FileClass.SIGNED
+    ]
+    notes = []
+    for one in exempting(asked):
+        more = f" and {len(one.paths) - 1} paths beside it" if len(one.paths) > 1 else ""
+        notes.append(
+            f"{printable(one.paths[0])}{more} can't be granted, as the path or the link's target is"
+            " too long: a sealed gate refuses it to privileged programs, unless a drop-in says"
+            f" {one.line or 'so of a directory above it'}"
+        )
+    return notes
 
 
 def _named(line: Guard) -> bytes | None:

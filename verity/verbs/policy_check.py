@@ -52,12 +52,11 @@ def check(root: Path, source: Source, signed: VerifiedPolicy | None, *, now: int
         for line in policy_gate.table(policy_read.as_one(source)).left_out
     ]
     told = policy_read.as_one(source) if signed is None else signed.policy
-    disagreeing, gaps = policy_agree.check(root, told)
+    disagreeing, gaps, notes = policy_agree.check(root, told)
     findings += disagreeing
     scripts = Scripts.below(root)
     findings += _without_need(source, scripts)
     accepted = signed is not None and policy_read.is_source_of(source, signed.policy)
-    notes: list[str] = []
     for one in source.shadowed:
         what = "masked" if one.masked else "replaced as a whole"
         text = f"{one.origin} is {what} by {one.by}"

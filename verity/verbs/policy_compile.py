@@ -20,14 +20,9 @@ from verity.formats.policy import Policy
 from verity.formats.records import RecordKind
 from verity.formats.statement import pae
 from verity.ports.keystore import SigningKey
-from verity.ports.osfile import write_new_file
 from verity.trust import policy as trust_policy
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import VerityError
-from verity.verbs import fragments
-
-DOCUMENT = ".json"
-_MODE = 0o644
+from verity.verbs import fragments, policy_write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +50,7 @@ def compile_policy(source: Policy, signing: Sequence[SigningKey], target: Path) 
     )
     verified = trust_policy.verify_policy(envelope, trusted)
     trust_policy.verify_blob(fragment.blob, fragment.signatures, verified, trusted)
-    document = target.with_name(target.name + DOCUMENT)
-    write_new_file(document, envelope, mode=_MODE)
-    try:
-        write_new_file(target, bundle.encode([fragment]), mode=_MODE)
-    except VerityError:
-        document.unlink()
-        raise
+    policy_write.write(target, bundle.encode([fragment]), envelope)
     return Compiled(
         sha256=hashlib.sha256(blob).hexdigest(),
         document_sha256=hashlib.sha256(payload).hexdigest(),

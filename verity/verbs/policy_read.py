@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from verity.formats import bundle, policy, policy_source
+from verity.formats import bundle, kernel_policy, policy, policy_gate, policy_source
 from verity.formats.etc_rules import DropIn, FileClass
 from verity.formats.policy import (
     Group,
@@ -33,6 +33,8 @@ from verity.trust import policy as trust_policy
 from verity.trust.policy import VerifiedPolicy
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import ContentError
+from verity.verbs import policy_floor
+from verity.verbs.serial_floors import HostState
 
 BUILT_IN = "built-in"
 OPTION = "--"
@@ -85,11 +87,16 @@ def source(root: Path, profile: Profile) -> Source:
 
 
 def installed(root: Path, trusted: TrustedSet) -> VerifiedPolicy:
-    """The policy that a host has, verified, with the gate's blob beside it.
+    """The policy that a host has, verified with the gate's blob beside it, not below its floor.
 
-    Raises HostError (``not-found`` without one) and what ``trust.policy`` does.
+    Raises HostError (``not-found`` without one) and what ``trust.policy`` and the floors do.
     """
-    return load(root / places.POLICY, root / places.POLICY_BLOB, trusted)
+    found = load(root / places.POLICY, root / places.POLICY_BLOB, trusted)
+    blob = kernel_policy.encode(policy_gate.project(found.policy))
+    looked = policy_floor.hold(HostState.at(root), blob, trusted, label=str(root / places.POLICY))
+    for finding in looked.findings:
+        raise ContentError(finding.check, finding.problem, hint=finding.remedy)
+    return found
 
 
 def is_installed(root: Path) -> bool:

@@ -30,6 +30,7 @@ from verity.values.findings import Finding, Link, NotEvaluated, Report
 _ACCEPT = {
     Role.OS: "`verity commit verify --accept-without-floor`",
     Role.ETC: "`verity etc status --accept-without-floor`",
+    Role.POLICY: "remove this file, and make the boot bundle anew",
 }
 
 
@@ -183,17 +184,18 @@ def look(state: HostState, stream: str, trusted: TrustedSet) -> Looked:
             found.floors.append(found.stored)
             return found
     except ContentError as error:
-        _report(found, state, error, path, trusted.role)
+        report(found, state, error, path, trusted.role)
         return found
     missing = ContentError("no-floor", f"{path}: no floor for the stream {stream}")
     if trusted.role is Role.OS or found.missed:
-        _report(found, state, missing, path, trusted.role)
+        report(found, state, missing, path, trusted.role)
     else:
         found.asides.append(missing.message)
     return found
 
 
-def _report(found: Looked, state: HostState, error: ContentError, path: str, role: Role) -> None:
+def report(found: Looked, state: HostState, error: ContentError, path: str, role: Role) -> None:
+    """Add what is wrong with a floor; a note, where the host may do without it."""
     if state.without_floor:
         found.notes.append(error.message)
         return
@@ -204,9 +206,9 @@ def _report(found: Looked, state: HostState, error: ContentError, path: str, rol
             link=Link.STATEMENT,
             object=path,
             problem=error.message,
-            expected="the highest statement that this host has accepted",
+            expected="the highest that this host has accepted",
             found="nothing" if error.code == "no-floor" else "something that doesn't verify",
-            remedy="if nothing of this stream was accepted here yet, or its keys were replaced:"
+            remedy="if nothing of it was accepted here yet, or its keys were replaced:"
             f" {again}; else somebody took it away or changed it",
         )
     )

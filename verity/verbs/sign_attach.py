@@ -17,7 +17,7 @@ from verity.ports.ostree_repo import Repository
 from verity.ports.serials import SerialRecord
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import CallerError, ContentError
-from verity.verbs import sign_prepare, sign_proof, sign_serials, signed
+from verity.verbs import policy_write, sign_prepare, sign_proof, sign_serials, signed
 from verity.verbs.manifest import diff
 from verity.verbs.sign_prepare import Source, Spot
 from verity.verbs.sign_proof import Proven
@@ -141,11 +141,15 @@ def extension(
 def document(opened: Opened, trusted: TrustedSet, target: Path) -> Proven:
     """Write what is one document with its signatures as a new file.
 
-    A blob becomes a fragment, which `lockdown bundle` takes; a waiver its envelope.
+    A blob becomes a fragment, which `lockdown bundle` takes; a waiver its envelope; a policy both,
+    the envelope as OUT.json.
     """
     if opened.bundle.kind not in DOCUMENTS:
         raise CallerError("bad-arguments", f"a {opened.bundle.kind} is more than one document")
     proven = sign_proof.prove(opened, trusted)
+    if opened.bundle.kind is BundleKind.POLICY:
+        policy_write.write(target, sign_proof.fragment_bytes(proven), proven.envelope)
+        return proven
     data = proven.envelope if proven.fragment is None else sign_proof.fragment_bytes(proven)
     write_new_file(target, data, mode=_MODE)
     return proven

@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bundles of what no tree gives: revocations, waivers, unlock tokens. Nothing is signed here.
+"""Bundles of what no tree gives: revocations, waivers, unlock tokens, policies. Nothing is signed
+here.
 
 A party's revocations stand in its keyring and, for the kernel, in a blob; ``revoke_of`` is the one
 place that makes the second of the first, as ``keyring_project`` does with its keys.
 """
 
-from verity.formats import revoke, unlock, waiver
+from pathlib import Path
+
+from verity.formats import (
+    kernel_policy,
+    policy_document,
+    policy_gate,
+    revoke,
+    sign_payloads,
+    statement,
+    unlock,
+    waiver,
+)
 from verity.formats.challenge import Challenge
 from verity.formats.grants import Role
 from verity.formats.keyring import Keyring
+from verity.formats.policy import Policy
 from verity.formats.revoke import Revoke, StreamFloor
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.formats.unlock import Scope, UnlockToken
 from verity.formats.waiver import Waiver
+from verity.ports.osfile import read_file
 from verity.values.errors import CallerError, ContentError
 
 
@@ -93,3 +107,37 @@ def token(
     )
     made = Bundle(kind=BundleKind.UNLOCK, blob=unlock.encode(value), reason=reason)
     return Opened(bundle=made, said=value)
+
+
+def read_policy(path: Path) -> Opened:
+    """Take the policy that `policy compile` wrote as OUT.json, without its signatures.
+
+    They don't say by which public key: who made them signs once more.
+    """
+    data = read_file(path, max_size=statement.MAX_ENVELOPE)
+    try:
+        envelope = statement.parse_envelope(data)
+        if envelope.payload_type != policy_document.PAYLOAD_TYPE:
+            raise ContentError(
+                "bad-document", f"the payload type is {envelope.payload_type[:80]!r}, no policy's"
+            )
+        return policy(policy_document.parse(envelope.payload))
+    except ContentError as error:
+        raise ContentError(
+            error.code,
+            f"{path}: {error.message}",
+            hint=error.hint or "the document is the OUT.json of `verity policy compile`",
+        ) from error
+
+
+def policy(source: Policy) -> Opened:
+    """A bundle of a policy, and beside it what the gate is told of it: both are signed together.
+
+    Raises ContentError (``bad-policy``) for what the gate can't be told.
+    """
+    made = Bundle(
+        kind=BundleKind.POLICY,
+        payload=policy_document.encode(source),
+        blob=kernel_policy.encode(policy_gate.project(source)),
+    )
+    return Opened(bundle=made, said=sign_payloads.read(made))

@@ -15,17 +15,17 @@ from verity.formats.grants import Party, Role
 from verity.formats.records import Fragment, RecordKind
 from verity.formats.revoke import Revoke
 from verity.formats.sign_bundle import SHAPES, Bundle, BundleKind, Signature
-from verity.formats.sign_payloads import Opened, TreeSaid
+from verity.formats.sign_payloads import Opened, PolicySaid, TreeSaid
 from verity.formats.statement import format_time
 from verity.formats.unlock import UnlockToken
 from verity.trust.keys import PublicKey
+from verity.trust.policy import verify_blob, verify_policy
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.trust.waivers import verify_waiver
 from verity.values.errors import CallerError, ContentError
 
 _RECORD_OF = {
-    BundleKind.POLICY: RecordKind.POLICY,
     BundleKind.KEYS: RecordKind.KEYS,
     BundleKind.REVOKE: RecordKind.REVOKE,
     BundleKind.UNLOCK: RecordKind.UNLOCK,
@@ -64,7 +64,8 @@ def prove(opened: Opened, trusted: TrustedSet) -> Proven:
 
     1. The keys are of the party and role that sign this.
     2. Signatures by keys that don't count are left out; enough owners are among the others.
-    3. Statement, manifest and grants verify in this order; a waiver and any other blob by itself.
+    3. Statement, manifest and grants verify in this order; so do a policy and its blob; a waiver
+       and any other blob by itself.
     """
     # 1. Party and role.
     if (trusted.party, trusted.role) != opened.signer:
@@ -90,6 +91,10 @@ def prove(opened: Opened, trusted: TrustedSet) -> Proven:
         notes = statement.skipped + granted.skipped
     elif bundle.kind is BundleKind.WAIVER:
         notes = verify_waiver(envelope, trusted).skipped
+    elif isinstance(opened.said, PolicySaid):
+        kind = RecordKind.POLICY
+        policy = verify_policy(envelope, trusted)
+        notes = (*policy.skipped, *verify_blob(blob, pkcs7s, policy, trusted))
     else:
         kind = _RECORD_OF[bundle.kind]
         what, issued = bundle.kind.value, _issued(opened)

@@ -5,7 +5,8 @@ Computed from the payloads on the machine that shows it, and from nothing else: 
 one. What gives power is listed whole (each file that raises privileges or has jit, each home, each
 role's keys, each stream), what is many is counted, and listed by ``listing`` or held against what
 the signer signed before by ``changes``. The values are as they are signed; escaping them for a
-terminal is the command line's work. What has no tree is put into words by ``sign_words``.
+terminal is the command line's work. What has no tree is put into words by ``sign_words``
+and ``policy_words``.
 """
 
 import hashlib
@@ -16,16 +17,13 @@ from typing import Any
 from verity.formats import dump, etc_manifest, grant_limits
 from verity.formats.dump import Entry, printable
 from verity.formats.grants import Code, ConfigKind, ElevateEntry
-from verity.formats.kernel_guarded import GuardedClass, Match
 from verity.formats.kernel_keys import KernelKeys
-from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.keyring import Keyring
-from verity.formats.policy import lower
 from verity.formats.sign_bundle import BundleKind
-from verity.formats.sign_payloads import Opened, TreeSaid
+from verity.formats.sign_payloads import Opened, PolicySaid, TreeSaid
 from verity.formats.statement import format_time
 from verity.values.errors import CallerError
-from verity.verbs import sign_serials, sign_words
+from verity.verbs import policy_words, sign_serials, sign_words
 from verity.verbs.manifest import diff
 from verity.verbs.sign_words import Line
 
@@ -44,8 +42,8 @@ def lines(opened: Opened) -> list[Line]:
     said = opened.said
     if isinstance(said, TreeSaid):
         return [*_tree(opened, said), *_signatures(opened)]
-    if isinstance(said, KernelPolicy):
-        return [*_policy(opened, said), *_signatures(opened)]
+    if isinstance(said, PolicySaid):
+        return [*policy_words.lines(opened.bundle, said), *_signatures(opened)]
     if isinstance(said, Keyring):
         return [*_keyring(said), *_signatures(opened)]
     if isinstance(said, KernelKeys):
@@ -59,15 +57,16 @@ def listing(opened: Opened) -> list[str]:
 
 
 def changes(opened: Opened, before: Opened) -> list[Line]:
-    """What this would change against an earlier bundle, which the signer kept: a line a path."""
-    _entries(opened)
-    _entries(before)
+    """What this would change against an earlier bundle, which the signer kept."""
     if opened.bundle.kind is not before.bundle.kind:
         raise CallerError(
             "bad-arguments",
             f"a bundle of the kind {opened.bundle.kind} can't be held against one of the kind"
             f" {before.bundle.kind}",
         )
+    if isinstance(opened.said, PolicySaid) and isinstance(before.said, PolicySaid):
+        return [*policy_words.changes(opened.said.document, before.said.document)]
+    _entries(opened)
     at, then = (sign_serials.tree_of(one).statement for one in (opened, before))
     found = [
         (
@@ -172,34 +171,6 @@ def _raises(entry: Entry, raised: ElevateEntry) -> str:
     if raised.capabilities:
         words.append(f"has capabilities {raised.capabilities:016x}")
     return ", ".join(words)
-
-
-def _policy(opened: Opened, said: KernelPolicy) -> Iterator[Line]:
-    yield "what", f"policy sha256:{_sha256(opened.bundle.blob or b'')}"
-    yield "mode", said.mode.name.lower()
-    yield "serial", str(said.serial)
-    yield "valid", f"from {format_time(said.issued)} until {format_time(said.expires)}"
-    yield "groups", ", ".join(map(str, said.groups)) or "none"
-    yield "caps", f"privileged by any of {said.privileged_caps:016x}"
-    for stream in said.streams:
-        yield "stream", f"{stream.name}={stream.party.name.lower()}:{stream.role.name.lower()}"
-    yield from _loosens(said)
-
-
-def _loosens(said: KernelPolicy) -> Iterator[Line]:
-    """What a policy exempts: whoever signs it answers for each."""
-    for reason in sorted(said.observed, key=lambda one: one.number):
-        yield "observed", f"{reason.value}: logged and not denied"
-    for act in said.observed_acts:
-        yield "observed", f"{lower(act)}: logged and not denied"
-    for limit in said.unlock:
-        owners = f"{limit.owners} owners" if limit.owners else "the threshold of the keys"
-        yield "unlock", f"{lower(limit.scope)} for at most {limit.seconds} seconds, by {owners}"
-    exempt = [one for one in said.guarded if one.file_class is not GuardedClass.SIGNED]
-    yield "guarded", f"{len(said.guarded) - len(exempt)} paths signed"
-    for one in exempt:
-        more = "*" if one.match is Match.PREFIX else ""
-        yield "guarded", f"{printable(one.path)}{more}: {lower(one.file_class)}"
 
 
 def _keys(opened: Opened, said: KernelKeys) -> Iterator[Line]:

@@ -39,12 +39,13 @@ ROWS = (
     *interpreters.ROWS,
     *hardship.ROWS,
     *configuration.ROWS,
+    *configuration.SLOW,
     *readers.ROWS,
 )
 
-WORKING = (*shared.WORKING, *reach.WORKING)
+WORKING = (*shared.WORKING, *reach.WORKING, *tracing.WORKING)
 
 RESIDUAL = interpreters.RESIDUAL
 
-SLOW = (*hardship.ROWS, *(row for row in readers.ROWS if row.group == 18))
+SLOW = (*hardship.ROWS, *configuration.SLOW, *(row for row in readers.ROWS if row.group == 18))
 """Some seconds each: in the long runs only."""

@@ -4,7 +4,7 @@
 from typing import Any
 
 from ..attack import Attack
-from ..ground import GUARDED, TOOLS, WORK
+from ..ground import GUARDED, LEADING, TOOLS, WORK
 
 _FILE, _OTHER = f"{GUARDED}/file", f"{GUARDED}/other"
 _OUTSIDE = f"{WORK}/outside"
@@ -13,12 +13,21 @@ _AWAY = f"rm -r {_OUTSIDE}"
 _SIGNED = f"cat {_FILE}"
 _PRIVATE = "/run/attack-config"
 _JAIL = "/run/attack-jail"
+_DISK, _LOOP = f"{WORK}/disk", "/dev/loop5"
+_MOVED = f"{WORK}/moved"
 
 
-def _read(name: str, path: str, setup: str, cleanup: str, **others: Any) -> Attack:
+def _read(
+    name: str, path: str, setup: str, cleanup: str, *, before: str = "", **others: Any
+) -> Attack:
     values: dict[str, Any] = {"reason": "config-unsigned", "shows": "says", "signed": _SIGNED}
     return Attack(
-        group=16, name=name, act=f"cat {path}", setup=setup, cleanup=cleanup, **{**values, **others}
+        group=16,
+        name=name,
+        act=f"{before}cat {path}",
+        setup=setup,
+        cleanup=cleanup,
+        **{**values, **others},
     )
 
 
@@ -76,6 +85,37 @@ ROWS = (
         f"mv {_FILE} {_FILE}.away && echo says evil >{_FILE}",
         f"mv {_FILE}.away {_FILE}",
         signed=f"cat {_OTHER}",
+    ),
+    _read(
+        "FIFO",
+        f"{GUARDED}/new",
+        f"mkfifo {GUARDED}/new && (echo says evil >{GUARDED}/new &)",
+        f"rm {GUARDED}/new",
+        signed="",
+    ),
+    _read(
+        "block device",
+        f"{GUARDED}/new",
+        f"echo says evil >{_DISK} && truncate -s 64K {_DISK} && losetup {_LOOP} {_DISK}"
+        f" && mknod -m 444 {GUARDED}/new b 7 5",
+        f"rm {GUARDED}/new; losetup -d {_LOOP}; rm {_DISK}",
+    ),
+    _read(
+        "character device",
+        f"{GUARDED}/new | head -c 4 | tr '\\0' z",
+        f"mknod -m 444 {GUARDED}/new c 1 5",
+        f"rm {GUARDED}/new",
+        shows="zzzz",
+        signed="",
+    ),
+    _read(
+        "working directory that led elsewhere before",
+        "x",
+        f"mv {LEADING} {GUARDED}/led && echo says evil >{GUARDED}/led/x",
+        f"rm {LEADING}/x",
+        before=f"cd {GUARDED}/led && mv {GUARDED}/led {LEADING} && ",
+        ordinary=False,
+        signed="",
     ),
     *(
         Attack(
@@ -138,6 +178,14 @@ ROWS = (
         for which, move in (("move_mount", "mount --move"), ("mount", f"{TOOLS}/move"))
     ),
     _over(
+        "recursive bind of the directory with a mount on it",
+        f"mount --rbind {_PRIVATE} {GUARDED} && readlink {GUARDED}/sub/link",
+        setup=f"ln -s 'says evil' {_OUTSIDE}/link && mkdir {_PRIVATE}"
+        f" && mount --bind {GUARDED} {_PRIVATE} && mount --make-private {_PRIVATE}"
+        f" && mount --bind {_OUTSIDE} {_PRIVATE}/sub",
+        cleanup=f"umount -R {GUARDED} 2>/dev/null; umount -R {_PRIVATE}; rmdir {_PRIVATE}",
+    ),
+    _over(
         "mount in the reader's own namespace",
         f"unshare -m sh -c 'mount --bind {_OUTSIDE} {GUARDED} && cat {_FILE}'",
     ),
@@ -153,3 +201,16 @@ ROWS = (
         ordinary=False,
     ),
 )
+
+SLOW = (
+    _read(
+        "file that is moved away while a lease holds its reader up",
+        f"{GUARDED}/new",
+        f"echo says evil >{GUARDED}/new && echo 300 >/proc/sys/fs/lease-break-time",
+        f"rm {_MOVED}",
+        before=f"{TOOLS}/late {GUARDED}/new {GUARDED}/new {_MOVED} 61 ",
+        ordinary=False,
+        signed="",
+    ),
+)
+"""More than a minute: to wait was enough once."""

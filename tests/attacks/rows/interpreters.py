@@ -22,7 +22,6 @@ ENVIRONMENT = (
     "environment, module search path and the reopened script path of a granted interpreter"
 )
 UNLISTED = "so does an interpreter that the policy doesn't list"
-BY_LOADER = "Started by way of the dynamic linker, an interpreter is a library and not asked about."
 
 
 def _python(name: str, act: str, *, shows: str = "ran unsigned python", **others: Any) -> Attack:
@@ -100,6 +99,7 @@ ROWS = (
         shows="ran unsigned library",
         reason="no-digest",
     ),
+    _python("interpreter given to the loader", f"{_LOADER} {_PYTHON} {UNSIGNED}/script.py"),
     Attack(
         group=12,
         name="executable memory of a script",
@@ -162,11 +162,5 @@ RESIDUAL = (
         ENVIRONMENT,
         shows="ran unsigned python",
         cleanup=f"rm {_LINK}",
-    ),
-    _left(
-        "interpreter given to the loader",
-        f"{_LOADER} {_PYTHON} {UNSIGNED}/script.py",
-        BY_LOADER,
-        shows="ran unsigned python",
     ),
 )

@@ -86,7 +86,7 @@ ROWS = (
         )
         for which in ("entry", "return")
     ),
-    *map(_program, ("kprobe", "tracepoint", "perf-event", "raw-tracepoint", "fentry")),
+    *map(_program, ("kprobes", "raw-tracepoint", "fentry")),
 )
 
 
@@ -103,6 +103,16 @@ def _kprobe(name: str, definition: str) -> Attack:
         reason="no-digest",
     )
 
+
+WORKING = (
+    Attack(
+        group=22,
+        name="BPF program by which libbpf asks the kernel",
+        act=f"{TOOLS}/interfere load tracepoint",
+        shows="ok",
+        reason="",
+    ),
+)
 
 BETWEEN = (
     _kprobe("kprobe", "p"),

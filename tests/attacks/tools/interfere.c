@@ -179,9 +179,8 @@ static const struct {
 	enum bpf_prog_type type;
 	enum bpf_attach_type attach;
 } tracing[] = {
-	{ "kprobe", BPF_PROG_TYPE_KPROBE, 0 },
+	{ "kprobes", BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI },
 	{ "tracepoint", BPF_PROG_TYPE_TRACEPOINT, 0 },
-	{ "perf-event", BPF_PROG_TYPE_PERF_EVENT, 0 },
 	{ "raw-tracepoint", BPF_PROG_TYPE_RAW_TRACEPOINT, 0 },
 	{ "fentry", BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY },
 };

@@ -188,7 +188,7 @@ def policy_lines() -> bytes:
                     origin="built-in/05-guarded.toml [[guarded]] 1",
                 ),
                 Group(gid=999, name="docker", reason="who starts containers is root", origin=group),
-                StreamLine(stream=stream, reason="given to `policy compile`", origin="--stream"),
+                StreamLine(stream=stream, reason="given as an option", origin="--stream"),
             ),
         )
     )

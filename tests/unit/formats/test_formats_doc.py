@@ -198,10 +198,12 @@ def test_the_sign_bundle_is_the_policy_and_a_signature() -> None:
     data = EXAMPLES["sign-bundle"].encode()
     found = sign_bundle.parse(data)
     assert sign_bundle.encode(found) == data
-    assert found.blob == bytes_of(EXAMPLES["policy"])
+    assert found.payload == EXAMPLES["policy-document"].removesuffix("\n").encode()
+    assert found.payload == policy_lines()
     assert sign_payloads.open_bundle(data).signer == (Party.USER, Role.POLICY)
     (signed,) = found.signatures
-    assert (signed.public, signed.pae) == (OTHER.public.spki, None)
+    assert signed.public == OTHER.public.spki
+    assert OTHER.public.verifies(signature=signed.pae or b"", data=found.pae or b"")
     value = pkcs7.parse(signed.pkcs7 or b"").value
     assert OTHER.public.verifies(signature=value, data=found.blob or b"")
 

@@ -82,7 +82,6 @@ def test_what_protects_the_gate_is_never_only_observed() -> None:
     # By the act, not by the reason; and what was revoked never.
     never |= {Reason.REVOKED, Reason.TRACED, Reason.DEVICE, Reason.INTERPRETER}
     never |= {Reason.USER_NAMESPACE, Reason.TRACING, Reason.BPF_PROGRAM}
-    never |= {Reason.CONFIG_UNSIGNED, Reason.CONFIG_LINK, Reason.CONFIG_MOUNT}
     assert kernel_policy.OBSERVABLE == frozenset(Reason) - never
 
 

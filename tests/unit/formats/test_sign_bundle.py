@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.bundles import BundleWorld, signature
 from tests.world import OTHER, THIRD, VENDOR, Signer
-from verity.formats import kernel_policy, sign_bundle, strictjson
+from verity.formats import kernel_keys, kernel_policy, sign_bundle, strictjson
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.values.errors import ContentError
 
 SAMPLE = BundleWorld().bundle(VENDOR, OTHER)
-POLICY = Bundle(kind=BundleKind.POLICY, blob=kernel_policy.KIND + bytes(64))
+POLICY = Bundle(kind=BundleKind.POLICY, blob=kernel_policy.KIND + bytes(64), payload=b"{}")
 
 
 def b64(data: bytes) -> str:
@@ -79,6 +79,11 @@ REFUSED = {
     "another kind's payloads": (changed("kind", "policy"), "not of the kind verity-policy1"),
     "an extension with a commit": (changed("kind", "extension"), "unknown field 'commit'"),
     "a policy with a manifest": (changed("manifest", "QQ==", POLICY), "unknown field"),
+    "a policy without its document": (changed("payload", None, POLICY), "'payload' is missing"),
+    "a statement for a policy": (
+        changed("payloadType", "application/vnd.in-toto+json", POLICY),
+        "its payloadType is not application/vnd.verity.policy.v1+json",
+    ),
     "a commit without its object": (changed("commit", None), "'commit' is missing"),
     "without a statement": (changed("payload", None), "'payload' is missing"),
     "an empty statement": (changed("payload", ""), "payload is not 1 to"),
@@ -149,8 +154,9 @@ def test_the_order_of_signing_leaves_no_trace() -> None:
 
 
 def test_a_bundle_of_one_blob() -> None:
-    assert sign_bundle.parse(sign_bundle.encode(POLICY)) == POLICY
-    assert POLICY.pae is None
+    made = Bundle(kind=BundleKind.KEYS, blob=kernel_keys.KEYS_KIND + bytes(64))
+    assert sign_bundle.parse(sign_bundle.encode(made)) == made
+    assert made.pae is None
 
 
 @given(

@@ -13,12 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.boot import keys_blob, policy_blob
+from tests.boot import keys_blob
 from tests.bundles import BundleWorld
+from tests.unit.formats.test_policy_document import POLICY
 from tests.world import EXPIRES, FIRST_KEYRING, ISSUED, VENDOR
-from verity.formats import dump, keyring, revoke, sign_bundle, sign_payloads, unlock, waiver
+from verity.formats import (
+    dump,
+    keyring,
+    policy_document,
+    revoke,
+    sign_bundle,
+    sign_payloads,
+    unlock,
+    waiver,
+)
 from verity.formats.dump import Entry
 from verity.formats.grants import Party, Role
+from verity.formats.kernel_policy import Mode
+from verity.formats.policy import ModeLine, Policy, Reacts, StreamLine
 from verity.formats.revoke import Revoke, StreamFloor
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened
@@ -97,7 +109,7 @@ GOOD: dict[BundleKind, Bundle] = {
     BundleKind.KEYS: Bundle(
         kind=BundleKind.KEYS, blob=keys_blob(Party.VENDOR, {Role.OS: [VENDOR]})
     ),
-    BundleKind.POLICY: Bundle(kind=BundleKind.POLICY, blob=policy_blob()),
+    BundleKind.POLICY: sign_documents.policy(POLICY).bundle,
     BundleKind.REVOKE: Bundle(kind=BundleKind.REVOKE, blob=revoke.encode(REVOKE)),
     BundleKind.WAIVER: Bundle(kind=BundleKind.WAIVER, payload=waiver.encode(WAIVER)),
     BundleKind.UNLOCK: Bundle(kind=BundleKind.UNLOCK, blob=unlock.encode(TOKEN), reason="why"),
@@ -185,6 +197,44 @@ def test_a_statement_of_another_kind() -> None:
         (BundleKind.COMMIT, BundleKind.ETC),
     ):
         assert is_refused(replace(GOOD[other], kind=kind))
+
+
+ANOTHER: dict[str, tuple[Policy, str]] = {
+    "a looser mode": (
+        replace(
+            POLICY,
+            lines=(ModeLine(mode=Mode.OBSERVE, reason="a", origin="here 1"), *POLICY.lines[1:]),
+        ),
+        "another mode",
+    ),
+    "another serial": (replace(POLICY, serial=5), "another serial"),
+    "a reaction less": (
+        replace(POLICY, lines=tuple(one for one in POLICY.lines if not isinstance(one, Reacts))),
+        "another observed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANOTHER)
+def test_a_policy_beside_the_blob_of_another(name: str) -> None:
+    other, words = ANOTHER[name]
+    good = GOOD[BundleKind.POLICY]
+    for bundle in (
+        put(good, "payload", policy_document.encode(other)),
+        put(good, "blob", sign_documents.policy(other).bundle.blob or b""),
+    ):
+        with pytest.raises(ContentError) as caught:
+            shown(bundle)
+        assert caught.value.code == "payloads-differ"
+        assert f"not what follows from its policy ({words})" in caught.value.message
+
+
+def test_a_policy_that_the_gate_can_not_be_told() -> None:
+    lines = tuple(one for one in POLICY.lines if not isinstance(one, StreamLine))
+    data = policy_document.encode(replace(POLICY, lines=lines))
+    with pytest.raises(ContentError, match="no streams") as caught:
+        shown(put(GOOD[BundleKind.POLICY], "payload", data))
+    assert caught.value.code == "bad-policy"
 
 
 def test_another_reason() -> None:

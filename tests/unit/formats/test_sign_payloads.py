@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.bundles import COMMIT, BundleWorld
+from tests.unit.formats.test_policy_document import POLICY
 from tests.world import ENTRIES, EXPIRES, ISSUED, JUST_VENDOR, VENDOR
-from verity.formats import dump, grant_limits, kernel_keys, kernel_policy, sign_bundle
+from verity.formats import dump, grant_limits, kernel_keys, sign_bundle
 from verity.formats.dump import Entry
 from verity.formats.grants import (
     Code,
@@ -21,11 +22,11 @@ from verity.formats.grants import (
     Role,
 )
 from verity.formats.kernel_keys import KernelKeys
-from verity.formats.kernel_policy import KernelPolicy, Mode, Stream
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened, TreeSaid, open_bundle, read
 from verity.formats.statement import Kind
 from verity.values.errors import ContentError
+from verity.verbs import sign_documents
 
 CAPABLE = bytes.fromhex("0100000200200000" + "00" * 12)
 DIGESTS = [bytes([number]) * 32 for number in range(9)]
@@ -298,16 +299,7 @@ def test_grants_beyond_the_role_are_seen_in_the_bundle() -> None:
 
 
 def test_blobs_say_who_signs_them() -> None:
-    policy = KernelPolicy(
-        mode=Mode.SEALED,
-        serial=1,
-        issued=ISSUED,
-        expires=EXPIRES,
-        privileged_caps=1,
-        groups=(),
-        streams=(Stream(name="os", party=Party.VENDOR, role=Role.OS),),
-    )
-    made = Bundle(kind=BundleKind.POLICY, blob=kernel_policy.encode(policy))
+    made = sign_documents.policy(POLICY).bundle
     assert Opened(bundle=made, said=read(made)).signer == (Party.USER, Role.POLICY)
     keys = KernelKeys(
         party=Party.VENDOR,

@@ -29,6 +29,7 @@ SUITE = (
 ELSEWHERE = {
     11: "tests/vm/test_gate_decide.py",
     12: "tests/vm/test_gate_decide.py",
+    20: "tests/cli/test_etc.py",
     24: "tests/vm/test_gate_denials.py",
     25: "tests/vm/test_gate_documents.py",
 }

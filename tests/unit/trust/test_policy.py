@@ -128,13 +128,6 @@ def test_refused(name: str) -> None:
     assert (caught.value.code, reason in caught.value.message) == (code, True), caught.value
 
 
-def test_an_older_serial_is_refused() -> None:
-    verify_policy(signed(ANN), ONE, lowest=4)
-    with pytest.raises(ContentError, match="the serial is 4, 5 was accepted before") as caught:
-        verify_policy(signed(ANN), ONE, lowest=5)
-    assert caught.value.code == "rollback"
-
-
 @pytest.mark.parametrize(
     "other", [{"role": Role.EXTENSION}, {"party": Party.VENDOR, "role": Role.OS}], ids=str
 )
