@@ -29,6 +29,7 @@ from .ground import SIGNED, UNSIGNED
 
 USER = "user"
 
+_TIMEOUT_S = 120.0
 _MARK = "-=-=-=-"
 _CLEANUP_FAILED, _SETUP_FAILED = 98, 99
 # One command for all, since starting one takes longer than most acts. The log is read last: what
@@ -50,6 +51,10 @@ exit $status
 
 class SetupFailedError(AssertionError):
     """What an act needs before it could not be made."""
+
+
+class TroubleError(AssertionError):
+    """A tool had trouble of its own, before the act or besides it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,19 +132,22 @@ class Outcome:
         return "\n".join([head, self.shown, self.errors, *map(str, self.logged)])
 
 
-def attempt(machine: Machine, attack: Attack, *, user: str | None = None) -> Outcome:
+def attempt(
+    machine: Machine, attack: Attack, *, user: str | None = None, timeout_s: float = _TIMEOUT_S
+) -> Outcome:
     """Runs the row once, by `user` if named, and cleans up after it.
 
-    Raises SetupFailedError where nothing could be tried.
+    Raises SetupFailedError or TroubleError where nothing could be tried.
     """
     commands = {"SETUP": attack.setup, "ACT": attack.act, "CLEANUP": attack.cleanup}
     environment = {**commands, "BY": user or attack.by or "", "LOG": DENIALS, "MARK": _MARK}
-    all_of_it = machine.run(_SCRIPT, env=environment, check=False, timeout_s=120)
+    all_of_it = machine.run(_SCRIPT, env=environment, check=False, timeout_s=timeout_s)
     errors = all_of_it.stderr.decode(errors="replace")
     if all_of_it.status == _SETUP_FAILED:
         raise SetupFailedError(f"{attack}: the setup failed: {errors}")
     assert all_of_it.status != _CLEANUP_FAILED, f"{attack}: cleaning up failed: {errors}"
-    assert "trouble" not in errors, f"{attack}: {errors}"
+    if "trouble" in errors:
+        raise TroubleError(f"{attack}: {errors}")
     before, shown, after = all_of_it.stdout.decode(errors="replace").split(f"{_MARK}\n")
     last = max((one.number for one in parse_denials(before)), default=0)
     logged = tuple(one for one in parse_denials(after) if one.number > last)

@@ -15,12 +15,14 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .rows import RESIDUAL, ROWS
 from .table import Record, by_group
 
 ITSELF = "itself"
 """In the place of a group's number: what is done to the mechanism itself."""
 
-VERITY, VERITY_USER = "verity", "verity, user"
+_BY_A_USER = ", user"
+VERITY, VERITY_USER = "verity", f"verity{_BY_A_USER}"
 COLUMNS = (
     VERITY,
     "fapolicyd",
@@ -31,6 +33,9 @@ COLUMNS = (
     "fapolicyd hardened, user",
     "IMA, user",
 )
+ATTACKS = (*ROWS, *RESIDUAL)
+BY_A_USER = tuple(row for row in ROWS if row.ordinary and not row.by)
+"""What the first columns are about, and what the columns with "user"."""
 
 _ROOT = Path(__file__).parents[2]
 _KEPT = _ROOT / "build/comparison.json"
@@ -38,7 +43,11 @@ _DOCUMENT = _ROOT / "docs/comparison.md"
 _BEGIN, _END = "<!-- made by tests/attacks/comparison.py -->", "<!-- to here -->"
 # What table.py records of the gate, and the column that it is here.
 _OURS = {"sealed": VERITY, "user": VERITY_USER}
-_WORDS = {"refused": "stopped", "ran": "not stopped"}
+_WORDS = {
+    "refused": "stopped",
+    "ran": "not stopped",
+    "residual, ran": "not stopped (residual)",
+}
 
 Kept = dict[str, dict[str, str]]
 
@@ -63,9 +72,9 @@ def keep(
     kept: Kept = json.loads(path.read_text()) if path.exists() else {}
     for one in records:
         if column := _OURS.get(str(one["column"])):
-            went, _, reason = str(one["outcome"]).partition(" ")
-            words = _WORDS.get(went, went)
-            kept.setdefault(str(one["attack"]), {})[column] = f"{words} {reason}".strip()
+            went, bracket, reasons = str(one["outcome"]).partition(" (")
+            words = f"{_WORDS.get(went, went)}{bracket}{reasons}"
+            kept.setdefault(str(one["attack"]), {})[column] = words
     for value in found:
         if isinstance(value, (list, tuple)):
             attack, column, outcome = map(str, value)
@@ -74,26 +83,47 @@ def keep(
     path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
-def tables(kept: Kept) -> Iterator[str]:
-    """The document's lines: how many are stopped, each attack, and what is done to the peers."""
-    attacks = {name: row for name, row in kept.items() if not name.startswith(ITSELF)}
-    yield from _markdown(("", *COLUMNS), _counts(attacks))
+def tables(
+    kept: Kept,
+    attacks: Sequence[str] = tuple(map(str, ATTACKS)),
+    by_a_user: Sequence[str] = tuple(map(str, BY_A_USER)),
+) -> Iterator[str]:
+    """The document's lines: how many are stopped in each line of the list of attacks, each attack,
+    and what is done to the peers. What is kept of attacks that there are no longer isn't shown."""
+    rows = {name: kept[name] for name in sorted(attacks, key=by_group) if name in kept}
+    yield from _markdown(("line of the list", *COLUMNS), _counts(rows, attacks, by_a_user))
     yield ""
-    names = sorted(attacks, key=by_group)
-    yield from _markdown(("attack", *COLUMNS), [(name, attacks[name]) for name in names])
+    yield from _markdown(("attack", *COLUMNS), rows.items())
     yield ""
-    others = sorted(set(kept) - set(attacks))
+    others = sorted(name for name in kept if name.startswith(ITSELF))
     short = [(name.removeprefix(f"{ITSELF}-"), kept[name]) for name in others]
     yield from _markdown(("on the mechanism itself", *COLUMNS[:4]), short)
 
 
-def _counts(attacks: Kept) -> list[tuple[str, dict[str, str]]]:
+def _counts(
+    rows: Kept, attacks: Sequence[str], by_a_user: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Of each line of the list, and of all: how many are stopped of how many that were tried."""
+    lines: dict[int, Kept] = {}
+    for name, row in rows.items():
+        lines.setdefault(by_group(name)[0], {})[name] = row
+    for number, members in lines.items():
+        yield str(number), _stopped(members)
+    yield "all", _stopped(rows)
+    tried = {}
+    for column in COLUMNS:
+        there = by_a_user if column.endswith(_BY_A_USER) else attacks
+        tried[column] = f"{sum(column in row for row in rows.values())} of {len(there)}"
+    yield "attacks tried", tried
+
+
+def _stopped(rows: Kept) -> dict[str, str]:
     counted = {}
     for column in COLUMNS:
-        tried = [row[column] for row in attacks.values() if column in row]
-        stopped = sum(one.startswith("stopped") for one in tried)
-        counted[column] = f"{stopped} of {len(tried)}"
-    return [("stopped", counted)]
+        tried = [row[column] for row in rows.values() if column in row]
+        if tried:
+            counted[column] = f"{sum(one.startswith('stopped') for one in tried)} of {len(tried)}"
+    return counted
 
 
 def _markdown(heads: Sequence[str], rows: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[str]:

@@ -9,7 +9,8 @@ _OWNER = "/run/attack-owner"
 _LOWER = f"{WORK}/lower"
 _BINFMT = "/proc/sys/fs/binfmt_misc"
 _DISK = f"{WORK}/disk.img"
-_UNMOUNT = f"umount {_AT} && rmdir {_AT}"
+# fapolicyd may still hold what it was asked about.
+_UNMOUNT = f"(umount {_AT} || umount -l {_AT}) && rmdir {_AT}"
 
 
 def _disk(size: str) -> str:

@@ -11,7 +11,7 @@ from ..ground import UNSIGNED, WORK
 _USER = "setpriv --reuid=1000 --regid=1000 --clear-groups"
 _COPY = f"{WORK}/copy"
 _AWAIT = (
-    "for try in $(seq 100); do"
+    "for try in $(seq 600); do"
     f" {_USER} {UNSIGNED}/program >/dev/null 2>&1 || exit 0; sleep 0.2; done; exit 1"
 )
 _START = f"systemctl start fapolicyd; ({_AWAIT})"
@@ -65,6 +65,7 @@ IMA = (
         act=f"{UNSIGNED}/program",
         cleanup=f"setfattr -x security.ima {UNSIGNED}/program",
         reason="",
+        signed="",  # it would lose its signature; that it runs is asked after each row
     ),
 )
 
