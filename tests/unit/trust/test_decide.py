@@ -93,24 +93,36 @@ def every_combination() -> Iterator[Facts]:
         "privileged": [0, HUGE],
         "digest": [*map(int, DigestState), 5, HUGE],
         "granted": [0, 1, 2, 28, 32, 64, HUGE],
-        "prot": [1, 2, 4, 6, HUGE],
-        "mapped": [0, 1, 2, 3, 4],
+        "prot": [4, HUGE],
+        "mapped": [0, 3],
         "jit": [0, 2],
         "raises": [0, 2],
         "covered": [0, 2],
         "revoked": [0, 2],
     }
+    memory: dict[str, list[int]] = {
+        **values,
+        "act": [Act.MAP.number, Act.PROTECT.number],
+        "prot": [1, 2, 4, 6, HUGE],
+        "mapped": [0, 1, 2, 3, 4],
+        "raises": [0],
+        "covered": [0],
+    }
     mapping: dict[str, list[int]] = {
         **values,
         "act": [Act.MAP.number, Act.PROTECT.number, Act.MODULE.number, Act.KEXEC.number],
-        "granted": [0, 2, 4],
+        "granted": [0, 2, 4, 9],
+        "prot": [4, 6, HUGE],
+        "mapped": [0, 2, 3],
+        "chained": [0, 1],
         "raises": [0],
         "covered": [0],
         "observed": [2, 1 << 7, 1 << 7 | 1 << 8, HUGE],
     }
     starting: dict[str, list[int]] = {
         **values,
-        "act": [Act.EXEC.number, Act.ELEVATE.number, HUGE],
+        "act": [Act.EXEC.number, Act.ELEVATE.number],
+        "jit": [0],
         "granted": [0, 1, 8, 9, 40, HUGE],
         "prot": [4],
         "mapped": [0],
@@ -124,11 +136,14 @@ def every_combination() -> Iterator[Facts]:
         "granted": [0],
         "prot": [0],
         "mapped": [0],
+        "jit": [0],
+        "raises": [0],
+        "covered": [0],
         "guarded": [0, *map(int, GuardedClass), 5, HUGE],
         "placed": [0, 1, HUGE],
         "observed": [0, 2, 1 << 16, 1 << 21, 1 << 22, 1 << 23, HUGE],
     }
-    for chosen in (values, mapping, starting, guarding):
+    for chosen in (values, memory, mapping, starting, guarding):
         for combination in itertools.product(*chosen.values()):
             yield Facts(**dict(zip(chosen, combination, strict=True)))
 
