@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,17 @@ def test_a_restart_tells_nothing_twice(host: Host, journald: Journald) -> None:
     assert [one["VERITY_SEQ"] for one in journald.all()] == ["1", "2"]
 
 
+@contextmanager
+def running(host: Host) -> Iterator["subprocess.Popen[str]"]:
+    """The reader, which doesn't outlive a test that fails."""
+    argv: list[str | Path] = [VERITY, "lockdown", "journal", "--root", ".", *STATE]
+    with subprocess.Popen(argv, cwd=host.root, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     ("number", "status", "seqs"),
     [(signal.SIGTERM, 0, ["1", "2"]), (signal.SIGKILL, -9, ["1"]), (signal.SIGINT, 130, ["1"])],
@@ -135,8 +147,7 @@ def test_it_runs_until_it_is_ended(
 ) -> None:
     """With SIGTERM the counts are written; the others leave them for the next start."""
     write(host, denial(1), denial(2))
-    argv: list[str | Path] = [VERITY, "lockdown", "journal", "--root", ".", *STATE]
-    with subprocess.Popen(argv, cwd=host.root, stderr=subprocess.PIPE) as process:
+    with running(host) as process:
         assert journald.next()["VERITY_SEQ"] == "1"
         write(host, denial(1), denial(2), denial(3, path=b"/opt/other"))
         assert journald.next()["VERITY_SEQ"] == "3"
@@ -152,8 +163,7 @@ def test_it_runs_until_it_is_ended(
 
 def test_it_ends_with_the_gate(host: Host, journald: Journald) -> None:
     write(host, denial(1), denial(2))
-    argv: list[str | Path] = [VERITY, "lockdown", "journal", "--root", ".", *STATE]
-    with subprocess.Popen(argv, cwd=host.root, stderr=subprocess.PIPE, text=True) as process:
+    with running(host) as process:
         assert journald.next()["VERITY_SEQ"] == "1"
         (host.root / "sys/fs/bpf/verity/denials").unlink()
         _, err = process.communicate(timeout=TIMEOUT_S)
