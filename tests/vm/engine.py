@@ -126,8 +126,8 @@ class Engine:
         """Waits until a booted machine has little left to do: each restore would repeat that."""
         with self.explained("waiting for an idle machine"):
             if self.hardware.kind == "system":
-                self._command(["udevadm", "settle"])
-            self._command(["sync"])
+                self._command(["udevadm", "settle"], timeout_s=_STATE_TIMEOUT_S)
+            self._command(["sync"], timeout_s=_STATE_TIMEOUT_S)
             time.sleep(_CALM_S)
 
     def settle(self, *, reseed: bool) -> None:
@@ -210,8 +210,10 @@ class Engine:
             why = "the guest's kernel panicked" if panic else "QEMU ended"
             raise MachineDied(f"{what}: {why}: {error}{self.last_words()}") from error
 
-    def _command(self, argv: Sequence[str], input_: bytes = b"") -> None:
-        done = process.start(self.agent, argv, input_=input_).wait(timeout_s=_START_TIMEOUT_S)
+    def _command(
+        self, argv: Sequence[str], input_: bytes = b"", *, timeout_s: float = _START_TIMEOUT_S
+    ) -> None:
+        done = process.start(self.agent, argv, input_=input_).wait(timeout_s=timeout_s)
         if done.status != 0:
             raise VmError(f"{list(argv)} in the guest: {done.stderr.decode(errors='replace')}")
 
