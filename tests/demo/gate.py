@@ -101,7 +101,8 @@ def under_the_gate(story: Story, host: GuardedHost) -> None:
         step.proven = f"{len(ATTEMPTS)} ways in, each with its reason"
     with story.step("Explain a denial") as step:
         host.refused(TOOL)
-        out = host.run(["verity", "explain", "--denial", "last"], link="explain")
+        number = str(host.last_denied().seq)
+        out = host.run(["verity", "explain", "--denial", number], link="explain")
         story.show(out)
         for word in (TOOL.path, TOOL.reason, "verity extension sign"):
             story.claim(word in out, link="explain", seen=f"{word!r} is not in it:\n{out}")

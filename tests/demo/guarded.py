@@ -82,6 +82,10 @@ class GuardedHost(Host):
         self.seen = found[-1].seq if found else self.seen
         return [one for one in found if one.denied or one.reason not in _OBSERVED]
 
+    def last_denied(self) -> Denial:
+        """The last one that was not only observed."""
+        return [one for one in parse_denials(self._read(DENIALS)) if one.denied][-1]
+
     def _read(self, path: str) -> bytes:
         return self.machine.run(["cat", path]).stdout
 
