@@ -197,7 +197,7 @@ static int load_tracing(const char *kind)
 		if (strcmp(tracing[i].name, kind) != 0)
 			continue;
 		options.expected_attach_type = tracing[i].attach;
-		if (tracing[i].attach)
+		if (tracing[i].type == BPF_PROG_TYPE_TRACING)
 			options.attach_btf_id = libbpf_find_vmlinux_btf_id("security_bpf_map",
 									   tracing[i].attach);
 		return bpf_prog_load(tracing[i].type, "attack", "GPL", zero, ARRAY_SIZE(zero),
