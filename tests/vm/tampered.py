@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Eighty-odd ways to spoil the clean system of `audited.py`, and the check that has to say so.
+
+Each line changes exactly one thing, as root would, in the shell, in the root directory of the
+system. Beside the check stands the object that it has to name. What needs a running system, such as
+processes and modules, is in test_audit_running.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .audited import ETC_STREAM, OS_STREAM, OWN, REPO, TRUSTED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tampering:
+    """``do`` is shell; ``finds`` are the checks that must fail, and no others; ``gap`` is one that
+    then can't be evaluated."""
+
+    name: str
+    do: str
+    finds: tuple[str, ...]
+    object: str = ""
+    gap: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# Shell functions: `spoil` puts another file, of the same mode and owner, in the place of one.
+PRELUDE = r"""
+set -e
+spoil() { cp -a "$1" "$1.new"; eval "$2"; mv "$1.new" "$1"; }
+flip() { printf '\377' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+elf() { cp --preserve=mode /usr/bin/true "$1"; printf x >>"$1"; }
+"""
+_LIB = "usr/lib/x86_64-linux-gnu"
+
+
+def _one(name: str, do: str, *finds: str, at: str = "", **more: tuple[str, ...]) -> Tampering:
+    return Tampering(name=name, do=do, finds=finds, object=at, **more)
+
+
+FILES = (
+    _one("flipped bit", "spoil usr/bin/true 'flip $1.new 5000'", "content", at="/usr/bin/true"),
+    _one(
+        "flipped bit, fs-verity on",
+        "spoil usr/bin/true 'flip $1.new 5000; verity enable $1.new'",
+        "content",
+        at="/usr/bin/true",
+    ),
+    _one(
+        "shorter",
+        "spoil usr/share/work/data 'truncate -s 9000 $1.new'",
+        "content",
+        at="/usr/share/work/data",
+    ),
+    _one("longer", "spoil usr/bin/dash 'echo >>$1.new'", "content", at="/usr/bin/dash"),
+    _one("emptied", "spoil usr/bin/work ': >$1.new'", "content", at="/usr/bin/work"),
+    _one("no fs-verity", "spoil usr/bin/true :", "no-verity", at="/usr/bin/true"),
+    _one(
+        "other block size",
+        "spoil usr/bin/true 'fsverity enable --block-size=1024 $1.new'",
+        "parameters",
+        at="/usr/bin/true",
+    ),
+    _one(
+        "salted",
+        "spoil usr/bin/true 'fsverity enable --salt=00ff $1.new'",
+        "parameters",
+        at="/usr/bin/true",
+    ),
+    _one(
+        "SHA-512",
+        "spoil usr/bin/true 'fsverity enable --hash-alg=sha512 $1.new'",
+        "parameters",
+        at="/usr/bin/true",
+    ),
+    _one("writable by all", "chmod 0646 usr/share/work/data", "mode", at="/usr/share/work/data"),
+    _one("set-uid added", "chmod 4755 usr/bin/dash", "mode", "unsigned-elevation"),
+    _one("set-uid removed", "chmod 0755 usr/bin/su", "mode", at="/usr/bin/su"),
+    _one("directory writable by all", "chmod 1777 usr/bin", "mode", at="/usr/bin"),
+    _one("another owner", "chown 1000 usr/bin/work", "owner", at="/usr/bin/work"),
+    _one("another group", "chgrp 1000 usr/share/work", "owner", at="/usr/share/work"),
+    _one("capability removed", "setfattr -x security.capability usr/bin/env", "capabilities"),
+    _one(
+        "capability added",
+        "setcap cap_sys_admin+ep usr/bin/true",
+        "capabilities",
+        "unsigned-elevation",
+    ),
+    _one(
+        "capability changed",
+        "setcap cap_net_bind_service,cap_sys_admin+p usr/bin/env",
+        "capabilities",
+        "unsigned-elevation",
+    ),
+    _one("attribute changed", "setfattr -n user.note -v other usr/share/work/data", "xattrs"),
+    _one("attribute removed", "setfattr -x user.note usr/share/work/data", "xattrs"),
+    _one("attribute added", "setfattr -n user.note -v x usr/bin/true", "xattrs"),
+    _one("access list", "setfacl -m u:1000:rw usr/bin/work", "acl", at="/usr/bin/work"),
+    _one("default access list", "setfacl -d -m u:1000:rwx usr/bin", "acl", at="/usr/bin"),
+    _one("link elsewhere", "ln -sfn /tmp/sh usr/bin/sh", "target", "reached-missing"),
+    _one("library folder elsewhere", "ln -sfn usr/bin sbin", "target", at="/sbin"),
+    _one("file gone", "rm usr/share/work/data", "missing", at="/usr/share/work/data"),
+    _one("empty file gone", "rm usr/share/work/empty", "missing", at="/usr/share/work/empty"),
+    _one("link gone", "rm usr/share/doc/link", "missing", at="/usr/share/doc/link"),
+    _one("directory gone", "rm -r usr/share/doc", "missing", at="/usr/share/doc"),
+    _one("a link for a file", "ln -sf data usr/share/work/empty", "type"),
+    _one("a file for a link", "rm bin; : >bin; verity enable bin", "type", at="/bin"),
+    _one(
+        "a directory for a file",
+        "rm usr/share/work/empty; mkdir usr/share/work/empty",
+        "type",
+        at="/usr/share/work/empty",
+    ),
+    _one(
+        "a fifo for a file",
+        "rm usr/share/work/empty; mkfifo usr/share/work/empty",
+        "type",
+        at="/usr/share/work/empty",
+    ),
+    _one(
+        "a device for a file",
+        "rm usr/share/work/empty; mknod usr/share/work/empty c 1 1",
+        "type",
+        at="/usr/share/work/empty",
+    ),
+    _one("file added", "echo x >usr/share/more", "unsigned-file", at="/usr/share/more"),
+    _one("hidden directory", "mkdir usr/share/...", "unsigned-file", at="/usr/share/..."),
+    _one("device added", "mknod usr/share/mem c 1 1", "unsigned-file", at="/usr/share/mem"),
+    _one("socket added", "mkfifo usr/share/pipe", "unsigned-file", at="/usr/share/pipe"),
+    _one("link added", "ln -s dash usr/bin/bash", "unsigned-file", at="/usr/bin/bash"),
+    _one(
+        "a name like a line",
+        "printf x >'usr/share/a\n/usr/bin/true 1'",
+        "unsigned-file",
+        at=r"/usr/share/a\x0a/usr/bin/true\x201",
+    ),
+    _one(
+        "script added",
+        "printf '#!/bin/sh\n' >usr/bin/more; chmod 755 usr/bin/more",
+        "unsigned-code",
+        at="/usr/bin/more",
+    ),
+    _one("program added", "elf usr/bin/more", "unsigned-code", at="/usr/bin/more"),
+    _one("library added", f"elf {_LIB}/libmore.so", "unsigned-code", at=f"/{_LIB}/libmore.so"),
+    _one(
+        "module added",
+        "mkdir -p usr/lib/modules; elf usr/lib/modules/more.ko",
+        "unsigned-code",
+        "unsigned-file",
+    ),
+    _one(
+        "set-uid program added",
+        "elf usr/bin/more; chmod 4755 usr/bin/more",
+        "unsigned-privileged",
+        "unsigned-elevation",
+    ),
+    _one(
+        "program with a capability added",
+        "elf usr/bin/more; setcap cap_setuid+ep usr/bin/more",
+        "unsigned-privileged",
+        "unsigned-elevation",
+    ),
+    _one(
+        "second name of a signed program",
+        "ln usr/bin/su usr/share/su",
+        "unsigned-privileged",
+        at="/usr/share/su",
+    ),
+)
+
+ETC = (
+    _one("configuration changed", "spoil etc/motd 'echo x >>$1.new'", "etc-content", at="/etc/motd"),
+    _one("configuration gone", "rm etc/hosts", "etc-missing", at="/etc/hosts"),
+    _one("configuration emptied", "spoil etc/sudoers ': >$1.new'", "etc-content"),
+    _one("configuration added", "echo x >etc/more.conf", "etc-added", at="/etc/more.conf"),
+    _one("configuration writable", "chmod 666 etc/crontab", "etc-writable", at="/etc/crontab"),
+    _one("configuration of another", "chown 1000 etc/profile", "etc-writable", at="/etc/profile"),
+    _one("another mode", "chmod 600 etc/hosts", "etc-metadata", at="/etc/hosts"),
+    _one("another attribute", "setfattr -n user.x -v y etc/motd", "etc-metadata", at="/etc/motd"),
+    _one("no fs-verity in /etc", "spoil etc/crontab :", "etc-verity", at="/etc/crontab"),
+    _one("link of /etc elsewhere", "ln -sfn /etc/motd etc/localtime", "etc-content"),
+    _one("a directory for a file", "rm etc/motd; mkdir etc/motd", "etc-content"),
+    _one(
+        "drop-in for a unit",
+        "mkdir -p etc/systemd/system/work.service.d;"
+        " printf '[Service]\nNice=1\n' >etc/systemd/system/work.service.d/x.conf",
+        "etc-added",
+    ),
+    _one("sudoers added", "mkdir etc/sudoers.d; echo x >etc/sudoers.d/x", "etc-added"),
+    _one("PAM opened", "spoil etc/pam.d/other 'sed -i s/deny/permit/ $1.new'", "etc-content"),
+    _one("unit masked", "ln -s /dev/null etc/systemd/system/work.service", "etc-added"),
+    _one("shadow open to all", "chmod 644 etc/shadow", "etc-loose", at="/etc/shadow"),
+    _one("signed intent changed", "echo x >>var/lib/verity/etc/1/manifest", "etc-intent"),
+)
+
+CODE = (
+    _one(
+        "job of cron",
+        "mkdir -p var/spool/cron/crontabs opt; elf opt/job;"
+        " echo '* * * * * /opt/job' >var/spool/cron/crontabs/root",
+        "unsigned-reached",
+        at="/opt/job",
+    ),
+    _one(
+        "transient unit",
+        "mkdir -p run/systemd/transient opt; elf opt/job;"
+        " printf '[Service]\nExecStart=/opt/job\n' >run/systemd/transient/x.service",
+        "unsigned-reached",
+        at="/opt/job",
+    ),
+    _one(
+        "library below /usr/local",
+        "mkdir -p usr/local/lib; :",
+        "unsigned-file",
+    ),
+    _one(
+        "preloaded library",
+        f"mkdir -p opt; elf opt/pre.so; echo /opt/pre.so >etc/ld.so.preload",
+        "unsigned-reached",
+        "etc-added",
+    ),
+    _one(
+        "set-uid program outside of /usr",
+        "mkdir -p var/tmp; elf var/tmp/more; chmod 4755 var/tmp/more",
+        "unsigned-elevation",
+        at="/var/tmp/more",
+    ),
+    _one(
+        "drop-in that starts something unsigned",
+        "mkdir -p run/systemd/system/work.service.d opt; elf opt/job;"
+        " printf '[Service]\nExecStartPre=/opt/job\n' >run/systemd/system/work.service.d/x.conf",
+        "unsigned-reached",
+        at="/opt/job",
+    ),
+    _one(
+        "program of a rule of udev",
+        "mkdir -p run/udev/rules.d opt; elf opt/job;"
+        """ echo 'ACTION=="add", RUN+="/opt/job"' >run/udev/rules.d/x.rules""",
+        "unsigned-reached",
+        at="/opt/job",
+    ),
+)
+
+_FLOORS = "var/lib/verity/floors"
+_BUNDLE = "var/lib/verity/boot.bundle"
+
+TRUST = (
+    _one("floor gone", f"rm {_FLOORS}/vendor.os.{OS_STREAM}", "no-floor"),
+    _one("floor changed", f"flip {_FLOORS}/vendor.os.{OS_STREAM} 200", "bad-floor"),
+    _one(
+        "older than what was accepted",
+        f"verity commit verify --root . --repo {REPO} {TRUSTED} system/2",
+        "below-floor",
+    ),
+    _one("boot bundle altered", f"flip {_BUNDLE} 200", "bad-bundle"),
+    _one("boot bundle cut", f"truncate -s -10 {_BUNDLE}", "bad-bundle"),
+    _one("pin of another", f"cp {OWN}/user.pin etc/verity/pins/vendor.pin", "pin-differs"),
+    _one("policy altered", "spoil etc/verity/policy.json 'flip $1.new 300'", "policy"),
+    _one("policy blob altered", "spoil etc/verity/policy.gate 'flip $1.new 300'", "policy"),
+    _one(
+        "statement altered",
+        f"f=$(echo {REPO}/objects/*/*.commitmeta | tr ' ' '\n' | grep"
+        f" $(ostree --repo={REPO} rev-parse system/1 | cut -c3-)); flip $f 600",
+        "bad-document",
+    ),
+    _one("keyring altered", f"flip {OWN}/keyrings/vendor/1.json 300", "keyring"),
+    _one("signed /etc rolled back", f"rm {_FLOORS}/user.etc.{ETC_STREAM}", "etc-floor"),
+)
+
+WRITTEN = (
+    _one("second root", "echo 'toor:x:0:0::/:/bin/sh' >>etc/passwd", "written-uid-zero"),
+    _one("no password", "sed -i 's/^user:[*]/user:/' etc/shadow", "written-no-password"),
+    _one("account added", "echo 'new:x:1001:1001::/:/bin/sh' >>etc/passwd", "written-accounts"),
+    _one("member of a group", "sed -i 's/^root:x:0:/&user/' etc/group", "written-accounts"),
+    _one(
+        "transient unit, of a signed program",
+        "mkdir -p run/systemd/transient;"
+        " printf '[Service]\nExecStart=/usr/bin/true\n' >run/systemd/transient/x.service",
+        "written-units",
+    ),
+)
+
+TAMPERINGS = (*FILES, *ETC, *CODE, *TRUST, *WRITTEN)
