@@ -174,7 +174,9 @@ FILES = (
 )
 
 ETC = (
-    _one("configuration changed", "spoil etc/motd 'echo x >>$1.new'", "etc-content", at="/etc/motd"),
+    _one(
+        "configuration changed", "spoil etc/motd 'echo x >>$1.new'", "etc-content", at="/etc/motd"
+    ),
     _one("configuration gone", "rm etc/hosts", "etc-missing", at="/etc/hosts"),
     _one("configuration emptied", "spoil etc/sudoers ': >$1.new'", "etc-content"),
     _one("configuration added", "echo x >etc/more.conf", "etc-added", at="/etc/more.conf"),
@@ -184,7 +186,7 @@ ETC = (
     _one("another attribute", "setfattr -n user.x -v y etc/motd", "etc-metadata", at="/etc/motd"),
     _one("no fs-verity in /etc", "spoil etc/crontab :", "etc-verity", at="/etc/crontab"),
     _one("link of /etc elsewhere", "ln -sfn /etc/motd etc/localtime", "etc-content"),
-    _one("a directory for a file", "rm etc/motd; mkdir etc/motd", "etc-content"),
+    _one("a directory for a file of /etc", "rm etc/motd; mkdir etc/motd", "etc-content"),
     _one(
         "drop-in for a unit",
         "mkdir -p etc/systemd/system/work.service.d;"
@@ -214,13 +216,8 @@ CODE = (
         at="/opt/job",
     ),
     _one(
-        "library below /usr/local",
-        "mkdir -p usr/local/lib; :",
-        "unsigned-file",
-    ),
-    _one(
         "preloaded library",
-        f"mkdir -p opt; elf opt/pre.so; echo /opt/pre.so >etc/ld.so.preload",
+        "mkdir -p opt; elf opt/pre.so; echo /opt/pre.so >etc/ld.so.preload",
         "unsigned-reached",
         "etc-added",
     ),
