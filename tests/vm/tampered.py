@@ -223,9 +223,9 @@ CODE = (
     ),
     _one(
         "set-uid program outside of /usr",
-        "mkdir -p var/tmp; elf var/tmp/more; chmod 4755 var/tmp/more",
+        "mkdir -p opt; elf opt/more; chmod 4755 opt/more",
         "unsigned-elevation",
-        at="/var/tmp/more",
+        at="/opt/more",
     ),
     _one(
         "drop-in that starts something unsigned",

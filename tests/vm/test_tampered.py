@@ -14,7 +14,7 @@ import pytest
 
 from tests.daily import is_due
 
-from .audited import BRANCHES, CLEAN, OWN, REPO, ROOT, TRUSTED, Audited, audited, make_disk
+from .audited import BRANCHES, CLEAN, REPO, ROOT, TRUSTED, Audited, audited, make_disk
 from .image import Image
 from .tampered import PRELUDE, TAMPERINGS, Tampering
 
@@ -45,7 +45,8 @@ def test_the_updated_system_has_no_finding(system: Audited) -> None:
     """To a newly signed commit: other files, and the same /etc."""
     before = of_type(system.audit()[1], "state")[0]["sha256"]
     system.machine.run(
-        f"set -e; cd {ROOT}; mkdir ../new; ostree --repo={REPO} checkout -H {BRANCHES[1]} ../new/root;"
+        f"set -e; cd {ROOT}; mkdir ../new;"
+        f" ostree --repo={REPO} checkout -H {BRANCHES[1]} ../new/root;"
         f" verity objects enable --repo {REPO} {TRUSTED} {BRANCHES[1]};"
         " find ../new/root -xdev -type f -empty -exec verity enable {} + >/dev/null;"
         " rmdir ../new/root/etc ../new/root/var; mv etc var ../new/root/; cd ..;"
