@@ -94,7 +94,7 @@ def audit(
     target: Path | None,
     as_json: bool,
 ) -> int:
-    """Say whether a host is as signed: its documents, files, deployments.
+    """Say whether a host is as signed: documents, files, deployments, and how far that is known.
 
     Without arguments that is the host that runs this, and the commit that it has booted. With
     --root it is a tree that lies there: an image, a checkout, a deployment.

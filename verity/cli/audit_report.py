@@ -58,10 +58,13 @@ def _text(audit: Audit) -> Iterator[str]:
             f"WAIVED  {one.finding.check}  {one_line(one.finding.object)}: {one_line(one.reason)}"
             f" (until {format_time(one.expires)})"
         )
+    together: dict[tuple[str, str, str], list[str]] = {}
     for gap in audit.not_evaluated:
-        yield f"NOT EVALUATED  {gap.check}  {one_line(gap.object)}: {one_line(gap.why)}"
-        if gap.hint:
-            yield f"         hint:    {one_line(gap.hint)}"
+        together.setdefault((gap.object, gap.why, gap.hint), []).append(gap.check)
+    for (label, why, hint), checks in together.items():
+        yield f"NOT EVALUATED  {', '.join(checks)}  {one_line(label)}: {one_line(why)}"
+        if hint:
+            yield f"         hint:    {one_line(hint)}"
     for area in audit.areas:
         for note in area.notes:
             yield f"note      {one_line(note)}"

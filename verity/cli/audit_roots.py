@@ -7,6 +7,7 @@ tree that is looked at, which can't say whom to trust.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,9 @@ def roots(keys: tuple[Path, ...], threshold: int) -> Roots:
     """The roots of this invocation."""
     allow = key_opening.access().allow_example_keys
     if keys:
-
-        def named(role: Role, party: Party) -> "TrustedSet":
-            return trust_options.trusted_set(keys, threshold, role=role, party=party)
-
-        trusted = named(Role.OS, Party.VENDOR)
+        trusted = trust_options.trusted_set(keys, threshold)
         return Roots(
-            of=named,
+            of=lambda role, party: replace(trusted, role=role, party=party),
             names=tuple(f"key {one.key.key_id}" for one in trusted.keys),
             given=True,
             allow_example_keys=allow,
@@ -43,8 +40,8 @@ def _of_keyrings(*, allow_example_keys: bool) -> Roots:
 
     given = trust_options.pins()
     try:
-        pins = given or keyring_trust.host_pins(Path("/"))
         keyrings = trust_options.host_keyrings()
+        pins = given or keyring_trust.host_pins(Path("/"))
     except CallerError:
         raise
     except VerityError as error:

@@ -6,7 +6,7 @@ asked) is a gap. Each belongs to a check of the area's catalogue, whose title is
 where the error doesn't say it. Nothing is read here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from verity.values.audit import Area, AreaResult, Check, Covered
 from verity.values.errors import ContentError, VerityError
@@ -84,15 +84,22 @@ class Collector:
         )
 
     def error(
-        self, check: str, error: VerityError, link: Link, label: str, remedy: str = ""
+        self,
+        check: str,
+        error: VerityError,
+        link: Link,
+        label: str,
+        remedy: str = "",
+        *,
+        codes: Container[str] = (),
     ) -> None:
-        """An error, as the finding or the gap that it is. Its own code is the check's id where the
-        catalogue has it."""
+        """An error, as the finding or the gap that it is. Its own code is the check's id where that
+        is among ``codes``."""
         if not isinstance(error, ContentError):
             self.gap(check, label, error.message, error.hint or remedy)
             return
         self.add(
-            error.code if error.code in self._checks else check,
+            error.code if error.code in codes else check,
             link,
             label,
             error.message,
@@ -104,6 +111,14 @@ class Collector:
         """What is no question on this host."""
         for check in checks:
             self.not_applicable[self._known(check)] = why
+
+    def unasked(self, label: str, why: str, *checks: str, hint: str = "") -> None:
+        """What could not be asked because something before it doesn't hold: a gap for each check
+        that says nothing yet."""
+        said = {one.check for one in self.findings} | {one.check for one in self.gaps}
+        for check in checks:
+            if check not in said:
+                self.gap(check, label, why, hint)
 
     def result(self) -> AreaResult:
         """All of it. What has a finding or a gap is a question after all."""

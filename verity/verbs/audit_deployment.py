@@ -72,6 +72,8 @@ def examine(host: AuditedHost) -> AreaResult:
         running = booted.commit(host.root)
     except VerityError as error:
         found.error("boot-entry", error, Link.COMMIT, str(host.root))
+        why = "what is deployed here can't be told"
+        found.unasked(str(host.root), why, *(check.id for check in CHECKS))
         return found.result()
     if system is None:
         why = "OSTree has deployed nothing here"
@@ -83,8 +85,8 @@ def examine(host: AuditedHost) -> AreaResult:
     try:
         asked = _asked(host, system, running)
     except VerityError as error:
-        for check in ("deployment-signed", "boot-files", "ref-signed"):
-            found.gap(check, "the deployments", error.message, error.hint or "")
+        left = ("deployment-signed", "boot-files", "boot-entry", "ref-signed")
+        found.unasked("the deployments", error.message, *left, hint=error.hint or "")
         return found.result()
     with asked.repository:
         # 3. Signatures.
@@ -108,8 +110,10 @@ def _asked(host: AuditedHost, system: System, running: str | None) -> _Asked:
 
 def _booted(host: AuditedHost, found: Collector, running: str | None) -> None:
     if running is None or host.commit is None:
-        why = "nothing is booted here" if running is None else "there is no verified commit"
-        found.skip(why, "booted-differs")
+        if running is None:
+            found.skip("OSTree has booted nothing here", "booted-differs")
+        else:
+            found.unasked("the booted deployment", "there is no verified commit", "booted-differs")
         return
     if running != host.commit.checksum:
         found.add(

@@ -49,7 +49,7 @@ _COMMIT = (
 _FLOORS = (
     _check("below-floor", Severity.CRITICAL, "nothing is older than what the host has accepted"),
     _check("equivocation", Severity.CRITICAL, "no serial was signed twice"),
-    _check("no-floor", Severity.HIGH, "the host has a floor for the stream of its OS"),
+    _check("no-floor", Severity.HIGH, "the host has the floors that it should have"),
     _check("bad-floor", Severity.HIGH, "the floors that the host has verify"),
 )
 CHECKS: tuple[Check, ...] = (
@@ -99,7 +99,8 @@ def _keyrings(host: AuditedHost, found: Collector) -> None:
         return
     if roots.unknown is not None:
         remedy = "`verity keyring verify` shows the chain of versions"
-        found.error("keyring", roots.unknown, Link.KEY, "the keyrings", remedy)
+        codes = ("example-key", "key-twice")
+        found.error("keyring", roots.unknown, Link.KEY, "the keyrings", remedy, codes=codes)
     if roots.keyrings is not None:
         found.take(roots.keyrings.findings(host.clock), "keyring")
         found.notes += roots.keyrings.notes
@@ -121,8 +122,10 @@ def _commit(host: AuditedHost, found: Collector) -> None:
     if host.roots is not None and error is host.roots.unknown:
         error = HostError("no-keyring", "whose signature counts isn't known: see the keyrings")
     link = signed.LINK_OF.get(error.code, Link.COMMIT)
-    found.error("commit", error, link, "the commit", "`verity commit verify` says all about it")
-    found.skip("the commit's documents don't verify so far: see the finding", *_DOCUMENTS)
+    remedy = "`verity commit verify` says all about it"
+    codes = {*_DOCUMENTS, "example-key"}
+    found.error("commit", error, link, "the commit", remedy, codes=codes)
+    found.unasked("the commit", "its documents don't verify so far", *_DOCUMENTS, "issued-ahead")
 
 
 def _floors(host: AuditedHost, found: Collector) -> None:
@@ -130,7 +133,8 @@ def _floors(host: AuditedHost, found: Collector) -> None:
     if error is not None:
         found.error("bad-floor", error, Link.STATEMENT, str(host.root))
     elif host.floors is None:
-        found.skip("there is no verified commit to compare", *(check.id for check in _FLOORS))
+        why = "there is no verified commit to compare"
+        found.unasked("serial floors", why, *(check.id for check in _FLOORS))
     else:
         found.take(host.floors.findings, "bad-floor")
         found.take_gaps(host.floors.not_evaluated, "bad-floor")

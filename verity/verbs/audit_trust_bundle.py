@@ -44,7 +44,9 @@ def examine(host: AuditedHost, found: Collector) -> None:
     if error is not None:
         if host.roots is not None and error is host.roots.unknown:
             error = HostError("no-keyring", "whose signature counts isn't known: see the keyrings")
-        found.error("bad-bundle", error, Link.VERDICT, _LABEL, _REMAKE)
+        codes = ("pin-differs", "example-key")
+        found.error("bad-bundle", error, Link.VERDICT, _LABEL, _REMAKE, codes=codes)
+        found.unasked(_LABEL, "it does not verify", *(check.id for check in CHECKS))
         return
     if host.bundle is None:
         found.skip("there is no boot bundle here", *(check.id for check in CHECKS))

@@ -44,7 +44,7 @@ def examine(host: AuditedHost, found: Collector) -> None:
     """Recompute the grants, where there is a repository with the contents."""
     commit = host.commit
     if commit is None:
-        found.skip("there is no verified commit whose grants could be asked", "grants-differ")
+        found.unasked("the grants", "there is no verified commit", "grants-differ")
         return
     if host.repo is None:
         found.skip("there is no repository that has the contents", "grants-differ")

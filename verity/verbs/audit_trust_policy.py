@@ -40,7 +40,10 @@ def examine(host: AuditedHost, found: Collector) -> None:
     if error is not None:
         if host.roots is not None and error is host.roots.unknown:
             error = HostError("no-keyring", "whose signature counts isn't known: see the keyrings")
-        found.error("policy", error, Link.SIGNATURE, label, "`verity policy show` says more")
+        remedy = "`verity policy show` says more"
+        codes = ("below-floor", "equivocation", "no-floor", "bad-floor", "example-key")
+        found.error("policy", error, Link.SIGNATURE, label, remedy, codes=codes)
+        found.unasked(label, "it does not verify", "policy", "policy-expired", "policy-differs")
     elif host.policy is None:
         found.skip("no policy is installed here", *(check.id for check in CHECKS))
         return
@@ -99,7 +102,7 @@ def _bundled(host: AuditedHost, found: Collector, label: str) -> None:
 
 def _granted(host: AuditedHost, found: Collector) -> None:
     if host.commit is None:
-        found.skip("there is no verified commit whose grants could be asked", "not-granted")
+        found.unasked("guarded configuration", "there is no verified commit", "not-granted")
         return
     from verity.verbs import config_guard  # here: a host without a policy needs none of it
 
@@ -123,7 +126,7 @@ def _agreeing(host: AuditedHost, found: Collector) -> None:
     from verity.verbs import policy_agree  # here: as above
 
     if host.policy is None:
-        found.skip("there is no verified policy to compare", *_AGREEING)
+        found.unasked("/etc", "there is no verified policy to compare", *_AGREEING)
         return
     try:
         findings, gaps, notes = policy_agree.check(host.root, host.policy.policy)
