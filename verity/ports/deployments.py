@@ -117,7 +117,7 @@ def physical_root(root: Path) -> Path:
     if (
         _DEPLOYMENT.fullmatch(above.name)
         and len(above.parents) > 4
-        and above.parents[3] == above.parents[4] / "ostree" / "deploy"
+        and above.parents[2] == above.parents[4] / "ostree" / "deploy"
     ):
         return above.parents[4]
     return root
