@@ -15,6 +15,7 @@ import pytest
 from tests.cli.audit_world import VENDOR, AuditWorld, checks, gaps, head, make_audit_world
 from tests.cli.program import STRANGER, assert_clean_error, copy, needs_root, stock, verity
 from tests.cli.spoil import flip_commit, flip_grants, flip_manifest, flip_statement, flipped
+from tests.cli.terminal import on_terminal
 from tests.cli.worlds import REF
 from verity.formats.commit import DetachedMetadata
 from verity.formats.grant_rules import Earned, earned
@@ -346,3 +347,10 @@ def test_documents_for_root_only(world: AuditWorld) -> None:
     assert "permission denied" in why["policy"]
     assert "permission denied" in why["bad-bundle"]
     assert "Traceback" not in done.err
+
+
+def test_a_terminal_sees_what_is_being_done(good: AuditWorld) -> None:
+    line = ("audit", "--root", "host", "--repo", "repo", "--commit", REF, *good.pins())
+    session = on_terminal(*line, "--only=trust", "--only=deployment", cwd=good.path)
+    assert (session.status, session.out.splitlines()[-1]) == (0, "state: differs (0 findings)")
+    assert session.screen.index("trust") < session.screen.index("deployment")

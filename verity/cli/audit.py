@@ -121,7 +121,7 @@ def audit(
             f"{target}: exists already and is not overwritten",
             hint="choose another name",
         )
-    with output.Progress("audit") as progress:
+    with _Steps() as steps:
         host = audit_documents.make(
             Asked(
                 root=root,
@@ -129,13 +129,36 @@ def audit(
                 repo=repo,
                 revision=revision,
                 deep=deep,
-                progress=lambda what, done, total: progress.update(done, total),
+                progress=steps.update,
             ),
             clock=int(time.time()),
         )
         found = audit_run.run(host, only=[Area(area) for area in only], waivers=waivers)
     _print(found, report, target if to_file else None)
     return found.exit_status
+
+
+class _Steps:
+    """A progress bar for each thing that is being done, only on a terminal."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._bar: output.Progress | None = None
+
+    def __enter__(self) -> "_Steps":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*exc)
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """Say how much of it is done."""
+        if what != self._what:
+            self.__exit__()
+            self._what, self._bar = what, output.Progress(what)
+        if self._bar is not None:
+            self._bar.update(done, total)
 
 
 def _print(found: Audit, report: str, target: Path | None) -> None:

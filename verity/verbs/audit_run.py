@@ -60,6 +60,7 @@ def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path]
     for area, name in AREAS.items():
         if only and area not in only:
             continue
+        host.progress(area, 0, 1)
         module = cast("_Module", importlib.import_module(name))
         checks += (_examined(area), *module.CHECKS)
         results.append(_examine(area, module, host))
