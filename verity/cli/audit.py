@@ -155,7 +155,7 @@ class _Steps:
     def update(self, what: str, done: int, total: int) -> None:
         """Say how much of it is done."""
         if what != self._what:
-            self.__exit__()
+            self.__exit__(None, None, None)
             self._what, self._bar = what, output.Progress(what)
         if self._bar is not None:
             self._bar.update(done, total)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from verity.cli.output import one_line
 from verity.formats.statement import format_time
-from verity.values.audit import Audit, Waived
+from verity.values.audit import Area, Audit, Waived
 from verity.values.errors import CallerError
 from verity.values.findings import Finding, NotEvaluated
 
@@ -80,6 +80,8 @@ def _text(audit: Audit) -> Iterator[str]:
             f" ({counts})"
         )
     left = f", {len(audit.not_evaluated)} not evaluated" if audit.not_evaluated else ""
+    if not any(area.area is Area.FILES for area in audit.areas):
+        return  # no file was asked for, so there is no state to tell
     if audit.state is not None:
         yield f"state: sha256:{audit.state}"
     else:
