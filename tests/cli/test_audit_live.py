@@ -6,6 +6,7 @@ played gate's.
 """
 
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import pytest
 
 from tests.cli.audit_world import AuditWorld, checks, gaps, head, make_audit_world
 from tests.cli.gate_host import STATUS, Host
-from tests.cli.program import TIMEOUT_S, VERITY, Done, copy, needs_root, stock
+from tests.cli.program import TIMEOUT_S, VERITY, Done, copy, needs_root, stock, verity
 from tests.cli.worlds import REF
 from verity.ports import places
 
 pytestmark = needs_root
+KEYRINGS = "host/etc/verity/keyrings"
+PIN = f"host/{places.VENDOR_PIN}"
 TRUST = ("audit", "--only=trust", "--only=deployment", "--json")
 
 
@@ -149,3 +152,23 @@ def test_which_commit(world: AuditWorld) -> None:
     (world.host / "var/lib/verity/floors/vendor.os.os").unlink()
     done = live(world.path, *TRUST, "--repo=repo", "--commit", REF)
     assert (done.status, checks(done)) == (1, ["no-floor"])
+
+
+def test_a_keyring_of_example_keys(tmp_path: Path) -> None:
+    """Of a host whose owner tried things out and forgot: everybody has these keys."""
+    subprocess.run([sys.executable, "keys-example/make.py", tmp_path], check=True, timeout=60)
+    pins = tmp_path / "host" / places.VENDOR_PIN.parent
+    pins.mkdir(parents=True)
+    (tmp_path / "host/var/lib").mkdir(parents=True)
+    roles = ("--role=root=vendor-root.pem.pub", "--role=os=vendor-os.pem.pub", "--stream=os=*")
+    allow = "--allow-example-keys"
+    for line in (
+        ("keyring", "init", "--party=vendor", *roles, "--key=vendor-root.pem", allow, KEYRINGS),
+        ("lockdown", "pin", "--party=vendor", "--root=vendor-root.pem.pub", allow, PIN),
+    ):
+        done = verity(*line, cwd=tmp_path)
+        assert done.status == 0, done
+    done = live(tmp_path, "audit", "--only=trust", "--json")
+    assert (done.status, checks(done)) == (1, ["example-key"])
+    done = live(tmp_path, "audit", "--only=trust", "--json", allow)
+    assert (done.status, checks(done)) == (3, [])

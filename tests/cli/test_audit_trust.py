@@ -194,6 +194,11 @@ def of_another_commit(world: AuditWorld) -> None:
     world.commitmeta().write_bytes(before)
 
 
+def another_floor(world: AuditWorld) -> None:
+    """Of another stream, and no floor of it."""
+    copy(world.host / FLOOR, world.host / "var/lib/verity/floors/vendor.os.other")
+
+
 FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
     "unsigned": (unsigned, {"not-signed"}),
     "of-another-commit": (of_another_commit, {"wrong-commit"}),
@@ -208,6 +213,7 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
     "signed-twice": (signed_twice, {"equivocation", "bundle-behind"}),
     "no-floor": (removed(f"host/{FLOOR}"), {"no-floor"}),
     "bad-floor": (spoiled(f"host/{FLOOR}", lambda data: data[:-9]), {"bad-floor"}),
+    "bad-floor-of-another-stream": (another_floor, {"bad-floor"}),
     "policy-flipped": (
         spoiled("host/etc/verity/policy.json", lambda data: data.replace(b'"sig":"M', b'"sig":"N')),
         {"policy"},
@@ -309,7 +315,7 @@ def test_two_floors_of_an_os(world: AuditWorld) -> None:
     copy(world.host / FLOOR, world.host / "var/lib/verity/floors/vendor.os.other")
     line = ("audit", "--root", "host", "--repo", "repo", "--only=trust", "--json")
     done = verity(*line, *world.pins(), cwd=world.path)
-    assert done.status == 3
+    assert checks(done) == ["bad-floor"]  # the copy is no floor of that name
     assert any("2 floors of an OS" in one["why"] for one in done.of_type("not-evaluated"))
 
 

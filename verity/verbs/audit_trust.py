@@ -6,8 +6,10 @@ bundle that the gate gets. Each was verified before (``audit_documents``); here 
 it, and what can only be told of several of them together. The files of the tree are not looked at.
 """
 
+from verity.formats.grants import Party, Role
+from verity.ports import floors as floor_files
 from verity.ports import places
-from verity.trust import clock
+from verity.trust import clock, floors
 from verity.values.audit import Area, AreaResult, Check, Severity
 from verity.values.errors import HostError, VerityError
 from verity.values.findings import Link
@@ -60,6 +62,7 @@ CHECKS: tuple[Check, ...] = (
     *audit_trust_policy.CHECKS,
     *audit_trust_bundle.CHECKS,
 )
+_REMOVE = "accept the newest document of the stream anew, if this one was made by older keys"
 _DOCUMENTS = tuple(check.id for check in _COMMIT if check.id not in ("commit", "issued-ahead"))
 
 
@@ -144,3 +147,31 @@ def _floors(host: AuditedHost, found: Collector) -> None:
             found.skip(why, *(check.id for check in _FLOORS))
         else:
             found.counts["floors"] = host.floors.compared
+    _other_floors(host, found)
+
+
+def _other_floors(host: AuditedHost, found: Collector) -> None:
+    """The floors of streams that no commit is of: whether they verify, by the keyrings."""
+    if host.roots is None or host.roots.keyrings is None:
+        return  # --key names keys for one role
+    store = floor_files.FloorStore(host.root / floor_files.FLOORS)
+    ours = "" if host.commit is None else host.commit.grants.grants.stream
+    asked = 0
+    try:
+        for name in store.names(""):
+            party, role, stream = ([*name.split(".", 2), "", ""])[:3]
+            if not stream or name.startswith(".") or (role, stream) == ("os", ours):
+                continue
+            label = str(store.path(name))
+            try:
+                trusted = host.roots.of(Role[role.upper()], Party[party.upper()])
+                floors.of_statement(store.read(name) or (), trusted, stream=stream, source=label)
+            except KeyError:
+                found.notes.append(f"{label}: of no party and role that there is")
+            except VerityError as error:
+                found.error("bad-floor", error, Link.STATEMENT, label, _REMOVE)
+            asked += 1
+    except VerityError as error:
+        found.error("bad-floor", error, Link.STATEMENT, str(store.directory))
+    if asked:
+        found.counts["other floors"] = asked
