@@ -21,7 +21,7 @@ from verity.values.errors import VerityError
 
 # verb: (module in verity.cli that has a command of this name, the beginning of its help)
 VERBS = {
-    "audit": ("audit", "Compare a tree with the signed commit, file by file."),
+    "audit": ("audit", "Say whether a host is as signed."),
     "commit": ("commit", "Sign, verify and show OSTree commits."),
     "digest": ("digest", "Compute the fs-verity digest of files."),
     "doctor": ("doctor", "Say what this host can do."),
