@@ -59,13 +59,12 @@ def audit(
         commit = signed.load(repository, revision, trusted)
     compared = serial_floors.judge(HostState.at(root), commit.statement, trusted, now=now)
     with output.Progress("files") as progress:
-        total = len(commit.manifest.entries)
         result = verb.audit(
             root,
             commit.manifest,
             now=compared.time,
             clock=now,
-            progress=lambda done: progress.update(done, total),
+            progress=progress.update,
         )
     if os.path.lexists(root / POLICY):
         from verity.verbs import config_guard  # here: a tree without a policy needs none of it
