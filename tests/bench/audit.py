@@ -6,8 +6,8 @@ warm. AIDE is Debian's, and compares what we compare: type, links, mode, owner, 
 and SHA-256 alone of the hashes; its configuration is printed. Its database is made in the same
 boot. Runs take turns; medians of the times, the largest memory. Nothing here passes or fails.
 
-`python -m tests.bench.audit prepare` only makes the disk, which the cache keeps; `small` takes
-10,000 files; `host` compares on this machine, where nothing has fs-verity: both hash everything.
+`python -m tests.bench.audit prepare` only makes the disk, which the cache keeps; a number is one of
+files; `host` compares on this machine, where nothing has fs-verity: both hash everything.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.signing import Cost, measure, quietly
-from tests.vm import Disk, Machine, build_image, cache, debs
+from tests.vm import Disk, Image, Machine, build_image, cache, debs
 from tests.vm.debian import run
 
 FILES = 100_000
@@ -79,30 +79,34 @@ def make(top: Path, files: int) -> None:
     (top / "key.pub").rename(top / "shipped/key.pub")
 
 
-def disk(wheel: Path, files: int) -> Path:
+def disk(image: Image, files: int) -> Path:
     """The disk with the tree, all of it with fs-verity, from the cache or made."""
-    code = b"".join(path.read_bytes() for path in (Path(__file__), _HELPER))
-    made = build_image(wheel).path.parents[1] / (
-        f"bench-audit-{files}-{hashlib.sha256(code.partition(b'# --- runs')[0]).hexdigest()[:16]}"
-    )
+    code = Path(__file__).read_bytes().partition(b"# --- runs")[0] + _HELPER.read_bytes()
+    key = f"{files}-{hashlib.sha256(code).hexdigest()[:16]}"
+    plain = image.path.parents[1] / f"bench-audit-plain-{key}"
+    made = image.path.parents[1] / f"bench-audit-{key}"
+
+    def build_plain(partial: Path) -> None:
+        make(partial, files)
+        size = f"{512 + files // 40}M"
+        options = "-q -F -t ext4 -b 4096 -O verity -N 300000 -E lazy_itable_init=0".split()
+        shipped, disk = str(partial / "shipped"), str(partial / "disk.img")
+        run(["mke2fs", *options, "-d", shipped, disk, size])
+        cache.remove_tree(partial / "shipped")
 
     def build(partial: Path) -> None:
-        make(partial, files)
-        image, helper = partial / "disk.img", partial / "enable"
-        size = f"{1024 + files // 25}M"
-        options = "-q -F -t ext4 -b 4096 -O verity -N 300000 -E lazy_itable_init=0".split()
-        run(["mke2fs", *options, "-d", str(partial / "shipped"), str(image), size])
-        cache.remove_tree(partial / "shipped")
+        disk, helper = partial / "disk.img", partial / "enable"
+        run(["cp", "--sparse=always", str(plain / "disk.img"), str(disk)])
         run(["cc", "-static", "-O2", "-o", str(helper), str(_HELPER)])
-        with Machine.boot(
-            "system", build_image(wheel), disks=[Disk(path=image, serial="data", nvdimm=True)]
-        ) as machine:
+        attached = Disk(path=disk, serial="data", nvdimm=True)
+        with Machine.boot("system", image, disks=[attached]) as machine:
             machine.push(helper, "/run/enable")
             machine.run(f"mkdir /data && mount {machine.device('data')} /data")
             machine.run("find /data/root -type f -print0 >/run/files")
             machine.run("/run/enable </run/files", timeout_s=_ENABLE_TIMEOUT_S)
             machine.run("umount /data")
 
+    cache.entry(plain, build_plain)
     cache.entry(made, build)
     return made / "disk.img"
 
@@ -112,12 +116,12 @@ def disk(wheel: Path, files: int) -> Path:
 
 def main(parts: Sequence[str] = ()) -> None:
     """Print this part of the table; the wheel that is measured is in the environment."""
-    files = FILES // 10 if "small" in parts else FILES
+    files = next((int(part) for part in parts if part.isdigit()), FILES)
     if "host" in parts:
         _host(files)
         return
-    wheel = Path(os.environ["VERITY_WHEEL"])
-    image, data = build_image(wheel), disk(wheel, files)
+    image = build_image(Path(os.environ["VERITY_WHEEL"]))
+    data = disk(image, files)
     if "prepare" in parts:
         return
     packages = debs.packages(image, "aide")

@@ -183,6 +183,8 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
             how.progress(lines.count - walked.states.count(State.UNSEEN), lines.count)
         found.passed = walked.passed
     for line in _unseen(walked.states):
+        if not unread and collected.counts_only("missing"):
+            continue
         due = entry_of_line(lines.text(line))
         if _inside(due.path, unread):
             found.unread += 1

@@ -30,6 +30,13 @@ class Bounded:
         if gap is not None and self._fits(gap.check, False):
             self._gaps.append(gap)
 
+    def counts_only(self, check: str) -> bool:
+        """Whether a further finding of the check would only be counted; then it is counted now."""
+        if self._seen[check, True] < self._each:
+            return False
+        self._seen[check, True] += 1
+        return True
+
     def _fits(self, check: str, found: bool) -> bool:
         self._seen[check, found] += 1
         return self._seen[check, found] <= self._each

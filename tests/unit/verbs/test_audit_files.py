@@ -339,6 +339,8 @@ def test_of_too_many_findings_the_rest_is_counted() -> None:
         "1 further paths",
     )
     assert [one.path for one in bounded.gaps()] == [b"/b", b"/c", None]
+    assert bounded.counts_only("missing") and not bounded.counts_only("mode")
+    assert [one.found for one in bounded.findings()][-1] == "2"
 
 
 # --- the area ----------------------------------------------------------------------------------
