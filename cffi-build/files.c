@@ -49,8 +49,7 @@ static int open_regular(int dir, const char *name, struct stat *st)
 	return -1;
 }
 
-/* The fs-verity digest of what is read now; 0 only if the file was one and the same throughout. */
-static int digest(int fd, const struct stat *before, uint8_t *out)
+int verity_usual_digest(int fd, const struct stat *before, uint8_t *out)
 {
 	struct fsverity_descriptor descriptor;
 	struct stat after;
@@ -99,7 +98,7 @@ static int enable(int fd, const struct stat *st, const uint8_t *expected, uint64
 		if ((uint64_t)st->st_size > *budget)
 			return 0;
 		*budget -= (uint64_t)st->st_size;
-		if (digest(fd, st, found) != 0 || memcmp(found, expected, DIGEST) != 0)
+		if (verity_usual_digest(fd, st, found) != 0 || memcmp(found, expected, DIGEST) != 0)
 			return 0;
 	}
 	return verity_enable(fd, FS_VERITY_HASH_ALG_SHA256, BLOCK, NULL, 0, NULL, 0) == 0 ?

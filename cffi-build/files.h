@@ -10,16 +10,21 @@
  * done[i] is not 0 where all went as it should. 0 says nothing about the file but that it wants a
  * closer look, by calls that can name what is wrong; the others are gone on with.
  *
- * All but verity_open_below return 0 or -EINVAL.
+ * All but the first two return 0 or -EINVAL.
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /*
  * A read-only descriptor, or -errno. Below a descriptor no symlink is followed and nothing leads
  * out; with AT_FDCWD only the last name must be no symlink. Opening blocks on nothing.
  */
 int verity_open_below(int dir, const char *name);
+
+/* The fs-verity digest (32 bytes) of what is read now; 0 only if the file was one and the same
+ * throughout. */
+int verity_usual_digest(int fd, const struct stat *before, uint8_t *out);
 
 #define VERITY_TURNED_ON 1
 #define VERITY_WAS_ON 2

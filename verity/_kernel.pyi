@@ -4,7 +4,7 @@
 Only verity/ports/kernel.py imports it. Functions return a value >= 0 or -errno.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NewType, overload
 
 from typing_extensions import Buffer
@@ -26,6 +26,16 @@ class Int(CData):
     """``int *`` to one number."""
 
     def __setitem__(self, index: int, value: int, /) -> None: ...
+
+class SizeT(CData):
+    """``size_t *`` to one number."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+class Handle(CData):
+    """A pointer to a pointer that a call fills in."""
+
+    def __getitem__(self, index: int, /) -> CData: ...
 
 class U32Array(CData):
     """``uint32_t[]``."""
@@ -51,6 +61,12 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["int *"], /) -> Int: ...
     @overload
+    def new(self, cdecl: Literal["size_t *"], /) -> SizeT: ...
+    @overload
+    def new(
+        self, cdecl: Literal["struct verity_manifest **", "struct verity_walk **"], /
+    ) -> Handle: ...
+    @overload
     def new(self, cdecl: Literal["uint32_t[]"], values: Sequence[int], /) -> U32Array: ...
     @overload
     def new(
@@ -60,6 +76,7 @@ class _FFI:
     def sizeof(self, cdecl: str, /) -> int: ...
     def from_buffer(self, cdecl: str, buffer: Buffer, require_writable: bool = ..., /) -> CData: ...
     def string(self, value: Text, /) -> bytes: ...
+    def gc(self, value: CData, destructor: Callable[[CData], None], /) -> CData: ...
 
 class _Lib:
     VERITY_INTERFACE: int
@@ -201,6 +218,46 @@ class _Lib:
         done: CData,
         /,
     ) -> int: ...
+    VERITY_NO_LINE: int
+
+    def verity_manifest_open(self, data: CData, len: int, out: Handle, /) -> int: ...
+    def verity_manifest_close(self, manifest: CData, /) -> None: ...
+    def verity_manifest_lines(self, manifest: CData, /) -> int: ...
+    def verity_manifest_start(self, manifest: CData, line: int, /) -> int: ...
+    def verity_manifest_find(self, manifest: CData, path: CData, len: int, /) -> int: ...
+
+    VERITY_SEEN: int
+    VERITY_AS_SIGNED: int
+    VERITY_BY_KERNEL: int
+    VERITY_GRANTED: int
+    VERITY_BY_HASH: int
+    VERITY_PASSED: int
+    VERITY_CLOSER: int
+    VERITY_NO_VERITY: int
+    VERITY_STAYS: int
+    VERITY_MOUNT: int
+    VERITY_UNOPENED: int
+    VERITY_UNLISTED: int
+
+    def verity_walk_start(
+        self,
+        manifest: CData,
+        root: int,
+        state: CData,
+        state_count: int,
+        granted: CData,
+        granted_count: int,
+        deep: bool,
+        threads: int,
+        states: CData,
+        out: Handle,
+        /,
+    ) -> int: ...
+    def verity_walk_step(
+        self, walk: CData, budget: int, records: CData, room: int, used: SizeT, /
+    ) -> int: ...
+    def verity_walk_passed(self, walk: CData, /) -> int: ...
+    def verity_walk_end(self, walk: CData, /) -> None: ...
     def verity_enable(
         self,
         fd: int,

@@ -266,7 +266,8 @@ def test_audit_finds_exactly_what_was_changed(world: World) -> None:
     rest = {record["check"] for name, record in found.items() if name.endswith(("big", "evil"))}
     assert rest == {"content", "unsigned-privileged"}
     # This tree is a copy without fs-verity, which is a finding for every other file.
-    others = set(found) - {"/usr/share/big", "/usr/bin/evil"}
+    assert found["/usr/bin/script"]["check"] == "mode"
+    others = set(found) - {"/usr/share/big", "/usr/bin/evil", "/usr/bin/script"}
     assert {found[name]["check"] for name in others} == {"no-verity"}
     assert len(others) == 5 + len(NAMES)
     text = verity("audit", "--root", "tree", *CHAIN, cwd=world.path)

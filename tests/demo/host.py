@@ -161,7 +161,7 @@ class Host:
         )
         return {
             "/usr/bin/passwd": "content",
-            "/usr/bin/ssh-keygen": "metadata",
+            "/usr/bin/ssh-keygen": "mode",
             "/usr/bin/backdoor": "unsigned-privileged",
         }
 

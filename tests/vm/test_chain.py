@@ -159,9 +159,9 @@ def test_audit_finds_each_change_and_nothing_else(vm: Machine) -> None:
     assert status == 1
     assert findings(records) == {
         "/usr/bin/passwd": ("content", "digest"),
-        "/usr/bin/ssh-keygen": ("metadata", "file"),
+        "/usr/bin/ssh-keygen": ("mode", "file"),
         "/usr/bin/extra": ("unsigned-privileged", "manifest"),
-        "/bin": ("metadata", "file"),
+        "/bin": ("target", "file"),
         "/etc/large": ("no-verity", "digest"),
         "/usr/bin/script": ("missing", "file"),
         "/empty/unsigned": ("unsigned-file", "manifest"),

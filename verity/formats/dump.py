@@ -394,9 +394,34 @@ def boot_list(entries: Iterable[Entry]) -> bytes:
     )
 
 
+def boot_list_of(data: bytes) -> bytes:
+    """The same of a canonical manifest's bytes, of which only the lines that it needs are read."""
+    lines = [
+        *_below(data, _BOOT[0]).splitlines(),
+        *(match[0] for match in _MODULES_BOOT_LINE.finditer(_below(data, _MODULES))),
+        *_below(data, _BOOT[1]).splitlines(),
+    ]
+    return boot_list(map(entry_of_line, lines))
+
+
+def entry_of_line(text: bytes) -> Entry:
+    """The entry of one line, without its LF, of a manifest that is known to be canonical."""
+    try:
+        return _entry(text)
+    except _RefusedError as refused:
+        raise ValueError(f"not a canonical line: {refused}") from None
+
+
+def _below(data: bytes, prefix: bytes) -> bytes:
+    """The lines of a canonical manifest whose path begins so: nothing else sorts between them."""
+    first, last = data.find(b"\n" + prefix), data.rfind(b"\n" + prefix)
+    return b"" if first < 0 else data[first + 1 : data.index(b"\n", last + 1)]
+
+
 _BOOT = (b"/boot/", b"/usr/lib/ostree-boot/")
 _MODULES = b"/usr/lib/modules/"
 _MODULES_BOOT = re.compile(_MODULES + rb"[^/]+/(vmlinuz|initramfs\.img|initramfs)")
+_MODULES_BOOT_LINE = re.compile(rb"^" + _MODULES_BOOT.pattern + rb" .*$", re.MULTILINE)
 
 
 def _goes_to_boot(path: bytes) -> bool:

@@ -79,6 +79,17 @@ def has_parameters(found: bytes, params: VerityParams) -> bool:
     return (version, number, 1 << log_block, salt[:salt_size]) == expected
 
 
+def parameters_of(found: bytes) -> str:
+    """What a descriptor, as the kernel shows it, was made with, for people."""
+    if len(found) != DESCRIPTOR_SIZE:
+        return f"a descriptor of {len(found)} bytes"
+    _, number, log_block, salt_size, _, _, _, salt = _DESCRIPTOR.unpack(found)
+    names = {algorithm.number: str(algorithm) for algorithm in HashAlgorithm}
+    name = names.get(number, f"hash algorithm {number}")
+    salted = f"salt {salt[:salt_size].hex()}" if salt_size else "no salt"
+    return f"{name}, blocks of {1 << log_block}, {salted}"
+
+
 def digest_of_root(params: VerityParams, *, data_size: int, root_hash: bytes) -> Digest:
     """The fs-verity digest of contents whose Merkle tree has this root."""
     data = descriptor(params, data_size=data_size, root_hash=root_hash)

@@ -26,12 +26,15 @@ class Contents:
     """A regular file's canonical fs-verity digest (32 bytes), and who says so.
 
     ``by_kernel``: measured, so that the kernel checks every page that is read; else hashed now.
-    ``head`` are the first bytes, where the digester was asked for them.
+    ``head`` are the first bytes, where the digester was asked for them. ``parameters`` are those
+    that fs-verity was turned on with, where they are not the canonical ones: the kernel's digest is
+    another one then.
     """
 
     digest: bytes
     by_kernel: bool
     head: bytes = b""
+    parameters: str = ""
 
 
 Digester = Callable[[int, bytes], Contents]

@@ -1,46 +1,277 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Area files: every file of the manifest, by ``verbs.audit``."""
+"""The area files of an audit: every file of the signed manifest, as it is found on the host.
 
+1. The lines of the manifest are compared, as bytes, with the lines that the files have now: type,
+   size, mode, owner, device, xattrs, target, and the digest as the kernel says it. What has no
+   fs-verity is hashed, and is a finding all the same: nothing keeps it as it is.
+2. Each path that differs is looked at by itself (``audit_files_look``), and becomes one finding.
+3. What nobody signed is a finding by what it could do, but for what lies in directories of state.
+4. What is signed and was not seen is missing, unless a directory above it could not be read.
+
+With ``deep`` the disk is read, too: whatever is cached is evicted before, and the contents hashed.
+Nothing is repaired; what can't be read is not evaluated, never skipped in silence.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from verity.formats.dump import entry_of_line
+from verity.formats.escaped import escape
+from verity.formats.grants import ConfigKind
+from verity.ports.signed_tree import Lines, Record, SignedTree, State, What
+from verity.ports.tree import Node, Tree
+from verity.trust.verified import VerifiedManifest
 from verity.values.audit import Area, AreaResult, Check, Covered, Severity
-from verity.verbs import audit
-from verity.verbs.audit_collect import Collector
+from verity.values.errors import VerityError
+from verity.values.findings import Finding, NotEvaluated
+from verity.verbs import audit_files_compare
+from verity.verbs.audit_files_bounded import Bounded
+from verity.verbs.audit_files_look import Seen, look
 from verity.verbs.audit_host import AuditedHost
 
-CHECKS: tuple[Check, ...] = tuple(
-    Check(id=check, area=Area.FILES, severity=severity, title=title)
-    for check, severity, title in (
-        ("missing", Severity.MEDIUM, "every signed file is there"),
-        ("type", Severity.HIGH, "every file is of the signed type"),
-        ("content", Severity.CRITICAL, "every file has the signed contents"),
-        ("no-verity", Severity.HIGH, "every signed file has fs-verity"),
-        ("metadata", Severity.HIGH, "mode, owner, xattrs and target are as signed"),
-        ("unsigned-privileged", Severity.CRITICAL, "no unsigned program raises privileges"),
-        ("unsigned-code", Severity.CRITICAL, "there is no unsigned code"),
-        ("unsigned-file", Severity.LOW, "there is no unsigned file"),
-        ("unreadable", Severity.HIGH, "everything can be read"),
-    )
+STATE = tuple(
+    f"/{name}".encode()
+    for name in (
+        "boot dev efi etc home lost+found media mnt ostree proc root run srv sys sysroot tmp var"
+    ).split()
 )
+"""Where a running host keeps what no commit holds: other areas look at what matters there."""
+
+
+def _check(name: str, severity: Severity, title: str) -> Check:
+    return Check(id=name, area=Area.FILES, severity=severity, title=title)
+
+
+CHECKS = (
+    _check("missing", Severity.HIGH, "every signed file is there"),
+    _check("type", Severity.CRITICAL, "every file is of the signed type"),
+    _check("content", Severity.CRITICAL, "every file has the signed contents"),
+    _check("disk", Severity.CRITICAL, "the disk holds the contents that the kernel vouches for"),
+    _check("target", Severity.CRITICAL, "every symbolic link leads where the signed one does"),
+    _check("capabilities", Severity.CRITICAL, "every file has the signed capabilities"),
+    _check("mode", Severity.HIGH, "every file has the signed mode"),
+    _check("owner", Severity.HIGH, "every file has the signed owner and group"),
+    _check("acl", Severity.HIGH, "every file has the signed access control lists"),
+    _check("device", Severity.HIGH, "every device file is of the signed device"),
+    _check("xattrs", Severity.MEDIUM, "every file has the signed extended attributes"),
+    _check("no-verity", Severity.HIGH, "fs-verity is on for every signed file"),
+    _check("parameters", Severity.HIGH, "fs-verity is on with the parameters that are signed"),
+    _check("unsigned-privileged", Severity.CRITICAL, "no unsigned file raises privileges"),
+    _check("unsigned-code", Severity.HIGH, "no unsigned code lies among the signed files"),
+    _check("unsigned-file", Severity.MEDIUM, "no unsigned file lies among the signed ones"),
+    _check("unreadable", Severity.HIGH, "everything could be read"),
+    _check("mounted", Severity.MEDIUM, "no other file system is mounted among the signed files"),
+    _check("still-cached", Severity.LOW, "everything was read from the disk"),
+)
+_DEEP_ONLY = ("disk", "still-cached")
+_REGULAR = (State.BY_KERNEL, State.GRANTED, State.BY_HASH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """``state``: directories in which nothing is called unsigned. ``granted``: digests that are
+    counted by themselves. ``progress`` hears how many lines of how many are done."""
+
+    state: Collection[bytes] = ()
+    granted: Collection[bytes] = ()
+    deep: bool = False
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """How many files are known in which way."""
+
+    by_kernel: int = 0
+    hashed: int = 0
+    metadata: int = 0
+
+    def add(self, node: Node) -> None:
+        """One more."""
+        if node.contents is None:
+            self.metadata += 1
+        elif node.contents.by_kernel:
+            self.by_kernel += 1
+        else:
+            self.hashed += 1
+
+
+@dataclass(kw_only=True)
+class Compared:
+    """A tree beside its manifest. ``passed`` are names in directories of state, ``unread`` lines of
+    whose files nothing is known."""
+
+    lines: Lines
+    states: bytearray
+    findings: tuple[Finding, ...] = ()
+    gaps: tuple[NotEvaluated, ...] = ()
+    signed: Tally = field(default_factory=Tally)
+    unsigned: Tally = field(default_factory=Tally)
+    unread: int = 0
+    passed: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Regular files, for people."""
+        by_kernel = self.signed.by_kernel + self.unsigned.by_kernel
+        hashed = self.signed.hashed + self.unsigned.hashed
+        return {"files": by_kernel + hashed, "measured by the kernel": by_kernel, "hashed": hashed}
+
+    def state_of(self, path: bytes) -> State:
+        """What is known of a path; unseen if no line is of it."""
+        line = self.lines.find(escape(path))
+        return State.UNSEEN if line is None else State(self.states[line])
 
 
 def examine(host: AuditedHost) -> AreaResult:
-    """Compare the tree with the manifest."""
-    found = Collector(Area.FILES, CHECKS)
+    """The area's result; not evaluated, check by check, without a manifest that is verified."""
     if host.commit is None:
-        why = "there is no verified commit, so no manifest to compare with"
-        found.gap("content", str(host.root), why, "see the area trust")
-        return found.result()
-    total = len(host.commit.manifest.entries)
-    report = audit.audit(
-        host.root,
-        host.commit.manifest,
-        now=host.now,
-        clock=host.clock,
-        progress=lambda done: host.progress("files", done, total),
+        return AreaResult(area=Area.FILES, not_evaluated=tuple(_without_manifest()))
+    manifest = host.commit.manifest
+    state = [path for path in STATE if host.live or b"\n%b/" % path not in manifest.data]
+    how = How(
+        state=state,
+        granted=host.code,
+        deep=host.deep,
+        progress=lambda done, total: host.progress("files", done, total),
     )
-    # When the statement was issued and ends is the area trust's.
-    found.take(one for one in report.findings if one.check not in ("expired", "issued-ahead"))
-    found.take_gaps(report.not_evaluated, "unreadable")
-    found.counts |= report.counts
-    found.coverage[Covered.MEASURED] = report.counts["measured by the kernel"]
-    found.coverage[Covered.HASHED] = report.counts["hashed"]
-    return found.result()
+    try:
+        found = compare(host.root, manifest, how)
+    except VerityError as error:
+        gap = NotEvaluated(
+            check="unreadable", object=str(host.root), why=error.message, hint=error.hint or ""
+        )
+        return AreaResult(area=Area.FILES, not_evaluated=(gap,))
+    notes: tuple[str, ...] = ()
+    if found.passed:
+        notes = (
+            f"{found.passed} names in {b' '.join(state).decode()} are in no manifest, and other"
+            " areas look at what matters there",
+        )
+    return AreaResult(
+        area=Area.FILES,
+        findings=found.findings,
+        not_evaluated=found.gaps,
+        not_applicable={} if host.deep else dict.fromkeys(_DEEP_ONLY, "only --deep reads the disk"),
+        counts=found.counts,
+        coverage=_coverage(host, found),
+        notes=notes,
+    )
+
+
+def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
+    """Hold the tree at ``root`` against the manifest. HostError if it can't be opened."""
+    lines = Lines(manifest.data)
+    collected = Bounded()
+    unread: set[bytes] = set()
+    with (
+        Tree(root) as opened,
+        SignedTree(
+            root, lines, state=tuple(how.state), granted=how.granted, deep=how.deep
+        ) as walked,
+    ):
+        found = Compared(lines=lines, states=walked.states)
+        for records in walked.records():
+            for record in records:
+                due = None if record.line is None else entry_of_line(lines.text(record.line))
+                seen = look(opened, record, due, deep=how.deep)
+                collected.add(seen.finding, seen.gap)
+                if seen.gap is not None and record.what is not What.STAYS:
+                    unread.add(record.path)
+                _count(found, record, seen)
+            how.progress(lines.count - walked.states.count(State.UNSEEN), lines.count)
+        found.passed = walked.passed
+    for line in _unseen(walked.states):
+        if not unread and collected.counts_only("missing"):
+            continue
+        due = entry_of_line(lines.text(line))
+        if _inside(due.path, unread):
+            found.unread += 1
+        else:
+            collected.add(audit_files_compare.missing(due))
+    found.findings, found.gaps = collected.findings(), collected.gaps()
+    _total(found)
+    return found
+
+
+def _count(found: Compared, record: Record, seen: Seen) -> None:
+    """What a record's path adds to the counts."""
+    if seen.node is None:
+        found.unread += record.line is not None and seen.gap is not None
+    elif record.line is None:
+        found.unsigned.add(seen.node)
+    elif found.states[record.line] == State.SEEN:  # else its line is counted by its state
+        found.signed.add(seen.node)
+
+
+def _total(found: Compared) -> None:
+    """Add what the states of lines say."""
+    states = found.states
+    found.signed.by_kernel += states.count(State.BY_KERNEL) + states.count(State.GRANTED)
+    found.signed.hashed += states.count(State.BY_HASH)
+    found.signed.metadata += states.count(State.AS_SIGNED)
+    found.unread += states.count(State.PASSED)
+
+
+def _unseen(states: bytearray) -> Iterator[int]:
+    """The lines of which nothing was seen."""
+    line = states.find(State.UNSEEN)
+    while line >= 0:
+        yield line
+        line = states.find(State.UNSEEN, line + 1)
+
+
+def _inside(path: bytes, unread: set[bytes]) -> bool:
+    """Whether a gap explains why a path was not seen."""
+    parts = path.split(b"/")
+    return bool(unread) and any(
+        (b"/".join(parts[:length]) or b"/") in unread for length in range(1, len(parts) + 1)
+    )
+
+
+def _coverage(host: AuditedHost, found: Compared) -> dict[Covered, int]:
+    """How each file is known. Enforced is what this kernel's gate, sealed, has a grant of."""
+    files = links = 0
+    if host.live and _sealed():
+        entries = {(one.path, one.kind) for blob in host.grants for one in blob.config}
+        files = found.states.count(State.GRANTED) + sum(
+            kind is ConfigKind.FILE and found.state_of(path) is State.BY_KERNEL
+            for path, kind in entries
+        )
+        links = sum(
+            kind is ConfigKind.SYMLINK and found.state_of(path) is State.AS_SIGNED
+            for path, kind in entries
+        )
+    unsigned = found.unsigned.by_kernel + found.unsigned.hashed + found.unsigned.metadata
+    return {
+        Covered.ENFORCED: files + links,
+        Covered.MEASURED: found.signed.by_kernel - files,
+        Covered.HASHED: found.signed.hashed,
+        Covered.METADATA: found.signed.metadata - links,
+        Covered.UNVERIFIABLE: found.unread + unsigned,
+        Covered.IGNORED: found.passed,
+    }
+
+
+def _sealed() -> bool:
+    """Whether a gate of the running kernel enforces."""
+    # Here: a tree that lies somewhere has no gate.
+    from verity.formats import gate_status
+    from verity.verbs import gate_view
+
+    try:
+        status = gate_view.status()
+    except VerityError:
+        return False
+    return status is not None and status.state is gate_status.State.SEALED
+
+
+def _without_manifest() -> Iterator[NotEvaluated]:
+    for check in CHECKS:
+        yield NotEvaluated(
+            check=check.id,
+            object="the signed manifest",
+            why="no signed commit of this host could be verified, so nothing says how files are",
+            hint="the area trust says what is wrong with it",
+        )

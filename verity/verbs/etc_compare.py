@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from verity.formats.dump import Entry
-from verity.verbs.audit import metadata_differences
+from verity.verbs.audit_files_compare import metadata_differences
 
 Entries = Mapping[bytes, Entry]
 

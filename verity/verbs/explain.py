@@ -24,7 +24,7 @@ from verity.values.digest import CANONICAL, Digest, HashAlgorithm
 from verity.values.errors import CallerError, HostError, VerityError
 from verity.values.findings import Link
 from verity.verbs import serial_floors, signed
-from verity.verbs.audit import metadata_differences
+from verity.verbs.audit_files_compare import metadata_differences
 from verity.verbs.serial_floors import HostState, Judged
 from verity.verbs.signed import SignedCommit
 

@@ -19,7 +19,7 @@ from verity.ports.tree import Gap, Node, Tree
 from verity.values.errors import HostError
 from verity.values.findings import Finding, Link
 from verity.verbs import contents
-from verity.verbs.audit import metadata_differences
+from verity.verbs.audit_files_compare import metadata_differences
 
 
 @dataclass(frozen=True, kw_only=True)

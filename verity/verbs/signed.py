@@ -75,6 +75,8 @@ def load(repository: "Repository", revision: str, trusted: TrustedSet) -> Signed
     4. The manifest is the one that it names, and canonical; so is the boot list.
     5. The grants are the ones that it names, and signed for the kernel.
     """
+    from verity.ports.signed_tree import is_canonical  # here: it takes the C extension
+
     # 1. The commit object.
     checksum = repository.resolve(revision)
     repository.read_commit(checksum)
@@ -84,7 +86,8 @@ def load(repository: "Repository", revision: str, trusted: TrustedSet) -> Signed
     # 3. This commit.
     check_commit(statement, checksum)
     # 4. Manifest and boot list.
-    manifest = verify_manifest(manifest_bytes(detached, checksum), statement)
+    data = manifest_bytes(detached, checksum)
+    manifest = verify_manifest(data, statement, canonical=is_canonical)
     check_boot_list(manifest)
     # 5. Grants.
     grants = verify_grants(
@@ -141,7 +144,7 @@ def check_commit(statement: VerifiedStatement, checksum: str) -> None:
 
 def check_boot_list(manifest: VerifiedManifest) -> None:
     """Refuse a manifest whose boot list isn't the signed one (``wrong-boot``)."""
-    found = hashlib.sha256(dump.boot_list(manifest.entries)).hexdigest()
+    found = hashlib.sha256(dump.boot_list_of(manifest.data)).hexdigest()
     named = manifest.source.statement.subjects["boot"].hex()
     if found != named:
         raise ContentError(

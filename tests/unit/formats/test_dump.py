@@ -218,8 +218,9 @@ def test_boot_list_takes_exactly_what_goes_to_boot() -> None:
         b"/usr/lib/modules/6/initramfs.img",
         b"/usr/lib/modules/6/modules.dep",
         b"/usr/lib/modules/6/vmlinuz",
+        b"/usr/lib/modules/vmlinuz",
     ]
-    files = {b"/boot/vmlinuz-6", b"/bootx", *paths[-3:]}
+    files = {b"/boot/vmlinuz-6", b"/bootx", *paths[-4:]}
     entries = [
         Entry(path=path, mode=0o100644, uid=0, gid=0, digest=bytes(32))
         if path in files
@@ -231,3 +232,5 @@ def test_boot_list_takes_exactly_what_goes_to_boot() -> None:
         f"{zero} /boot/vmlinuz-6\n{zero} /usr/lib/modules/6/initramfs.img\n"
         f"{zero} /usr/lib/modules/6/vmlinuz\n"
     )
+    assert dump.boot_list_of(dump.serialise(entries)) == dump.boot_list(entries)
+    assert dump.boot_list_of(ROOT.encode()) == b""
