@@ -20,6 +20,8 @@ from verity.formats.report_view import (
     counted,
     gate,
     roots_given,
+    system,
+    tool,
     trusted,
     verdict,
 )
@@ -38,6 +40,8 @@ _STYLES = {
     Severity.MEDIUM: "33",
     Severity.LOW: "36",
 }
+# A digest that doesn't fit beside its name is whole on a line of its own.
+_DEEPER = " " * 6
 _BOLD, _GOOD, _BAD, _OPEN = "1", "32", "1;31", "33"
 
 
@@ -97,16 +101,17 @@ def _head(seen: View, *, short: bool) -> Iterator[Line]:
     place = "" if head.root == "/" else f", the tree at {head.root}"
     style = {0: _GOOD, 1: _BAD}.get(seen.audit.exit_status, _OPEN)
     yield Line(one_line(f"verity audit of {head.host_name}{place}: {verdict(seen.audit)}"), style)
-    host = head.host_id[:16] if short else head.host_id
+    host = (head.host_id[:16] if short else head.host_id) or "no host id"
+    boot = f"boot {head.boot_id}" if head.boot_id else "no boot of this host"
     deep = ", contents read" if head.deep else ""
-    yield _field("host", f"{host}, {head.system}, Linux {head.kernel}")
-    yield _field("when", f"{format_time(head.begun)}, boot {head.boot_id}{deep}")
+    yield _field("host", f"{host}, {system(head)}")
+    yield _field("when", f"{format_time(head.begun)}, {boot}{deep}")
     yield _field("gate", gate(head))
     yield _field("answer", f"{trusted(head)}; {auditor(head)}")
     roots = ", ".join(_FINGERPRINT.sub(r"\1", root) if short else root for root in head.roots)
     yield _field("roots", f"{roots_given(head)}{': ' if roots else ''}{roots}")
     if not short:
-        yield _field("auditor", f"verity {head.tool_version}, {head.tool_digest}")
+        yield _field("auditor", tool(head))
     if seen.coverage:
         covered = ", ".join(
             f"{number:,} {how.name.lower() if short else how}"
@@ -221,13 +226,13 @@ def _finding(finding: Finding, width: int | None) -> Iterator[Line]:
     for name in ("expected", "found", "remedy"):
         value = getattr(finding, name)
         if value:
-            yield from _wrapped(f"    {name:9}{one_line(value)}", width, " " * 13)
+            yield from _wrapped(f"    {name:9}{one_line(value)}", width, _DEEPER)
 
 
 def _gap(gap: NotEvaluated, width: int | None) -> Iterator[Line]:
     yield from _wrapped(f"  {one_line(gap.object)}: {one_line(gap.why)}", width, "    ")
     if gap.hint:
-        yield from _wrapped(f"    hint     {one_line(gap.hint)}", width, " " * 13)
+        yield from _wrapped(f"    hint     {one_line(gap.hint)}", width, _DEEPER)
 
 
 def _wrapped(text: str, width: int | None, indent: str) -> Iterator[Line]:
@@ -262,9 +267,9 @@ def _waivers(seen: View, width: int | None) -> Iterator[Line]:
     for one in seen.audit.waived:
         object_ = f"{one.finding.check} {one_line(one.finding.object)}"
         yield from _wrapped(f"  {object_}: {one_line(one.finding.problem)}", width, "    ")
-        yield from _wrapped(f"    reason   {one_line(one.reason)}", width, " " * 13)
+        yield from _wrapped(f"    reason   {one_line(one.reason)}", width, _DEEPER)
         by = ", ".join(one_line(signer) for signer in one.signers)
-        yield from _wrapped(f"    signed   by {by}", width, " " * 13)
+        yield from _wrapped(f"    signed   by {by}", width, _DEEPER)
         yield Line(f"    expires  {format_time(one.expires)}")
 
 

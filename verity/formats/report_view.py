@@ -175,6 +175,18 @@ def gate(head: Head) -> str:
     return f"{head.state}, {level}{taints}"
 
 
+def system(head: Head) -> str:
+    """What runs there, as far as it could be seen."""
+    kernel = f"Linux {head.kernel}" if head.kernel else "no kernel seen"
+    return f"{head.system or 'an unknown system'}, {kernel}"
+
+
+def tool(head: Head) -> str:
+    """The auditor's version and the digest of its files."""
+    digest = head.tool_digest if ":" in head.tool_digest else f"sha256:{head.tool_digest}"
+    return f"verity {head.tool_version}, {digest}"
+
+
 def trusted(head: Head) -> str:
     """How far the answer can be trusted."""
     if head.root != "/":
