@@ -68,7 +68,8 @@ summary { padding: .35rem 0; cursor: pointer; overflow-wrap: anywhere; }
   :root { color-scheme: light; --ground: #fff; --text: #000; --soft: #444; --line: #999;
     --panel: #fff; --critical: #900; --high: #930; --medium: #640; --low: #036; --good: #040;
     --open: #406; }
-  body { max-width: none; padding: 0; font-size: 10pt; }
+  body { max-width: none; padding: 0; font-size: 9pt; }
+  h2 { margin-top: 1rem; } td, th { padding: .1rem .5rem; }
   #filter, .skip { display: none; }
   details, tr, figure { break-inside: avoid; }
   h2, h3, summary { break-after: avoid; }
