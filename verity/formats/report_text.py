@@ -100,7 +100,7 @@ def _head(seen: View, *, short: bool) -> Iterator[Line]:
     head = seen.audit.head
     place = "" if head.root == "/" else f", the tree at {head.root}"
     style = {0: _GOOD, 1: _BAD}.get(seen.audit.exit_status, _OPEN)
-    yield Line(one_line(f"verity audit of {head.host_name}{place}: {verdict(seen.audit)}"), style)
+    yield Line(one_line(f"audit of {head.host_name}{place}: {verdict(seen.audit)}"), style)
     host = (head.host_id[:16] if short else head.host_id) or "no host id"
     boot = f"boot {head.boot_id}" if head.boot_id else "no boot of this host"
     deep = ", contents read" if head.deep else ""

@@ -62,12 +62,12 @@ def test_a_terminal_has_colour_and_nothing_else_differs() -> None:
 
 
 def test_what_is_good_is_green_and_what_is_bad_red() -> None:
-    assert on_terminal(clean(), 24, 80).startswith("\x1b[32mverity audit of build-7: good\x1b[0m\n")
-    assert on_terminal(everything(), 24, 80).startswith("\x1b[1;31mverity audit")
+    assert on_terminal(clean(), 24, 80).startswith("\x1b[32maudit of build-7: good\x1b[0m\n")
+    assert on_terminal(everything(), 24, 80).startswith("\x1b[1;31maudit of")
     open_ = dataclasses.replace(
         clean(), areas=(AreaResult(area=Area.FILES, not_evaluated=everything().not_evaluated),)
     )
-    assert on_terminal(open_, 24, 80).startswith("\x1b[33mverity audit")
+    assert on_terminal(open_, 24, 80).startswith("\x1b[33maudit of")
 
 
 def test_a_file_has_no_colour() -> None:
