@@ -161,6 +161,15 @@ def test_on_paper_is_what_is_closed_on_the_screen(
     assert "Openorcloseall" not in text
 
 
+def test_the_script_opens_for_paper_and_closes_again(page: Page) -> None:
+    # For browsers without ::details-content; the style does the same in this one.
+    focus(page, "details.finding > summary")
+    page.press("Enter")
+    for event, count in (("beforeprint", 5), ("afterprint", 1)):
+        page.value(f"dispatchEvent(new Event('{event}'))")
+        assert page.value("document.querySelectorAll('details[open]').length") == count
+
+
 def test_it_is_all_there_without_script(browser: Browser, tmp_path: Path) -> None:
     with opened(browser, written(everything(), tmp_path), script=False) as page:
         focus_on = "details.finding > summary"
