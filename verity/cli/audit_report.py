@@ -6,14 +6,18 @@ how large it is and whether it wants colour. A format is imported where it is as
 """
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from verity.formats.report_view import View, view
+from verity.ports.osfile import new_file
 from verity.values.audit import Audit
 
 FORMATS = ("text", "json", "sarif", "junit", "html")
 _PIECE = 2**16
+_MODE = 0o644
 
 
 def write(audit: Audit, format: str, stream: BinaryIO, *, everything: bool = False) -> None:
@@ -26,6 +30,19 @@ def write(audit: Audit, format: str, stream: BinaryIO, *, everything: bool = Fal
             written.clear()
     stream.write(written)
     stream.flush()
+
+
+def publish(audit: Audit, format: str, target: Path | None, *, everything: bool = False) -> None:
+    """Write the report to standard output, or to a new file that is whole or isn't there.
+
+    Raises HostError for a file that can't be made, or that is there already.
+    """
+    if target is None:
+        sys.stdout.flush()
+        write(audit, format, sys.stdout.buffer, everything=everything)
+        return
+    with new_file(target, mode=_MODE) as fd, open(fd, "wb", closefd=False) as stream:
+        write(audit, format, stream, everything=everything)
 
 
 def _pieces(seen: View, format: str, stream: BinaryIO, everything: bool) -> Iterator[str]:

@@ -40,13 +40,17 @@ def signed_by_whom(seen: View) -> ET.Element:
     results: list[Box] = []
     for part in seen.audit.signed:
         source = tuple(i for i, root in enumerate(seen.audit.head.roots) if root == part.root)
-        by = f"signed by {', '.join(part.signers)}"
+        by = f"signed by {', '.join(part.signers)}" if part.signers else "signed for the kernel"
         streams.append(
             Box((f"stream {part.stream}", f"{part.kind}, serial {part.serial}", by), "", source)
         )
         area = _AREAS.get(part.kind)
         told, state = _told(seen, area) if area is not None else ("not audited", "open")
-        lines = (f"manifest: {part.entries:,} entries", f"area {area}" if area else "", told)
+        lines = (
+            f"{'manifest' if part.signers else 'grants'}: {part.entries:,} entries",
+            f"area {area}" if area else "",
+            told,
+        )
         results.append(Box(lines, state, (len(streams) - 1,)))
     if not streams:  # then no statement leads from a root to an area
         for area in Area:
@@ -60,10 +64,9 @@ def signed_by_whom(seen: View) -> ET.Element:
 
 
 def _root_lines(root: str) -> tuple[str, ...]:
-    before, mark, digest = root.partition("sha256:")
-    if not mark:
-        return ("root keys", root)
-    return (f"root {before.strip(' =:')}", f"sha256:{digest[:24]}")
+    """Of a pin the party and its fingerprint; of a key its id."""
+    before, blank, fingerprint = root.rpartition(" ")
+    return (f"root {before}", fingerprint) if blank else ("root", root)
 
 
 def _told(seen: View, area: Area) -> tuple[str, str]:

@@ -33,7 +33,7 @@ NARROWEST = 40
 LOWEST = 16
 _MORE = "whole findings, waivers and all that is left out here: --all"
 # The first digits are enough to know one by: the whole of it is in every other form.
-_FINGERPRINT = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
+_FINGERPRINT = re.compile(r"(?:sha256:)?\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _STYLES = {
     Severity.CRITICAL: "1;31",
     Severity.HIGH: "31",

@@ -183,7 +183,11 @@ def system(head: Head) -> str:
 
 def tool(head: Head) -> str:
     """The auditor's version and the digest of its files."""
-    digest = head.tool_digest if ":" in head.tool_digest else f"sha256:{head.tool_digest}"
+    digest = head.tool_digest
+    if not digest:
+        digest = "its files could not be read"
+    elif ":" not in digest:
+        digest = f"sha256:{digest}"
     return f"verity {head.tool_version}, {digest}"
 
 

@@ -108,7 +108,8 @@ class SignedPart:
     """What one verified statement signs, for the picture of who signed what.
 
     ``root`` is one of the head's roots, as written there; ``signers`` are the owners whose
-    signatures counted; ``entries`` is how many entries its manifest has.
+    signatures counted, and ``entries`` is how many entries its manifest has. Of what only the
+    kernel verifies there are grants and their entries, and no signers.
     """
 
     root: str

@@ -5,6 +5,7 @@ import dataclasses
 import fcntl
 import os
 import re
+import stat
 import struct
 import termios
 import threading
@@ -14,10 +15,11 @@ import pytest
 
 from tests.audit_samples import CHECKS, HEAD, TOOL, clean, everything, flood
 from tests.goldens import report
-from verity.cli.audit_report import write
+from verity.cli.audit_report import publish, write
 from verity.formats import columns
 from verity.formats.report_text import LOWEST, NARROWEST
 from verity.values.audit import Area, AreaResult, Audit
+from verity.values.errors import HostError
 
 COLOUR = re.compile("\x1b\\[[0-9;]+m")
 
@@ -186,6 +188,44 @@ def test_clipped_by_cells(text: str, cells: int, shown: str) -> None:
 )
 def test_wrapped_by_cells(text: str, lines: list[str]) -> None:
     assert list(columns.wrap(text, 10, "  ")) == lines
+
+
+@pytest.mark.parametrize(
+    ("root", "shown"),
+    [
+        ("vendor sha256:" + "a1" * 32, "vendor a1a1a1a1a1a1\n"),
+        ("key " + "b2" * 32, "key b2b2b2b2b2b2\n"),
+        ("key in a drawer", "key in a drawer\n"),
+    ],
+)
+def test_a_screen_has_the_beginning_of_a_fingerprint(root: str, shown: str) -> None:
+    audit = dataclasses.replace(clean(), head=dataclasses.replace(HEAD, roots=(root,)))
+    assert shown in report(audit, "text").decode()
+    assert root in report(audit, "text", everything=True).decode()
+
+
+def test_a_file_is_new_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    publish(everything(), "sarif", path)
+    assert path.read_bytes() == report(everything(), "sarif")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    with pytest.raises(HostError, match="exists"):
+        publish(clean(), "json", path)
+    assert path.read_bytes() == report(everything(), "sarif")
+    with pytest.raises(HostError):
+        publish(clean(), "json", tmp_path / "none" / "report")
+    assert [one.name for one in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_report_that_breaks_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'pdf'"):
+        publish(clean(), "pdf", tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_output_has_the_report(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    publish(everything(), "text", None, everything=True)
+    assert capfdbinary.readouterr().out == report(everything(), "text", everything=True)
 
 
 def test_nothing_is_written_in_pieces_that_are_lost(tmp_path: Path) -> None:

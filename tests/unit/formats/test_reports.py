@@ -113,6 +113,7 @@ def test_what_was_not_asked_is_not_called_good(format: str) -> None:
         ({"host_id": ""}, "no host id"),
         ({"system": "", "kernel": ""}, "an unknown system, no kernel seen"),
         ({"tool_digest": "e5" * 32}, "sha256:" + "e5" * 32),
+        ({"tool_digest": ""}, "its files could not be read"),
     ],
 )
 def test_the_head_says_how_far_the_answer_can_be_trusted(
