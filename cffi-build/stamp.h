@@ -7,7 +7,7 @@
  * VERITY_INTERFACE: raise it together with verity/ports/kernel.py whenever a cdef changes.
  * VERITY_VERSION comes from the build: the version of the distribution.
  */
-#define VERITY_INTERFACE 9
+#define VERITY_INTERFACE 10
 
 #ifndef VERITY_VERSION
 #error "VERITY_VERSION is set by CMakeLists.txt"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from verity._kernel import CData as CData
     from verity._kernel import Int as Int
 
-INTERFACE = 9
+INTERFACE = 10
 """VERITY_INTERFACE of cffi-build/stamp.h that this module was written for."""
 
 
