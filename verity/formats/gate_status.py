@@ -174,7 +174,7 @@ class GateStatus:
 
     ``observes`` is what the policy has logged and not denied where the gate is sealed.
     ``denied`` and ``observed`` count refusals since the load, ``lost`` those of them that the log
-    no longer has. ``own_programs`` and ``own_links`` are the kernel's ids of what is the gate's, and
+    no longer has. ``own_programs`` and ``own_links`` are the kernel's ids of what is the gate's.
     ``sealed_ms`` is when it was sealed, in milliseconds since boot; 0: not, or it doesn't say.
     """
 
