@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether code that runs, or that the kernel would start, is signed: part of the area running.
 
-Each inode is asked once, by descriptor: the kernel for its digest, the verified grants for what that
-may be used as. Without fs-verity its contents are hashed, which says what they are now and keeps them
-so for nobody.
+Each inode is asked once, by descriptor: the kernel for its digest, the verified grants for what
+that may be used as. Without fs-verity its contents are hashed, which says what they are now and
+keeps them so for nobody.
 """
 
 import os

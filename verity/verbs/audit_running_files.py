@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that privileged processes execute, each once, and what is to be said of it.
 
-A finding is of a file and names who uses it: a library that nobody signed is one finding, not one for
-each process. A file without a name is told from one that is there, whatever its contents.
+A finding is of a file and names who uses it: a library that nobody signed is one finding, not one
+for each process. A file without a name is told from one that is there, whatever its contents.
 """
 
 from collections.abc import Iterator

@@ -98,8 +98,8 @@ class _Looker:
         self.said.lacks(
             "running-seen",
             "/proc",
-            f"it shows {missing} threads less than the kernel counts: some are hidden, or come and go"
-            " faster than they can be counted",
+            f"it shows {missing} threads less than the kernel counts: some are hidden, or come and"
+            " go faster than they can be counted",
             "run it as root, and look for hidepid= in /proc/mounts and for a rootkit",
         )
 
