@@ -24,6 +24,8 @@ from typing import NoReturn
 
 from verity.values.errors import ContentError
 
+VERSION = 4
+"""VERITY_GATE_VERSION of policy/gate/verity.h: of the gate that comes with this program."""
 MAX_STATUS = 256 * 2**10
 MAX_DENIALS = 16 * 2**20
 MAX_LINE = 32 * 2**10

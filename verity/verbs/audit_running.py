@@ -21,9 +21,9 @@ from verity.verbs import (
 )
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_running_checks import CHECKS as CHECKS
-from verity.verbs.audit_running_checks import Said
 from verity.verbs.audit_running_code import Judge
 from verity.verbs.audit_running_processes import Looked
+from verity.verbs.audit_said import Said
 
 _NO_GRANTS = (
     "running-unsigned",
@@ -84,15 +84,7 @@ def examine(host: AuditedHost) -> AreaResult:
         said,
     )
     host.progress("what runs", 5, 5)
-    return AreaResult(
-        area=Area.RUNNING,
-        findings=tuple(said.findings),
-        not_evaluated=tuple(said.gaps),
-        not_applicable=said.not_applicable,
-        counts=said.counts,
-        coverage=_coverage(judge, gate),
-        notes=tuple(said.notes),
-    )
+    return said.result(Area.RUNNING, _coverage(judge, gate))
 
 
 def _asked(check: str, what: str, ask: Callable[[], None], said: Said) -> None:

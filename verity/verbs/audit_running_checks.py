@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The questions of the area running, and what a finding of each says: no question is asked here."""
-
-from dataclasses import dataclass, field
+"""The questions of the area running. None is asked here."""
 
 from verity.formats.escaped import printable
 from verity.values.audit import Area, Check, Severity
-from verity.values.findings import Finding, Link, NotEvaluated
 
 _SEVERITY = {
     "running-seen": (Severity.HIGH, "every process could be looked at"),
@@ -78,47 +75,6 @@ CHECKS = tuple(
     Check(id=name, area=Area.RUNNING, severity=severity, title=title)
     for name, (severity, title) in _SEVERITY.items()
 )
-
-
-@dataclass(kw_only=True)
-class Said:
-    """What an area gathers while it asks; ``AreaResult`` is made of it in the end."""
-
-    findings: list[Finding] = field(default_factory=list)
-    gaps: list[NotEvaluated] = field(default_factory=list)
-    not_applicable: dict[str, str] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def finds(
-        self,
-        check: str,
-        object_: str,
-        problem: str,
-        *,
-        expected: str,
-        found: str,
-        remedy: str,
-        link: Link = Link.VERDICT,
-        path: bytes | None = None,
-    ) -> None:
-        """A finding. Every text that comes from outside has been through ``printable``."""
-        self.findings.append(
-            Finding(
-                check=check,
-                link=link,
-                object=object_,
-                problem=problem,
-                expected=expected,
-                found=found,
-                remedy=remedy,
-                path=path,
-            )
-        )
-
-    def lacks(self, check: str, object_: str, why: str, hint: str | None = None) -> None:
-        """A question that couldn't be asked."""
-        self.gaps.append(NotEvaluated(check=check, object=object_, why=why, hint=hint or ""))
 
 
 def of_processes(processes: list[tuple[int, bytes]], most: int = 5) -> str:

@@ -13,8 +13,9 @@ from verity.formats.grants import Code
 from verity.ports.osfile import closing
 from verity.ports.proc import Held, Process
 from verity.values.findings import Link
-from verity.verbs.audit_running_checks import Said, of_processes
+from verity.verbs.audit_running_checks import of_processes
 from verity.verbs.audit_running_code import Judge, Judged, State
+from verity.verbs.audit_said import Said
 
 _AS_CODE = Code.EXEC | Code.LIBRARY
 _DELETED = b" (deleted)"

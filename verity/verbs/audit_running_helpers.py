@@ -15,9 +15,9 @@ from verity.ports import kernel_files
 from verity.ports.osfile import closing
 from verity.values.errors import VerityError
 from verity.values.findings import Link
-from verity.verbs.audit_running_checks import Said
 from verity.verbs.audit_running_code import Judge, State
 from verity.verbs.audit_running_kernel import unprotected
+from verity.verbs.audit_said import Said
 
 _STARTED = Code.EXEC | Code.SCRIPT
 _BINFMT = "proc/sys/fs/binfmt_misc"

@@ -22,9 +22,10 @@ from verity.ports.bpf_programs import Program
 from verity.ports.osfile import closing
 from verity.values.errors import VerityError
 from verity.values.findings import Link
-from verity.verbs.audit_running_checks import Said, of_processes
+from verity.verbs.audit_running_checks import of_processes
 from verity.verbs.audit_running_code import Judge, State
 from verity.verbs.audit_running_processes import Looked
+from verity.verbs.audit_said import Said
 
 _ODD = {"F": "forced in", "E": "without a signature of its own", "K": "a live patch"}
 # Bits of kernel.tainted, and the letter of a loaded module that explains them.

@@ -19,9 +19,10 @@ from verity.formats.procfs import Region
 from verity.ports.proc import GoneError, Process, Processes
 from verity.trust.privileged import Rule
 from verity.values.errors import HostError, VerityError
-from verity.verbs.audit_running_checks import Said, of_processes
+from verity.verbs.audit_running_checks import of_processes
 from verity.verbs.audit_running_code import Judge, State
 from verity.verbs.audit_running_files import Files, Users
+from verity.verbs.audit_said import Said
 
 _ATTEMPTS = 10
 _RESTART = "restart the service, or reboot; `verity explain {pid}` shows whose it is"
