@@ -186,13 +186,15 @@ for gap in running_world.look({}).not_evaluated:
 """
 
 
+_MOUNT = "mount -t proc -o hidepid=2 proc /proc"
+
+
 @pytest.mark.parametrize(
     ("namespace", "before", "why"),
     [
         (["unshare", "--pid", "--fork", "--mount-proc"], [], "of a container"),
         (
-            ["unshare", "--mount", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc; exec "$@"']
-            + ["sh"],
+            ["unshare", "--mount", "sh", "-c", f'{_MOUNT}; exec "$@"', "sh"],
             ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"],
             "threads less than the kernel counts",
         ),
