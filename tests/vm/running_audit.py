@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs in the machine: the areas running and posture, with the grants beside it, as JSON.
 
-    running_audit.py FOLDER [--also FLAG=FILE]...
+    running_audit.py FOLDER [--also=FLAG=FILE | --without=FILE]...
 
 FOLDER holds grants blobs, NAME.grants; whose signatures hold is the test's word. `--also` grants
-the file's digest a flag that its own grants don't have.
+the file's digest a flag that its own grants don't have, `--without` takes all away from it.
 """
 
 import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "usr/lib/python3/dist-packages"))
@@ -27,9 +27,17 @@ def main() -> None:
     folder, *options = sys.argv[1:]
     held = [grants.parse(path.read_bytes()) for path in sorted(Path(folder).glob("*.grants"))]
     for option in options:
-        flag, _, path = option.removeprefix("--also=").partition("=")
-        entry = CodeEntry(digest_path(Path(path)).value, Code[flag.upper()])
-        held.append(held[0].__class__(**{**vars(held[0]), "code": (entry,), "elevate": ()}))
+        kind, _, named = option.partition("=")
+        flag, _, path = named.rpartition("=")
+        digest = digest_path(Path(path)).value
+        if kind == "--also":
+            added = CodeEntry(digest, Code[flag.upper()])
+            held.append(replace(held[0], code=(added,), elevate=()))
+        else:
+            held = [
+                replace(one, code=tuple(code for code in one.code if code.digest != digest))
+                for one in held
+            ]
     host = AuditedHost(root=Path("/"), live=True, now=0, clock=0, grants=tuple(held))
     said = {}
     for name, area in (("running", audit_running), ("posture", audit_posture)):
