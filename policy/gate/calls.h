@@ -214,6 +214,7 @@ static __always_inline int call_seal(const struct verity_request *request)
 	if (!documents_stand(configured))
 		return VERITY_REFUSED_REVOKED_KEY;
 	remember_keyrings();
+	all->sealed_ns = bpf_ktime_get_boot_ns();
 	configured->state = VERITY_STATE_SEALED;
 	return 0;
 }

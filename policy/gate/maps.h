@@ -328,6 +328,7 @@ struct control {
 	__u64 census;	     /* session << CENSUS_BITS | foreign programs counted so far */
 	__u64 foreign;	     /* programs that could change answers, when last counted */
 	__u64 counted;	     /* they were counted to the end */
+	__u64 sealed_ns;     /* when, on the boot clock; 0: not yet */
 };
 VERITY_ARRAY(control, struct control, 1);
 

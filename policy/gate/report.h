@@ -149,6 +149,20 @@ static long print_observed(__u32 index, struct observed_print *print)
 	return 0;
 }
 
+/*
+ * Whoever looks through all programs and links of the kernel can leave out the gate's: to reach for
+ * one is refused, and each time a denial.
+ */
+static long print_own(struct bpf_map *map, struct verity_id *own, __u32 *value,
+		      struct seq_file **seq)
+{
+	if (own->type == VERITY_ID_PROGRAM)
+		BPF_SEQ_PRINTF(*seq, "own program %u\n", own->id);
+	else if (own->type == VERITY_ID_LINK)
+		BPF_SEQ_PRINTF(*seq, "own link %u\n", own->id);
+	return 0;
+}
+
 static __always_inline void print_revocations(struct seq_file *seq, const struct control *all,
 					      const struct verity_config *configured)
 {
@@ -229,6 +243,8 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	BPF_SEQ_PRINTF(seq, "lost %llu\n",
 		       all->denials > VERITY_DENIALS_RING ? all->denials - VERITY_DENIALS_RING : 0);
 	bpf_loop(VERITY_REASONS, print_reason, &seq, 0);
+	BPF_SEQ_PRINTF(seq, "sealed_ms %llu\n", all->sealed_ns / 1000000);
+	bpf_for_each_map_elem(&own_ids, print_own, &seq, 0);
 	return 0;
 }
 

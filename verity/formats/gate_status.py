@@ -5,7 +5,7 @@ Two texts, of which the kernel makes one line after the other:
 
 * status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form, and
   none may be missing but those that stand there any number of times: ``observes``, ``stream``,
-  ``revoked_stream``, ``revocations`` and ``reason``.
+  ``revoked_stream``, ``revocations``, ``reason`` and ``own``; and ``sealed_ms``.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
@@ -24,6 +24,8 @@ from typing import NoReturn
 
 from verity.values.errors import ContentError
 
+VERSION = 4
+"""VERITY_GATE_VERSION of policy/gate/verity.h: of the gate that comes with this program."""
 MAX_STATUS = 256 * 2**10
 MAX_DENIALS = 16 * 2**20
 MAX_LINE = 32 * 2**10
@@ -174,7 +176,8 @@ class GateStatus:
 
     ``observes`` is what the policy has logged and not denied where the gate is sealed.
     ``denied`` and ``observed`` count refusals since the load, ``lost`` those of them that the log
-    no longer has.
+    no longer has. ``own_programs`` and ``own_links`` are the kernel's ids of what is the gate's.
+    ``sealed_ms`` is when it was sealed, in milliseconds since boot; 0: not, or it doesn't say.
     """
 
     version: int
@@ -196,6 +199,9 @@ class GateStatus:
     observed: int
     lost: int
     reasons: Mapping[Reason, int]
+    own_programs: frozenset[int] = frozenset()
+    own_links: frozenset[int] = frozenset()
+    sealed_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +246,8 @@ _STATUS = {
     b"observed": "number",
     b"lost": "number",
     b"reason": "reason number",
+    b"own": "object number",
+    b"sealed_ms": "number",
 }
 _WORDS = {
     "state": [item.value for item in State if item is not State.OFF],  # there is no text then
@@ -248,6 +256,7 @@ _WORDS = {
     "role": ["os", "etc", "extension"],
     "signer": ["root", "os", "etc", "extension"],
     "reason": [item.value for item in Reason],
+    "object": ["program", "link"],
 }
 # key: how many of its first fields tell apart lines of one key
 _NAMED = {
@@ -257,6 +266,7 @@ _NAMED = {
     b"keys": 1,
     b"reason": 1,
     b"revocations": 2,
+    b"own": 2,
 }
 
 
@@ -300,6 +310,9 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
 
     def each(key: str) -> list[tuple[int | str, ...]]:
         return [value for name, value in found.items() if name[0] == key]
+
+    def own(kind: str) -> frozenset[int]:
+        return frozenset(int(number) for found, number in each("own") if found == kind)
 
     streams = each("stream")
     revoked = {name for (name,) in each("revoked_stream")}
@@ -345,6 +358,9 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         observed=number("observed"),
         lost=number("lost"),
         reasons={Reason(str(reason)): int(count) for reason, count in each("reason")},
+        own_programs=own("program"),
+        own_links=own("link"),
+        sealed_ms=number("sealed_ms") if ("sealed_ms",) in found else 0,
     )
 
 

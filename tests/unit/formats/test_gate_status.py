@@ -48,6 +48,10 @@ observed 1
 lost 0
 reason no-digest 1
 reason ftrace 2
+sealed_ms 13250
+own program 17
+own program 18
+own link 17
 """
 DIGEST = "00112233445566778899aabbccddeeff" * 2
 LINE = b"7 13000 denied not-granted exec 0 813 tool %b /opt/tool\n" % DIGEST.encode()
@@ -76,6 +80,9 @@ def test_status() -> None:
     assert found.revoked_digests == Room(used=5, capacity=8192)
     assert (found.foreign_programs, found.denied, found.observed, found.lost) == (0, 2, 1, 0)
     assert found.reasons == {Reason.NO_DIGEST: 1, Reason.FTRACE: 2}
+    assert found.own_programs == {17, 18}
+    assert found.own_links == {17}
+    assert found.sealed_ms == 13250
 
 
 @pytest.mark.parametrize("extra", [b"future\n", b"stateless x y z\n", b"\n", b"version2 3\n"])

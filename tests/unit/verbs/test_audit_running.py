@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that are as they should be, and each way of not being so: real ones, looked at once.
+
+This machine's file system may have no fs-verity, so signed contents are `running-unprotected` here;
+that the kernel's digest is asked is tested in the test machines.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.verbs import running_world as world
+from tests.unit.verbs.running_world import NOBODY, Zoo
+from verity.formats.grants import Code
+from verity.values.audit import AreaResult, Covered
+from verity.verbs import audit_running
+
+ODD = "a\nb\x1b[2J"
+UNPROTECTED = "running-unprotected"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    world.need_root()
+    folder = tmp_path_factory.mktemp("zoo")
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.geteuid() and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o055)  # others start the specimens, too
+    return folder
+
+
+@pytest.fixture(scope="module")
+def zoo(folder: Path) -> Iterator[Zoo]:
+    """All of them at once."""
+    signed, jit = world.compiled(folder, "signed"), world.compiled(folder, "jit")
+    with Zoo() as zoo:
+        for mode in ("wait", "anonymous", "writable", "shared", "writable-file", "altered"):
+            zoo.start(mode, [signed, mode])
+        zoo.start("thread", [signed, "thread"])
+        zoo.start("traced", [signed, "traced"])
+        for mode in ("anonymous", "writable", "writable-file"):
+            zoo.start(f"jit {mode}", [jit, mode])
+        zoo.start("unsigned", [world.compiled(folder, ODD, "unsigned"), "named"])
+        zoo.start("module", [world.compiled(folder, "module"), "wait"])
+        zoo.start("deleted", [world.compiled(folder, "deleted", "signed"), "deleted"])
+        fd = os.memfd_create("program")
+        os.write(fd, signed.read_bytes())
+        zoo.start("memfd", [f"/proc/self/fd/{fd}", "wait"], pass_fds=[fd])
+        os.close(fd)
+        plain = f"setpriv --reuid {NOBODY} --regid {NOBODY}".split()
+        others = {
+            "nobody": [*plain, "--clear-groups"],
+            "disk": [*plain, "--groups", "6"],
+            "net_raw": [*plain, "--clear-groups", "--inh-caps=+net_raw"],
+            "wake_alarm": [*plain, "--clear-groups", "--inh-caps=-all,+wake_alarm"],
+            "saved": ["setpriv", "--ruid", str(NOBODY), "--rgid", str(NOBODY), "--clear-groups"],
+            "namespace": [*plain, "--clear-groups", "unshare", "--user", "--map-root-user"],
+        }
+        for name, command in others.items():
+            zoo.start(name, [*command, signed, "anonymous"])
+        yield zoo
+
+
+@pytest.fixture(scope="module")
+def result(zoo: Zoo, folder: Path) -> AreaResult:
+    signed, jit = world.digest(folder / "signed"), world.digest(folder / "jit")
+    code = {signed: Code.EXEC, jit: Code.EXEC | Code.JIT}
+    code[world.digest(folder / "module")] = Code.MODULE
+    return world.look(code)
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("anonymous", "running-anonymous"),
+        ("writable", "running-writable"),
+        ("writable-file", "running-writable"),
+        ("altered", "running-altered"),
+        ("traced", "running-traced"),
+        ("thread", "running-anonymous"),
+        ("jit writable-file", "running-writable"),
+        ("disk", "running-anonymous"),
+        ("net_raw", "running-anonymous"),
+        ("saved", "running-anonymous"),
+    ],
+)
+def test_each_is_found_by_its_check_and_nothing_else(
+    zoo: Zoo, result: AreaResult, name: str, check: str
+) -> None:
+    assert world.checks_of(result, zoo.pids[name]) == {check}
+
+
+@pytest.mark.parametrize("name", ["wait", "jit anonymous", "jit writable"])
+def test_what_is_granted_is_no_finding(zoo: Zoo, result: AreaResult, name: str) -> None:
+    assert world.checks_of(result, zoo.pids[name]) == set()
+
+
+@pytest.mark.parametrize("name", ["nobody", "wake_alarm", "namespace"])
+def test_who_is_not_privileged_is_not_asked(zoo: Zoo, result: AreaResult, name: str) -> None:
+    assert world.checks_of(result, zoo.pids[name]) == set()
+    assert world.of_file(result, zoo.pids[name]) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("unsigned", "running-unsigned"),
+        ("deleted", "running-deleted"),
+        ("memfd", "running-memory-file"),
+    ],
+)
+def test_the_file_itself_is_wrong(zoo: Zoo, result: AreaResult, name: str, check: str) -> None:
+    assert world.of_file(result, zoo.pids[name]) == {check}
+    assert world.checks_of(result, zoo.pids[name]) == set()
+
+
+def test_shared_memory_has_a_file_and_no_name(zoo: Zoo, result: AreaResult) -> None:
+    shared = [one for one in result.findings if one.object == r"/dev/zero\x20(deleted)"]
+    assert [one.check for one in shared] == ["running-memory-file"]
+    assert f"{zoo.pids['shared']} (signed)" in shared[0].found
+
+
+def test_signed_for_something_else(zoo: Zoo, result: AreaResult) -> None:
+    """Where it has fs-verity it is the wrong use; without, that is said first."""
+    assert world.of_file(result, zoo.pids["module"]) <= {UNPROTECTED, "running-wrong-use"}
+
+
+def test_names_are_escaped_and_the_path_is_exact(
+    zoo: Zoo, result: AreaResult, folder: Path
+) -> None:
+    (found,) = (one for one in result.findings if one.path == os.fsencode(folder / ODD))
+    assert found.object.endswith(r"/a\x0ab\x1b[2J")
+    assert rf"{zoo.pids['unsigned']} ([kworker/0:1])" in found.found
+    assert all(
+        text.isprintable()
+        for one in result.findings
+        for text in (one.object, one.problem, one.expected, one.found, one.remedy)
+    )
+
+
+def test_every_finding_says_what_and_is_of_a_check(result: AreaResult) -> None:
+    known = {check.id for check in audit_running.CHECKS}
+    for finding in result.findings:
+        assert finding.check in known
+        assert finding.expected and finding.found and finding.remedy
+    for gap in result.not_evaluated:
+        assert gap.check in known and gap.why
+    assert set(result.not_applicable) <= known
+
+
+def test_it_counts(zoo: Zoo, result: AreaResult) -> None:
+    assert result.counts["privileged"] >= len(zoo.pids) - 3
+    assert result.counts["kernel threads"] > 0
+    assert result.coverage[Covered.HASHED] >= 3
+
+
+def test_without_grants_nothing_passes_for_signed(zoo: Zoo) -> None:
+    result = world.look({})
+    gaps = {gap.check for gap in result.not_evaluated}
+    assert {"running-unsigned", "running-anonymous", "running-module"} <= gaps
+    assert world.of_file(result, zoo.pids["memfd"]) == {"running-memory-file"}
+    assert world.of_file(result, zoo.pids["unsigned"]) == set()
+
+
+def test_processes_that_come_and_go_are_counted(zoo: Zoo) -> None:
+    loop = "while true; do /bin/true; done"
+    with subprocess.Popen(["sh", "-c", loop], stdin=subprocess.DEVNULL) as churn:
+        try:
+            results = [world.look({}) for _ in range(3)]
+        finally:
+            churn.kill()
+    for result in results:
+        assert not [gap for gap in result.not_evaluated if "no such" in gap.why]
+
+
+_AUDIT = """
+import sys
+from tests.unit.verbs import running_world
+for gap in running_world.look({}).not_evaluated:
+    if gap.check == "running-seen":
+        print(gap.why)
+"""
+
+
+_MOUNT = "mount -t proc -o hidepid=2 proc /proc"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "before", "why"),
+    [
+        (["unshare", "--pid", "--fork", "--mount-proc"], [], "of a container"),
+        (
+            ["unshare", "--mount", "sh", "-c", f'{_MOUNT}; exec "$@"', "sh"],
+            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"],
+            "threads less than the kernel counts",
+        ),
+        (
+            [],
+            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"],
+            "permission denied",
+        ),
+    ],
+    ids=["container", "hidepid", "not root"],
+)
+def test_what_is_not_shown_is_not_passed_over(
+    namespace: list[str], before: list[str], why: str
+) -> None:
+    argv = [*namespace, *before, sys.executable, "-c", _AUDIT]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert why in done.stdout
