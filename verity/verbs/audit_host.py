@@ -13,6 +13,7 @@ from pathlib import Path
 
 from verity.formats.grants import Code, Grants
 from verity.trust.policy import VerifiedPolicy
+from verity.values.audit import Area
 from verity.verbs.signed import SignedCommit
 
 
@@ -23,7 +24,8 @@ class AuditedHost:
     ``now`` is the reference time and ``clock`` the clock's (seconds since 1970). ``grants`` are
     those whose signatures hold: the commit's, and of the boot bundle. ``deep`` asks for the
     contents of files, too. What could not be verified is None or missing, and the area trust says
-    why. ``progress`` hears what is being done and how much of it.
+    why. ``areas`` are all that this audit asks: what another of them reports, an area needn't
+    repeat. ``progress`` hears what is being done and how much of it.
     """
 
     root: Path
@@ -34,6 +36,7 @@ class AuditedHost:
     policy: VerifiedPolicy | None = None
     grants: tuple[Grants, ...] = ()
     deep: bool = False
+    areas: frozenset[Area] = frozenset(Area)
     progress: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
 
     @cached_property
