@@ -6,7 +6,7 @@ The one list of them. docs/reach.md says of each what is followed and what isn't
 
 from collections.abc import Iterator
 
-from verity.verbs import reach_units
+from verity.verbs import reach_boot, reach_jobs, reach_login, reach_units
 from verity.verbs.reach_accounts import Accounts
 from verity.verbs.reach_unit import Context
 from verity.verbs.reach_values import Reference, Seen
@@ -14,5 +14,9 @@ from verity.verbs.reach_values import Reference, Seen
 
 def references(seen: Seen) -> Iterator[Reference]:
     """What all sources lead to."""
-    context = Context(seen=seen, accounts=Accounts.of(seen))
-    yield from reach_units.references(context)
+    accounts = Accounts.of(seen)
+    started = (*reach_boot.units(seen), *reach_jobs.units(seen))
+    yield from reach_units.references(Context(seen=seen, accounts=accounts), started)
+    yield from reach_boot.references(seen)
+    yield from reach_login.references(seen, accounts)
+    yield from reach_jobs.references(seen, accounts)

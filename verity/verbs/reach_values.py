@@ -6,6 +6,7 @@ gap, and what is deliberately not followed a limit, so that nothing is passed by
 """
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from verity.ports.osfile import closing, translate_oserror
 from verity.ports.rooted import Located, Rooted
 from verity.values.errors import HostError, VerityError
 
+_MULTIARCH = (b"-linux-gnu", b"-linux-gnueabihf", b"-linux-gnux32", b"-linux-musl")
 PATH = (*(b"/usr/local/sbin", b"/usr/local/bin", b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin"),)
 """Where bare names of programs are looked up, as systemd and the shells of root do."""
 
@@ -122,6 +124,7 @@ class Seen:
     gaps: dict[bytes, Gap] = field(default_factory=dict)
     limits: dict[str, None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    _folders: tuple[bytes, ...] | None = None
 
     def read(self, path: bytes) -> bytes:
         """A file of configuration; empty if there is none, or a gap."""
@@ -175,6 +178,30 @@ class Seen:
             path = located.path
             self.refused(path, translate_oserror(error, os.fsdecode(path)))
             return b""
+
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+        """The regular files and links below a directory; a gap where it can't be listed."""
+        try:
+            for name, status in self.tree.walk(path):
+                if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+                    yield name, status
+        except HostError as error:
+            self.refused(path, error)
+
+    def libraries(self, name: bytes) -> list[bytes]:
+        """Every file for a library's name in the directories that systems keep libraries in.
+
+        More than the dynamic linker takes, which isn't asked: whoever loads it is not known.
+        """
+        if name.startswith(b"/"):
+            return [name]
+        if self._folders is None:
+            tops = (b"/usr/lib64", b"/usr/lib", b"/usr/local/lib")
+            many = [top + b"/" + one for top in tops for one in self.names(top)]
+            found = [one for one in many if one.endswith(_MULTIARCH)]
+            self._folders = tuple(dict.fromkeys((*found, *tops)))
+        candidates = (folder + b"/" + name for folder in self._folders)
+        return [one for one in candidates if self.find(one) is not None]
 
     def drop_ins(self, folders: tuple[bytes, ...], suffix: bytes) -> Iterator[bytes]:
         """The files of directories of which an earlier one hides the same name in a later one."""
