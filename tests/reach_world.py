@@ -76,7 +76,16 @@ class Host:
     root: Path
     unsigned: set[str] = field(default_factory=set)
 
+    bare: bool = False
+
+    @classmethod
+    def of(cls, tree: Path) -> Host:
+        """A tree that is there, and only read."""
+        return cls(tree, bare=True)
+
     def __post_init__(self) -> None:
+        if self.bare:
+            return
         self.program("/bin/sh", text=b"sh")
         self.file(LOADER, elf(interpreter="", text=b"loader"), 0o755)
         self.file("/etc/passwd", b"root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:\n")

@@ -26,8 +26,8 @@ from verity.verbs.reach_accounts import Accounts
 from verity.verbs.reach_commands import of_arguments
 from verity.verbs.reach_values import PATH, Reference, Seen, Step, Use
 
-_SECTIONS = {b"service": b"Service", b"socket": b"Socket", b"mount": b"Mount", b"swap": b"Swap"}
-_EXEC = (
+SECTIONS = {b"service": b"Service", b"socket": b"Socket", b"mount": b"Mount", b"swap": b"Swap"}
+EXEC = (
     *(b"ExecCondition", b"ExecStartPre", b"ExecStart", b"ExecStartPost", b"ExecReload"),
     *(b"ExecReloadPost", b"ExecStop", b"ExecStopPre", b"ExecStopPost"),
 )
@@ -77,11 +77,11 @@ def references(
         for helper in _HELPERS[unit.type]:
             step = Step(unit.fragment or unit.name, f"a {unit.type.decode()} unit")
             yield Reference(target=helper, use=Use.STARTED, by=(*by, step), optional=True)
-    section = _SECTIONS.get(unit.type)
+    section = SECTIONS.get(unit.type)
     if section is None:
         return
     settings = unit.settings
-    lines = [(key, one) for key in _EXEC for one in settings.list_of(section, key)]
+    lines = [(key, one) for key in EXEC for one in settings.list_of(section, key)]
     if not lines:
         return
     known = specifiers_of(unit.name, unit.fragment)
@@ -89,7 +89,7 @@ def references(
         if settings.last(section, key):
             seen.limit(f"{printable(unit.name)}: {key.decode()}= has its own files")
             return
-    privileged = _is_privileged(context, unit, section, known)
+    privileged = is_privileged(context, unit, section, known)
     optional = optional or _cannot_start(seen, unit, known)
     environment = None
     path = tuple(
@@ -149,7 +149,7 @@ def _of_command(
     yield from of_arguments(seen, program, command.words, by)
 
 
-def _is_privileged(context: Context, unit: Unit, section: bytes, known: dict[bytes, bytes]) -> bool:
+def is_privileged(context: Context, unit: Unit, section: bytes, known: dict[bytes, bytes]) -> bool:
     settings = unit.settings
     accounts = context.accounts
     if settings.words(section, b"AmbientCapabilities"):
