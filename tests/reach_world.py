@@ -13,15 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.world import COMMIT, JUST_VENDOR, World
 from verity.formats.dump import Entry
 from verity.formats.grant_rules import earned
 from verity.formats.grants import Grants, Party, Role
 from verity.ports.rooted import Rooted
 from verity.ports.tree import Node, Tree, hashed
-from verity.values.audit import AreaResult
+from verity.trust.verified import verify_grants, verify_manifest, verify_statement
+from verity.values.audit import Area, AreaResult
 from verity.verbs import audit_code, reach, reach_sources
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.reach_values import Reach, Reference, Seen
+from verity.verbs.signed import SignedCommit
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 _TAGS = {"needed": 1, "rpath": 15, "runpath": 29}
@@ -116,8 +119,8 @@ class Host:
         """A unit file or drop-in."""
         self.file(f"{folder}/{name}", text.encode())
 
-    def grants(self) -> Grants:
-        """Grants of everything but what is unsigned."""
+    def entries(self) -> tuple[list[Entry], dict[bytes, bytes]]:
+        """The manifest's lines for all that is signed, and the first bytes by digest."""
         entries: list[Entry] = []
         heads: dict[bytes, bytes] = {}
         with Tree(self.root) as tree:
@@ -128,7 +131,11 @@ class Host:
                 entries.append(node.entry)
                 if node.contents is not None:
                     heads[node.contents.digest] = node.contents.head
-        tables = earned(entries, heads)
+        return entries, heads
+
+    def grants(self) -> Grants:
+        """Grants of everything but what is unsigned."""
+        tables = earned(*self.entries())
         return Grants(
             party=Party.VENDOR,
             role=Role.OS,
@@ -139,6 +146,29 @@ class Host:
             manifest_sha256=bytes(32),
             code=tables.code,
             elevate=tables.elevate,
+        )
+
+    def committed(self, *outside: str, areas: frozenset[Area] = frozenset(Area)) -> AuditedHost:
+        """The host as it is now, all of it signed in a commit; ``outside`` are granted alone."""
+        entries, heads = self.entries()
+        tables = earned(entries, heads)
+        changes = {"code": tables.code, "elevate": tables.elevate}
+        inside = tuple(one for one in entries if os.fsdecode(one.path) not in outside)
+        world = World(entries=inside, grants_changes=changes)
+        statement = verify_statement([world.envelope], JUST_VENDOR)
+        manifest = verify_manifest(world.manifest, statement)
+        grants = verify_grants(world.grants, world.grants_signatures, manifest, JUST_VENDOR)
+        commit = SignedCommit(
+            checksum=COMMIT.hex(), statement=statement, manifest=manifest, grants=grants
+        )
+        return AuditedHost(
+            root=self.root,
+            live=False,
+            now=1,
+            clock=1,
+            commit=commit,
+            grants=(grants.grants,),
+            areas=areas,
         )
 
     def audit(self) -> AreaResult:

@@ -2,6 +2,7 @@
 """The area code: what is a finding, which, and what it says."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,52 @@ def test_one_finding_for_a_file_that_is_reached_twice(host: Host) -> None:
     host.file("/etc/cron.d/a", b"1 1 * * * root /usr/bin/a\n")
     host.unsigned = {"/usr/bin/a"}
     assert host.found() == [("unsigned-reached", "/usr/bin/a")]
+
+
+ONLY_CODE = frozenset({Area.CODE})
+ALL_AREAS = frozenset(Area)
+
+
+def found(audited: AuditedHost) -> list[tuple[str, str]]:
+    result = audit_code.examine(audited)
+    assert result.not_evaluated == ()
+    return [(one.check, os.fsdecode(one.path or b"")) for one in result.findings]
+
+
+def test_a_commit_that_is_as_signed(host: Host) -> None:
+    assert found(host.committed()) == []
+
+
+@pytest.mark.parametrize("areas", [ALL_AREAS, ONLY_CODE], ids=["all", "code"])
+@pytest.mark.parametrize(
+    ("tamper", "check"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes() + b"x"), "unsigned-reached"),
+        (lambda file: file.unlink(), "reached-missing"),
+        (lambda file: file.chmod(0o4755), "unsigned-elevation"),
+    ],
+    ids=["contents", "missing", "set-uid"],
+)
+def test_what_the_area_files_finds_is_not_repeated(
+    host: Host, areas: frozenset[Area], tamper: Callable[[Path], object], check: str
+) -> None:
+    audited = host.committed(areas=areas)
+    tamper(host.root / "usr/bin/a")
+    assert found(audited) == ([(check, "/usr/bin/a")] if areas == ONLY_CODE else [])
+
+
+def test_code_beside_the_commit_must_have_verity(host: Host) -> None:
+    assert found(host.committed("/usr/bin/a")) == [("reached-no-verity", "/usr/bin/a")]
+
+
+@pytest.mark.parametrize("folder", ["/etc", "/usr/etc"])
+def test_code_that_is_read_is_signed_by_its_path(host: Host, folder: str) -> None:
+    host.file(f"{folder}/script", b"# code without #!\n")
+    host.unit("a.service", "[Service]\nExecStart=/bin/sh /etc/script\n")
+    audited = host.committed()
+    if folder == "/usr/etc":  # a deployment's defaults, of which /etc is a copy
+        host.file("/etc/script", b"# code without #!\n")
+    assert found(audited) == []
+    host.file("/etc/script", b"# other code\n")
+    due = [] if folder == "/etc" else [("unsigned-reached", "/etc/script")]
+    assert found(audited) == due  # at a path of the manifest, the area files finds it
