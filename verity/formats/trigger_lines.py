@@ -84,6 +84,10 @@ def udev_keys(line: bytes) -> Iterator[UdevKey]:
             if attribute == b"SYSTEMD_WANTS":
                 for unit in value.split():
                     yield UdevKey(unit=unit, key=b"SYSTEMD_WANTS")
+            elif attribute == b"REMOVE_CMD" and value:  # what udev's own rules start later
+                yield UdevKey(command=value, key=b"REMOVE_CMD")
+        elif value == b"$env{REMOVE_CMD}":
+            continue
         elif attribute in (b"builtin", b"file", b"db", b"cmdline", b"parent"):
             continue
         elif name == b"IMPORT" and attribute != b"program":

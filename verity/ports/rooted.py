@@ -13,7 +13,7 @@ outside of it.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,10 +136,14 @@ class Rooted:
             raise translate_oserror(error, os.fsdecode(path)) from error
 
     def walk(
-        self, path: bytes, *, device: int | None = None
+        self,
+        path: bytes,
+        *,
+        refused: Callable[[bytes, HostError], None],
+        device: int | None = None,
     ) -> Iterator[tuple[bytes, os.stat_result]]:
         """All below a directory, in no order, following no link; of one file system only if its
-        ``device`` is given. Raises HostError."""
+        ``device`` is given. ``refused`` is told what can't be listed. Raises HostError."""
         located = self.find(path)
         if located is None or not located.is_folder:
             return
@@ -162,9 +166,9 @@ class Rooted:
                             stack.append(name)
                         yield name, status
             except FileNotFoundError:
-                continue
+                continue  # gone since
             except OSError as error:
-                raise translate_oserror(error, os.fsdecode(here)) from error
+                refused(here, translate_oserror(error, os.fsdecode(here)))
 
     def mount_flags(self, located: Located) -> int:
         """The flags of the mount that a directory is in, as in statvfs(3); 0 if it is gone."""

@@ -14,6 +14,7 @@
 from collections.abc import Iterator
 
 from verity.formats import trigger_lines
+from verity.formats.dump import printable
 from verity.formats.unit_exec import split
 from verity.formats.unit_file import Settings, parse
 from verity.verbs.reach_commands import of_arguments, of_shell
@@ -92,7 +93,10 @@ def _udev(seen: Seen) -> Iterator[tuple[trigger_lines.UdevKey, tuple[Step, ...]]
 def _udev_command(seen: Seen, command: bytes, by: tuple[Step, ...]) -> Iterator[Reference]:
     words = [word for word, _ in split(command)]
     if not words or b"$" in words[0] or b"%" in words[0]:
-        seen.counts["unknown udev commands"] += 1
+        seen.limit(
+            f"{printable(by[-1].who)}: the program {printable(words[0] if words else command)} of a"
+            " rule is known only when a device comes"
+        )
         return
     program = words[0] if words[0].startswith(b"/") else _UDEV_PROGRAMS + words[0]
     yield Reference(target=program, use=Use.STARTED, by=by, optional=True)
@@ -169,8 +173,10 @@ def _everywhere(seen: Seen) -> Iterator[Reference]:
             for one in settings.list_of(b"Manager", key):
                 for word, _ in split(one.value):
                     yield from loaded(seen, word, Step(path, f"{key.decode()}="))
-    for line in seen.lines(b"/etc/environment"):
-        yield from loaded(seen, line, Step(b"/etc/environment", "of every login"))
+    managers = seen.drop_ins(tuple(top + b"environment.d" for top in _CONFIGURED), b".conf")
+    for path in (b"/etc/environment", *managers):
+        for line in seen.lines(path):
+            yield from loaded(seen, line, Step(path, "of every login"))
 
 
 def loaded(seen: Seen, pair: bytes, step: Step) -> Iterator[Reference]:

@@ -59,7 +59,7 @@ def programs(seen: Seen, signed: Signed) -> Iterator[Elevated]:
         if device not in devices:
             continue
         try:
-            for path, status in seen.tree.walk(located.path, device=device):
+            for path, status in seen.tree.walk(located.path, refused=seen.refused, device=device):
                 if status.st_mode & 0o111:
                     found = _program(seen, signed, table, Located(path, status))
                     if found is not None:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from verity.formats import ld_cache
 from verity.formats.elf import MAGIC
 from verity.formats.elf_needs import Needs
-from verity.ports.osfile import closing
+from verity.ports.osfile import closing, translate_oserror
 from verity.values.errors import VerityError
 from verity.verbs.reach_values import Seen
 
@@ -130,8 +130,9 @@ class Linker:
         try:
             with closing(self._seen.tree.open(found)) as fd:
                 head = os.pread(fd, 20, 0)
-        except OSError:
-            return None  # who is reached and can't be read is told by who follows it
+        except OSError as error:
+            self._seen.refused(path, translate_oserror(error, os.fsdecode(path)))
+            return None
         if len(head) < 20 or not head.startswith(MAGIC):
             return None
         return int.from_bytes(head[18:20], "little"), 64 if head[4] == 2 else 32

@@ -202,7 +202,8 @@ def variable(
 ) -> Iterator[Reference | tuple[bytes, Step] | bytes]:
     """What one variable of the environment leads to."""
     if name in _LIBRARIES:
-        yield from ((one, step) for one in re.split(rb"[\s:]+", value) if one.startswith(b"/"))
+        for word in filter(None, re.split(rb"[\s:]+", value)):
+            yield from ((file, step) for file in seen.libraries(word))
     elif name == b"LD_LIBRARY_PATH":
         yield from (one for one in re.split(rb"[:;]", value) if one.startswith(b"/"))
     elif name in _SOURCED and value.startswith(b"/"):

@@ -182,7 +182,7 @@ class Seen:
     def walk(self, path: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
         """The regular files and links below a directory; a gap where it can't be listed."""
         try:
-            for name, status in self.tree.walk(path):
+            for name, status in self.tree.walk(path, refused=self.refused):
                 if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
                     yield name, status
         except HostError as error:

@@ -70,6 +70,7 @@ def test_pam(line: bytes, due: lines.PamLine | None) -> None:
         (b'IMPORT{builtin}="a", IMPORT{file}="b", IMPORT{program}=="c"', [b"c"]),
         (b'RUN="", RUN+=e"a"', [b"a"]),
         (b'NAME="RUN"', []),
+        (b'ENV{REMOVE_CMD}="a", ENV{X}="b", RUN+="$env{REMOVE_CMD}"', [b"a"]),
     ],
 )
 def test_udev(line: bytes, commands: list[bytes]) -> None:

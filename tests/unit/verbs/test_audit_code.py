@@ -2,6 +2,7 @@
 """The area code: what is a finding, which, and what it says."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,20 @@ def test_a_root_of_its_own_is_not_followed(host: Host) -> None:
     assert gap.why == "RootDirectory= has its own files"
 
 
+def test_a_program_that_only_a_device_names(host: Host) -> None:
+    host.file("/etc/udev/rules.d/a.rules", b'RUN+="$env{WHAT} x"\n')
+    (gap,) = host.audit().not_evaluated
+    assert (gap.check, gap.object) == ("not-followed", "/etc/udev/rules.d/a.rules")
+    assert gap.why == "the program $env{WHAT} of a rule is known only when a device comes"
+
+
+def test_a_program_that_only_the_running_host_names(host: Host) -> None:
+    host.unit("a.service", "[Service]\nExecStart=/usr/lib/%v/a\n")
+    (gap,) = host.audit().not_evaluated
+    assert (gap.check, gap.object) == ("not-followed", "a.service")
+    assert gap.why == "the program /usr/lib/%v/a is known only on the running host"
+
+
 def test_unreadable_is_not_evaluated(host: Host) -> None:
     (host.root / "usr/bin/a").write_bytes(b"\x7fELF damaged")
     (gap,) = host.audit().not_evaluated
@@ -232,3 +247,10 @@ def test_code_that_is_read_is_signed_by_its_path(host: Host, folder: str) -> Non
     host.file("/etc/script", b"# other code\n")
     due = [] if folder == "/etc" else [("unsigned-reached", "/etc/script")]
     assert found(audited) == due  # at a path of the manifest, the area files finds it
+
+
+def test_the_document_has_the_checks() -> None:
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| (\w+) \| ([^|]+) \|", Path("docs/reach.md").read_text(), re.MULTILINE
+    )
+    assert rows == [(one.id, one.severity.value, one.title) for one in audit_code.CHECKS]

@@ -59,6 +59,14 @@ TRIGGERS: dict[str, tuple[str, str, str]] = {
     ),
     "program as an argument": (SERVICE, f"[Service]\nExecStart=/bin/sh -c 'exec {P}; x'", P),
     "by env": (SERVICE, "[Service]\nExecStart=/usr/bin/env A=1 evil", "/usr/bin/evil"),
+    "preloaded by name": (
+        SERVICE,
+        "[Service]\nExecStart=/bin/sh\nEnvironment=LD_PRELOAD=evil.so",
+        L,
+    ),
+    "environment of logins": ("/etc/environment", f'LD_PRELOAD="{L}"', L),
+    "environment of managers": ("/etc/environment.d/a.conf", f"LD_AUDIT={L}", L),
+    "environment file": (SERVICE, "[Service]\nExecStart=/bin/sh\nEnvironmentFile=-/opt/env*", L),
     "manager's environment": (
         "/etc/systemd/system.conf",
         f"[Manager]\nDefaultEnvironment=LD_PRELOAD={L}",
@@ -169,6 +177,8 @@ def host(path: Path, trigger: str) -> Host:
         made.file(f"/usr/lib/modules/6.1/kernel/{module}", module.encode())
     made.file("/opt/script", b"#!/bin/sh\n", 0o755)
     made.file("/opt/py/a/site.py", b"#!/usr/bin/python3\n", 0o755)
+    if trigger == "environment file":
+        made.file("/opt/env1", f"A=1\nLD_PRELOAD={L}\n".encode())
     if trigger == "udev unit":
         made.unit("b.service", f"[Service]\nExecStart={P}")
     if trigger == "sshd included":
