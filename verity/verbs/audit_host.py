@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from verity.formats.grants import Code, Grants, Party, Role
 from verity.trust.policy import VerifiedPolicy
 from verity.trust.trusted import TrustedSet
+from verity.values.audit import Area
 from verity.values.errors import VerityError
 from verity.verbs.signed import SignedCommit
 
@@ -59,7 +60,8 @@ class AuditedHost:
     ``now`` is the reference time and ``clock`` the clock's (seconds since 1970). ``grants`` are
     those whose signatures hold: the commit's, and of the boot bundle. ``deep`` asks for the
     contents of files, too. What could not be verified is None or missing, and the area trust says
-    why, by ``refused``: the error of each document ("commit", "policy", "bundle"). ``progress``
+    why, by ``refused``: the error of each document ("commit", "policy", "bundle"). ``areas`` are
+    all that this audit asks: what another of them reports, an area needn't repeat. ``progress``
     hears what is being done and how much of it.
 
     ``repo`` is where the commits are, if there is a repository; ``floors`` is what the host's
@@ -74,6 +76,7 @@ class AuditedHost:
     policy: VerifiedPolicy | None = None
     grants: tuple[Grants, ...] = ()
     deep: bool = False
+    areas: frozenset[Area] = frozenset(Area)
     progress: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
     repo: Path | None = None
     roots: Roots | None = None

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command line leads to, beyond its program.
+
+1. An interpreter's first argument, if it is a path: code that it reads. ``env`` leads to the
+   program that it is asked for.
+2. Every argument that is the absolute path of a program that is there: others are given programs
+   to start (``flock``, ``start-stop-daemon``, ``sh -c``).
+3. In a line for the shell, the first word of each simple command.
+
+A heuristic for what lies open in a line. What a script does, and what variables and substitutions
+become, is not followed; nothing that is only guessed is missed as a file that isn't there.
+"""
+
+import re
+from collections.abc import Iterator
+
+from verity.verbs.reach_values import PATH, Reference, Seen, Step, Use
+
+_READ_BY = re.compile(
+    rb"(?:[a-z]{0,3}sh|python[0-9.]*|perl[0-9.]*|ruby[0-9.]*|node|nodejs|php[0-9.]*|lua[0-9.]*"
+    rb"|tclsh[0-9.]*|[gm]?awk)"
+)
+_GIVEN = (b"-c", b"-m", b"-e", b"-p", b"-")  # the program's text or a module, and no file
+_PROGRAM = (b"\x7fELF", b"#!")
+_SEPARATORS = re.compile(rb"\|\||&&|[;|&(){}\n`]|\$\(")
+_WORD = re.compile(rb"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")
+_ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*=")
+_KEYWORDS = {
+    *(b"if", b"then", b"else", b"elif", b"fi", b"do", b"done", b"while", b"until", b"!", b"exec"),
+    *(b"command", b"nice", b"ionice", b"nohup", b"setsid", b"time", b"root", b"cd"),
+}
+
+
+def of_arguments(
+    seen: Seen, program: bytes, words: tuple[bytes, ...], by: tuple[Step, ...]
+) -> Iterator[Reference]:
+    """What the arguments of a started program lead to."""
+    name = program.rpartition(b"/")[2]
+    if name == b"env":
+        asked = [one for one in words if not one.startswith(b"-") and not _ASSIGNMENT.match(one)]
+        if asked:
+            yield Reference(target=asked[0], use=Use.STARTED, by=by)
+    elif _READ_BY.fullmatch(name):
+        for word in words:
+            if word in _GIVEN or word.startswith(_GIVEN[0]):
+                break
+            if not word.startswith(b"-"):
+                if word.startswith(b"/"):
+                    yield Reference(target=word, use=Use.READ, by=by, optional=True)
+                break
+    for word in words:
+        for path in re.findall(rb"/[^\s\"'=;|&()<>$`]+", word):
+            if _is_program(seen, path):
+                yield Reference(target=path, use=Use.STARTED, by=by, optional=True)
+
+
+def of_shell(
+    seen: Seen, line: bytes, by: tuple[Step, ...], path: tuple[bytes, ...] = PATH
+) -> Iterator[Reference]:
+    """What a line leads to that a shell is given."""
+    for simple in _SEPARATORS.split(line):
+        words = tuple(word.strip(b"\"'") for word in _WORD.findall(simple))
+        while words and (_ASSIGNMENT.match(words[0]) or words[0] in _KEYWORDS):
+            words = words[1:]
+        if not words:
+            continue
+        program = seen.program(words[0], path)
+        if program.startswith(b"/"):
+            yield Reference(target=program, use=Use.STARTED, by=by, optional=True)
+            yield from of_arguments(seen, program, words[1:], by)
+        if words[0] in (b".", b"source") and len(words) > 1 and words[1].startswith(b"/"):
+            yield Reference(target=words[1], use=Use.READ, by=by, optional=True)
+
+
+def run_parts(
+    seen: Seen, folder: bytes, by: tuple[Step, ...], *, suffix: bytes = b""
+) -> Iterator[Reference]:
+    """Every program of a directory whose programs are all started."""
+    for name in seen.names(folder):
+        path = folder + b"/" + name
+        located = seen.find(path)
+        if located is None or not located.is_file or not located.status.st_mode & 0o111:
+            continue
+        if not name.startswith(b".") and name.endswith(suffix):
+            yield Reference(target=path, use=Use.STARTED, by=by)
+
+
+def _is_program(seen: Seen, path: bytes) -> bool:
+    located = seen.find(path)
+    if located is None or not located.is_file or not located.status.st_mode & 0o111:
+        return False
+    return seen.head(located).startswith(_PROGRAM)

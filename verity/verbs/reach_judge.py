@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gate would say of each file that is reached, by verified grants: for audit and arming.
+
+The decision is ``trust.decide``'s, for somebody privileged, with the state sealed:
+- started: an exec; for a script's interpreter one that is chained;
+- a library: an executable mapping; a module or firmware: what the kernel takes;
+- code that a program reads is no act of the gate. It is judged by whether somebody signed it: its
+  digest is granted, or a manifest or a grant of configuration has it at this very path.
+
+``in_manifest`` tells what the signed manifest has at the path, so that whoever compares the files
+with it isn't repeated. Configuration is left to who compares /etc, and is not judged.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from verity.formats.dump import Entry
+from verity.formats.gate_status import Act, Reason
+from verity.formats.grants import Code, Grants
+from verity.formats.guarded_paths import GuardedPaths
+from verity.formats.kernel_guarded import GuardedClass
+from verity.ports import tree as file_tree
+from verity.ports.osfile import closing, translate_oserror
+from verity.ports.rooted import Located
+from verity.ports.tree import Contents
+from verity.trust.decide import DigestState, Facts, Prot, decide
+from verity.values.errors import VerityError
+from verity.verbs.audit_host import AuditedHost
+from verity.verbs.reach_values import Gap, Reached, Seen, Use
+
+_ACTS = {
+    Use.STARTED: Act.EXEC,
+    Use.INTERPRETER: Act.EXEC,
+    Use.LIBRARY: Act.MAP,
+    Use.MODULE: Act.MODULE,
+    Use.FIRMWARE: Act.MODULE,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A file that is reached, what its contents are granted as, and the reason against it."""
+
+    reached: Reached
+    contents: Contents
+    granted: Code
+    reason: Reason
+    in_manifest: Entry | None
+
+    @property
+    def by_kernel(self) -> bool:
+        """Whether the kernel vouches for the contents."""
+        return self.contents.by_kernel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """What is signed for a host, by digest and by path."""
+
+    code: dict[bytes, Code]
+    entries: dict[bytes, Entry]
+    placed: frozenset[tuple[bytes, bytes]]
+    grants: tuple[Grants, ...]
+    loose: Callable[[bytes], bool]
+
+    @classmethod
+    def of(cls, host: AuditedHost) -> "Signed":
+        """From the verified documents of a host."""
+        entries: dict[bytes, Entry] = {}
+        if host.commit is not None:
+            entries = {one.path: one for one in host.commit.manifest.entries}
+        placed = {(one.path, one.digest) for blob in host.grants for one in blob.config}
+        return cls(
+            code=host.code,
+            entries=entries,
+            placed=frozenset(placed),
+            grants=host.grants,
+            loose=_loose(host),
+        )
+
+    def entry(self, path: bytes) -> Entry | None:
+        """The manifest's line for a path; of /etc on an OSTree system, that of its default."""
+        entry = self.entries.get(path)
+        if entry is None and path.startswith(b"/etc/"):
+            entry = self.entries.get(b"/usr" + path)
+        return entry
+
+
+def judge(seen: Seen, reached: Iterable[Reached], signed: Signed) -> Iterator[Judged | Gap]:
+    """Each file that is there; configuration is passed by."""
+    measured: dict[bytes, Contents | Gap] = {}
+    for one in reached:
+        if one.located is None or one.use is Use.CONFIGURATION:
+            continue
+        if one.path not in measured:
+            measured[one.path] = measure(seen, one.located)
+        contents = measured[one.path]
+        if isinstance(contents, Gap):
+            yield contents
+            continue
+        entry = signed.entry(one.path)
+        granted = signed.code.get(contents.digest, Code(0))
+        yield Judged(
+            reached=one,
+            contents=contents,
+            granted=granted,
+            reason=_reason(one, contents, granted, entry, signed),
+            in_manifest=entry,
+        )
+
+
+def measure(seen: Seen, located: Located) -> Contents | Gap:
+    """The digest of a file, by the kernel or hashed now."""
+    path = located.path
+    try:
+        with closing(seen.tree.open(located)) as fd:
+            return file_tree.measured(fd, path)
+    except OSError as error:
+        problem: VerityError = translate_oserror(error, os.fsdecode(path))
+    except VerityError as error:
+        problem = error
+    seen.refused(path, problem)
+    return seen.gaps[path]
+
+
+def _reason(
+    one: Reached, contents: Contents, granted: Code, entry: Entry | None, signed: Signed
+) -> Reason:
+    if one.use is Use.READ:
+        is_signed = (
+            granted
+            or (entry is not None and entry.digest == contents.digest)
+            or (one.path, contents.digest) in signed.placed
+            or signed.loose(one.path)
+        )
+        return Reason.ALLOW if is_signed else Reason.NOT_GRANTED
+    return decide(
+        Facts(
+            act=_ACTS[one.use].number,
+            privileged=1,
+            digest=DigestState.KNOWN,
+            granted=int(granted),
+            prot=int(Prot.EXEC) if one.use is Use.LIBRARY else 0,
+            chained=one.use is Use.INTERPRETER,
+        )
+    )
+
+
+def _loose(host: AuditedHost) -> Callable[[bytes], bool]:
+    """Whether a policy says of a path that its contents are nobody's to sign."""
+    if host.policy is None:
+        return lambda path: False
+    try:
+        guarded = GuardedPaths.of(host.policy.policy)
+    except VerityError:
+        return lambda path: False
+
+    def loose(path: bytes) -> bool:
+        found = guarded.of_path(path)
+        return found is not None and found.file_class is not GuardedClass.SIGNED
+
+    return loose
+
+
+def is_elf_or_script(head: bytes) -> bool:
+    """Whether the kernel would start it."""
+    return head.startswith((b"\x7fELF", b"#!"))
+
+
+def is_runnable(status: os.stat_result) -> bool:
+    """Whether anybody may start this regular file."""
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o111)
