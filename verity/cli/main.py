@@ -21,6 +21,10 @@ from verity.values.errors import VerityError
 
 # verb: (module in verity.cli that has a command of this name, the beginning of its help)
 VERBS = {
+    "acknowledge": (
+        "acknowledge",
+        "Take what programs wrote as it is, for audits.",
+    ),
     "audit": ("audit", "Compare a tree with the signed commit, file by file."),
     "commit": ("commit", "Sign, verify and show OSTree commits."),
     "digest": ("digest", "Compute the fs-verity digest of files."),
@@ -35,6 +39,7 @@ VERBS = {
     "manifest": ("manifest", "Make, show and compare manifests."),
     "measure": ("files", "Ask the kernel for the fs-verity digest of files."),
     "objects": ("objects", "fs-verity on the objects of a signed commit."),
+    "repair": ("repair", "Bring back what a signed source still has."),
     "sign": ("sign", "Collect the signatures of several people in a bundle."),
     "policy": ("policy", "Say what the gate enforces, and whose grants it takes."),
 }

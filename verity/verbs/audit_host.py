@@ -6,13 +6,14 @@ an ``AreaResult``. It prints nothing, changes nothing and raises only for what m
 impossible; whatever can't be read is a ``NotEvaluated``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from verity.formats.grants import Code, Grants
+from verity.formats.grants import Code, Grants, Role
 from verity.trust.policy import VerifiedPolicy
+from verity.trust.trusted import TrustedSet
 from verity.verbs.signed import SignedCommit
 
 
@@ -22,8 +23,9 @@ class AuditedHost:
 
     ``now`` is the reference time and ``clock`` the clock's (seconds since 1970). ``grants`` are
     those whose signatures hold: the commit's, and of the boot bundle. ``deep`` asks for the
-    contents of files, too. What could not be verified is None or missing, and the area trust says
-    why. ``progress`` hears what is being done and how much of it.
+    contents of files, too. ``trusted`` are the keys that count, by role. What could not be verified
+    is None or missing, and the area trust says why. ``progress`` hears what is being done and how
+    much of it.
     """
 
     root: Path
@@ -34,6 +36,7 @@ class AuditedHost:
     policy: VerifiedPolicy | None = None
     grants: tuple[Grants, ...] = ()
     deep: bool = False
+    trusted: Mapping[Role, TrustedSet] = field(default_factory=dict)
     progress: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
 
     @cached_property
