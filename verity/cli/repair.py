@@ -104,20 +104,25 @@ def repair(
             total = len(commit.manifest.entries)
             planned = verb.look(asked, repository, lambda done: progress.update(done, total))
         _print_plan(planned, as_json=as_json)
-        changes, left = planned.plan.changes, tuple(planned.plan.left)
-        if not dry_run and changes:
-            left = verb.carry_out(planned, time.sleep)
-            _print_left(left[len(planned.plan.left) :], as_json=as_json)
+        made = planned.plan
+        protected, left = len(made.protect), len(made.left)
+        changes = made.changes - protected
+        if not dry_run and made.changes:
+            done = verb.carry_out(planned, time.sleep)
+            _print_left(done.left, as_json=as_json)
+            protected, left = done.protected, left + len(done.left)
         status = 1 if left else 0
         if etc_is_signed:
             # Any 1 wins, as in every report.
             status = min(filter(None, (status, _etc(host, planned, dry_run, as_json))), default=0)
     if as_json:
-        fields = {"changes": changes, "left": len(left), "dry_run": dry_run, "exit_status": status}
-        output.record("repaired", fields)
+        counts = {"changes": changes, "protected": protected, "left": left}
+        output.record("repaired", {**counts, "dry_run": dry_run, "exit_status": status})
     else:
-        done = "would be repaired" if dry_run else "repaired"
-        output.line(f"{done}: {changes} changes, {len(left)} left")
+        word = "would be repaired" if dry_run else "repaired"
+        output.line(
+            f"{word}: {changes} changes, {protected} files with fs-verity anew, {left} left"
+        )
     return status
 
 
@@ -168,11 +173,11 @@ def _print_plan(planned: "Planned", *, as_json: bool) -> None:
         ("make", made.make),
         ("restore", made.put),
         ("change", made.dress),
-        ("protect", made.protect),
+        ("protect", made.protect if as_json else ()),
     ):
         for entry in entries:
             why = made.why.get(entry.path, "something else is in its place")
-            source = planned.sources.get(entry.path, "")
+            source = planned.sources.get(entry.path, "") if word == "restore" else ""
             if as_json:
                 fields = {"step": word, "why": why, "source": source}
                 output.record("step", {**output.path_fields(entry.path), **fields})
@@ -180,6 +185,8 @@ def _print_plan(planned: "Planned", *, as_json: bool) -> None:
                 by = f" (from {output.one_line(source)})" if source else ""
                 said = f"{output.shown(entry.path)}: {output.one_line(why)}{by}"
                 output.line(f"{word:<8} {said}")
+    if made.protect and not as_json:
+        output.line(f"protect  {len(made.protect)} files, which lack only fs-verity")
     _print_left(made.left, as_json=as_json)
 
 

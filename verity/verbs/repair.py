@@ -53,17 +53,34 @@ _OWNERS_ACT = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Granted:
+    """Digests of code that grants name, and of what may be privileged."""
+
+    code: frozenset[bytes] = frozenset()
+    elevated: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What is to be repaired. ``etc_is_signed``: /etc is its owner's, and not looked at here.
 
-    ``granted`` are digests that a grant names: such a file is never removed.
+    What is ``granted`` is never removed.
     """
 
     root: Path
     commit: SignedCommit
     remove_unsigned: bool = False
     etc_is_signed: bool = False
-    granted: frozenset[bytes] = frozenset()
+    granted: Granted = field(default_factory=Granted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What is left at the end, beside what the plan left, and how many files got fs-verity that
+    lacked nothing else."""
+
+    left: tuple[Left, ...]
+    protected: int
 
 
 @dataclass(kw_only=True)
@@ -106,16 +123,16 @@ def look(
             made.drop(entry.path, error.message, error.hint or "")
     with ExitStack() as stack:
         trees = _Trees(asked.root, nodes, stack)
-        for entry in (*made.remove, *made.put, *made.dress):
+        for entry in (*made.remove, *made.make, *made.put, *made.dress):
             try:
-                trees.of(entry.path).check(entry)
+                trees.check(entry)
             except VerityError as error:
                 made.drop(entry.path, error.message, error.hint or "")
     return planned
 
 
-def carry_out(planned: Planned, pause: Callable[[float], None]) -> tuple[Left, ...]:
-    """Do what was planned; what is left then, with what the plan left already.
+def carry_out(planned: Planned, pause: Callable[[float], None]) -> Done:
+    """Do what was planned.
 
     1. Refuse a read-only file system, before anything is written.
     2. Remove what a killed run prepared; prepare every file.
@@ -149,21 +166,29 @@ def carry_out(planned: Planned, pause: Callable[[float], None]) -> tuple[Left, .
         trees.clear()
         trees.sync()
     # 4. Measure.
-    return (*made.left, *_protected(root, made, pause), *_wrong(root, made))
+    left, failed = _protected(root, made, pause)
+    lacked = {entry.path for entry in made.protect}
+    return Done(left=(*left, *_wrong(root, made)), protected=len(lacked - failed))
 
 
-def granted(root: Path, commit: SignedCommit) -> frozenset[bytes]:
-    """The digests that a grant of the commit or of the host's boot bundle names.
+def granted(root: Path, commit: SignedCommit) -> Granted:
+    """What grants of other streams in the host's boot bundle name: what its owner added.
 
-    The bundle's are not verified: all that they do here is keep a file from being removed.
+    They are not verified: all that they do here is keep a file from being removed. The commit's own
+    don't count, or a set-uid copy of a signed shell would stay.
     """
-    blobs = [commit.grants.grants]
+    code: set[bytes] = set()
+    elevated: set[bytes] = set()
     with suppress(VerityError):
         data = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
         for fragment in records.split(data, label=str(places.BUNDLE)):
-            if fragment.kind is RecordKind.GRANTS:
-                blobs.append(grants.parse(fragment.blob))
-    return frozenset(entry.digest for blob in blobs for entry in blob.code)
+            if fragment.kind is not RecordKind.GRANTS:
+                continue
+            blob = grants.parse(fragment.blob)
+            if blob.stream != commit.statement.statement.stream:
+                code |= {entry.digest for entry in blob.code}
+                elevated |= {entry.digest for entry in blob.elevate}
+    return Granted(code=frozenset(code), elevated=frozenset(elevated))
 
 
 def _due(asked: Asked) -> dict[bytes, Entry]:
@@ -218,7 +243,9 @@ def _read(
 
 
 def _may_remove(asked: Asked, node: Node) -> bool:
-    return asked.remove_unsigned and node.entry.digest not in asked.granted
+    privileged = repair_plan.power_of(node) == repair_plan.PRIVILEGED
+    kept = asked.granted.elevated if privileged else asked.granted.code
+    return asked.remove_unsigned and node.entry.digest not in kept
 
 
 class _Trees:
@@ -226,7 +253,7 @@ class _Trees:
     on the file system where it will be."""
 
     def __init__(self, root: Path, nodes: Mapping[bytes, Node], stack: ExitStack) -> None:
-        self._root, self._stack = root, stack
+        self._root, self._nodes, self._stack = root, nodes, stack
         self._tops = {
             path
             for path, node in nodes.items()
@@ -246,6 +273,14 @@ class _Trees:
         if top not in self._trees:
             self._trees[top] = self._stack.enter_context(ReplaceTree(self._root, top))
         return self._trees[top]
+
+    def check(self, entry: Entry) -> None:
+        """Refuse what can't be replaced, or lies in a directory that can't be changed."""
+        self.of(entry.path).check(entry)
+        above = entry.path.rpartition(b"/")[0]
+        folder = self._nodes.get(above)
+        if folder is not None and folder.entry.is_directory:
+            self.of(above).check(folder.entry)
 
     def clear_all(self) -> None:
         """Remove what runs before prepared, also where this one has nothing to do."""
@@ -282,34 +317,37 @@ def _refuse_read_only(root: Path, top: bytes) -> None:
         )
 
 
-def _protected(root: Path, made: Plan, pause: Callable[[float], None]) -> Iterator[Left]:
-    """Turn on fs-verity for what is as signed by now, and say where there is none."""
+def _protected(
+    root: Path, made: Plan, pause: Callable[[float], None]
+) -> tuple[list[Left], set[bytes]]:
+    """Turn on fs-verity for what is as signed by now; what failed, and all paths that did."""
     entries = sorted((*made.put, *made.protect))
-    targets = [
+    targets = {
         Target(
             label=printable(entry.path),
             open=partial(_open, root, entry.path),
             expected=Digest(HashAlgorithm.SHA256, entry.digest),
-        )
+        ): entry.path
         for entry in entries
         if entry.digest is not None
-    ]
+    }
     how = How(jobs=batch.default_jobs(), pause=pause, stop=many.Stop())
-    without = 0
-    first = ""
-    for target, result in enable.enable(targets, how):
+    left: list[Left] = []
+    failed: set[bytes] = set()
+    without = []
+    for target, result in enable.enable(list(targets), how):
         if not isinstance(result, VerityError):
             continue
+        failed.add(targets[target])
         if result.code in _NO_VERITY:
-            without, first = without + 1, first or result.message
+            without.append(result.message)
         else:
-            yield Left(path=os.fsencode(target.label), why=result.message, hint=result.hint or "")
+            left.append(Left(path=targets[target], why=result.message, hint=result.hint or ""))
     if without:
-        yield Left(
-            path=b"/",
-            why=f"{without} files are as signed and without fs-verity, which isn't here: {first}",
-            hint="`verity doctor` says what this file system lacks",
-        )
+        why = f"{len(without)} files are as signed and without fs-verity: {without[0]}"
+        hint = "`verity doctor` says what this file system lacks"
+        left.append(Left(path=b"/", why=why, hint=hint))
+    return left, failed
 
 
 def _open(root: Path, path: bytes) -> int:

@@ -18,8 +18,10 @@ from verity.formats.dump import Entry
 from verity.formats.grant_rules import code_flags, permitted_capabilities, set_id_bits
 from verity.ports.tree import Gap, Node
 from verity.values.errors import ContentError
+from verity.values.findings import Finding
 from verity.verbs import audit
 
+PRIVILEGED = "privileged"
 _MANY_GAPS = "mend that, or name that tree by --root"
 
 
@@ -50,13 +52,15 @@ class Plan:
         return sum(map(len, (self.remove, self.make, self.put, self.dress, self.protect)))
 
     def drop(self, path: bytes, why: str, hint: str) -> None:
-        """Leave a path as it is, with all below it that would be put there."""
+        """Leave a path as it is, what would be put below it, and what can't be emptied then."""
         below = path + b"/"
         for entries in (self.remove, self.make, self.put, self.dress, self.protect):
             entries[:] = [
                 one for one in entries if one.path != path and not one.path.startswith(below)
             ]
         self.left.append(Left(path=path, why=why, hint=hint))
+        for above in [one.path for one in self.remove if path.startswith(one.path + b"/")]:
+            self.drop(above, "what is in it stays", hint)
 
 
 def plan(
@@ -86,7 +90,7 @@ def _signed(entry: Entry, nodes: Mapping[bytes, Node], going: set[bytes], made: 
     finding = None if node is None else audit.compare(entry, node)
     if node is not None and finding is None:
         return
-    made.why[path] = "it is missing" if finding is None else finding.problem
+    made.why[path] = _why(entry, node, finding)
     if not (entry.is_regular or entry.is_symlink or entry.is_directory):
         made.left.append(Left(path=path, why="neither file, link nor directory: no source has it"))
         return
@@ -101,6 +105,17 @@ def _signed(entry: Entry, nodes: Mapping[bytes, Node], going: set[bytes], made: 
         if node is not None and entry.is_directory:
             made.remove.append(node.entry)
         (made.make if entry.is_directory else made.put).append(entry)
+
+
+def _why(entry: Entry, node: Node | None, finding: Finding | None) -> str:
+    """What is wrong with a file, in a few words."""
+    if node is None or finding is None:
+        return "it is missing"
+    names = [name for name, _, _ in audit.metadata_differences(entry, node.entry)]
+    if finding.check in ("type", "content") or not names:
+        return finding.problem
+    one = len(names) == 1 and names[0] != "xattrs"
+    return f"{' and '.join(names)} {'differs' if one else 'differ'}"
 
 
 def _over_directory(
@@ -129,7 +144,7 @@ def _extras(
     may_remove: Callable[[Node], bool],
 ) -> None:
     """What nobody signed, deepest first: a directory goes if all in it does."""
-    kept: set[bytes] = set()
+    kept = {path.rpartition(b"/")[0] for path in hidden}
     emptied: set[bytes] = set()
     for path in sorted(nodes.keys() - due.keys(), reverse=True):
         node = nodes[path]
@@ -148,7 +163,9 @@ def _extras(
         if node.entry.is_directory and path in kept:
             continue  # what is in it is named
         why = f"nobody signed it{power and f', and it is {power}'}"
-        hint = "`--remove-unsigned` removes it" if power else "remove it, or have it signed"
+        hint = "remove it, or have it signed"
+        if power:
+            hint += "; `--remove-unsigned` removes it, unless a grant of another stream names it"
         made.left.append(Left(path=path, why=why, hint=hint))
 
 
@@ -161,7 +178,7 @@ def power_of(node: Node) -> str:
     except ContentError:
         powers = True  # unreadable capabilities count as all of them
     if powers:
-        return "privileged"
+        return PRIVILEGED
     return "code" if code_flags(node.entry, node.contents.head) else ""
 
 
