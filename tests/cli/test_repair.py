@@ -63,7 +63,8 @@ def tamper(tree: Path) -> None:
     shutil.rmtree(tree / "usr/share/names")
     (tree / "usr/share/names").symlink_to("/tmp")  # noqa: S108  # where it leads must not matter
     (tree / "usr/share").chmod(0o777)
-    os.setxattr(tree / "usr/share/copy", "user.note", b"nobody signed this")
+    for name in ("usr/share/copy", "usr/share"):
+        os.setxattr(tree / name, "user.note", b"nobody signed this")
     if os.geteuid() == 0:
         os.chown(tree / "usr/bin", 4, 5)
 
@@ -77,10 +78,10 @@ def test_everything_is_brought_back(copied: Callable[[str], World], mode: str) -
     done = repair(world)
     assert left(done) == {}
     assert snapshot(tree) == before
-    assert os.listxattr(tree / "usr/share/copy") == []
+    assert os.listxattr(tree / "usr/share/copy") == os.listxattr(tree / "usr/share") == []
     assert not set(os.listdir("/tmp")) - elsewhere & {"big", "with space"}  # noqa: S108
     assert steps(done)["/usr/bin/sudo"] == ("restore", "mode differs")
-    assert steps(done)["/usr/share"] == ("change", "mode differs")
+    assert steps(done)["/usr/share"] == ("change", "mode and xattrs differ")
     assert steps(done)["/usr/share/empty"] == ("restore", "it is missing")
     assert [one["step"] for one in done.of_type("step") if one["path"] == "/usr/bin/script"] == [
         "remove",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only say what changed; write nothing.")
 @output.json_option
 def acknowledge(root: Path, key_uris: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Take what programs of the host wrote as it is, for audits.
+    """Take what programs wrote as it is, for audits to compare with.
 
     That is what lies in the places of the classes mutable and produced: accounts, crontabs,
     generated and transient units, and the like. It says what changed since the last time, and

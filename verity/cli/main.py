@@ -23,7 +23,7 @@ from verity.values.errors import VerityError
 VERBS = {
     "acknowledge": (
         "acknowledge",
-        "Take what programs wrote as it is, for audits.",
+        "Take what programs wrote as it is, for audits to compare.",
     ),
     "audit": ("audit", "Compare a tree with the signed commit, file by file."),
     "commit": ("commit", "Sign, verify and show OSTree commits."),
@@ -39,7 +39,7 @@ VERBS = {
     "manifest": ("manifest", "Make, show and compare manifests."),
     "measure": ("files", "Ask the kernel for the fs-verity digest of files."),
     "objects": ("objects", "fs-verity on the objects of a signed commit."),
-    "repair": ("repair", "Bring back what a signed source still has."),
+    "repair": ("repair", "Restore what differs from the signed commit."),
     "sign": ("sign", "Collect the signatures of several people in a bundle."),
     "policy": ("policy", "Say what the gate enforces, and whose grants it takes."),
 }

@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 from verity.formats import escaped, strictjson
 from verity.formats.statement import format_time, parse_time
 from verity.formats.strictjson import Fields
-from verity.values.errors import ContentError
 
 PAYLOAD_TYPE = "application/vnd.verity.acknowledged.v1+json"
 MAX_SIZE = 64 << 20
@@ -198,6 +197,4 @@ def _fields(one: Written) -> dict[str, Any]:
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise ContentError(
-        "bad-document", f"{_WHAT}: {reason}", hint="look at what is there, and acknowledge it anew"
-    )
+    strictjson.refuse(_WHAT, reason)

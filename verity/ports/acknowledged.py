@@ -30,7 +30,9 @@ def read(root: Path) -> Stored | None:
         return acknowledged.parse(data)
     except ContentError as error:
         raise ContentError(
-            error.code, f"{root / path}: {error.message}", hint=error.hint
+            error.code,
+            f"{root / path}: {error.message}",
+            hint="look at what is there, and acknowledge it anew: `verity acknowledge`",
         ) from error
 
 

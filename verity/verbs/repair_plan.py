@@ -5,8 +5,8 @@
    file is written in place, since its inode may be the repository's, too.
 2. A directory keeps what is in it, and gets its mode, owner and xattrs.
 3. What is as signed and has no fs-verity keeps its inode, and gets fs-verity.
-4. What nobody signed is left and named; code, and what is privileged, goes if that is asked for. If
-   it is in the way of something signed, that is left, too.
+4. What nobody signed is left and named; code, what is privileged, and directories that hold nothing
+   else go if that is asked for. If it is in the way of something signed, that is left, too.
 
 The plan follows from the states alone, so that one made after a crash is the rest of the work.
 """
@@ -143,21 +143,19 @@ def _extras(
     made: Plan,
     may_remove: Callable[[Node], bool],
 ) -> None:
-    """What nobody signed, deepest first: a directory goes if all in it does."""
+    """What nobody signed, deepest first: a directory goes if all in it does, an empty one, too."""
     kept = {path.rpartition(b"/")[0] for path in hidden}
-    emptied: set[bytes] = set()
     for path in sorted(nodes.keys() - due.keys(), reverse=True):
         node = nodes[path]
         above = path.rpartition(b"/")[0]
         power = power_of(node)
         if node.entry.is_directory:
-            goes = path in emptied and path not in kept and path not in hidden
+            goes = path not in kept and path not in hidden and may_remove(node)
         else:
             goes = bool(power) and may_remove(node)
         if goes:
             made.remove.append(node.entry)
             made.why[path] = f"nobody signed it{power and f', and it is {power}'}"
-            emptied.add(above)
             continue
         kept.add(above)
         if node.entry.is_directory and path in kept:

@@ -161,7 +161,7 @@ def _add(root: Path, path: bytes, found: Node, where: Places, state: State) -> N
         return
     state.counts[file_class.value] = state.counts.get(file_class.value, 0) + 1
     entry = found.entry
-    if not _is_looked_at(path, where) or not (entry.is_regular or entry.is_symlink):
+    if not _is_looked_at(path, where):
         return
     said: accounts.Said = {}
     if entry.is_regular:

@@ -45,7 +45,9 @@ def shortened(words: list[str]) -> str:
 
 
 def _kind(one: Written) -> str:
-    return "a file" if one.target is None else f"a link to {printable(one.target)}"
+    if one.target is not None:
+        return f"a link to {printable(one.target)}"
+    return "a file" if one.digest is not None else "neither file nor link"
 
 
 def _items(
