@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Done, copy, needs_root, snapshot, verity
-from tests.etc_world import write
+from tests.etc_world import relink, write
 from verity.formats.grants import Party, Role
 from verity.ports import keystore, places
 from verity.trust.trusted import TrustedSet
@@ -177,10 +177,7 @@ CHANGED: dict[str, Row] = {
         "it is gone",
     ),
     "link": (
-        lambda root: (
-            (root / "etc/localtime").unlink(),
-            (root / "etc/localtime").symlink_to("/tmp/x"),  # noqa: S108  # it is only compared
-        ),
+        lambda root: relink(root / "etc/localtime", "/tmp/x"),  # noqa: S108  # only compared
         "files",
         "/etc/localtime",
         "it was a link to ../usr/share/zoneinfo/UTC, and is a link to /tmp/x",

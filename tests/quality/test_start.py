@@ -64,7 +64,7 @@ RUNS = {
     f"objects check {CHAIN}": ({1, 3}, VERIFYING | GATE),
     f"audit {TREE}": ({0, 1, 3}, VERIFYING | GATE),
     f"repair {TREE} --dry-run": ({0, 1}, VERIFYING | GATE),
-    "acknowledge --root host/root --dry-run": ({0}, PLAIN | GATE),
+    "acknowledge --root host/root --dry-run": ({0}, VERIFYING | REPOSITORY | {"verity.ports.bpf"}),
     f"explain {TREE} /usr/bin/tool": ({0, 1, 3}, VERIFYING | GATE),
     f"etc status {ETC}": ({0}, VERIFYING | REPOSITORY | GATE),
     f"etc diff {ETC} --text": ({0}, VERIFYING | REPOSITORY | GATE),

@@ -133,10 +133,8 @@ def trees(draw: st.DrawFn) -> dict[bytes, Entry]:
         path = b"/usr/" + name
         above = path.rpartition(b"/")[0]
         if above in found and found[above].is_directory:
-            kind = draw(st.sampled_from([file, folder, link]))
-            found[path] = kind(path)
-            if kind is file:
-                found[path] = file(path, draw(st.integers(1, 2)))
+            made = (file(path), file(path, 2), folder(path), link(path))
+            found[path] = draw(st.sampled_from(made))
     return found
 
 
