@@ -24,6 +24,7 @@ def help_text(name: str) -> str:
 
 def test_the_table_of_verbs_is_what_is_there() -> None:
     assert set(VERBS) == {
+        "verity acknowledge",
         "verity audit",
         "verity commit show",
         "verity commit sign",
@@ -77,6 +78,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity policy check",
         "verity policy compile",
         "verity policy show",
+        "verity repair",
         "verity sign add",
         "verity sign attach",
         "verity sign merge",

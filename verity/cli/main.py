@@ -21,6 +21,10 @@ from verity.values.errors import VerityError
 
 # verb: (module in verity.cli that has a command of this name, the beginning of its help)
 VERBS = {
+    "acknowledge": (
+        "acknowledge",
+        "Take what programs wrote as it is, for audits to compare.",
+    ),
     "audit": ("audit", "Say whether a host is as signed."),
     "commit": ("commit", "Sign, verify and show OSTree commits."),
     "digest": ("digest", "Compute the fs-verity digest of files."),
@@ -35,6 +39,7 @@ VERBS = {
     "manifest": ("manifest", "Make, show and compare manifests."),
     "measure": ("files", "Ask the kernel for the fs-verity digest of files."),
     "objects": ("objects", "fs-verity on the objects of a signed commit."),
+    "repair": ("repair", "Restore what differs from the signed commit."),
     "sign": ("sign", "Collect the signatures of several people in a bundle."),
     "policy": ("policy", "Say what the gate enforces, and whose grants it takes."),
 }

@@ -28,6 +28,12 @@ def printable(field: bytes) -> str:
     return escape(field).decode("ascii")
 
 
+def readable(field: bytes) -> str:
+    """A line of a file as text, with what is no UTF-8 as ``\\xhh``: for values that whoever shows
+    them escapes again."""
+    return field.decode("utf-8", "backslashreplace")
+
+
 def shell_word(field: bytes) -> str:
     """The bytes as one word of a command line that does nothing but name them.
 

@@ -101,7 +101,7 @@ class ContentStore:
 
         ``label`` is the file that they are for. What was written before the error is worthless.
         """
-        source = self._open(digest, label)
+        source = self.open(digest, label)
         with closing(source):
             found = _copy(source, target, label=str(self.place(digest)))
         if found != Digest(HashAlgorithm.SHA256, digest):
@@ -109,14 +109,14 @@ class ContentStore:
 
     def check(self, digest: bytes, *, label: str) -> None:
         """Raise what ``copy`` would: by the kernel's digest, else by reading."""
-        with closing(self._open(digest, label)) as fd:
+        with closing(self.open(digest, label)) as fd:
             found = tree.measured(fd, os.fsencode(label)).digest
         if found != digest:
             raise self._damaged(digest, label)
 
     def read(self, digest: bytes, *, label: str, max_size: int) -> bytes:
         """The contents in memory, checked; HostError (``too-large``) beyond ``max_size``."""
-        with closing(self._open(digest, label)) as fd:
+        with closing(self.open(digest, label)) as fd:
             if os.fstat(fd).st_size > max_size:
                 raise HostError("too-large", f"{label}: more than {max_size} bytes")
             with open(fd, "rb", closefd=False) as file:
@@ -132,7 +132,8 @@ class ContentStore:
             hint="sign again where the contents are good, or copy this file from there",
         )
 
-    def _open(self, digest: bytes, label: str) -> int:
+    def open(self, digest: bytes, label: str) -> int:
+        """A descriptor of what has this name, unchecked, for the caller to close."""
         try:
             with self._holding(digest) as folder:
                 name = digest.hex()

@@ -30,3 +30,6 @@ BUNDLE = Path("var/lib/verity/boot.bundle")
 STAGE = ".verity-stage"
 """How the name of the directory begins that ``etc apply`` prepares files in, on their own file
 system; 16 digits of its own for each run follow."""
+
+ACKNOWLEDGED = Path("var/lib/verity/acknowledged")
+"""What the owner has acknowledged of what programs write (docs/formats.md, "Acknowledgement")."""

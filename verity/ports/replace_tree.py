@@ -48,7 +48,8 @@ class ReplaceTree:
     """
 
     def __init__(self, root: Path, top: bytes, *, foreign: bool = False) -> None:
-        self._root, self._top_path, self._foreign = root, top, foreign
+        self._root, self._foreign = root, foreign
+        self._top_path = top.rstrip(b"/")  # the root itself is the empty path
         self._prepared: dict[bytes, bytes] = {}
         self._stage: tuple[bytes, int] | None = None
 
@@ -210,7 +211,7 @@ class ReplaceTree:
         with self._top() as start:
             current = os.dup(start)
             try:
-                for part in path[len(self._top_path) :].split(b"/")[1:]:
+                for part in filter(None, path[len(self._top_path) :].split(b"/")):
                     following = os.open(part, _DIRECTORY, dir_fd=current)
                     os.close(current)
                     current = following

@@ -89,22 +89,23 @@ def status(host: Host, intent: Intent, seen: Seen, *, now: int, clock: int | Non
             **{one.value: classes[one] for one in FileClass if one is not FileClass.SIGNED},
         },
         findings=(
-            *_pending(host),
+            *pending(host),
             *(
                 replace(one, remedy="`verity etc sign` signs it anew; what is there stays in force")
                 for one in signed.expiry(source, now, "statement")
             ),
             *signed.ahead(source, now if clock is None else clock, "statement"),
-            *(_finding(one, intent) for one in seen.differences),
+            *(difference(one, intent) for one in seen.differences),
             *loose(seen.found, intent),
             *etc_protect.findings(host.root, intent, seen.found),
         ),
-        not_evaluated=tuple(_not_evaluated(gap) for gap in seen.found.gaps),
+        not_evaluated=tuple(not_evaluated(gap) for gap in seen.found.gaps),
         notes=tuple(notes),
     )
 
 
-def _finding(one: Difference, intent: Intent) -> Finding:
+def difference(one: Difference, intent: Intent) -> Finding:
+    """The finding for one file that isn't as signed."""
     if one.change is Change.ADDED:
         problem = "it is there, and not signed"
     elif one.change is Change.REMOVED:
@@ -145,7 +146,8 @@ def described(entry: Entry | None) -> str:
     return " ".join(words)
 
 
-def _pending(host: Host) -> list[Finding]:
+def pending(host: Host) -> list[Finding]:
+    """The finding that an apply has begun and not ended, or nothing."""
     journal = host.state.journal()
     if journal is None:
         return []
@@ -188,7 +190,8 @@ def loose(found: Found, intent: Intent) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _not_evaluated(gap: Gap) -> NotEvaluated:
+def not_evaluated(gap: Gap) -> NotEvaluated:
+    """What could not be read."""
     return NotEvaluated(
         check="unreadable",
         object=printable(gap.path),

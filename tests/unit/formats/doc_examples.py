@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.world import OTHER, ROOT, THIRD, VENDOR, keyring_of
 from verity.formats import (
+    accounts,
+    acknowledged,
     bundle,
     challenge,
     dump,
@@ -27,6 +29,7 @@ from verity.formats import (
     unlock,
     waiver,
 )
+from verity.formats.acknowledged import Record, Written
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
 from verity.formats.dump import Entry
 from verity.formats.etc_rules import FileClass
@@ -278,6 +281,19 @@ def token() -> bytes:
             operand=b"/opt/rescue",
         )
     )
+
+
+def acknowledged_record() -> bytes:
+    """The record of one file that a program writes."""
+    shadow = Written(
+        path=b"/etc/shadow",
+        mode=0o100640,
+        uid=0,
+        gid=42,
+        digest=digest_bytes(b"").value,
+        said=accounts.parse("shadow", b"root:*:1::::::"),
+    )
+    return acknowledged.encode(Record(issued=ISSUED, files=(shadow,)))
 
 
 def waiver_document() -> bytes:

@@ -19,6 +19,7 @@ from tests.unit.formats.doc_examples import (
     PING_HEADER,
     REASON,
     ROOT_META,
+    acknowledged_record,
     blob,
     blocks,
     bytes_of,
@@ -100,6 +101,7 @@ def written() -> dict[str, str]:
         "unlock": hex_lines(token()),
         "challenge": CHALLENGE,
         "exception-request": exception_document().decode(),
+        "acknowledged": acknowledged_record().decode() + "\n",
         "waiver": waiver_document().decode() + "\n",
     }
 

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The area etc: each way in which /etc is not as signed is found by its own check and no other."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import copy
+from tests.etc_world import EtcWorld, make_etc_world, make_first, relink, sign_at, write
+from verity.formats.grants import Party, Role
+from verity.ports import keystore, places
+from verity.trust.trusted import TrustedSet
+from verity.values.audit import Area, AreaResult, Covered
+from verity.verbs import audit_etc
+from verity.verbs.audit_host import AuditedHost
+
+
+def trusted(world: EtcWorld, name: str = "etc") -> TrustedSet:
+    key = keystore.load_signer(str(world.path / f"{name}.pem")).public
+    return TrustedSet.of_keys([key], party=Party.USER, role=Role.ETC)
+
+
+def examine(world: EtcWorld, keys: TrustedSet | None = None, *, later: int = 0) -> AreaResult:
+    now = int(time.time()) + later
+    found = audit_etc.examine(
+        AuditedHost(
+            root=world.path / "root",
+            live=False,
+            now=now,
+            clock=now,
+            trusted={Role.ETC: keys or trusted(world)},
+        )
+    )
+    ids = {check.id for check in audit_etc.CHECKS}
+    for one in found.findings:
+        assert one.check in ids
+        assert one.expected and one.found and one.remedy and one.link
+    assert {gap.check for gap in found.not_evaluated} <= ids
+    assert found.area is Area.ETC
+    return found
+
+
+def checks(found: AreaResult) -> list[tuple[str, str]]:
+    return [(one.check, one.object) for one in found.findings]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> EtcWorld:
+    return make_etc_world(tmp_path_factory.mktemp("audit-etc"), make_first)
+
+
+@pytest.fixture
+def world(made: EtcWorld, tmp_path: Path) -> EtcWorld:
+    return EtcWorld(copy(made.path, tmp_path / "w"))
+
+
+def test_as_signed(made: EtcWorld) -> None:
+    found = examine(made)
+    assert (checks(found), found.not_evaluated, dict(found.not_applicable)) == ([], (), {})
+    assert found.counts["signed"] > 10
+    assert (found.counts["mutable"], found.counts["produced"]) == (1, 1)
+    by = found.coverage
+    assert by[Covered.METADATA] == 2
+    assert by.get(Covered.HASHED, 0) + by.get(Covered.MEASURED, 0) == 7
+    assert "stream etc-test serial 1" in found.notes[0]
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "contents": (lambda etc: (etc / "motd").write_text("evil\n"), "content", "/etc/motd"),
+    "link": (lambda etc: relink(etc / "link", "hosts"), "content", "/etc/link"),
+    "type": (lambda etc: relink(etc / "motd", "hosts"), "content", "/etc/motd"),
+    "unit": (lambda etc: write(etc / "app/new.service", ""), "added", "/etc/app/new.service"),
+    "gone": (lambda etc: (etc / "motd").unlink(), "missing", "/etc/motd"),
+    "writable": (lambda etc: (etc / "motd").chmod(0o646), "writable", "/etc/motd"),
+    "owner": (lambda etc: os.chown(etc / "motd", 7, -1), "writable", "/etc/motd"),
+    "mode": (lambda etc: (etc / "motd").chmod(0o600), "metadata", "/etc/motd"),
+    "xattr": (lambda etc: os.setxattr(etc / "hosts", "user.note", b"x"), "metadata", "/etc/hosts"),
+    "loose": (lambda etc: (etc / "shadow").chmod(0o644), "loose", "/etc/shadow"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_found_by_its_own_check(world: EtcWorld, name: str) -> None:
+    act, check, path = BROKEN[name]
+    if name == "owner" and os.geteuid() != 0:
+        pytest.skip("needs root: changes owners")
+    act(world.etc)
+    found = examine(world)
+    assert checks(found) == [(f"etc-{check}", path)]
+    assert found.not_evaluated == ()
+
+
+def test_what_changes_by_itself_is_no_finding(world: EtcWorld) -> None:
+    (world.etc / "shadow").write_text("root:!:2::::::\n")
+    assert checks(examine(world)) == []
+
+
+def test_the_three_ways(world: EtcWorld) -> None:
+    vendor = world.path / "root/usr/etc"
+    vendor.mkdir(parents=True)
+    (vendor / "motd").write_text("the vendor's\n")
+    (world.etc / "motd").write_text("the vendor's\n")
+    found = examine(world)
+    assert found.findings[0].problem.endswith("; what is there is the vendor's default")
+    assert found.counts["unlike the vendor's"] > 5
+
+
+def test_by_another_key(world: EtcWorld) -> None:
+    found = examine(world, trusted(world, "other"))
+    assert [one.check for one in found.findings] == ["etc-intent"]
+    assert len(found.not_evaluated) == len(audit_etc.CHECKS) - 1
+
+
+def test_nobody_is_trusted(world: EtcWorld) -> None:
+    now = int(time.time())
+    found = audit_etc.examine(AuditedHost(root=world.path / "root", live=False, now=now, clock=now))
+    assert (found.findings, len(found.not_evaluated)) == ((), len(audit_etc.CHECKS))
+    assert "no keys of the owner's role etc" in found.not_evaluated[0].why
+
+
+def test_expired_and_of_the_future(world: EtcWorld) -> None:
+    sign_at(world, 2, expired=True)
+    assert checks(examine(world)) == [("etc-time", "/etc")]
+    assert checks(examine(world, later=-30 * 86400)) == [("etc-time", "/etc")]
+
+
+def test_an_apply_that_has_not_ended(world: EtcWorld) -> None:
+    (world.state / "journal").write_text('{"after":1,"before":[1]}\n')
+    assert [one.check for one in examine(world).findings] == ["etc-pending"]
+    (world.state / "journal").write_text("garbage")
+    assert [one.check for one in examine(world).findings] == ["etc-pending"]
+
+
+def test_rolled_back(world: EtcWorld) -> None:
+    world.must_sign(2)
+    assert world.run("status", "--accept").status == 0
+    (world.state / "current").write_text("1\n")
+    found = [one.check for one in examine(world).findings]
+    assert found == ["etc-floor"]
+
+
+def test_never_signed(tmp_path: Path) -> None:
+    world = EtcWorld(tmp_path)
+    world.etc.mkdir(parents=True)
+    now = int(time.time())
+    found = audit_etc.examine(AuditedHost(root=world.path / "root", live=False, now=now, clock=now))
+    assert set(found.not_applicable) == {check.id for check in audit_etc.CHECKS}
+    assert "`verity etc sign" in next(iter(found.not_applicable.values()))
+
+
+def test_signed_once_and_the_intent_taken_away(world: EtcWorld) -> None:
+    assert world.run("status", "--accept").status == 0
+    shutil.rmtree(world.path / "root" / places.STATE)
+    found = examine(world)
+    assert [one.check for one in found.findings] == ["etc-intent"]
+    assert "a floor of the stream etc-test" in found.findings[0].expected
+
+
+def test_what_says_which_serial_counts_is_gone(world: EtcWorld) -> None:
+    (world.state / "current").unlink()
+    assert [one.check for one in examine(world).findings] == ["etc-intent"]
+
+
+def test_no_such_root(tmp_path: Path) -> None:
+    world = EtcWorld(tmp_path)
+    now = int(time.time())
+    found = audit_etc.examine(AuditedHost(root=world.path / "root", live=False, now=now, clock=now))
+    assert len(found.not_evaluated) == len(audit_etc.CHECKS)
+
+
+def test_a_symlink_for_etc_is_not_followed(world: EtcWorld, tmp_path: Path) -> None:
+    shutil.move(world.etc, tmp_path / "elsewhere")
+    world.etc.symlink_to(tmp_path / "elsewhere")
+    found = examine(world)
+    assert found.findings == ()
+    assert {gap.check for gap in found.not_evaluated} >= {"etc-content", "etc-added"}
