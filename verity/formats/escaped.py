@@ -7,6 +7,7 @@ It is apart from `dump.py`, which reads manifests, because every command prints 
 import re
 
 MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _PLAIN_WORD = re.compile(rb"[A-Za-z0-9_/.][A-Za-z0-9_./+:@%,=-]*")
 
 
@@ -25,6 +26,15 @@ def escaped(match: re.Match[bytes]) -> bytes:
 def printable(field: bytes) -> str:
     """The same form as text: for messages and reports, safe on any terminal."""
     return escape(field).decode("ascii")
+
+
+def unescape(text: str) -> bytes | None:
+    """The bytes of a text in that form; None if it isn't the one spelling of any."""
+    if not text.isascii():
+        return None
+    written = text.encode("ascii")
+    found = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), written)
+    return found if escape(found) == written else None
 
 
 def shell_word(field: bytes) -> str:

@@ -75,6 +75,15 @@ class FloorStore:
         except ContentError as error:
             raise ContentError("bad-floor", f"{path}: {error.message}") from error
 
+    def names(self) -> list[str]:
+        """The floors that are there, sorted; HostError if that can't be read."""
+        try:
+            return sorted(name for name in os.listdir(self.directory) if not name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise translate_oserror(error, str(self.directory)) from error
+
     def write(self, name: str, envelopes: Sequence[bytes]) -> None:
         """Put these envelopes in place of what is there: the old floor or the new, never between.
 
