@@ -8,13 +8,17 @@ from pathlib import Path
 
 import click
 
-from verity.cli import output
+from verity import __version__
+from verity.cli import audit_evidence, audit_since, output
 from verity.cli.floor_output import with_floors
-from verity.cli.trust_options import PATH, judged, key_options, repo_option, trusted_set
+from verity.cli.trust_options import PATH, judged, key_options, trusted_set
+from verity.ports import host as host_port
 from verity.ports.ostree_repo import Repository
 from verity.ports.places import BUNDLE, POLICY
+from verity.values.audit import Area, AreaResult, Audit, Check, Head, Severity
 from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
+from verity.values.snapshot import of_audit
 from verity.verbs import audit as verb
 from verity.verbs import serial_floors, signed, state_checksum
 from verity.verbs.serial_floors import HostState
@@ -27,18 +31,19 @@ from verity.verbs.serial_floors import HostState
 @click.option(
     "--root",
     type=PATH,
-    required=True,
     metavar="DIR",
     help="The tree to audit, checked out from the commit.",
 )
-@repo_option
-@click.option("--commit", "revision", required=True, metavar="REV", help="What was signed.")
+@click.option("--repo", type=PATH, metavar="REPO", help="The OSTree repository.")
+@click.option("--commit", "revision", metavar="REV", help="What was signed.")
 @key_options
+@audit_evidence.options
+@audit_since.option
 @output.json_option
 def audit(
-    root: Path,
-    repo: Path,
-    revision: str,
+    root: Path | None,
+    repo: Path | None,
+    revision: str | None,
     keys: tuple[Path, ...],
     threshold: int,
     as_json: bool,
@@ -52,7 +57,17 @@ def audit(
 
     If the tree has a signed policy, configuration that it guards and no grants name is a finding: a
     sealed gate would refuse it.
+
+    --evidence writes a signed capsule of the audit, which --verify verifies on another machine,
+    without the host: its signature, every signed document in it, and what follows from these. It
+    says what else of it depends on the host's honesty.
     """
+    if audit_evidence.verifying():
+        return audit_evidence.verify(keys, threshold, repo=repo, as_json=as_json)
+    if root is None or repo is None or revision is None:
+        name = "--root" if root is None else "--repo" if repo is None else "--commit"
+        raise click.UsageError(f"Missing option '{name}'.")
+    writing = audit_evidence.begin()
     trusted = trusted_set(keys, threshold)
     now = int(time.time())
     with Repository(repo) as repository:
@@ -77,12 +92,65 @@ def audit(
     if not result.exit_status:
         measured = [state_checksum.of_signed("os", commit.manifest)]
         value = state_checksum.checksum(measured, policy)
-    if as_json:
+    if as_json and audit_since.asked() is None:
         output.record("state", {"sha256": value})
+    if writing is not None:
+        writing.end(_whole(root, result, value, now), root, commit=commit, repo=repo)
+    since = audit_since.asked()
+    if since is not None:
+        said = commit.statement.statement
+        after = of_audit(
+            _whole(root, result, value, now), "now", {f"stream {said.stream}": said.serial}
+        )
+        return audit_evidence.since(since, writing, keys, threshold, after, as_json=as_json)
     status = output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")
     if not as_json:
         _print_state(value, result)
     return status
+
+
+def _whole(root: Path, result: Report, state: str | None, now: int) -> Audit:
+    """The report as an audit of the files of a tree."""
+    try:
+        host = host_port.host_id(root)
+    except HostError:
+        host = ""  # a tree alone is no host
+    checks = {one.check for one in result.findings} | {one.check for one in result.not_evaluated}
+    return Audit(
+        head=Head(
+            host_id=host,
+            host_name=host_port.host_name(root),
+            root=str(root),
+            begun=now,
+            boot_id="",
+            kernel="",
+            system="",
+            state="",
+            level="",
+            taints=(),
+            tool_version=__version__,
+            tool_digest="",
+            tool_verified=None,
+            enforced=False,
+            roots=(),
+            roots_given=True,
+            deep=False,
+        ),
+        checks=tuple(
+            Check(id=one, area=Area.FILES, severity=Severity.HIGH, title=one)
+            for one in sorted(checks)
+        ),
+        areas=(
+            AreaResult(
+                area=Area.FILES,
+                findings=result.findings,
+                not_evaluated=result.not_evaluated,
+                counts=result.counts,
+                notes=result.notes,
+            ),
+        ),
+        state=state,
+    )
 
 
 def _policy(root: Path, result: Report) -> tuple[str | None, Report]:

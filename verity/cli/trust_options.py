@@ -24,6 +24,7 @@ from verity.values.findings import Report
 
 # Starting a command costs what it imports: keys and keyrings are imported where they are asked.
 if TYPE_CHECKING:
+    from verity.trust.keyring import PinPrint
     from verity.trust.trusted import TrustedSet
     from verity.verbs.keyring_trust import Keyrings
 
@@ -165,6 +166,19 @@ def trusted_set(
     )
     context.meta[f"{_META}keyrings"] = found
     return found.trusted(role, party=party)
+
+
+def named() -> "tuple[dict[Party, PinPrint], Path | None, bool]":
+    """What --pin, --keyring and --insecure-without-user-revocations say, for who has keyrings from
+    elsewhere than a directory."""
+    from verity.cli.keyring_options import pins_of
+
+    meta = click.get_current_context().meta
+    return (
+        pins_of(meta.get(f"{_META}pins", ())),
+        _directory(meta.get(f"{_META}keyring")),
+        meta.get(f"{_META}without_user", False),
+    )
 
 
 def _directory(directory: Path | None) -> Path | None:

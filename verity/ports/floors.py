@@ -58,6 +58,16 @@ class FloorStore:
         """The file of a floor, also for messages."""
         return self.directory / name
 
+    def names(self, start: str) -> list[str]:
+        """The names of the floors that begin so, sorted; HostError if they can't be listed."""
+        try:
+            found = os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise translate_oserror(error, str(self.directory)) from error
+        return sorted(name for name in found if name.startswith(start))
+
     def read(self, name: str) -> tuple[bytes, ...] | None:
         """The envelopes of a floor, None if it is not there; ContentError ``bad-floor``.
 
@@ -74,15 +84,6 @@ class FloorStore:
             return cast("tuple[bytes, ...]", gvariant.decode(_TYPE, data, label=str(path)))
         except ContentError as error:
             raise ContentError("bad-floor", f"{path}: {error.message}") from error
-
-    def names(self) -> list[str]:
-        """The floors that are there, sorted; HostError if that can't be read."""
-        try:
-            return sorted(name for name in os.listdir(self.directory) if not name.startswith("."))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise translate_oserror(error, str(self.directory)) from error
 
     def write(self, name: str, envelopes: Sequence[bytes]) -> None:
         """Put these envelopes in place of what is there: the old floor or the new, never between.

@@ -119,7 +119,7 @@ def hold(found: VerifiedEvidence, demands: Demands, now: int) -> None:
         raise ContentError(
             "wrong-host",
             f"evidence: it is of the host {host or '(without an id)'}, expected {demands.host}",
-            hint="`verity lockdown exception request` and every report name a host's id",
+            hint="the report of an audit names its host's id",
         )
     # 3. Time.
     if clock.is_ahead(said.issued, now):

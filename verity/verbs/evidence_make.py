@@ -150,8 +150,8 @@ def _etc(root: Path) -> tuple[bytes, ...]:
 
 def _floors(root: Path) -> tuple[bytes, ...]:
     store = FloorStore(root / floors.FLOORS)
-    found = [one for name in store.names() for one in store.read(name) or ()]
-    return tuple(filter(_is_statement, found))
+    names = [name for name in store.names("") if not name.startswith(".")]
+    return tuple(one for name in names for one in store.read(name) or () if _is_statement(one))
 
 
 def _policy(root: Path) -> bytes | None:
