@@ -24,7 +24,7 @@ from verity.verbs.state_checksum import Measured, Part
 def derive(judged: Judged, demands: Demands) -> None:
     """Add rows and findings.
 
-    1. Keyrings, statements, policy: as signed, and whether they had expired then.
+    1. Keyrings, statements, policy, boot bundle: as signed, and whether they had expired then.
     2. The state checksum, from these documents.
     3. The lines that findings are about, if the manifest is there.
     4. The gate, and all else that is the host's word (``evidence_told``).
@@ -33,8 +33,9 @@ def derive(judged: Judged, demands: Demands) -> None:
     # 1. Documents.
     _keyrings(judged)
     _documents(judged)
+    policy = _bundle_policy(judged)
     # 2. State.
-    _state(judged)
+    _state(judged, policy)
     # 3. Lines.
     _lines(judged)
     # 4. What is told.
@@ -143,7 +144,7 @@ def _documents(judged: Judged) -> None:
             )
 
 
-def _state(judged: Judged) -> None:
+def _state(judged: Judged, policy: str | None) -> None:
     """The state checksum once more: of the OS alone, or of all that was audited."""
     said = judged.capsule.evidence
     state = said.audit.state
@@ -151,7 +152,6 @@ def _state(judged: Judged) -> None:
         return
     if said.audit.findings:
         judged.findings.append(contradiction("state", "differs: there are findings", state))
-    policy = _bundle_policy(judged)
     parts = [_measured(one) for one in judged.statements]
     alone = [part for part in parts if part.part.kind == Kind.OS]
     given = {state_checksum.checksum(some, policy) for some in (parts, alone) if some}
