@@ -12,7 +12,6 @@ from verity import __version__
 from verity.cli import audit_evidence, audit_since, output
 from verity.cli.floor_output import with_floors
 from verity.cli.trust_options import PATH, judged, key_options, trusted_set
-from verity.ports import host as host_port
 from verity.ports.ostree_repo import Repository
 from verity.ports.places import BUNDLE, POLICY
 from verity.values.audit import Area, AreaResult, Audit, Check, Head, Severity
@@ -111,6 +110,8 @@ def audit(
 
 def _whole(root: Path, result: Report, state: str | None, now: int) -> Audit:
     """The report as an audit of the files of a tree."""
+    from verity.ports import host as host_port  # here: an audit alone needs it not
+
     try:
         host = host_port.host_id(root)
     except HostError:

@@ -164,27 +164,28 @@ def begin() -> Writing | None:
             f"{target}: exists already and is not overwritten",
             hint="choose another name",
         )
-    from verity.verbs import evidence_make
+    from verity.ports import capsules
 
     before: Path | None = _asked("previous")
     return Writing(
         target=target,
         keys=[key_opening.signer(uri) for uri in uris],
         nonce=_nonce() or b"",
-        previous=None if before is None else evidence_make.previous_of(before),
+        previous=None if before is None else capsules.read(before).digest,
     )
 
 
 def verify(keys: tuple[Path, ...], threshold: int, *, repo: Path | None, as_json: bool) -> int:
     """Verify the capsule of --verify and print what it says, and why it can be believed."""
-    from verity.verbs import evidence_make, evidence_verify
+    from verity.ports import capsules
+    from verity.verbs import evidence_verify
     from verity.verbs.audit_since import of_evidence
 
     accepted = accepted_keys(keys, threshold)
     now = int(time.time())
     path: Path = _asked("verify")
     judged = evidence_verify.verify(
-        evidence_make.read(path)[1],
+        capsules.read(path).sealed,
         accepted,
         _demands(accepted, now),
         now=now,
@@ -259,12 +260,13 @@ def _any_of(keys: "Sequence[PublicKey]") -> "TrustedSet":
 def read(path: Path, accepted: "Accepted") -> "VerifiedEvidence":
     """A capsule whose signature is verified, and nothing else of it."""
     from verity.formats import evidence
+    from verity.ports import capsules
     from verity.trust.evidence import verify_evidence
-    from verity.verbs import evidence_make, evidence_trust
+    from verity.verbs import evidence_trust
 
-    payload, data = evidence_make.read(path)
-    trust = evidence_trust.of(evidence.parse(payload), accepted)
-    return verify_evidence(data, trust.evidence)
+    found = capsules.read(path)
+    trust = evidence_trust.of(evidence.parse(found.payload), accepted)
+    return verify_evidence(found.sealed, trust.evidence)
 
 
 def _demands(accepted: "Accepted", now: int) -> "Demands":

@@ -18,21 +18,19 @@ from verity.formats import dump, evidence, records, statement
 from verity.formats.evidence import BundleSaid, Evidence
 from verity.formats.grants import Party, Role
 from verity.formats.records import RecordKind
-from verity.ports import floors, gate_files, keyring_files, places
+from verity.ports import capsules, floors, gate_files, keyring_files, places
 from verity.ports.etc_state import EtcState
 from verity.ports.floors import FloorStore
 from verity.ports.keystore import SigningKey
-from verity.ports.osfile import read_file, write_new_file
+from verity.ports.osfile import read_file
 from verity.ports.ostree_repo import Repository
-from verity.trust.evidence import VerifiedEvidence, payload_of, verify_evidence
+from verity.trust.evidence import VerifiedEvidence, verify_evidence
 from verity.trust.trusted import TrustedSet
 from verity.trust.verified import VerifiedManifest
 from verity.values.audit import Audit
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import gate_view, keyring_trust, sign_add, signed
 from verity.verbs.signed import SignedCommit
-
-_MODE = 0o600  # findings tell an attacker where to begin
 
 Value = TypeVar("Value")
 
@@ -110,22 +108,8 @@ def write(found: Evidence, keys: Sequence[SigningKey], target: Path) -> Verified
     )
     verified = verify_evidence(sealed, [trusted])
     # 3. Write.
-    write_new_file(target, sealed, mode=_MODE)
+    capsules.write(target, sealed)
     return verified
-
-
-def previous_of(path: Path) -> bytes:
-    """The digest of the capsule in a file, by which the next one names it; nothing is verified."""
-    return evidence.digest(read(path)[0])
-
-
-def read(path: Path) -> tuple[bytes, bytes]:
-    """The payload and the whole envelope of a capsule in a file, unverified."""
-    data = read_file(path, max_size=evidence.MAX_SEALED)
-    try:
-        return payload_of(data), data
-    except ContentError as error:
-        raise ContentError(error.code, f"{path}: {error.message}", hint=error.hint) from error
 
 
 def of_commit(repository: Repository, commit: SignedCommit) -> tuple[bytes, ...]:

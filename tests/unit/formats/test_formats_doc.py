@@ -25,6 +25,7 @@ from tests.unit.formats.doc_examples import (
     commit,
     commitmeta,
     dirtree,
+    evidence_document,
     exception_document,
     filez_header,
     floors,
@@ -101,6 +102,7 @@ def written() -> dict[str, str]:
         "challenge": CHALLENGE,
         "exception-request": exception_document().decode(),
         "waiver": waiver_document().decode() + "\n",
+        "evidence": evidence_document().decode() + "\n",
     }
 
 
