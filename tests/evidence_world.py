@@ -43,7 +43,7 @@ from verity.verbs.evidence_trust import Accepted
 
 HOST = "c3" * 32
 NONCE = bytes.fromhex("5a" * 16)
-HOST_KEY, USER_ROOT, POLICY_KEY = Signer(31), Signer(32), Signer(33)
+HOST_KEY, USER_ROOT, POLICY_KEY, OTHER_KEY = Signer(31), Signer(32), Signer(33), Signer(34)
 MADE = ISSUED + 1000
 
 HEAD = Head(

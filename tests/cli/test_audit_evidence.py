@@ -278,8 +278,8 @@ def test_example_keys_are_refused(desk: Path) -> None:
 
 
 def test_what_a_capsule_says_moves_no_cursor(desk: Path) -> None:
-    head = {"host_name": "\x1b[2Jgood: all is well\n", "boot_id": "\x07"}
-    audit = replace(GOOD, head=replace(GOOD.head, **head))
+    head = replace(GOOD.head, host_name="\x1b[2Jgood: all is well\n", boot_id="\x07")
+    audit = replace(GOOD, head=head)
     (desk / "c").write_bytes(Made(audit=audit).capsule)
     done = verity("audit", "--verify", "c", *BY_PINS, cwd=desk)
     assert "\x1b" not in done.out
@@ -413,6 +413,6 @@ def test_a_snapshot_elsewhere_has_the_same_state(host: Path) -> None:
     assert (done.status, "0 new, 0 gone, 0 changed, 0 unchanged" in done.out) == (0, True)
     (host / "snapshot/usr/bin/sh").unlink()
     (host / "snapshot/usr/bin/sh").symlink_to("bash")
-    ask = ("audit", "--root=snapshot", "--repo=repo", "--commit=links", "--key=vendor.pem.pub")
-    done = verity(*ask, cwd=host)
+    again = ("audit", "--root=snapshot", "--repo=repo", "--commit=links", "--key=vendor.pem.pub")
+    done = verity(*again, cwd=host)
     assert (done.status, done.out.splitlines()[-1]) == (1, "state: differs (1 findings)")

@@ -74,7 +74,12 @@ def _records(changes: "Changes") -> None:
                 "state": one.state,
             },
         )
-    for what, findings in (("new", changes.new), ("gone", changes.gone)):
+    for what, findings in (
+        ("new", changes.new),
+        ("unwaived", changes.unwaived),
+        ("gone", changes.gone),
+        ("waived", changes.waived),
+    ):
         for finding in findings:
             output.record("change", {"what": what, **_fields(finding)})
     for was, now in changes.changed:
@@ -88,7 +93,9 @@ def _records(changes: "Changes") -> None:
         "summary",
         {
             "new": len(changes.new),
+            "unwaived": len(changes.unwaived),
             "gone": len(changes.gone),
+            "waived": len(changes.waived),
             "changed": len(changes.changed),
             "unchanged": len(changes.unchanged),
             "same_host": changes.same_host,
@@ -109,7 +116,12 @@ def _lines(changes: "Changes") -> None:
     output.line(f"after    {_who(after)}")
     if changes.same_host is False:
         output.line("         two hosts")
-    for word, findings in (("NEW", changes.new), ("GONE", changes.gone)):
+    for word, findings in (
+        ("NEW", changes.new),
+        ("UNWAIVED", changes.unwaived),
+        ("GONE", changes.gone),
+        ("WAIVED", changes.waived),
+    ):
         for one in findings:
             _finding(word, one)
     for was, now in changes.changed:
@@ -121,7 +133,8 @@ def _lines(changes: "Changes") -> None:
         output.line(f"SERIAL   {name}: {one_serial or 'none'}, now {other_serial or 'none'}")
     output.line(f"STATE    {_state(before)}, now {_state(after)}")
     output.line(
-        f"{len(changes.new)} new, {len(changes.gone)} gone, {len(changes.changed)} changed,"
+        f"{len(changes.new) + len(changes.unwaived)} new,"
+        f" {len(changes.gone) + len(changes.waived)} gone, {len(changes.changed)} changed,"
         f" {len(changes.unchanged)} unchanged findings; {len(after.not_evaluated)} not evaluated"
     )
 

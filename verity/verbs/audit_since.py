@@ -25,12 +25,18 @@ from verity.verbs.evidence_trust import Accepted
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What is different. Each pair is (before, after); None: not there, or not told."""
+    """What is different. Each pair is (before, after); None: not there, or not told.
+
+    ``waived`` are gone because a waiver covers them now, ``unwaived`` new because none does any
+    more; neither is among ``gone`` and ``new``.
+    """
 
     before: Snapshot
     after: Snapshot
     new: tuple[Finding, ...]
     gone: tuple[Finding, ...]
+    waived: tuple[Finding, ...]
+    unwaived: tuple[Finding, ...]
     changed: tuple[tuple[Finding, Finding], ...]
     unchanged: tuple[Finding, ...]
     outcomes: Mapping[str, tuple[Outcome | None, Outcome | None]]
@@ -95,11 +101,14 @@ def compare(before: Snapshot, after: Snapshot) -> Changes:
         changed += zip(was, now, strict=False)
         gone += was[pairs:]
         new += now[pairs:]
+    covered, was_covered = _by_name(after.waived), _by_name(before.waived)
     return Changes(
         before=before,
         after=after,
-        new=tuple(new),
-        gone=tuple(gone),
+        new=tuple(one for one in new if _name(one) not in was_covered),
+        gone=tuple(one for one in gone if _name(one) not in covered),
+        waived=tuple(one for one in gone if _name(one) in covered),
+        unwaived=tuple(one for one in new if _name(one) in was_covered),
         changed=tuple(changed),
         unchanged=tuple(unchanged),
         outcomes=_different(before.outcomes, after.outcomes),
@@ -110,9 +119,14 @@ def compare(before: Snapshot, after: Snapshot) -> Changes:
 def _by_name(findings: Iterable[Finding]) -> dict[tuple[str, bytes], list[Finding]]:
     named: dict[tuple[str, bytes], list[Finding]] = {}
     for one in findings:
-        about = one.object.encode("utf-8", "surrogateescape") if one.path is None else one.path
-        named.setdefault((one.check, about), []).append(one)
+        named.setdefault(_name(one), []).append(one)
     return named
+
+
+def _name(one: Finding) -> tuple[str, bytes]:
+    """Which check on what: two findings of that name are the same one, at different times."""
+    about = one.object.encode("utf-8", "backslashreplace") if one.path is None else one.path
+    return one.check, about
 
 
 Value = TypeVar("Value")

@@ -102,6 +102,7 @@ def _asserted(judged: Judged) -> None:
         ("boot", head.boot_id or "not told"),
         ("made", format_time(said.issued)),
         ("auditor's program", f"{head.tool_version}, {head.tool_digest or 'no digest'}"),
+        ("roots that the audit rested on", ", ".join(head.roots) or "not told"),
         (
             "what was found",
             f"{len(audit.findings)} findings, {len(audit.waived)} waived,"
@@ -109,6 +110,15 @@ def _asserted(judged: Judged) -> None:
         ),
     ):
         judged.said.append(Said(what=what, basis=Basis.HOST_KEY, value=value, depends="all of it"))
+    if not said.statements:
+        judged.gaps.append(
+            NotEvaluated(
+                check="no-statement",
+                object="statements",
+                why="there is none in the capsule: nothing says what should be on the host",
+                hint="have the host audited against a signed commit: `verity audit --commit REV`",
+            )
+        )
     for name, why in said.left_out.items():
         judged.gaps.append(
             NotEvaluated(

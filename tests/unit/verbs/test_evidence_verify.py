@@ -369,7 +369,7 @@ def test_another_manifest() -> None:
 
 def test_a_manifest_and_no_statement_that_names_it() -> None:
     judged = verify(Made(changes={"statements": ()}), manifest=World().manifest)
-    assert [one.check for one in judged.gaps] == ["manifest"]
+    assert [one.check for one in judged.gaps] == ["manifest", "no-statement"]
 
 
 # --- the gate
