@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from verity import __version__
-from verity.cli import audit_evidence, audit_since, output
+from verity.cli import audit_evidence, audit_since, audit_verify, evidence_options, output
 from verity.cli.floor_output import with_floors
 from verity.cli.trust_options import PATH, judged, key_options, trusted_set
 from verity.ports.ostree_repo import Repository
@@ -17,7 +17,6 @@ from verity.ports.places import BUNDLE, POLICY
 from verity.values.audit import Area, AreaResult, Audit, Check, Head, Severity
 from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.values.snapshot import of_audit
 from verity.verbs import audit as verb
 from verity.verbs import serial_floors, signed, state_checksum
 from verity.verbs.serial_floors import HostState
@@ -36,7 +35,7 @@ from verity.verbs.serial_floors import HostState
 @click.option("--repo", type=PATH, metavar="REPO", help="The OSTree repository.")
 @click.option("--commit", "revision", metavar="REV", help="What was signed.")
 @key_options
-@audit_evidence.options
+@evidence_options.options
 @audit_since.option
 @output.json_option
 def audit(
@@ -61,8 +60,8 @@ def audit(
     without the host: its signature, every signed document in it, and what follows from these. It
     says what else of it depends on the host's honesty.
     """
-    if audit_evidence.verifying():
-        return audit_evidence.verify(keys, threshold, repo=repo, as_json=as_json)
+    if evidence_options.verifying():
+        return audit_verify.verify(keys, threshold, repo=repo, as_json=as_json)
     if root is None or repo is None or revision is None:
         name = "--root" if root is None else "--repo" if repo is None else "--commit"
         raise click.UsageError(f"Missing option '{name}'.")
@@ -91,17 +90,20 @@ def audit(
     if not result.exit_status:
         measured = [state_checksum.of_signed("os", commit.manifest)]
         value = state_checksum.checksum(measured, policy)
-    if as_json and audit_since.asked() is None:
+    done = audit_evidence.end(
+        writing,
+        _whole(root, result, value, now),
+        root,
+        commit=commit,
+        repo=repo,
+        keys=keys,
+        threshold=threshold,
+        as_json=as_json,
+    )
+    if done is not None:
+        return done
+    if as_json:
         output.record("state", {"sha256": value})
-    if writing is not None:
-        writing.end(_whole(root, result, value, now), root, commit=commit, repo=repo)
-    since = audit_since.asked()
-    if since is not None:
-        said = commit.statement.statement
-        after = of_audit(
-            _whole(root, result, value, now), "now", {f"stream {said.stream}": said.serial}
-        )
-        return audit_evidence.since(since, writing, keys, threshold, after, as_json=as_json)
     status = output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")
     if not as_json:
         _print_state(value, result)

@@ -112,7 +112,9 @@ def compare(before: Snapshot, after: Snapshot) -> Changes:
         changed=tuple(changed),
         unchanged=tuple(unchanged),
         outcomes=_different(before.outcomes, after.outcomes),
-        serials=_different(before.serials, after.serials),
+        serials=_different(
+            _of_kinds(before.serials, after.serials), _of_kinds(after.serials, before.serials)
+        ),
     )
 
 
@@ -121,6 +123,13 @@ def _by_name(findings: Iterable[Finding]) -> dict[tuple[str, bytes], list[Findin
     for one in findings:
         named.setdefault(_name(one), []).append(one)
     return named
+
+
+def _of_kinds(serials: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
+    """Those of a kind (the first word) of which the other side tells some, too: a report tells
+    streams alone."""
+    kinds = {name.split()[0] for name in others}
+    return {name: number for name, number in serials.items() if name.split()[0] in kinds}
 
 
 def _name(one: Finding) -> tuple[str, bytes]:

@@ -15,6 +15,7 @@ from verity.formats.grants import Party
 from verity.formats.statement import Kind, format_time
 from verity.trust.evidence import Demands
 from verity.trust.verified import VerifiedStatement
+from verity.values.audit import Area
 from verity.values.findings import Finding, Link, NotEvaluated
 from verity.verbs import evidence_before, evidence_told, keyring_verify, signed, state_checksum
 from verity.verbs.evidence_said import Basis, Judged, Said, contradiction
@@ -150,7 +151,10 @@ def _state(judged: Judged, policy: str | None) -> None:
     state = said.audit.state
     if state is None:
         return
-    if said.audit.findings:
+    of_files = {check.id for check in said.audit.checks if check.area is Area.FILES}
+    differ = [one for area in said.audit.areas if area.area is Area.FILES for one in area.findings]
+    differ += [one.finding for one in said.audit.waived if one.finding.check in of_files]
+    if differ:
         judged.findings.append(contradiction("state", "differs: there are findings", state))
     parts = [_measured(one) for one in judged.statements]
     alone = [part for part in parts if part.part.kind == Kind.OS]

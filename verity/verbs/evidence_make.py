@@ -86,6 +86,23 @@ def collect(
     )
 
 
+def of_host(
+    root: Path, audit: Audit, bound: Bound, *, commit: SignedCommit | None, repo: Path | None
+) -> Evidence:
+    """The same for a host whose ``commit``, from ``repo``, was audited; None if none was good."""
+    if commit is None:
+        return collect(root, audit, bound)
+    envelopes: tuple[bytes, ...] = ()
+    if repo is not None:
+        with Repository(repo) as repository:
+            detached = repository.read_detached(commit.checksum)
+        payload = commit.statement.payload
+        envelopes = tuple(
+            one for one in signed.envelopes(detached, commit.checksum) if _payload(one) == payload
+        )
+    return collect(root, audit, bound, envelopes=envelopes, manifest=commit.manifest)
+
+
 def write(found: Evidence, keys: Sequence[SigningKey], target: Path) -> VerifiedEvidence:
     """Sign a capsule with each of these keys, and write it as a new file.
 
@@ -110,15 +127,6 @@ def write(found: Evidence, keys: Sequence[SigningKey], target: Path) -> Verified
     # 3. Write.
     capsules.write(target, sealed)
     return verified
-
-
-def of_commit(repository: Repository, commit: SignedCommit) -> tuple[bytes, ...]:
-    """The envelopes of the statement of a verified commit."""
-    detached = repository.read_detached(commit.checksum)
-    payload = commit.statement.payload
-    return tuple(
-        one for one in signed.envelopes(detached, commit.checksum) if _payload(one) == payload
-    )
 
 
 def _keyring(root: Path, party: Party) -> tuple[bytes, ...]:

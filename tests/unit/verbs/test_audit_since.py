@@ -87,6 +87,9 @@ def test_outcomes_and_serials_where_both_tell_them() -> None:
         "c": (None, Outcome.PASS),
     }
     assert changes.serials == {"stream os": (7, 8)}
+    more = snapshot(serials={"stream os": 7, "stream tools": 1, "policy": 4})
+    told = audit_since.compare(more, other).serials
+    assert told == {"stream os": (7, 8), "stream tools": (1, None)}
     silent = audit_since.compare(snapshot(), other)
     assert (silent.outcomes, silent.serials) == ({}, {})
 

@@ -44,7 +44,7 @@ from verity.formats.evidence import BundleSaid
 from verity.formats.grants import Party, Role
 from verity.formats.statement import Kind
 from verity.trust.evidence import Demands
-from verity.values.audit import Area, AreaResult, Covered
+from verity.values.audit import Area, AreaResult, Covered, Waived
 from verity.values.errors import CallerError, ContentError, HostError
 from verity.verbs import evidence_verify
 from verity.verbs.evidence_said import Basis, Judged
@@ -321,9 +321,15 @@ def test_a_state_that_no_document_gives() -> None:
     assert basis(judged, "state checksum") == (Basis.HOST_KEY, "all of it")
 
 
-def test_a_state_beside_findings() -> None:
+def test_a_state_beside_findings_of_files() -> None:
     audit = replace(WITH_FINDING, state=state_of(World()))
     assert checks(verify(Made(audit=audit))) == ["contradiction"]
+    waived = Waived(finding=FINDING, reason="r", signers=("ann",), expires=EXPIRES)
+    audit = replace(GOOD, waived=(waived,), state=state_of(World()))
+    assert checks(verify(Made(audit=audit))) == ["contradiction"]
+    # What is wrong elsewhere leaves the files as they are.
+    areas = (AreaResult(area=Area.POSTURE, findings=(FINDING,)),)
+    assert checks(verify(Made(audit=replace(audit, areas=areas, waived=())))) == []
 
 
 def test_a_state_whose_documents_nobody_could_verify() -> None:
