@@ -16,7 +16,7 @@ from verity.ports import keystore, places
 from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area, AreaResult, Covered
 from verity.verbs import audit_etc
-from verity.verbs.audit_host import AuditedHost
+from verity.verbs.audit_host import AuditedHost, Roots
 
 
 def trusted(world: EtcWorld, name: str = "etc") -> TrustedSet:
@@ -32,7 +32,7 @@ def examine(world: EtcWorld, keys: TrustedSet | None = None, *, later: int = 0) 
             live=False,
             now=now,
             clock=now,
-            trusted={Role.ETC: keys or trusted(world)},
+            roots=Roots(of=lambda role, party: keys or trusted(world)),
         )
     )
     ids = {check.id for check in audit_etc.CHECKS}

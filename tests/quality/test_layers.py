@@ -93,7 +93,7 @@ def test_every_module_is_in_a_room() -> None:
 def test_nobody_else_names_the_proof_of_verification() -> None:
     users = [path for path in modules() if "_PROOF" in path.read_text()]
     # Each has one of its own.
-    names = ("keyring", "policy", "verified", "waivers")
+    names = ("evidence", "keyring", "policy", "verified", "waivers")
     assert users == [PACKAGE / f"trust/{name}.py" for name in names]
     for path in users:
         assert "_PROOF = object()" in path.read_text()

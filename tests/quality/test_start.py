@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.cli.program import verity
 from tests.cli.worlds import REF, World, make_keys, make_world
 from tests.etc_world import make_etc_world, make_first
 from tests.quality.click_tree import commands
@@ -66,6 +67,11 @@ RUNS = {
     f"audit {TREE}": ({0, 1, 3}, VERIFYING | {"verity.ports.bpf"}),
     f"repair {TREE} --dry-run": ({0, 1}, VERIFYING | GATE),
     "acknowledge --root host/root --dry-run": ({0}, VERIFYING | REPOSITORY | {"verity.ports.bpf"}),
+    f"audit {TREE} --since report": ({0, 1, 3}, SIGNING | MAKING),
+    "audit --verify capsule --key vendor.pem.pub --evidence-key vendor.pem.pub": (
+        {0, 1, 3},
+        SIGNING | MAKING,
+    ),
     f"explain {TREE} /usr/bin/tool": ({0, 1, 3}, VERIFYING | GATE),
     f"etc status {ETC}": ({0}, VERIFYING | REPOSITORY | GATE),
     f"etc diff {ETC} --text": ({0}, VERIFYING | REPOSITORY | GATE),
@@ -97,6 +103,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (world.path / "host").mkdir()
     make_etc_world(world.path / "host", make_first)
     (world.path / "scrap").write_bytes(b"scrap")
+    (world.path / "report").write_text('{"v":1,"type":"summary","findings":0}\n')
+    made = verity(
+        *("audit", *TREE.split(), "--evidence", "capsule", "--evidence-key", "vendor.pem"),
+        cwd=world.path,
+    )
+    assert "capsule sha256:" in made.err
     (world.path / "certificate.pem").write_text(
         "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
     )

@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity audit: whether a host is as signed, all of it."""
 
-import io
 import os
 import time
 from pathlib import Path
 
 import click
 
-from verity.cli import audit_report, output
+from verity.cli import (
+    audit_evidence,
+    audit_report,
+    audit_since,
+    audit_verify,
+    evidence_options,
+    output,
+)
 from verity.cli.audit_roots import roots
 from verity.cli.params import Once
 from verity.cli.trust_options import PATH, key_options
-from verity.ports.osfile import write_new_file
-from verity.values.audit import Area, Audit
+from verity.values.audit import Area
 from verity.values.errors import CallerError, HostError
 from verity.verbs import audit_documents, audit_run
 from verity.verbs.audit_documents import Asked
-
-_MODE = 0o644
 
 
 @click.command(
@@ -80,6 +83,9 @@ _MODE = 0o644
     metavar="FILE",
     help="Write the report to this file, which must not exist.  [default: standard output]",
 )
+@click.option("--all", "everything", is_flag=True, help="Print all of a text, beyond a screen.")
+@evidence_options.options
+@audit_since.option
 @output.json_option
 def audit(
     root: Path,
@@ -92,6 +98,7 @@ def audit(
     waivers: tuple[Path, ...],
     report: str,
     target: Path | None,
+    everything: bool,
     as_json: bool,
 ) -> int:
     """Say whether a host is as signed: documents, files, deployments, and how far that is known.
@@ -108,7 +115,13 @@ def audit(
     1 with a finding. A signed waiver takes one finding of one file out of the count, until it
     expires. The state is printed if every file was measured and is as signed, as `manifest show
     --checksum os:STREAM=DIR --root DIR` prints it.
+
+    --evidence writes a signed capsule of the audit, which --verify verifies on another machine,
+    without the host: its signature, every signed document in it, and what follows from these. It
+    says what else of it depends on the host's honesty.
     """
+    if evidence_options.verifying():
+        return audit_verify.verify(keys, threshold, repo=repo, as_json=as_json)
     if as_json:
         context = click.get_current_context()
         if context.get_parameter_source("report") is click.core.ParameterSource.COMMANDLINE:
@@ -121,6 +134,7 @@ def audit(
             f"{target}: exists already and is not overwritten",
             hint="choose another name",
         )
+    writing = audit_evidence.begin()
     with _Steps() as steps:
         host = audit_documents.make(
             Asked(
@@ -134,7 +148,19 @@ def audit(
             clock=int(time.time()),
         )
         found = audit_run.run(host, only=[Area(area) for area in only], waivers=waivers)
-    _print(found, report, target if to_file else None)
+    done = audit_evidence.end(
+        writing,
+        found,
+        root,
+        commit=host.commit,
+        repo=host.repo,
+        keys=keys,
+        threshold=threshold,
+        as_json=as_json,
+    )
+    if done is not None:
+        return done
+    audit_report.publish(found, report, target if to_file else None, everything=everything)
     return found.exit_status
 
 
@@ -159,13 +185,3 @@ class _Steps:
             self._what, self._bar = what, output.Progress(what)
         if self._bar is not None:
             self._bar.update(done, total)
-
-
-def _print(found: Audit, report: str, target: Path | None) -> None:
-    """The report as a whole: a file has all of it or isn't there."""
-    stream = io.BytesIO()
-    audit_report.write(found, report, stream)
-    if target is None:
-        output.raw(stream.getvalue())
-    else:
-        write_new_file(target, stream.getvalue(), mode=_MODE)

@@ -184,6 +184,19 @@ def keyring_named() -> bool:
     return bool(click.get_current_context().meta.get(f"{_META}keyring"))
 
 
+def named() -> "tuple[dict[Party, PinPrint], Path | None, bool]":
+    """What --pin, --keyring and --insecure-without-user-revocations say, for who has keyrings from
+    elsewhere than a directory."""
+    from verity.cli.keyring_options import pins_of
+
+    meta = click.get_current_context().meta
+    return (
+        pins_of(meta.get(f"{_META}pins", ())),
+        _directory(meta.get(f"{_META}keyring")),
+        meta.get(f"{_META}without_user", False),
+    )
+
+
 def _directory(directory: Path | None) -> Path | None:
     """The directory of --keyring, which has to be one."""
     if directory is not None and not directory.is_dir():

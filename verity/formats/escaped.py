@@ -8,6 +8,7 @@ import base64
 import re
 
 MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _PLAIN_WORD = re.compile(rb"[A-Za-z0-9_/.][A-Za-z0-9_./+:@%,=-]*")
 
 
@@ -32,6 +33,15 @@ def readable(field: bytes) -> str:
     """A line of a file as text, with what is no UTF-8 as ``\\xhh``: for values that whoever shows
     them escapes again."""
     return field.decode("utf-8", "backslashreplace")
+
+
+def unescape(text: str) -> bytes | None:
+    """The bytes of a text in that form; None if it isn't the one spelling of any."""
+    if not text.isascii():
+        return None
+    written = text.encode("ascii")
+    found = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), written)
+    return found if escape(found) == written else None
 
 
 def shell_word(field: bytes) -> str:

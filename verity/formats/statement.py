@@ -171,14 +171,14 @@ def pae(payload: bytes, payload_type: str) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def parse_envelope(data: bytes) -> Envelope:
-    """Read an envelope. Raises ContentError (``bad-document``).
+def parse_envelope(data: bytes, *, max_size: int = MAX_ENVELOPE) -> Envelope:
+    """Read an envelope of at most so many bytes. Raises ContentError (``bad-document``).
 
     A malformed signature among others is kept as such (``value`` None), for the verifier to
     skip and report; everything else that is malformed refuses the whole.
     """
     what = "DSSE envelope"
-    top = Fields(strictjson.parse(data, what=what, max_size=MAX_ENVELOPE), what=what)
+    top = Fields(strictjson.parse(data, what=what, max_size=max_size), what=what)
     payload_type = top.text("payloadType")
     payload = parse_base64(top.text("payload"))
     items = top.array("signatures")

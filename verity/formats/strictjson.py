@@ -133,6 +133,10 @@ class Fields:
         """Take an object."""
         return Fields(self._take(name, dict), what=f"{self._what}.{name}")
 
+    def is_text(self, name: str) -> bool:
+        """Whether a string of this name is still there, and no null in its place."""
+        return isinstance(self._left.get(name), str)
+
     def names(self) -> list[str]:
         """The names that are still there."""
         return sorted(self._left)

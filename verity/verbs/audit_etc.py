@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from verity.formats.etc_rules import FileClass
-from verity.formats.grants import Role
+from verity.formats.grants import Party, Role
 from verity.ports import places
 from verity.ports.floors import FLOORS
 from verity.ports.folder import Folder

@@ -25,7 +25,12 @@ from verity.verbs.audit_waivers import Applied
 AREAS: Mapping[Area, str] = {
     Area.TRUST: "verity.verbs.audit_trust",
     Area.FILES: "verity.verbs.audit_files",
+    Area.CODE: "verity.verbs.audit_code",
+    Area.ETC: "verity.verbs.audit_etc",
+    Area.RUNNING: "verity.verbs.audit_running",
+    Area.POSTURE: "verity.verbs.audit_posture",
     Area.DEPLOYMENT: "verity.verbs.audit_deployment",
+    Area.WRITTEN: "verity.verbs.audit_written",
 }
 """The module of each area that this program has."""
 
@@ -53,6 +58,7 @@ def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path]
 
     Raises HostError for one of ``waivers`` that can't be read.
     """
+    host = replace(host, areas=frozenset(only or AREAS))
     head = audit_head.make(host)
     # 1. The areas.
     checks: list[Check] = []

@@ -15,7 +15,7 @@ from dataclasses import replace
 from verity.formats import accounts
 from verity.formats.acknowledged import Stored, Written
 from verity.formats.dump import printable
-from verity.formats.grants import Role
+from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
 from verity.ports import acknowledged as record
 from verity.ports import places

@@ -32,7 +32,7 @@ from verity.ports.replace_tree import ReplaceTree
 from verity.ports.tree import Contents, Gap, Node, Tree
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import HostError, VerityError
-from verity.verbs import audit, batch, enable, etc_read, repair_plan
+from verity.verbs import audit_files_compare, batch, enable, etc_read, repair_plan
 from verity.verbs.enable import How, Target
 from verity.verbs.repair_plan import Left, Plan
 from verity.verbs.repair_sources import Sources
@@ -361,7 +361,7 @@ def _wrong(root: Path, made: Plan) -> Iterator[Left]:
     with Tree(root) as opened:
         for entry in entries:
             try:
-                found = audit.compare(entry, opened.read(entry.path, tree.measured))
+                found = audit_files_compare.compare(entry, opened.read(entry.path, tree.measured))
             except VerityError as error:
                 yield Left(path=entry.path, why=error.message, hint=error.hint or "")
                 continue

@@ -19,7 +19,7 @@ from verity.formats.grant_rules import code_flags, permitted_capabilities, set_i
 from verity.ports.tree import Gap, Node
 from verity.values.errors import ContentError
 from verity.values.findings import Finding
-from verity.verbs import audit
+from verity.verbs import audit_files_compare
 
 PRIVILEGED = "privileged"
 _MANY_GAPS = "mend that, or name that tree by --root"
@@ -87,7 +87,7 @@ def plan(
 def _signed(entry: Entry, nodes: Mapping[bytes, Node], going: set[bytes], made: Plan) -> None:
     """What one signed file needs."""
     path, node = entry.path, nodes.get(entry.path)
-    finding = None if node is None else audit.compare(entry, node)
+    finding = None if node is None else audit_files_compare.compare(entry, node)
     if node is not None and finding is None:
         return
     made.why[path] = _why(entry, node, finding)
@@ -111,7 +111,7 @@ def _why(entry: Entry, node: Node | None, finding: Finding | None) -> str:
     """What is wrong with a file, in a few words."""
     if node is None or finding is None:
         return "it is missing"
-    names = [name for name, _, _ in audit.metadata_differences(entry, node.entry)]
+    names = [name for name, _, _ in audit_files_compare.metadata_differences(entry, node.entry)]
     if finding.check in ("type", "content") or not names:
         return finding.problem
     one = len(names) == 1 and names[0] != "xattrs"

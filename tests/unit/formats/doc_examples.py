@@ -14,6 +14,7 @@ from verity.formats import (
     bundle,
     challenge,
     dump,
+    evidence,
     exception_request,
     floor_record,
     grants,
@@ -33,6 +34,7 @@ from verity.formats.acknowledged import Record, Written
 from verity.formats.commit import Commit, DetachedMetadata, DirTree, Metadata, checksum_of
 from verity.formats.dump import Entry
 from verity.formats.etc_rules import FileClass
+from verity.formats.evidence import Evidence
 from verity.formats.exception_request import Request
 from verity.formats.floor_record import RecordedFloor
 from verity.formats.fsverity import digest_bytes
@@ -55,6 +57,8 @@ from verity.formats.revoke import Revoke, StreamFloor
 from verity.formats.statement import Kind, Statement
 from verity.formats.unlock import Scope, UnlockToken
 from verity.formats.waiver import Waiver
+from verity.values.audit import Area, AreaResult, Audit, Check, Head, Severity
+from verity.values.findings import Finding, Link
 
 DOCUMENT = Path("docs/formats.md")
 COMMIT = bytes(range(32))
@@ -343,6 +347,59 @@ def exception_document() -> bytes:
                 digest=None,
                 path=file.path,
             ),
+        )
+    )
+
+
+def evidence_document() -> bytes:
+    """A host whose program lost its fs-verity, with the statement of the example."""
+    found = Finding(
+        check="no-verity",
+        link=Link.DIGEST,
+        object="/usr/ping",
+        problem="fs-verity is off",
+        expected="fs-verity on",
+        found="fs-verity off",
+        remedy="`verity objects enable` turns it on",
+        path=b"/usr/ping",
+    )
+    (line,) = [text for text in manifest().decode().splitlines() if text.startswith("/usr/ping ")]
+    return evidence.encode(
+        Evidence(
+            issued=ISSUED + 60,
+            nonce=bytes(range(16)),
+            audit=Audit(
+                head=Head(
+                    host_id="c3" * 32,
+                    host_name="web-1",
+                    root="/",
+                    begun=ISSUED,
+                    boot_id="b0" * 16,
+                    kernel="6.12.0",
+                    system="Debian 13",
+                    state="off",
+                    level="",
+                    taints=(),
+                    tool_version="0.1.0",
+                    tool_digest="",
+                    tool_verified=None,
+                    enforced=False,
+                    roots=(),
+                    roots_given=False,
+                    deep=False,
+                ),
+                checks=(
+                    Check(
+                        id="no-verity",
+                        area=Area.FILES,
+                        severity=Severity.HIGH,
+                        title="every file has fs-verity",
+                    ),
+                ),
+                areas=(AreaResult(area=Area.FILES, findings=(found,), counts={"files": 2}),),
+            ),
+            statements=(EXAMPLES["envelope"].removesuffix("\n").encode(),),
+            lines={hashlib.sha256(manifest()).digest(): (line,)},
         )
     )
 

@@ -26,6 +26,7 @@ from tests.unit.formats.doc_examples import (
     commit,
     commitmeta,
     dirtree,
+    evidence_document,
     exception_document,
     filez_header,
     floors,
@@ -103,6 +104,7 @@ def written() -> dict[str, str]:
         "exception-request": exception_document().decode(),
         "acknowledged": acknowledged_record().decode() + "\n",
         "waiver": waiver_document().decode() + "\n",
+        "evidence": evidence_document().decode() + "\n",
     }
 
 

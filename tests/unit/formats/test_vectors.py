@@ -14,6 +14,7 @@ from tests.documents import VECTORS, Document, load
 from verity.formats import (
     any_dump,
     dump,
+    evidence,
     floor_record,
     grants,
     gvariant,
@@ -69,6 +70,7 @@ OBJECTS: dict[str, tuple[Callable[..., Any], Callable[[Any], bytes]]] = {
 FORMATS = {
     "composefs-dump": of_bytes(any_dump.parse, any_dump.to_manifest),
     "envelope": of_bytes(statement.parse_envelope),
+    "evidence": of_bytes(evidence.parse, evidence.encode),
     "floors": of_bytes(floor_record.parse, floor_record.encode),
     "grants": of_bytes(grants.parse, grants.encode),
     "gvariant": Format(
