@@ -156,6 +156,12 @@ def entry(name: str, old: str, new: str) -> Callable[[System], None]:
     return change
 
 
+def out_of_boot(system: System) -> None:
+    """The signed kernel, at a place that isn't in /boot."""
+    (system.sysroot / "elsewhere").write_text("a kernel")
+    entry("ostree-1-debian.conf", "linux /ostree/", "linux /../elsewhere\n#")(system)
+
+
 def foreign_entry(system: System) -> None:
     (system.entries / "rescue.conf").write_text(
         "title rescue\nversion 9\noptions root=LABEL=x\nlinux /vmlinuz\n"
@@ -199,11 +205,7 @@ FOUND: dict[str, tuple[Callable[[System], None], list[str], list[str]]] = {
     "another initramfs": (kernel("initramfs", b"evil"), ["boot-files"], []),
     "kernel and initramfs swapped": (kernel("vmlinuz", b"an initramfs"), ["boot-files"], []),
     "no kernel": (kernel("vmlinuz", None), [], ["boot-files"]),
-    "a path out of /boot": (
-        entry("ostree-1-debian.conf", "linux /ostree/", "linux /../ostree/"),
-        [],
-        ["boot-files"],
-    ),
+    "a path out of /boot": (out_of_boot, [], ["boot-files"]),
     "a second initramfs": (
         entry("ostree-1-debian.conf", "initrd ", "initrd /loader.0/x\ninitrd "),
         [],

@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 
-from tests.cli.audit_world import VENDOR, AuditWorld, checks, gaps, make_audit_world
+from tests.cli.audit_world import COMPILE, VENDOR, AuditWorld, checks, gaps, make_audit_world
 from tests.cli.program import copy, stock
 from tests.cli.spoil import flip_commit, flip_grants, flip_manifest, flip_statement, flipped
 from tests.cli.worlds import REF
 from verity.formats.commit import DetachedMetadata
 from verity.formats.grant_rules import Earned, earned
-from verity.formats.grants import Code
+from verity.formats.grants import Code, Party
+from verity.formats.statement import format_time
 from verity.ports import keystore, places
 from verity.ports.ostree_repo import Repository
-from verity.verbs import commit_sign, documents, sign_serials
+from verity.verbs import commit_sign, documents, lockdown_bundle, sign_serials
+from verity.verbs.lockdown_bundle import Sources
 
 FLOOR = "var/lib/verity/floors/vendor.os.os"
-DAY = 86400
+HOUR, DAY = 3600, 86400
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +198,53 @@ def another_floor(world: AuditWorld) -> None:
     copy(world.host / FLOOR, world.host / "var/lib/verity/floors/vendor.os.other")
 
 
+def bundle_then(world: AuditWorld) -> None:
+    """A commit that was good until an hour ago, and a bundle with it from before."""
+    at_another_time(-9 * DAY, -HOUR)(world)
+    lockdown_bundle.make(
+        Sources(
+            keys=tuple(world.path / world.newest(party) for party in ("vendor", "user")),
+            policy=world.path / "old.policy",
+            grants=(world.path / "os.grants",),
+        ),
+        {Party.VENDOR: world.path / "vendor.pin", Party.USER: world.path / "user.pin"},
+        world.host / places.BUNDLE,
+        now=int(time.time()) - 2 * HOUR,
+        replace=True,
+    )
+
+
+def all_expired(world: AuditWorld) -> None:
+    """Every document of the bundle but the keys, whose keyring has a year to go."""
+    now = int(time.time())
+    times = (
+        *("--issued", format_time(now - 9 * DAY)),
+        *("--expires", format_time(now - HOUR)),
+    )
+    world.run(*COMPILE, "--serial=2", "--key=policy.pem", *times, "old.policy")
+    world.installed("old.policy")
+    bundle_then(world)
+
+
+def other_classes(world: AuditWorld) -> None:
+    """A drop-in that came after the policy: `etc sign` leaves out what the gate wants signed."""
+    (world.host / places.OWNER_POLICY / "60-own.toml").write_text(
+        '[[etc]]\nclass = "mutable"\npaths = ["/etc/app.conf"]\nreason = "an app writes it"\n'
+    )
+    (world.host / "etc/app.conf").write_text("a = 1\n")
+
+
+def led_out(name: str) -> Callable[[AuditWorld], None]:
+    """A document of the tree is a link to a file of the auditor's machine, and as good."""
+
+    def spoil(world: AuditWorld) -> None:
+        place = world.host / name
+        place.rename(world.path / "outside")
+        place.symlink_to(world.path / "outside")
+
+    return spoil
+
+
 FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
     "unsigned": (unsigned, {"not-signed"}),
     "of-another-commit": (of_another_commit, {"wrong-commit"}),
@@ -217,6 +266,11 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
     ),
     "another-policy": (newer_policy, {"policy-differs"}),
     "an-older-policy": (older_policy, {"below-floor"}),
+    "expired-documents": (all_expired, {"expired", "policy-expired", "bundle-expired"}),
+    "classes-that-disagree": (other_classes, {"guarded-not-signed"}),
+    "policy-outside": (led_out("etc/verity/policy.json"), {"policy"}),
+    "bundle-outside": (led_out("var/lib/verity/boot.bundle"), {"bad-bundle"}),
+    "floors-outside": (led_out("var/lib/verity/floors"), {"bad-floor"}),
     "bundle-cut": (
         spoiled("host/var/lib/verity/boot.bundle", lambda data: data[:-3]),
         {"bad-bundle"},

@@ -8,7 +8,7 @@ every file is asked. An object whose contents aren't those of the manifest earns
 nothing: whether files are as signed is the area files' question.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,11 +56,9 @@ def examine(host: AuditedHost, found: Collector) -> None:
     except VerityError as error:
         found.gap("grants-differ", label, error.message, error.hint or "")
         return
-    # Of what wasn't asked nothing is due, and nothing is granted.
-    nothing = {one.digest: b"" for one in commit.manifest.entries if one.digest is not None}
     given = commit.grants.grants
     try:
-        due = earned(commit.manifest.entries, {**nothing, **read.heads}, as_granted(given))
+        due = earned(*_earning(commit, read.heads), as_granted(given))
     except VerityError as error:
         found.error("grants-differ", error, Link.GRANTS, label)
         return
@@ -100,6 +98,21 @@ def _wanted(commit: SignedCommit, *, every: bool) -> dict[bytes, Entry]:
     return {entry.path: entry for entry in found.values()}
 
 
+def _earning(
+    commit: SignedCommit, heads: Mapping[bytes, bytes]
+) -> tuple[list[Entry], dict[bytes, bytes]]:
+    """Every entry that can earn something: each path of what was read, and configuration, of which
+    no contents are needed."""
+    config = {one.path for one in commit.grants.grants.config}
+    entries = [
+        entry
+        for entry in commit.manifest.entries
+        if entry.digest in heads or (config and entry.path in config)
+    ]
+    unread = {entry.digest: b"" for entry in entries if entry.digest is not None}
+    return entries, {**unread, **heads}
+
+
 def _read(
     repo: Path,
     commit: SignedCommit,
@@ -108,9 +121,9 @@ def _read(
 ) -> _Read:
     found = _Read()
     with Repository(repo) as repository:
-        for path, checksum, _ in repository.paths(commit.checksum):
-            entry = wanted.get(path)
-            if entry is None or entry.digest is None or not checksum:
+        for path, checksum in repository.contents_at(commit.checksum, wanted):
+            entry = wanted[path]
+            if entry.digest is None:
                 continue
             try:
                 head = _head(repository, checksum, entry.digest)
