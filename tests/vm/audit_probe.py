@@ -103,7 +103,7 @@ class Probe:
         self.change("mode", "chmod 4755 dir/file", "chmod 0644 dir/file")
         self.change("owner", "chown 1:2 dir", "chown 0:0 dir")
         tool = "dir/deep/tool"
-        self.change("acl", f"setfacl -m u:1000:rw {tool}", f"setfacl -m u:1000:r {tool}")
+        self.change("acl", f"setfacl -m u:1001:r {tool}", f"setfacl -x u:1001 {tool}")
         self.change("default acl", "setfacl -dm u:1:r dir", "setfacl -k dir")
         net, all_of_it = f"setcap cap_net_raw=ep {tool}", f"setcap cap_sys_admin=ep {tool}"
         self.change("capabilities", all_of_it, net)

@@ -34,7 +34,7 @@ FOUND = {
     "parameters": ["fs-verity parameters sha256, blocks of 1024, no salt"],
     "mounted on empty": ["gap mounted /mounts/empty"],
     "mounted on signed": ["missing /mounts/signed/file", "unsigned-file /mounts/signed/more"],
-    "bind mount": ["unsigned-file", "xattrs"],
+    "bind mount": ["unsigned-file", "unsigned-privileged", "xattrs"],
     "deep": [],
     "mapped, deep": ["gap still-cached /mapped"],
     "damaged": [],

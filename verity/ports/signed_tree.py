@@ -7,6 +7,8 @@ record that names the path and says nothing of what is wrong: that is for ``veri
 grows with what is as it should be.
 """
 
+import errno
+import functools
 import os
 import struct
 from collections.abc import Collection, Iterator, Sequence
@@ -54,6 +56,7 @@ class Record:
 _RECORD = struct.Struct("@IHBB")
 if _RECORD.size != ffi.sizeof("struct verity_remark"):
     raise ImportError("struct verity_remark has another layout than this module")
+_REFUSED = {errno.ENOMEM: MemoryError}
 _ROOM = 1 << 20
 _STEP = 1 << 14  # names between two looks at the clock, the progress, or an interrupt
 
@@ -67,7 +70,7 @@ class Lines:
         handle = ffi.new("struct verity_manifest **")
         result = lib.verity_manifest_open(self._view, len(data), handle)
         if result < 0:
-            raise ValueError(os.strerror(-result))
+            raise _REFUSED.get(-result, ValueError)(os.strerror(-result))
         self.handle = ffi.gc(handle[0], lib.verity_manifest_close)
         self.count = lib.verity_manifest_lines(self.handle)
 
@@ -83,12 +86,18 @@ class Lines:
         return None if line == lib.VERITY_NO_LINE else line
 
 
+@functools.lru_cache(maxsize=1)
+def lines_of(data: bytes) -> Lines:
+    """The same bytes as lately give the same lines: who verifies a manifest goes on to use it."""
+    return Lines(data)
+
+
 def is_canonical(data: bytes) -> bool:
     """Whether ``dump.parse`` would take these bytes; it says why, where it wouldn't."""
-    handle = ffi.new("struct verity_manifest **")
-    if lib.verity_manifest_open(ffi.from_buffer("uint8_t[]", data), len(data), handle) < 0:
+    try:
+        lines_of(data)
+    except ValueError:
         return False
-    lib.verity_manifest_close(handle[0])
     return True
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from verity.formats.dump import entry_of_line
 from verity.formats.escaped import escape
 from verity.formats.grants import ConfigKind
-from verity.ports.signed_tree import Lines, Record, SignedTree, State, What
+from verity.ports.signed_tree import Lines, Record, SignedTree, State, What, lines_of
 from verity.ports.tree import Node, Tree
 from verity.trust.verified import VerifiedManifest
 from verity.values.audit import Area, AreaResult, Check, Covered, Severity
@@ -162,7 +162,7 @@ def examine(host: AuditedHost) -> AreaResult:
 
 def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
     """Hold the tree at ``root`` against the manifest. HostError if it can't be opened."""
-    lines = Lines(manifest.data)
+    lines = lines_of(manifest.data)
     collected = Bounded()
     unread: set[bytes] = set()
     with (
@@ -174,6 +174,8 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
         found = Compared(lines=lines, states=walked.states)
         for records in walked.records():
             for record in records:
+                if record.what is What.NO_VERITY and collected.counts_only("no-verity"):
+                    continue
                 due = None if record.line is None else entry_of_line(lines.text(record.line))
                 seen = look(opened, record, due, deep=how.deep)
                 collected.add(seen.finding, seen.gap)

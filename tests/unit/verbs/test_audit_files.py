@@ -278,6 +278,16 @@ def test_unsigned_code_is_known_by_its_first_bytes(root: Path) -> None:
     assert checks(audit(root, signed)) == [("unsigned-code", "/evil")]
 
 
+def test_names_are_escaped_for_people_and_exact_for_programs(root: Path) -> None:
+    name = b"\x1b]0;x\x07\nmissing etc\xff"
+    Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
+    (finding,) = (
+        one for one in audit(root, manifest(entries(root / "dir"))).findings
+        if one.path == b"/" + name
+    )  # fmt: skip
+    assert finding.object == r"/\x1b]0;x\x07\x0amissing\x20etc\xff"
+
+
 def test_a_directory_that_cannot_be_read_hides_only_itself(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
