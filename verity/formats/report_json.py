@@ -29,6 +29,9 @@ def lines(seen: View) -> Iterator[str]:
         yield from (_line("finding", {**of, **finding(item)}) for item in one.findings)
         yield from (_line("waived", {**of, **waived(item)}) for item in one.waived)
         yield from (_line("not-evaluated", {**of, **gap(item)}) for item in one.gaps)
+        if one.not_applicable:
+            skipped = {"check": one.check.id, "why": one.not_applicable}
+            yield _line("not-applicable", {**of, **skipped})
     for area in audit.areas:
         yield _line("area", {"area": area.area, "counts": dict(area.counts)})
         yield from (_line("note", {"area": area.area, "text": note}) for note in area.notes)
@@ -67,7 +70,7 @@ def head(value: Head) -> dict[str, Any]:
 
 def check(one: CheckView) -> dict[str, Any]:
     """One question of the catalogue, and its outcome."""
-    fields = {
+    return {
         "id": one.check.id,
         "area": one.check.area,
         "severity": one.check.severity,
@@ -77,7 +80,6 @@ def check(one: CheckView) -> dict[str, Any]:
         "not_evaluated": len(one.gaps),
         "waived": len(one.waived),
     }
-    return {**fields, "why": one.not_applicable} if one.not_applicable else fields
 
 
 def finding(item: Finding) -> dict[str, Any]:

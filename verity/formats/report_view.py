@@ -194,18 +194,18 @@ def tool(head: Head) -> str:
 def trusted(head: Head) -> str:
     """How far the answer can be trusted."""
     if head.root != "/":
-        return "seen from outside, by the machine that ran the audit"
+        return "seen from outside"
     if head.enforced:
         return "enforced by this host's kernel"
-    return "asserted by this host, whose root could make it say anything"
+    return "only asserted by this host"
 
 
 def auditor(head: Head) -> str:
     """Whether the auditor's own files are what was signed."""
     return {
-        True: "its own files are signed and verified",
-        False: "its own files are not verified",
-        None: "whether its own files are verified could not be seen",
+        True: "the auditor's files are verified",
+        False: "the auditor's files are not verified",
+        None: "the auditor's files could not be judged",
     }[head.tool_verified]
 
 

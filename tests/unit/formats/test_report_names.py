@@ -72,7 +72,7 @@ def test_json_has_the_same_text(name: str, raw: bytes) -> None:
     lines = report(named(name, raw), "json").decode("ascii").split("\n")
     assert lines.pop() == ""
     records = [json.loads(line) for line in lines]
-    assert len(records) == 20  # nothing of a name makes a line
+    assert len(records) == 21  # nothing of a name makes a line
     (finding,) = (one for one in records if one["type"] == "finding")
     assert {finding[field] for field in ("object", "problem", "expected", "found", "remedy")} == {
         as_unicode(name)
