@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests import boot
+from tests.attacks.ground import ground
 from verity.formats.grants import Code, CodeEntry
 from verity.ports.content import digest_path
 
@@ -174,25 +176,39 @@ def test_the_sealed_gate_is_what_enforces(clean: Heard) -> None:
 
 # --- without a gate -------------------------------------------------------------------------
 
+INTERFERE = "/opt/interfere"
 _MODULE = "/lib/modules/$(uname -r)/kernel/drivers/net/dummy.ko.xz"
 UNSEALED = f"""
 set -e
 xz -dc {_MODULE} >/run/dummy.ko; printf x >>/run/dummy.ko; insmod /run/dummy.ko
+{INTERFERE} pinned /sys/fs/bpf/pinned
 echo 'p:evil do_nanosleep' >/sys/kernel/tracing/kprobe_events
 """
 
 
+def _unnumbered(object_: str) -> str:
+    return re.sub(r"(?<=BPF program) \d+", "", object_)
+
+
 @pytest.mark.full
 def test_what_a_sealed_gate_does_not_let_anybody_do(gate_image: Image, tmp_path: Path) -> None:
-    """A module whose signature is spoilt, and a probe; nothing claims that they can't be."""
+    """A module whose signature is spoilt, a probe, and programs that change or see what the kernel
+    does: one that a process holds, one that is only pinned."""
     own = _own(tmp_path, gate_image)
     (own / "grants/os.grants").write_bytes(os_grants(gate_image).blob)
     with Machine.boot("system", gate_image) as machine:
         machine.push(own, HERE)
         before = set(audit(machine).findings())
         assert {check for check, _ in before} == {"running-unsigned"}  # the auditor's own libraries
+        machine.push(ground(gate_image) / "granted/tools/interfere", INTERFERE)
         machine.run(UNSEALED)
-        assert set(audit(machine).findings()) - before == {
+        machine.start([INTERFERE, "cgroup", "bpf_map", "sleep", "1000"])
+        machine.run("until pgrep -x sleep; do sleep 0.1; done")
+        found = {(check, _unnumbered(object_)) for check, object_ in audit(machine).findings()}
+        assert found - before == {
+            ("running-bpf-override", "BPF program (attack)"),
+            ("running-bpf", "BPF program (attack)"),
             ("running-module-taint", "module dummy"),
             ("running-probes", "probes in the kernel"),
+            ("running-unsigned", INTERFERE),
         }

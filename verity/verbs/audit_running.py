@@ -30,6 +30,7 @@ _NO_GRANTS = (
     "running-unprotected",
     "running-wrong-use",
     "running-anonymous",
+    "running-writable",
     "running-module",
 )
 
