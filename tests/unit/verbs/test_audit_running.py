@@ -29,7 +29,7 @@ def folder() -> Iterator[Path]:
     """Not below pytest's own, which it closes to other users whenever one of its runs begins."""
     world.need_root()
     with tempfile.TemporaryDirectory(prefix="verity-zoo-") as name:
-        os.chmod(name, 0o755)
+        Path(name).chmod(0o755)
         yield Path(name)
 
 
