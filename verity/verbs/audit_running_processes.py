@@ -152,7 +152,7 @@ class _Looker:
         if program is not None:
             judged = self.files.use(process, program, "exe")
             flags = judged.flags if judged else Code(0)
-            if judged is not None and judged.state is State.SIGNED and not program.deleted:
+            if judged is not None and judged.state is not State.UNSIGNED and not program.deleted:
                 self.looked.signed.add(process.pid)
         for region in process.regions():
             self._region(process, region, flags)

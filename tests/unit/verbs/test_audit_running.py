@@ -42,6 +42,8 @@ def zoo(folder: Path) -> Iterator[Zoo]:
             zoo.start(mode, [signed, mode])
         zoo.start("thread", [signed, "thread"])
         zoo.start("traced", [signed, "traced"])
+        zoo.start("program", [signed, "program"])
+        zoo.start("foreign program", [world.compiled(folder, "foreign"), "program"])
         for mode in ("anonymous", "writable", "writable-file"):
             zoo.start(f"jit {mode}", [jit, mode])
         zoo.start("unsigned", [world.compiled(folder, ODD, "unsigned"), "named"])
@@ -122,6 +124,15 @@ def test_shared_memory_has_a_file_and_no_name(zoo: Zoo, result: AreaResult) -> N
     shared = [one for one in result.findings if one.object == r"/dev/zero\x20(deleted)"]
     assert [one.check for one in shared] == ["running-memory-file"]
     assert f"{zoo.pids['shared']} (signed)" in shared[0].found
+
+
+def test_a_program_in_the_kernel_is_its_holders(zoo: Zoo, result: AreaResult) -> None:
+    """Two of the same, of which one is held by a process that nobody signed."""
+    (found,) = (one for one in result.findings if "specimen_15byte" in one.object)
+    assert found.check == "running-bpf"
+    assert "type tracepoint, loaded by uid 0" in found.found
+    assert f"held by process {zoo.pids['foreign program']} (foreign)" in found.found
+    assert result.counts["BPF programs"] >= 2
 
 
 def test_signed_for_something_else(zoo: Zoo, result: AreaResult) -> None:
