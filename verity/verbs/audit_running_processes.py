@@ -30,11 +30,12 @@ _RESTART = "restart the service, or reboot; `verity explain {pid}` shows whose i
 
 @dataclass(kw_only=True)
 class Looked:
-    """What came of looking: the privileged processes whose program is signed, and the BPF programs
-    that processes have, by the kernel's numbers."""
+    """What came of looking: the privileged processes whose program is signed, the BPF programs that
+    processes have, by the kernel's numbers, and whether all processes could be looked at."""
 
     signed: set[int] = field(default_factory=set)
     holders: dict[int, Users] = field(default_factory=lambda: defaultdict(list))
+    complete: bool = False
 
 
 def examine(
@@ -78,6 +79,7 @@ class _Looker:
                 why,
                 self.hints.get(why),
             )
+        self.looked.complete = not self.refused
         self.files.say(self.said)
         self.said.counts |= self.counts
 

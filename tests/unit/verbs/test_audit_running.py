@@ -177,6 +177,15 @@ def test_without_grants_nothing_passes_for_signed(zoo: Zoo) -> None:
     assert world.of_file(result, zoo.pids["unsigned"]) == set()
 
 
+def test_without_proc_nothing_passes(tmp_path: Path) -> None:
+    """Nothing of a host is there, and every check says so or has no question."""
+    result = audit_running.examine(world.host(tmp_path))
+    gaps = {gap.check for gap in result.not_evaluated}
+    assert result.findings == ()
+    assert {"running-seen", "running-unsigned", "running-altered", "running-traced"} <= gaps
+    assert all(gap.why for gap in result.not_evaluated)
+
+
 def test_processes_that_come_and_go_are_counted(zoo: Zoo) -> None:
     loop = "while true; do /bin/true; done"
     with subprocess.Popen(["sh", "-c", loop], stdin=subprocess.DEVNULL) as churn:
