@@ -25,7 +25,7 @@ from verity.verbs.audit_running_files import Files, Users
 from verity.verbs.audit_said import Said
 
 _ATTEMPTS = 10
-_RESTART = "restart the service, or reboot; `verity explain {pid}` shows whose it is"
+_RESTART = "restart the service, or reboot"
 
 
 @dataclass(kw_only=True)
@@ -214,8 +214,7 @@ class _Looker:
             problem,
             expected="code of signed files, as it is in them",
             found=found,
-            remedy=_RESTART.format(pid=process.pid)
-            + "; have its program granted as jit if it is meant to do that",
+            remedy=_RESTART + "; have its program granted as jit if it is meant to do that",
         )
 
     def _before_the_seal(self, process: Process, flags: Code) -> None:
@@ -231,7 +230,7 @@ class _Looker:
                 expected=f"started after the seal, {self.sealed_ms} ms after the boot",
                 found=f"an interpreter or just-in-time compiler, started {process.started_ms} ms"
                 " after the boot",
-                remedy=_RESTART.format(pid=process.pid),
+                remedy=_RESTART,
             )
 
 
