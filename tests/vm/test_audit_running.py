@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests import boot
+from tests.attacks.ground import ground
 from verity.formats.grants import Code, CodeEntry
 from verity.ports.content import digest_path
 
@@ -30,6 +32,8 @@ from .machine import Machine
 
 HERE = "/opt/auditor"
 _EVICT = "sync; echo 3 >/proc/sys/vm/drop_caches"
+MACHINES_OWN = ("posture-hardening", "the kernel's command line")
+"""All of these machines are started with mitigations=off, and that is found."""
 _DRIVER = Path(__file__).with_name("running_audit.py")
 
 
@@ -107,13 +111,14 @@ def clean(gate: Gate) -> Heard:
 
 
 def test_as_it_was_sealed_nothing_is_found(clean: Heard) -> None:
-    assert clean.findings() == []
+    assert clean.findings() == [MACHINES_OWN]
     assert clean.gaps() == []
 
 
-JOURNAL, BUS = "/usr/lib/systemd/systemd-journald", "/usr/bin/dbus-daemon"
+JOURNAL, CRON = "/usr/lib/systemd/systemd-journald", "/usr/sbin/cron"
+BINFMT = "/proc/sys/fs/binfmt_misc"
 TAMPERED = f"""
-set -e
+set -e; PATH=$PATH:/usr/sbin
 echo '|{AT}/a %p' >/proc/sys/kernel/core_pattern
 cp /usr/bin/sleep /opt/sleep; fsverity enable /opt/sleep; {_EVICT}
 /opt/sleep 1000 >/dev/null 2>&1 &
@@ -125,8 +130,9 @@ echo 0 >/proc/sys/kernel/perf_event_paranoid
 fallocate -l 16M /opt/swap; chmod 600 /opt/swap; mkswap -q /opt/swap; swapon /opt/swap
 mount -t tmpfs tmpfs /var/tmp
 modprobe binfmt_misc
-mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-echo ':evil:M::EVIL::{AT}/c:' >/proc/sys/fs/binfmt_misc/register
+# systemd's automount may have it there by then.
+[ -e {BINFMT}/register ] || mount -t binfmt_misc binfmt_misc {BINFMT}
+echo ':evil:M::EVIL::{AT}/c:' >{BINFMT}/register
 echo {AT}/b >/proc/sys/kernel/modprobe
 """
 AS_USER = "import mmap, time; mmap.mmap(-1, 4096, flags=2, prot=5); time.sleep(1000)"
@@ -136,7 +142,7 @@ FOUND = {
     ("running-helper", "kernel.modprobe"),
     ("running-binfmt", "binfmt_misc evil"),
     ("running-deleted", r"/opt/sleep\x20(deleted)"),
-    ("running-unsigned", BUS),
+    ("running-unsigned", CRON),
     ("running-before-seal", "systemd-journal"),
     ("posture-other-files", "/opt/other/su"),
     ("posture-hardening", "kernel.perf_event_paranoid"),
@@ -156,12 +162,12 @@ def tampered(gate: Gate, clean: Heard) -> Heard:
     gate.machine.run(TAMPERED, timeout_s=120)
     gate.machine.start(["python3", "-I", "-c", AS_USER], user="user")
     gate.machine.run("until pgrep -U user python3; do sleep 0.1; done")
-    return audit(gate.machine, f"--also=interpreter={JOURNAL}", f"--without={BUS}")
+    return audit(gate.machine, f"--also=interpreter={JOURNAL}", f"--without={CRON}")
 
 
 def test_each_tampering_is_found_by_its_check_and_nothing_else(tampered: Heard) -> None:
     found = sorted((check, _named(object_)) for check, object_ in tampered.findings())
-    assert found == sorted(FOUND)
+    assert found == sorted({*FOUND, MACHINES_OWN})
     assert tampered.gaps() == []
 
 
@@ -174,25 +180,40 @@ def test_the_sealed_gate_is_what_enforces(clean: Heard) -> None:
 
 # --- without a gate -------------------------------------------------------------------------
 
+INTERFERE = "/opt/interfere"
 _MODULE = "/lib/modules/$(uname -r)/kernel/drivers/net/dummy.ko.xz"
 UNSEALED = f"""
-set -e
+set -e; PATH=$PATH:/usr/sbin
 xz -dc {_MODULE} >/run/dummy.ko; printf x >>/run/dummy.ko; insmod /run/dummy.ko
+{INTERFERE} pinned /sys/fs/bpf/pinned
 echo 'p:evil do_nanosleep' >/sys/kernel/tracing/kprobe_events
 """
 
 
+def _unnumbered(object_: str) -> str:
+    return re.sub(r"(?<=BPF program) \d+", "", object_)
+
+
 @pytest.mark.full
 def test_what_a_sealed_gate_does_not_let_anybody_do(gate_image: Image, tmp_path: Path) -> None:
-    """A module whose signature is spoilt, and a probe; nothing claims that they can't be."""
+    """A module whose signature is spoilt, a probe, and programs that change or see what the kernel
+    does: one that a process holds, one that is only pinned."""
     own = _own(tmp_path, gate_image)
     (own / "grants/os.grants").write_bytes(os_grants(gate_image).blob)
     with Machine.boot("system", gate_image) as machine:
         machine.push(own, HERE)
         before = set(audit(machine).findings())
-        assert {check for check, _ in before} == {"running-unsigned"}  # the auditor's own libraries
+        # The auditor's own libraries, which nobody signed here.
+        assert {check for check, _ in before - {MACHINES_OWN}} == {"running-unsigned"}
+        machine.push(ground(gate_image) / "granted/tools/interfere", INTERFERE)
         machine.run(UNSEALED)
-        assert set(audit(machine).findings()) - before == {
+        machine.start([INTERFERE, "cgroup", "bpf_map", "sleep", "1000"])
+        machine.run("until pgrep -x sleep; do sleep 0.1; done")
+        found = {(check, _unnumbered(object_)) for check, object_ in audit(machine).findings()}
+        assert found - before == {
+            ("running-bpf-override", "BPF program (attack)"),
+            ("running-bpf", "BPF program (attack)"),
             ("running-module-taint", "module dummy"),
             ("running-probes", "probes in the kernel"),
+            ("running-unsigned", INTERFERE),
         }

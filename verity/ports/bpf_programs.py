@@ -22,10 +22,10 @@ TYPES = {
     17: "raw-tracepoint",
     24: "raw-tracepoint-writable",
     26: "tracing",
+    27: "struct-ops",
     28: "extension",
     29: "lsm",
     31: "syscall",
-    34: "netfilter",
 }
 """Of enum bpf_prog_type those that can watch or rule the kernel; others handle packets, cgroups."""
 

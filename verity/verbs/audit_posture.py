@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from verity.formats.gate_status import GateStatus
 from verity.values.audit import Area, AreaResult
-from verity.values.errors import VerityError
 from verity.verbs import audit_posture_gate, audit_posture_kernel, audit_posture_mounts
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_posture_checks import CHECKS as CHECKS
+from verity.verbs.audit_posture_checks import OF_GATE, OF_MOUNTS
 from verity.verbs.audit_said import Said
 
 
@@ -28,20 +28,13 @@ def examine(host: AuditedHost) -> AreaResult:
         nonlocal gate
         gate = audit_posture_gate.examine(host, said)
 
-    steps: tuple[tuple[str, str, Callable[[], None]], ...] = (
-        ("posture-gate-status", "the gate", ask_gate),
-        (
-            "posture-command-line",
-            "the kernel",
-            lambda: audit_posture_kernel.examine(host.root, gate, said),
-        ),
-        ("posture-other-files", "mounts", lambda: audit_posture_mounts.examine(host, said)),
+    steps: tuple[tuple[tuple[str, ...], str, Callable[[], None]], ...] = (
+        (("posture-gate-status", *OF_GATE), "the gate", ask_gate),
+        ((), "the kernel", lambda: audit_posture_kernel.examine(host.root, gate, said)),
+        (OF_MOUNTS, "mounts", lambda: audit_posture_mounts.examine(host, said)),
     )
-    for number, (check, what, ask) in enumerate(steps):
+    for number, (checks, what, question) in enumerate(steps):
         host.progress("posture", number, len(steps))
-        try:
-            ask()
-        except VerityError as error:
-            said.lacks(check, what, error.message, error.hint)
+        said.ask(checks, what, question)
     host.progress("posture", len(steps), len(steps))
     return said.result(Area.POSTURE)

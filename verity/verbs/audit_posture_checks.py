@@ -58,3 +58,4 @@ OF_GATE = (
     "posture-ftrace",
 )
 """What can't be asked where the gate's word can't be had."""
+OF_MOUNTS = ("posture-mount-over", "posture-mount-options", "posture-other-files")

@@ -5,12 +5,12 @@ What only holds a sealed gate up is asked of a sealed host only; elsewhere nothi
 the command line switches off is a finding anywhere.
 """
 
+from functools import partial
 from pathlib import Path
 
 from verity.formats.escaped import printable
 from verity.formats.gate_status import GateStatus, State
 from verity.ports import gate_files, kernel_files
-from verity.values.errors import VerityError
 from verity.verbs import ima_status
 from verity.verbs.audit_said import Said
 
@@ -61,20 +61,22 @@ _SETTINGS = {
 
 
 def examine(root: Path, gate: GateStatus | None, said: Said) -> None:
-    """All of it."""
-    _command_line(root, said)
-    _settings(root, said)
-    _ima(root, gate, said)
+    """All of it; one that can't be asked leaves the others as they are."""
+    boot = ("posture-command-line", "posture-hardening")
+    said.ask(boot, "the kernel's command line", partial(_command_line, root, said))
+    said.ask(("posture-hardening",), "the kernel's settings", partial(_settings, root, said))
+    said.ask(("posture-ima",), "IMA", partial(_ima, root, gate, said))
     if gate is None or gate.state is not State.SEALED:
         for check in ("lockdown", "secure-boot", "module-signatures", "kexec", "swap"):
             said.not_applicable[f"posture-{check}"] = _UNSEALED
         return
     locked = gate_files.kernel_lockdown(root)
     _lockdown(locked, said)
-    _secure_boot(root, said)
-    _module_signatures(root, locked, said)
-    _kexec(root, said)
-    _swap(root, said)
+    said.ask(("posture-secure-boot",), "Secure Boot", partial(_secure_boot, root, said))
+    modules = partial(_module_signatures, root, locked, said)
+    said.ask(("posture-module-signatures",), "kernel modules", modules)
+    said.ask(("posture-kexec",), "kexec", partial(_kexec, root, said))
+    said.ask(("posture-swap",), "swap", partial(_swap, root, said))
 
 
 def _command_line(root: Path, said: Said) -> None:
@@ -145,13 +147,9 @@ def _settings(root: Path, said: Said) -> None:
 def _ima(root: Path, gate: GateStatus | None, said: Said) -> None:
     """Tried only where no gate would be the one that refuses."""
     sealed = gate is not None and gate.state is State.SEALED
-    try:
-        found = ima_status.seen(root)
-        if found.state is ima_status.State.UNKNOWN and root == Path("/") and not sealed:
-            found = ima_status.status()
-    except VerityError as error:
-        said.lacks("posture-ima", "IMA", error.message, error.hint)
-        return
+    found = ima_status.seen(root)
+    if found.state is ima_status.State.UNKNOWN and root == Path("/") and not sealed:
+        found = ima_status.status()
     if found.state is ima_status.State.LENIENT:
         said.finds(
             "posture-ima",

@@ -6,6 +6,7 @@ Who is root here can show all of it as they like, unless a gate that was sealed 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from verity.formats.gate_status import GateStatus, State
 from verity.formats.policy_gate import project
@@ -21,6 +22,7 @@ from verity.verbs import (
 )
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_running_checks import CHECKS as CHECKS
+from verity.verbs.audit_running_checks import OF_MODULES, OF_PROCESSES
 from verity.verbs.audit_running_code import Judge
 from verity.verbs.audit_running_processes import Looked
 from verity.verbs.audit_said import Said
@@ -30,6 +32,7 @@ _NO_GRANTS = (
     "running-unprotected",
     "running-wrong-use",
     "running-anonymous",
+    "running-writable",
     "running-module",
 )
 
@@ -58,41 +61,30 @@ def examine(host: AuditedHost) -> AreaResult:
             Processes(root=host.root), judge, rule, said, sealed_ms=_sealed_ms(gate)
         )
 
-    host.progress("what runs", 0, 5)
-    _asked("running-seen", "/proc", processes, said)
-    host.progress("what runs", 1, 5)
-    _asked(
-        "running-module",
-        "kernel modules",
-        lambda: audit_running_kernel.modules(host.root, judge, said),
-        said,
+    steps: tuple[tuple[tuple[str, ...], str, Callable[[], None]], ...] = (
+        (OF_PROCESSES, "processes", processes),
+        (
+            OF_MODULES,
+            "kernel modules",
+            partial(audit_running_kernel.modules, host.root, judge, said),
+        ),
+        (
+            ("running-bpf", "running-bpf-override"),
+            "BPF programs",
+            lambda: audit_running_kernel.programs(gate, judge, looked, said),
+        ),
+        (("running-probes",), "probes", partial(audit_running_kernel.probes, host.root, said)),
+        (
+            ("running-helper", "running-binfmt"),
+            "helpers",
+            partial(audit_running_helpers.examine, host.root, judge, said),
+        ),
     )
-    host.progress("what runs", 2, 5)
-    audit_running_kernel.programs(gate, judge, looked, said)
-    host.progress("what runs", 3, 5)
-    _asked(
-        "running-probes",
-        "probes",
-        lambda: audit_running_kernel.probes(host.root, said),
-        said,
-    )
-    host.progress("what runs", 4, 5)
-    _asked(
-        "running-helper",
-        "helpers",
-        lambda: audit_running_helpers.examine(host.root, judge, said),
-        said,
-    )
-    host.progress("what runs", 5, 5)
+    for number, (checks, what, question) in enumerate(steps):
+        host.progress("what runs", number, len(steps))
+        said.ask(checks, what, question)
+    host.progress("what runs", len(steps), len(steps))
     return said.result(Area.RUNNING, _coverage(judge, gate))
-
-
-def _asked(check: str, what: str, ask: Callable[[], None], said: Said) -> None:
-    """What makes a whole question impossible is a gap, and no end of the audit."""
-    try:
-        ask()
-    except VerityError as error:
-        said.lacks(check, what, error.message, error.hint)
 
 
 def _gate(host: AuditedHost, said: Said) -> GateStatus | None:

@@ -76,6 +76,21 @@ CHECKS = tuple(
     for name, (severity, title) in _SEVERITY.items()
 )
 
+OF_PROCESSES = (
+    "running-seen",
+    "running-unsigned",
+    "running-unprotected",
+    "running-wrong-use",
+    "running-deleted",
+    "running-memory-file",
+    "running-anonymous",
+    "running-writable",
+    "running-altered",
+    "running-traced",
+    "running-before-seal",
+)
+OF_MODULES = ("running-module", "running-module-taint", "running-module-hidden", "running-taint")
+
 
 def of_processes(processes: list[tuple[int, bytes]], most: int = 5) -> str:
     """Numbers and names of processes: the first few, and how many more."""

@@ -212,6 +212,13 @@ def programs(gate: GateStatus | None, judge: Judge, looked: Looked, said: Said) 
             pid in looked.signed for pid, _ in holders or [(0, b"")]
         ):
             continue
+        elif not holders and not looked.complete:
+            said.lacks(
+                "running-bpf",
+                f"BPF program {program.id}",
+                "not every process could be looked at, so who holds it isn't known",
+                "run it as root, on the host itself",
+            )
         elif judge.granted:
             _bad_program("running-bpf", program, holders, said)
         else:

@@ -25,16 +25,17 @@ from verity.verbs.audit_running_files import Files, Users
 from verity.verbs.audit_said import Said
 
 _ATTEMPTS = 10
-_RESTART = "restart the service, or reboot; `verity explain {pid}` shows whose it is"
+_RESTART = "restart the service, or reboot"
 
 
 @dataclass(kw_only=True)
 class Looked:
-    """What came of looking: the privileged processes whose program is signed, and the BPF programs
-    that processes have, by the kernel's numbers."""
+    """What came of looking: the privileged processes whose program is signed, the BPF programs that
+    processes have, by the kernel's numbers, and whether all processes could be looked at."""
 
     signed: set[int] = field(default_factory=set)
     holders: dict[int, Users] = field(default_factory=lambda: defaultdict(list))
+    complete: bool = False
 
 
 def examine(
@@ -78,6 +79,7 @@ class _Looker:
                 why,
                 self.hints.get(why),
             )
+        self.looked.complete = not self.refused
         self.files.say(self.said)
         self.said.counts |= self.counts
 
@@ -152,7 +154,7 @@ class _Looker:
         if program is not None:
             judged = self.files.use(process, program, "exe")
             flags = judged.flags if judged else Code(0)
-            if judged is not None and judged.state is State.SIGNED and not program.deleted:
+            if judged is not None and judged.state is not State.UNSIGNED and not program.deleted:
                 self.looked.signed.add(process.pid)
         for region in process.regions():
             self._region(process, region, flags)
@@ -212,8 +214,7 @@ class _Looker:
             problem,
             expected="code of signed files, as it is in them",
             found=found,
-            remedy=_RESTART.format(pid=process.pid)
-            + "; have its program granted as jit if it is meant to do that",
+            remedy=_RESTART + "; have its program granted as jit if it is meant to do that",
         )
 
     def _before_the_seal(self, process: Process, flags: Code) -> None:
@@ -229,7 +230,7 @@ class _Looker:
                 expected=f"started after the seal, {self.sealed_ms} ms after the boot",
                 found=f"an interpreter or just-in-time compiler, started {process.started_ms} ms"
                 " after the boot",
-                remedy=_RESTART.format(pid=process.pid),
+                remedy=_RESTART,
             )
 
 

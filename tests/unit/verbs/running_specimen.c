@@ -4,6 +4,7 @@
  * process to look at, and then waits to be killed. VARIANT makes another file of it.
  */
 #define _GNU_SOURCE
+#include <linux/bpf.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -52,6 +53,24 @@ static void writable_file(const char *path)
 	      MAP_FAILED);
 }
 
+/* r0 = 0; exit: a program that would watch, attached to nothing, and held as long as this runs. */
+static void load_program(void)
+{
+	static const struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = BPF_PROG_TYPE_TRACEPOINT;
+	attr.insns = (unsigned long)nothing;
+	attr.insn_cnt = 2;
+	attr.license = (unsigned long)"GPL";
+	strcpy(attr.prog_name, "specimen_15byte");
+	check(syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr)) >= 0);
+}
+
 static void *wait_in_a_thread(void *nothing)
 {
 	pause();
@@ -74,6 +93,8 @@ int main(int argc, char **argv)
 		writable_file(argv[0]);
 	else if (!strcmp(mode, "altered"))
 		alter();
+	else if (!strcmp(mode, "program"))
+		load_program();
 	else if (!strcmp(mode, "deleted"))
 		check(unlink(argv[0]) == 0);
 	else if (!strcmp(mode, "named"))

@@ -172,6 +172,12 @@ def test_words_that_harm_nothing(root: Path, words: str) -> None:
     assert found(asked(root)) == []
 
 
+def test_encrypted_swap(root: Path) -> None:
+    _swap(root)
+    put(root, "sys/block/dm-0/dm/uuid", b"CRYPT-LUKS2-x\n")
+    assert found(asked(root)) == []
+
+
 def test_both_lockdown_and_module_signatures(root: Path) -> None:
     put(root, "sys/kernel/security/lockdown", b"[none] integrity\n")
     assert found(asked(root)) == ["posture-lockdown", "posture-module-signatures"]
@@ -277,6 +283,27 @@ def test_what_is_missing_is_a_gap(root: Path) -> None:
         "posture-lockdown",
         "posture-secure-boot",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "checks"),
+    [
+        ("proc/cmdline", {"posture-command-line", "posture-hardening"}),
+        ("proc/sys/kernel/perf_event_paranoid", {"posture-hardening"}),
+        ("proc/swaps", {"posture-swap"}),
+        ("sys/kernel/kexec_loaded", {"posture-kexec"}),
+        (
+            "proc/self/mountinfo",
+            {"posture-mount-over", "posture-mount-options", "posture-other-files"},
+        ),
+    ],
+)
+def test_what_can_not_be_read_is_a_gap(root: Path, name: str, checks: set[str]) -> None:
+    (root / name).unlink()
+    (root / name).mkdir()  # reading it is an error to root, too
+    result = asked(root)
+    assert {gap.check for gap in result.not_evaluated} == checks
+    assert found(result) == []
 
 
 def test_without_a_gate_nothing_claims_one(root: Path) -> None:

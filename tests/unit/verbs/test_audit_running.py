@@ -8,6 +8,7 @@ that the kernel's digest is asked is tested in the test machines.
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,13 +25,12 @@ UNPROTECTED = "running-unprotected"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder() -> Iterator[Path]:
+    """Not below pytest's own, which it closes to other users whenever one of its runs begins."""
     world.need_root()
-    folder = tmp_path_factory.mktemp("zoo")
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.geteuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o055)  # others start the specimens, too
-    return folder
+    with tempfile.TemporaryDirectory(prefix="verity-zoo-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,8 @@ def zoo(folder: Path) -> Iterator[Zoo]:
             zoo.start(mode, [signed, mode])
         zoo.start("thread", [signed, "thread"])
         zoo.start("traced", [signed, "traced"])
+        zoo.start("program", [signed, "program"])
+        zoo.start("foreign program", [world.compiled(folder, "foreign"), "program"])
         for mode in ("anonymous", "writable", "writable-file"):
             zoo.start(f"jit {mode}", [jit, mode])
         zoo.start("unsigned", [world.compiled(folder, ODD, "unsigned"), "named"])
@@ -124,6 +126,15 @@ def test_shared_memory_has_a_file_and_no_name(zoo: Zoo, result: AreaResult) -> N
     assert f"{zoo.pids['shared']} (signed)" in shared[0].found
 
 
+def test_a_program_in_the_kernel_is_its_holders(zoo: Zoo, result: AreaResult) -> None:
+    """Two of the same, of which one is held by a process that nobody signed."""
+    (found,) = (one for one in result.findings if "specimen_15byte" in one.object)
+    assert found.check == "running-bpf"
+    assert "type tracepoint, loaded by uid 0" in found.found
+    assert f"held by process {zoo.pids['foreign program']} (foreign)" in found.found
+    assert result.counts["BPF programs"] >= 2
+
+
 def test_signed_for_something_else(zoo: Zoo, result: AreaResult) -> None:
     """Where it has fs-verity it is the wrong use; without, that is said first."""
     assert world.of_file(result, zoo.pids["module"]) <= {UNPROTECTED, "running-wrong-use"}
@@ -164,6 +175,15 @@ def test_without_grants_nothing_passes_for_signed(zoo: Zoo) -> None:
     assert {"running-unsigned", "running-anonymous", "running-module"} <= gaps
     assert world.of_file(result, zoo.pids["memfd"]) == {"running-memory-file"}
     assert world.of_file(result, zoo.pids["unsigned"]) == set()
+
+
+def test_without_proc_nothing_passes(tmp_path: Path) -> None:
+    """Nothing of a host is there, and every check says so or has no question."""
+    result = audit_running.examine(world.host(tmp_path))
+    gaps = {gap.check for gap in result.not_evaluated}
+    assert result.findings == ()
+    assert {"running-seen", "running-unsigned", "running-altered", "running-traced"} <= gaps
+    assert all(gap.why for gap in result.not_evaluated)
 
 
 def test_processes_that_come_and_go_are_counted(zoo: Zoo) -> None:

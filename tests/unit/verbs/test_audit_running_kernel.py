@@ -277,7 +277,7 @@ def program(number: int, kind: str, *attached: int, name: bytes = b"x") -> Progr
 )
 def test_foreign_programs(monkeypatch: pytest.MonkeyPatch, one: Program, check: str) -> None:
     """1 is held by a signed process: that excuses no override. 2 by nobody, 4 by another, too."""
-    looked = Looked(signed={10})
+    looked = Looked(signed={10}, complete=True)
     looked.holders.update({1: [(10, b"init")], 4: [(10, b"init"), (11, b"a\x1bb")]})
     monkeypatch.setattr(bpf_programs, "programs", lambda *own: [one, program(9, "other")])
     said = Said()
@@ -285,6 +285,14 @@ def test_foreign_programs(monkeypatch: pytest.MonkeyPatch, one: Program, check: 
     assert [finding.check for finding in said.findings] == [check]
     assert said.findings[0].found.isprintable()
     assert said.counts == {"BPF programs": 2}
+
+
+def test_a_program_whose_holder_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpf_programs, "programs", lambda *own: [program(1, "lsm")])
+    said = Said()
+    audit_running_kernel.programs(None, Judge(granted={bytes(32): Code.EXEC}), Looked(), said)
+    assert said.findings == []
+    assert [gap.check for gap in said.gaps] == ["running-bpf"]
 
 
 def test_programs_of_signed_processes(monkeypatch: pytest.MonkeyPatch) -> None:
