@@ -19,6 +19,15 @@ UNIT = "[Service]\nExecStart=/usr/bin/a\n"
 WANTS = "/etc/systemd/system/multi-user.target.wants/a.service"
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 
+ONLY_CODE = frozenset({Area.CODE})
+ALL_AREAS = frozenset(Area)
+
+
+def found(audited: AuditedHost) -> list[tuple[str, str]]:
+    result = audit_code.examine(audited)
+    assert result.not_evaluated == ()
+    return [(one.check, os.fsdecode(one.path or b"")) for one in result.findings]
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
@@ -154,6 +163,16 @@ def test_file_capabilities(host: Host) -> None:
     assert "capabilities 0x400," in finding.found
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file capabilities")
+def test_more_capabilities_than_granted(host: Host) -> None:
+    host.program("/home/x/a")
+    os.setxattr(host.root / "home/x/a", "security.capability", CAPABILITY)
+    audited = host.committed(areas=ONLY_CODE)
+    more = CAPABILITY[:4] + b"\x01" + CAPABILITY[5:]
+    os.setxattr(host.root / "home/x/a", "security.capability", more)
+    assert found(audited) == [("unsigned-elevation", "/home/x/a")]
+
+
 def test_a_root_of_its_own_is_not_followed(host: Host) -> None:
     host.unit("a.service", UNIT + "RootDirectory=/srv/x\n")
     (gap,) = host.audit().not_evaluated
@@ -198,16 +217,6 @@ def test_one_finding_for_a_file_that_is_reached_twice(host: Host) -> None:
     host.file("/etc/cron.d/a", b"1 1 * * * root /usr/bin/a\n")
     host.unsigned = {"/usr/bin/a"}
     assert host.found() == [("unsigned-reached", "/usr/bin/a")]
-
-
-ONLY_CODE = frozenset({Area.CODE})
-ALL_AREAS = frozenset(Area)
-
-
-def found(audited: AuditedHost) -> list[tuple[str, str]]:
-    result = audit_code.examine(audited)
-    assert result.not_evaluated == ()
-    return [(one.check, os.fsdecode(one.path or b"")) for one in result.findings]
 
 
 def test_a_commit_that_is_as_signed(host: Host) -> None:
