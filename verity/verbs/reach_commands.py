@@ -14,6 +14,7 @@ become, is not followed; nothing that is only guessed is missed as a file that i
 import re
 from collections.abc import Iterator
 
+from verity.formats.unit_exec import split
 from verity.verbs.reach_values import PATH, Reference, Seen, Step, Use
 
 _READ_BY = re.compile(
@@ -23,7 +24,6 @@ _READ_BY = re.compile(
 _GIVEN = (b"-c", b"-m", b"-e", b"-p", b"-")  # the program's text or a module, and no file
 _PROGRAM = (b"\x7fELF", b"#!")
 _SEPARATORS = re.compile(rb"\|\||&&|[;|&(){}\n`]|\$\(")
-_WORD = re.compile(rb"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")
 _ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*=")
 _KEYWORDS = {
     *(b"if", b"then", b"else", b"elif", b"fi", b"do", b"done", b"while", b"until", b"!", b"exec"),
@@ -59,7 +59,7 @@ def of_shell(
 ) -> Iterator[Reference]:
     """What a line leads to that a shell is given."""
     for simple in _SEPARATORS.split(line):
-        words = tuple(word.strip(b"\"'") for word in _WORD.findall(simple))
+        words = tuple(word.strip(b"\"'") for word, _ in split(simple))
         while words and (_ASSIGNMENT.match(words[0]) or words[0] in _KEYWORDS):
             words = words[1:]
         if not words:
