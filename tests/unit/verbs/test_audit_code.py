@@ -4,6 +4,7 @@
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,28 @@ def test_the_document_has_the_checks() -> None:
         r"^\| `([a-z-]+)` \| (\w+) \| ([^|]+) \|", Path("docs/reach.md").read_text(), re.MULTILINE
     )
     assert rows == [(one.id, one.severity.value, one.title) for one in audit_code.CHECKS]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not")
+def test_permission_denied_in_the_middle(host: Host) -> None:
+    host.file("/etc/cron.d/a", b"1 1 * * * root /usr/bin/a\n", 0o600)
+    host.file("/home/closed/x", b"")
+    audited = host.committed()
+    (host.root / "home/closed").chmod(0o700)
+    (host.root / "usr/bin/a").chmod(0o700)
+    host.root.chmod(0o755)
+    # By descriptor: whoever may not pass the directories above can still be given this one.
+    root = os.open(host.root, os.O_PATH)
+    os.seteuid(65534)
+    try:
+        result = audit_code.examine(replace(audited, root=Path(f"/proc/self/fd/{root}")))
+    finally:
+        os.seteuid(0)
+        os.close(root)
+    assert {one.path for one in result.not_evaluated} == {
+        b"/etc/cron.d/a",
+        b"/home/closed",
+        b"/usr/bin/a",
+    }
+    assert {one.why for one in result.not_evaluated} == {"permission denied"}
+    assert result.findings == ()
