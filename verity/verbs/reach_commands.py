@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command line leads to, beyond its program.
 
-1. An interpreter's first argument, if it is a path: code that it reads. ``env`` leads to the
+1. An interpreter's first argument that is a file: code that it reads. ``env`` leads to the
    program that it is asked for.
 2. Every argument that is the absolute path of a program that is there: others are given programs
    to start (``flock``, ``start-stop-daemon``, ``sh -c``).
@@ -44,9 +44,9 @@ def of_arguments(
         for word in words:
             if word in _GIVEN or word.startswith(_GIVEN[0]):
                 break
-            if not word.startswith(b"-"):
-                if word.startswith(b"/"):
-                    yield Reference(target=word, use=Use.READ, by=by, optional=True)
+            located = seen.find(word) if word.startswith(b"/") else None
+            if located is not None and located.is_file:
+                yield Reference(target=word, use=Use.READ, by=by, optional=True)
                 break
     for word in words:
         for path in re.findall(rb"/[^\s\"'=;|&()<>$`]+", word):
