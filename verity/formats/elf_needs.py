@@ -25,6 +25,7 @@ _LONGEST = 4096
 _MOST_ENTRIES = 4096
 _MOST_NOTES = 1 << 20
 _MOST_SEGMENTS = 512
+_MOST_NEEDED, _MOST_FOLDERS = 1024, 256
 _NODEFLIB = 0x800
 _NOTE_DLOPEN = 0x407C0C0A
 _LISTS = {"DT_NEEDED", "DT_AUDIT", "DT_DEPAUDIT", "DT_FILTER", "DT_AUXILIARY"}
@@ -90,6 +91,9 @@ def _read(file: BinaryIO) -> Needs:
                 strings.setdefault("needed", []).append(_string(file, table + value))
             elif tag in ("DT_RPATH", "DT_RUNPATH"):
                 strings[tag] = [one for one in _string(file, table + value).split(b":") if one]
+    folders = (*strings.get("DT_RPATH", ()), *strings.get("DT_RUNPATH", ()))
+    if len(strings.get("needed", ())) > _MOST_NEEDED or len(folders) > _MOST_FOLDERS:
+        raise ValueError("too many names")
     return Needs(
         machine=_number(file, 18),
         bits=elf.elfclass,

@@ -11,15 +11,22 @@ from dataclasses import dataclass
 
 _ASSIGNMENT = re.compile(rb"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _PAM = re.compile(rb"(-?)(\w+)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)")
+# What is opened and not closed goes to the end, and every other part has a bound: an expression
+# that tries again from each place would never end on a file that is made for it.
 _UDEV = re.compile(
-    rb'\b(RUN|PROGRAM|IMPORT|ENV)(?:\{([^}]*)\})?\s*(?:\+=|:=|==|=)\s*e?"((?:[^"\\]|\\.)*)"'
+    rb"\b(RUN|PROGRAM|IMPORT|ENV)(?:\{([^}]{0,256})\})?\s*(?:\+=|:=|==|=)\s*e?"
+    rb'"((?:[^"\\]|\\.)*+)(?:"|\Z)'
 )
-_APT_BLOCK = re.compile(rb"((?:[\w-]|::)*(?:Invoke|Hooks|Install-Pkgs)[\w:-]*)\s*([^;{}]*[;{])")
-_APT_STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-_APT_COMMENT = re.compile(rb"/\*.*?\*/|(?m:^\s*(?://|#(?!include|clear)).*$)", re.DOTALL)
+_APT = re.compile(
+    rb'/\*.*?(?:\*/|\Z)|//[^\n]*|#[^\n]*|"((?:[^"\\]|\\.)*+)(?:"|\Z)|([\w:.-]+)|([{};])|.',
+    re.DOTALL,
+)
+_APT_HOOK = re.compile(rb"Invoke|Hooks|Install-Pkgs")
 _POLKIT = re.compile(
-    rb"<annotate\s+key=[\"']org\.freedesktop\.policykit\.exec\.path[\"']\s*>\s*([^<]*?)\s*<"
+    rb"<annotate\s{1,99}key=[\"']org\.freedesktop\.policykit\.exec\.path[\"']\s{0,99}>([^<]{0,4096})<"
 )
+_NSS_ACTION = re.compile(rb"\[[^\]]{0,256}\]")
+_KEY_COMMAND = re.compile(rb'(?:^|,)command="((?:[^"\\]|\\.)*+)(?:"|\Z)')
 
 
 def assignment(line: bytes) -> tuple[bytes, bytes] | None:
@@ -104,13 +111,26 @@ def binfmt_interpreter(line: bytes) -> bytes:
 
 def apt_commands(data: bytes) -> Iterator[bytes]:
     """What the hooks of apt's configuration start, as lines for a shell."""
-    data = _APT_COMMENT.sub(b"", data)
-    for found in _APT_BLOCK.finditer(data):
-        if found[2].endswith(b"{"):
-            end = data.find(b"}", found.end())
-            yield from _APT_STRING.findall(data[found.end() : end if end >= 0 else len(data)])
-        else:
-            yield from _APT_STRING.findall(found[2])
+    name = b""
+    outer: list[bytes] = []
+    for string, word, sign in _APT.findall(data):
+        if word:
+            name = word
+        elif sign == b"{":
+            outer.append(name)
+            name = b""
+        elif sign:
+            name = b""
+            if sign == b"}" and outer:
+                outer.pop()
+        elif string and any(_APT_HOOK.search(one) for one in (name, *outer[-4:])):
+            yield string.replace(b'\\"', b'"')
+
+
+def key_commands(line: bytes) -> list[bytes]:
+    """The commands that the options of a line of authorized_keys force."""
+    options = line.partition(b" ssh-")[0]
+    return [one.replace(b'\\"', b'"') for one in _KEY_COMMAND.findall(options)]
 
 
 def logrotate_lines(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -135,12 +155,12 @@ def logrotate_lines(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def polkit_programs(data: bytes) -> list[bytes]:
     """What pkexec(1) may start by an action file."""
-    return _POLKIT.findall(data)
+    return [one.strip() for one in _POLKIT.findall(data)]
 
 
 def nss_services(line: bytes) -> list[bytes]:
     """The services of a line of nsswitch.conf."""
-    services = re.sub(rb"\[[^\]]*\]", b" ", line.partition(b"#")[0].partition(b":")[2])
+    services = _NSS_ACTION.sub(b" ", line.partition(b"#")[0].partition(b":")[2])
     return [one for one in services.split() if re.fullmatch(rb"[\w-]+", one)]
 
 

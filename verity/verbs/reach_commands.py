@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command line leads to, beyond its program.
 
-1. An interpreter's first argument, if it is a path: code that it reads. ``env`` leads to the
+1. An interpreter's first argument that is a file: code that it reads. ``env`` leads to the
    program that it is asked for.
 2. Every argument that is the absolute path of a program that is there: others are given programs
    to start (``flock``, ``start-stop-daemon``, ``sh -c``).
@@ -14,6 +14,7 @@ become, is not followed; nothing that is only guessed is missed as a file that i
 import re
 from collections.abc import Iterator
 
+from verity.formats.unit_exec import split
 from verity.verbs.reach_values import PATH, Reference, Seen, Step, Use
 
 _READ_BY = re.compile(
@@ -23,7 +24,6 @@ _READ_BY = re.compile(
 _GIVEN = (b"-c", b"-m", b"-e", b"-p", b"-")  # the program's text or a module, and no file
 _PROGRAM = (b"\x7fELF", b"#!")
 _SEPARATORS = re.compile(rb"\|\||&&|[;|&(){}\n`]|\$\(")
-_WORD = re.compile(rb"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")
 _ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*=")
 _KEYWORDS = {
     *(b"if", b"then", b"else", b"elif", b"fi", b"do", b"done", b"while", b"until", b"!", b"exec"),
@@ -44,9 +44,9 @@ def of_arguments(
         for word in words:
             if word in _GIVEN or word.startswith(_GIVEN[0]):
                 break
-            if not word.startswith(b"-"):
-                if word.startswith(b"/"):
-                    yield Reference(target=word, use=Use.READ, by=by, optional=True)
+            located = seen.find(word) if word.startswith(b"/") else None
+            if located is not None and located.is_file:
+                yield Reference(target=word, use=Use.READ, by=by, optional=True)
                 break
     for word in words:
         for path in re.findall(rb"/[^\s\"'=;|&()<>$`]+", word):
@@ -59,7 +59,7 @@ def of_shell(
 ) -> Iterator[Reference]:
     """What a line leads to that a shell is given."""
     for simple in _SEPARATORS.split(line):
-        words = tuple(word.strip(b"\"'") for word in _WORD.findall(simple))
+        words = tuple(word.strip(b"\"'") for word, _ in split(simple))
         while words and (_ASSIGNMENT.match(words[0]) or words[0] in _KEYWORDS):
             words = words[1:]
         if not words:

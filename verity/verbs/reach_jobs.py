@@ -96,7 +96,7 @@ def references(seen: Seen, accounts: Accounts) -> Iterator[Reference]:
         step = Step(b"network", "a hook")
         yield Reference(target=path, use=Use.STARTED, by=(step,), optional=True)
     # 3. Commands in configuration.
-    yield from _logrotate(seen, b"/etc/logrotate.conf", 0)
+    yield from _logrotate(seen, b"/etc/logrotate.conf", set())
     for path in (b"/etc/apt/apt.conf", *seen.drop_ins((b"/etc/apt/apt.conf.d",), b"")):
         for line in trigger_lines.apt_commands(seen.read(path)):
             yield from of_shell(seen, line, (Step(path, "a hook of apt"),))
@@ -176,20 +176,24 @@ def _crontab(
         yield from of_shell(seen, command, by, search)
 
 
-def _logrotate(seen: Seen, path: bytes, depth: int) -> Iterator[Reference]:
+def _logrotate(seen: Seen, path: bytes, done: set[bytes]) -> Iterator[Reference]:
+    """A file and those that it includes, each once."""
+    if path in done:
+        return
+    done.add(path)
     for what, value in trigger_lines.logrotate_lines(seen.read(path)):
         by = (Step(path, f"logrotate, {what.decode()}"),)
         if what == b"script":
             yield from of_shell(seen, value, by)
         elif what == b"program":
             yield Reference(target=value, use=Use.STARTED, by=by, optional=True)
-        elif depth < 4:
+        else:
             located = seen.find(value) if value.startswith(b"/") else None
             if located is not None and located.is_folder:
                 for name in seen.names(value):
-                    yield from _logrotate(seen, value.rstrip(b"/") + b"/" + name, depth + 1)
+                    yield from _logrotate(seen, value.rstrip(b"/") + b"/" + name, done)
             elif located is not None:
-                yield from _logrotate(seen, value, depth + 1)
+                yield from _logrotate(seen, value, done)
 
 
 def _dbus_services(seen: Seen) -> Iterator[tuple[bytes, Settings]]:

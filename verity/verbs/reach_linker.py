@@ -18,6 +18,7 @@ set-id programs; both take less than what is given here. musl's linker has other
 
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from verity.formats import ld_cache
 from verity.formats.elf import MAGIC
@@ -39,7 +40,6 @@ _MULTIARCH = {
 }
 _PLATFORM = {62: b"x86_64", 3: b"i686", 183: b"aarch64", 40: b"v7l", 243: b"riscv64"}
 _HWCAPS = b"glibc-hwcaps"
-_DEEPEST_INCLUDE = 8
 
 
 class Linker:
@@ -49,7 +49,8 @@ class Linker:
         self._seen = seen
         self._kinds: dict[bytes, tuple[int, int] | None] = {}
         self._found: dict[tuple[bytes, tuple[bytes, ...], int, int], tuple[bytes, ...]] = {}
-        self.configured = tuple(self._configured(CONFIGURATION, 0))
+        self._read: set[bytes] = set()
+        self.configured = tuple(self._configured(CONFIGURATION))
         self._cache: dict[bytes, tuple[bytes, ...]] = {}
         try:
             data = seen.tree.read(CACHE, max_size=ld_cache.MAX_SIZE)
@@ -137,24 +138,24 @@ class Linker:
             return None
         return int.from_bytes(head[18:20], "little"), 64 if head[4] == 2 else 32
 
-    def _configured(self, path: bytes, depth: int) -> Iterator[bytes]:
-        """The directories of ld.so.conf with its includes."""
+    def _configured(self, path: bytes) -> Iterator[bytes]:
+        """The directories of ld.so.conf with its includes; each file once."""
+        self._read.add(path)
         for line in self._seen.lines(path):
             word, _, rest = line.partition(b"#")[0].replace(b"\t", b" ").partition(b" ")
-            if word == b"include" and depth < _DEEPEST_INCLUDE:
+            if word == b"include":
                 for one in self._included(rest.strip()):
-                    yield from self._configured(one, depth + 1)
+                    if one not in self._read:
+                        yield from self._configured(one)
             elif word.startswith(b"/"):
                 yield word.partition(b"=")[0].rstrip(b"/")
 
     def _included(self, pattern: bytes) -> Iterator[bytes]:
-        import fnmatch
-
         if not pattern.startswith(b"/"):
             pattern = b"/etc/" + pattern
         folder, _, last = pattern.rpartition(b"/")
         for name in self._seen.names(folder):
-            if fnmatch.fnmatchcase(name, last):
+            if fnmatchcase(name, last):
                 yield folder + b"/" + name
 
 

@@ -11,7 +11,6 @@
 6. What pkexec starts as root.
 """
 
-import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
@@ -38,7 +37,6 @@ _HOME = (
     *(b".profile", b".bash_profile", b".bash_login", b".bashrc", b".bash_logout", b".zshenv"),
     *(b".zprofile", b".zshrc", b".zlogin", b".ssh/rc", b".ssh/environment"),
 )
-_KEY_COMMAND = re.compile(rb'(?:^|,)command="((?:[^"\\]|\\.)*)"')
 
 
 def references(seen: Seen, accounts: Accounts) -> Iterator[Reference]:
@@ -129,7 +127,7 @@ def _sshd(seen: Seen, accounts: Accounts) -> Iterator[Reference]:
             if name.startswith(b"sshd-"):
                 step = Step(b"/usr/sbin/sshd", "its helper")
                 yield Reference(target=folder + b"/" + name, use=Use.STARTED, by=(step,))
-    settings = list(_sshd_settings(seen, _SSHD, 0))
+    settings = list(_sshd_settings(seen, _SSHD, set()))
     users = {key: value for key, value, _ in reversed(settings)}  # the first one counts
     for key, value, path in settings:
         step = Step(path, key.decode(errors="replace"))
@@ -153,20 +151,24 @@ def _sshd(seen: Seen, accounts: Accounts) -> Iterator[Reference]:
     )
 
 
-def _sshd_settings(seen: Seen, path: bytes, depth: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+def _sshd_settings(
+    seen: Seen, path: bytes, done: set[bytes]
+) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Keys, values and files; each file once, however often it is included."""
+    done.add(path)
     for line in seen.lines(path):
         key, _, value = line.replace(b"\t", b" ").replace(b"=", b" ", 1).partition(b" ")
         key, value = key.lower(), value.strip()
         if key != b"include":
             yield key, value, path
-        elif depth < 8:
+        else:
             for pattern in value.split():
                 if not pattern.startswith(b"/"):
                     pattern = b"/etc/ssh/" + pattern
                 folder, _, last = pattern.rpartition(b"/")
                 for name in seen.names(folder):
-                    if fnmatchcase(name, last):
-                        yield from _sshd_settings(seen, folder + b"/" + name, depth + 1)
+                    if fnmatchcase(name, last) and folder + b"/" + name not in done:
+                        yield from _sshd_settings(seen, folder + b"/" + name, done)
 
 
 def _account(seen: Seen, account: Account) -> Iterator[Reference]:
@@ -181,7 +183,5 @@ def _account(seen: Seen, account: Account) -> Iterator[Reference]:
     for name in (b".ssh/authorized_keys", b".ssh/authorized_keys2"):
         keys = home + b"/" + name
         for line in seen.lines(keys):
-            for command in _KEY_COMMAND.findall(line.partition(b" ssh-")[0]):
-                yield from of_shell(
-                    seen, command.replace(b'\\"', b'"'), (Step(keys, "the command of a key"),)
-                )
+            for command in trigger_lines.key_commands(line):
+                yield from of_shell(seen, command, (Step(keys, "the command of a key"),))

@@ -16,9 +16,10 @@ from verity.formats.dump import printable
 from verity.formats.grants import Code
 from verity.ports.osfile import closing, translate_oserror
 from verity.ports.rooted import Located, Rooted
-from verity.values.errors import HostError, VerityError
+from verity.values.errors import ContentError, HostError, VerityError
 
 _MULTIARCH = (b"-linux-gnu", b"-linux-gnueabihf", b"-linux-gnux32", b"-linux-musl")
+_LONGEST_LINE = 1 << 16
 PATH = (*(b"/usr/local/sbin", b"/usr/local/bin", b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin"),)
 """Where bare names of programs are looked up, as systemd and the shells of root do."""
 
@@ -139,7 +140,10 @@ class Seen:
         joined = self.read(path).replace(b"\\\n", b" ")
         for line in joined.split(b"\n"):
             line = line.strip()
-            if line and not line.startswith(b"#"):
+            if len(line) > _LONGEST_LINE:
+                error = ContentError("too-long", f"a line of more than {_LONGEST_LINE} bytes")
+                self.refused(path, error)
+            elif line and not line.startswith(b"#"):
                 yield line
 
     def names(self, path: bytes) -> list[bytes]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verity.formats import trigger_lines as lines
+from verity.formats.unit_exec import split
 
 FRAGMENTS = st.sampled_from(
     (
@@ -82,7 +83,7 @@ def test_udev(line: bytes, commands: list[bytes]) -> None:
     [
         (b'DPkg::Pre-Invoke {"a";"b"};', [b"a", b"b"]),
         (b'DPkg::Pre-Install-Pkgs:: "a"; X::Y "b";', [b"a"]),
-        (b'DPkg::Post-Invoke { "a', []),
+        (b'DPkg::Post-Invoke { "a', [b"a"]),  # apt refuses it
         (b'/* DPkg::Post-Invoke:: "a"; */ APT::Update::Post-Invoke-Success { "b"; };', [b"b"]),
         (b'AptCli::Hooks::Upgrade { "a --x"; };', [b"a --x"]),
     ],
@@ -93,3 +94,32 @@ def test_apt(text: bytes, commands: list[bytes]) -> None:
 
 def test_binfmt_with_another_separator() -> None:
     assert lines.binfmt_interpreter(b",a,E,,x,,/usr/bin/x,PF") == b"/usr/bin/x"
+
+
+def test_keys() -> None:
+    line = rb'no-pty,command="/a \"b\"",x="command=y" ssh-ed25519 AAAA command="/c"'
+    assert lines.key_commands(line) == [b'/a "b"']
+
+
+# Each would take minutes if what is looked for were looked for again from each place.
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            rb"\"",
+            b"RUN{",
+            b"/*",
+            b"Invoke ",
+            b"[",
+            b'command="',
+            b",command=",
+            b"<annotate  ",
+            b" ",
+        ),
+        *(b"DPkg::Post-Invoke {", b'RUN="', b"a ", b"a'", b"{"),
+    ],
+)
+def test_a_file_that_is_made_to_take_for_ever(part: bytes) -> None:
+    text = b':"' + part * (300_000 // len(part))
+    test_nothing_raises.hypothesis.inner_test(text)  # type: ignore[attr-defined]
+    split(text)

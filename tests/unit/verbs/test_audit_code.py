@@ -4,6 +4,7 @@
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ from verity.verbs.audit_host import AuditedHost
 UNIT = "[Service]\nExecStart=/usr/bin/a\n"
 WANTS = "/etc/systemd/system/multi-user.target.wants/a.service"
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+
+ONLY_CODE = frozenset({Area.CODE})
+ALL_AREAS = frozenset(Area)
+
+
+def found(audited: AuditedHost) -> list[tuple[str, str]]:
+    result = audit_code.examine(audited)
+    assert result.not_evaluated == ()
+    return [(one.check, os.fsdecode(one.path or b"")) for one in result.findings]
 
 
 @pytest.fixture
@@ -154,6 +164,16 @@ def test_file_capabilities(host: Host) -> None:
     assert "capabilities 0x400," in finding.found
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file capabilities")
+def test_more_capabilities_than_granted(host: Host) -> None:
+    host.program("/home/x/a")
+    os.setxattr(host.root / "home/x/a", "security.capability", CAPABILITY)
+    audited = host.committed(areas=ONLY_CODE)
+    more = CAPABILITY[:4] + b"\x01" + CAPABILITY[5:]
+    os.setxattr(host.root / "home/x/a", "security.capability", more)
+    assert found(audited) == [("unsigned-elevation", "/home/x/a")]
+
+
 def test_a_root_of_its_own_is_not_followed(host: Host) -> None:
     host.unit("a.service", UNIT + "RootDirectory=/srv/x\n")
     (gap,) = host.audit().not_evaluated
@@ -200,16 +220,6 @@ def test_one_finding_for_a_file_that_is_reached_twice(host: Host) -> None:
     assert host.found() == [("unsigned-reached", "/usr/bin/a")]
 
 
-ONLY_CODE = frozenset({Area.CODE})
-ALL_AREAS = frozenset(Area)
-
-
-def found(audited: AuditedHost) -> list[tuple[str, str]]:
-    result = audit_code.examine(audited)
-    assert result.not_evaluated == ()
-    return [(one.check, os.fsdecode(one.path or b"")) for one in result.findings]
-
-
 def test_a_commit_that_is_as_signed(host: Host) -> None:
     assert found(host.committed()) == []
 
@@ -254,3 +264,28 @@ def test_the_document_has_the_checks() -> None:
         r"^\| `([a-z-]+)` \| (\w+) \| ([^|]+) \|", Path("docs/reach.md").read_text(), re.MULTILINE
     )
     assert rows == [(one.id, one.severity.value, one.title) for one in audit_code.CHECKS]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not")
+def test_permission_denied_in_the_middle(host: Host) -> None:
+    host.file("/etc/cron.d/a", b"1 1 * * * root /usr/bin/a\n", 0o600)
+    host.file("/home/closed/x", b"")
+    audited = host.committed()
+    (host.root / "home/closed").chmod(0o700)
+    (host.root / "usr/bin/a").chmod(0o700)
+    host.root.chmod(0o755)
+    # By descriptor: whoever may not pass the directories above can still be given this one.
+    root = os.open(host.root, os.O_PATH)
+    os.seteuid(65534)
+    try:
+        result = audit_code.examine(replace(audited, root=Path(f"/proc/self/fd/{root}")))
+    finally:
+        os.seteuid(0)
+        os.close(root)
+    assert {one.path for one in result.not_evaluated} == {
+        b"/etc/cron.d/a",
+        b"/home/closed",
+        b"/usr/bin/a",
+    }
+    assert {one.why for one in result.not_evaluated} == {"permission denied"}
+    assert result.findings == ()

@@ -216,3 +216,25 @@ def test_made_up_sections_hide_no_library(host: Host) -> None:
     assert shown == ["good.so"]
     host.file(A, bytes(data), 0o755)
     assert libraries(host) == ["evil.so"]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/etc/ld.so.conf", "include /etc/x/*"),
+        ("/etc/ssh/sshd_config", "Include /etc/x/*"),
+        ("/etc/logrotate.conf", "include /etc/x"),
+    ],
+)
+def test_files_that_include_each_other_are_read_once(host: Host, path: str, line: str) -> None:
+    host.file(path, line.encode())
+    for number in range(30):
+        host.file(f"/etc/x/{number}", line.encode())
+    assert host.reach().gaps == ()
+
+
+@pytest.mark.parametrize("much", [{"needed": ["l"] * 2000}, {"rpath": ":".join(["/r"] * 300)}])
+def test_an_elf_file_that_names_too_much(host: Host, much: dict[str, object]) -> None:
+    host.file(A, elf(**{"needed": ["l"], **much}), 0o755)  # type: ignore[arg-type]
+    (gap,) = start(host).gaps
+    assert gap.why.startswith("a damaged ELF file")

@@ -57,6 +57,12 @@ TRIGGERS: dict[str, tuple[str, str, str]] = {
         "[Service]\nExecStart=/bin/sh -e /opt/script",
         "/opt/script",
     ),
+    "script behind options": (
+        SERVICE,
+        "[Service]\nExecStart=/bin/sh -o pipefail -I /opt --x=/opt/evil /opt/script /opt/evil2",
+        "/opt/script",
+    ),
+    "text for an interpreter": (SERVICE, "[Service]\nExecStart=/bin/sh -c 'a' /opt/script", ""),
     "program as an argument": (SERVICE, f"[Service]\nExecStart=/bin/sh -c 'exec {P}; x'", P),
     "by env": (SERVICE, "[Service]\nExecStart=/usr/bin/env A=1 evil", "/usr/bin/evil"),
     "preloaded by name": (
