@@ -26,30 +26,22 @@ from verity.formats.etc_rules import FileClass
 from verity.formats.records import RecordKind
 from verity.ports import many, places, tree
 from verity.ports.content_store import ContentStore
-from verity.ports.osfile import closing, open_directory_below, read_file, translate_oserror
+from verity.ports.osfile import read_file
 from verity.ports.ostree_repo import Repository
-from verity.ports.replace_tree import ReplaceTree
 from verity.ports.tree import Contents, Gap, Node, Tree
 from verity.values.digest import Digest, HashAlgorithm
-from verity.values.errors import HostError, VerityError
-from verity.verbs import audit, batch, enable, etc_read, repair_plan
+from verity.values.errors import VerityError
+from verity.verbs import batch, enable, etc_read, repair_plan
 from verity.verbs.enable import How, Target
 from verity.verbs.repair_plan import Left, Plan
 from verity.verbs.repair_sources import Sources
+from verity.verbs.repair_trees import OWN, Trees, refuse_read_only
 from verity.verbs.signed import SignedCommit
 
 _ETC = b"/etc/"
-_OWN = frozenset(
-    b"/etc /var /run /proc /sys /dev /tmp /home /root /mnt /media /srv /sysroot /ostree".split()
-)
-"""Where what nobody signed is the host's own business; so it is in /usr/local."""
 _LOCAL = b"/usr/local"
 _STAGE = re.compile(rb"(?:/[^/]+)?/" + re.escape(os.fsencode(places.STAGE)) + rb"-[0-9a-f]{16}")
 _NO_VERITY = frozenset({"no-verity-filesystem", "no-verity-feature"})
-_OWNERS_ACT = (
-    "on an OSTree host deploy the commit again (`ostree admin deploy REF`, then reboot); elsewhere"
-    " `mount -o remount,rw` is the owner's to decide"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +114,7 @@ def look(
         except VerityError as error:
             made.drop(entry.path, error.message, error.hint or "")
     with ExitStack() as stack:
-        trees = _Trees(asked.root, nodes, stack)
+        trees = Trees(asked.root, nodes, stack)
         for entry in (*made.remove, *made.make, *made.put, *made.dress):
             try:
                 trees.check(entry)
@@ -141,10 +133,10 @@ def carry_out(planned: Planned, pause: Callable[[float], None]) -> Done:
     """
     made, root = planned.plan, planned.asked.root
     with ExitStack() as stack:
-        trees = _Trees(root, planned.contents.nodes, stack)
+        trees = Trees(root, planned.contents.nodes, stack)
         # 1. Read-only.
         for top in sorted({trees.top(entry.path) for entry in _touched(made)}):
-            _refuse_read_only(root, top)
+            refuse_read_only(root, top)
         # 2. Prepare.
         trees.clear_all()
         try:
@@ -209,7 +201,7 @@ def _read(
     root: Path, due: Mapping[bytes, Entry], progress: Callable[[int], None]
 ) -> tuple[dict[bytes, Node], list[Gap]]:
     """What is there of what is signed, and beside it in the directories of the system."""
-    tops = {path[: path.find(b"/", 1)] for path, one in due.items() if one.is_regular} - _OWN
+    tops = {path[: path.find(b"/", 1)] for path, one in due.items() if one.is_regular} - OWN
 
     def visit(path: bytes) -> bool:
         if _STAGE.fullmatch(path):
@@ -248,73 +240,8 @@ def _may_remove(asked: Asked, node: Node) -> bool:
     return asked.remove_unsigned and node.entry.digest not in kept
 
 
-class _Trees:
-    """A ReplaceTree for each directory of the root, and one for the root itself: a file is prepared
-    on the file system where it will be."""
-
-    def __init__(self, root: Path, nodes: Mapping[bytes, Node], stack: ExitStack) -> None:
-        self._root, self._nodes, self._stack = root, nodes, stack
-        self._tops = {
-            path
-            for path, node in nodes.items()
-            if path.count(b"/") == 1 and path != b"/" and node.entry.is_directory
-        }
-        self._trees: dict[bytes, ReplaceTree] = {}
-
-    def top(self, path: bytes) -> bytes:
-        """The directory in which what belongs to a path is prepared."""
-        end = path.find(b"/", 1)
-        top = path[:end] if end > 0 else b"/"
-        return top if top in self._tops else b"/"
-
-    def of(self, path: bytes) -> ReplaceTree:
-        """The tree of a path."""
-        top = self.top(path)
-        if top not in self._trees:
-            self._trees[top] = self._stack.enter_context(ReplaceTree(self._root, top))
-        return self._trees[top]
-
-    def check(self, entry: Entry) -> None:
-        """Refuse what can't be replaced, or lies in a directory that can't be changed."""
-        self.of(entry.path).check(entry)
-        above = entry.path.rpartition(b"/")[0]
-        folder = self._nodes.get(above)
-        if folder is not None and folder.entry.is_directory:
-            self.of(above).check(folder.entry)
-
-    def clear_all(self) -> None:
-        """Remove what runs before prepared, also where this one has nothing to do."""
-        for top in (b"/", *sorted(self._tops - _OWN)):
-            with suppress(HostError):  # a directory that can't be changed holds nothing of ours
-                ReplaceTree(self._root, top).clear()
-
-    def clear(self) -> None:
-        """Remove what this run prepared."""
-        for one in self._trees.values():
-            one.clear()
-
-    def sync(self) -> None:
-        """Make all of it durable."""
-        for one in self._trees.values():
-            one.sync()
-
-
 def _touched(made: Plan) -> Iterator[Entry]:
     yield from (*made.remove, *made.make, *made.put, *made.dress, *made.protect)
-
-
-def _refuse_read_only(root: Path, top: bytes) -> None:
-    try:
-        with closing(open_directory_below(root, top)) as fd:
-            read_only = os.fstatvfs(fd).f_flag & os.ST_RDONLY
-    except OSError as error:
-        raise translate_oserror(error, printable(top)) from error
-    if read_only:
-        raise HostError(
-            "read-only",
-            f"{printable(top)}: it is mounted read-only, and nothing was changed",
-            hint=_OWNERS_ACT,
-        )
 
 
 def _protected(
@@ -361,11 +288,9 @@ def _wrong(root: Path, made: Plan) -> Iterator[Left]:
     with Tree(root) as opened:
         for entry in entries:
             try:
-                found = audit.compare(entry, opened.read(entry.path, tree.measured))
+                why = repair_plan.wrong(entry, opened.read(entry.path, tree.measured))
             except VerityError as error:
                 yield Left(path=entry.path, why=error.message, hint=error.hint or "")
                 continue
-            if found is not None and found.check != "no-verity":
-                yield Left(
-                    path=entry.path, why=f"{found.problem} again", hint="something writes it"
-                )
+            if why and why != repair_plan.NO_VERITY:
+                yield Left(path=entry.path, why=f"{why} again", hint="something writes it")

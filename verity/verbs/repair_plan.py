@@ -18,10 +18,10 @@ from verity.formats.dump import Entry
 from verity.formats.grant_rules import code_flags, permitted_capabilities, set_id_bits
 from verity.ports.tree import Gap, Node
 from verity.values.errors import ContentError
-from verity.values.findings import Finding
-from verity.verbs import audit
+from verity.verbs import etc_compare
 
 PRIVILEGED = "privileged"
+NO_VERITY = "fs-verity is off"
 _MANY_GAPS = "mend that, or name that tree by --root"
 
 
@@ -87,10 +87,10 @@ def plan(
 def _signed(entry: Entry, nodes: Mapping[bytes, Node], going: set[bytes], made: Plan) -> None:
     """What one signed file needs."""
     path, node = entry.path, nodes.get(entry.path)
-    finding = None if node is None else audit.compare(entry, node)
-    if node is not None and finding is None:
+    why = wrong(entry, node)
+    if not why:
         return
-    made.why[path] = _why(entry, node, finding)
+    made.why[path] = why
     if not (entry.is_regular or entry.is_symlink or entry.is_directory):
         made.left.append(Left(path=path, why="neither file, link nor directory: no source has it"))
         return
@@ -107,15 +107,17 @@ def _signed(entry: Entry, nodes: Mapping[bytes, Node], going: set[bytes], made: 
         (made.make if entry.is_directory else made.put).append(entry)
 
 
-def _why(entry: Entry, node: Node | None, finding: Finding | None) -> str:
-    """What is wrong with a file, in a few words."""
-    if node is None or finding is None:
+def wrong(due: Entry, node: Node | None) -> str:
+    """What is wrong with a signed file, in a few words; empty if it is as signed and protected."""
+    if node is None:
         return "it is missing"
-    names = [name for name, _, _ in audit.metadata_differences(entry, node.entry)]
-    if finding.check in ("type", "content") or not names:
-        return finding.problem
-    one = len(names) == 1 and names[0] != "xattrs"
-    return f"{' and '.join(names)} {'differs' if one else 'differ'}"
+    if due != node.entry:
+        names = etc_compare.aspects(due, node.entry)
+        one = len(names) == 1 and names[0] != "xattrs"
+        return f"{' and '.join(names)} {'differs' if one else 'differ'}"
+    if node.contents is not None and not node.contents.by_kernel:
+        return NO_VERITY
+    return ""
 
 
 def _over_directory(
