@@ -83,7 +83,7 @@ def repair(
     """
     from verity.ports.ostree_repo import Repository
     from verity.verbs import repair as verb
-    from verity.verbs import serial_floors, signed
+    from verity.verbs import repair_granted, serial_floors, signed
     from verity.verbs.etc_intent import Host
     from verity.verbs.serial_floors import HostState
 
@@ -98,7 +98,7 @@ def repair(
             commit=commit,
             remove_unsigned=remove_unsigned,
             etc_is_signed=etc_is_signed,
-            granted=verb.granted(root, commit),
+            granted=repair_granted.granted(root, commit),
         )
         with output.Progress("files") as progress:
             total = len(commit.manifest.entries)

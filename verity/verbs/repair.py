@@ -9,30 +9,30 @@
 4. At its end everything that was touched is measured again.
 
 It reads /etc only as far as the commit has one and no owner signed it (``repair_etc`` is for that),
-and never looks into /var, /run, homes or /usr/local. It mends no repository and remounts nothing.
+and leaves what is state of the host (/var, /run, homes) or its own (/usr/local). It mends no
+repository and remounts nothing.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from verity.formats import elf, grants, records
+from verity.formats import elf
 from verity.formats.dump import Entry, printable
 from verity.formats.etc_rules import FileClass
-from verity.formats.records import RecordKind
 from verity.ports import many, places, tree
 from verity.ports.content_store import ContentStore
-from verity.ports.osfile import read_file
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Contents, Gap, Node, Tree
 from verity.values.digest import Digest, HashAlgorithm
-from verity.values.errors import VerityError
+from verity.values.errors import HostError, VerityError
 from verity.verbs import batch, enable, etc_read, repair_plan
 from verity.verbs.enable import How, Target
+from verity.verbs.repair_granted import Granted
 from verity.verbs.repair_plan import Left, Plan
 from verity.verbs.repair_sources import Sources
 from verity.verbs.repair_trees import OWN, Trees, refuse_read_only
@@ -42,14 +42,6 @@ _ETC = b"/etc/"
 _LOCAL = b"/usr/local"
 _STAGE = re.compile(rb"(?:/[^/]+)?/" + re.escape(os.fsencode(places.STAGE)) + rb"-[0-9a-f]{16}")
 _NO_VERITY = frozenset({"no-verity-filesystem", "no-verity-feature"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Granted:
-    """Digests of code that grants name, and of what may be privileged."""
-
-    code: frozenset[bytes] = frozenset()
-    elevated: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +91,7 @@ def look(
     nodes, gaps = _read(asked.root, due, progress)
     # 2. What is to be done.
     made = repair_plan.plan(due, nodes, gaps, may_remove=partial(_may_remove, asked))
+    made.leave_state(OWN - {_ETC[:-1]})
     contents = Sources(
         root=asked.root,
         repository=repository,
@@ -147,40 +140,18 @@ def carry_out(planned: Planned, pause: Callable[[float], None]) -> Done:
             trees.clear()
             raise
         # 3. Change.
-        for entry in made.remove:
-            trees.of(entry.path).remove(entry)
-        for entry in made.make:
-            trees.of(entry.path).make(entry)
-        for entry in made.put:
-            trees.of(entry.path).put(entry)
-        for entry in made.dress:
-            trees.of(entry.path).dress(entry)
-        trees.clear()
-        trees.sync()
+        try:
+            _change(made, trees)
+        except VerityError as error:
+            raise HostError(
+                error.code,
+                f"{error.message}; of the plan some is done, and some is not",
+                hint=f"{error.hint or 'mend that'}; then run it again: it does the rest",
+            ) from error
     # 4. Measure.
     left, failed = _protected(root, made, pause)
     lacked = {entry.path for entry in made.protect}
     return Done(left=(*left, *_wrong(root, made)), protected=len(lacked - failed))
-
-
-def granted(root: Path, commit: SignedCommit) -> Granted:
-    """What grants of other streams in the host's boot bundle name: what its owner added.
-
-    They are not verified: all that they do here is keep a file from being removed. The commit's own
-    don't count, or a set-uid copy of a signed shell would stay.
-    """
-    code: set[bytes] = set()
-    elevated: set[bytes] = set()
-    with suppress(VerityError):
-        data = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
-        for fragment in records.split(data, label=str(places.BUNDLE)):
-            if fragment.kind is not RecordKind.GRANTS:
-                continue
-            blob = grants.parse(fragment.blob)
-            if blob.stream != commit.statement.statement.stream:
-                code |= {entry.digest for entry in blob.code}
-                elevated |= {entry.digest for entry in blob.elevate}
-    return Granted(code=frozenset(code), elevated=frozenset(elevated))
 
 
 def _due(asked: Asked) -> dict[bytes, Entry]:
@@ -238,6 +209,19 @@ def _may_remove(asked: Asked, node: Node) -> bool:
     privileged = repair_plan.power_of(node) == repair_plan.PRIVILEGED
     kept = asked.granted.elevated if privileged else asked.granted.code
     return asked.remove_unsigned and node.entry.digest not in kept
+
+
+def _change(made: Plan, trees: Trees) -> None:
+    for entry in made.remove:
+        trees.of(entry.path).remove(entry)
+    for entry in made.make:
+        trees.of(entry.path).make(entry)
+    for entry in made.put:
+        trees.of(entry.path).put(entry)
+    for entry in made.dress:
+        trees.of(entry.path).dress(entry)
+    trees.clear()
+    trees.sync()
 
 
 def _touched(made: Plan) -> Iterator[Entry]:

@@ -11,6 +11,7 @@
 The plan follows from the states alone, so that one made after a crash is the rest of the work.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -62,6 +63,20 @@ class Plan:
         for above in [one.path for one in self.remove if path.startswith(one.path + b"/")]:
             self.drop(above, "what is in it stays", hint)
 
+    def leave_state(self, tops: frozenset[bytes]) -> None:
+        """Leave what differs in directories of state: there a host has its own data, and what is
+        signed is only what it began with."""
+        counts: Counter[bytes] = Counter()
+        for entries in (self.remove, self.make, self.put, self.dress, self.protect):
+            inside = [one for one in entries if _top(one.path) in tops and one.path not in tops]
+            counts.update(_top(one.path) for one in inside)
+            gone = {one.path for one in inside}
+            entries[:] = [one for one in entries if one.path not in gone]
+        for top, count in sorted(counts.items()):
+            why = f"{count} signed files differ or lack fs-verity, and are state of the host"
+            hint = "copy from a checkout of the commit what should be as signed there"
+            self.left.append(Left(path=top, why=why, hint=hint))
+
 
 def plan(
     due: Mapping[bytes, Entry],
@@ -74,6 +89,8 @@ def plan(
     made = Plan()
     hidden = {gap.path for gap in gaps}
     for gap in gaps:
+        if _is_mount_point(gap.path, due):
+            continue
         made.left.append(Left(path=gap.path, why=gap.why, hint=gap.hint or _MANY_GAPS))
     _extras(due, nodes, hidden, made, may_remove)
     going = {entry.path for entry in made.remove}
@@ -180,6 +197,18 @@ def power_of(node: Node) -> str:
     if powers:
         return PRIVILEGED
     return "code" if code_flags(node.entry, node.contents.head) else ""
+
+
+def _is_mount_point(path: bytes, due: Mapping[bytes, Entry]) -> bool:
+    """Whether what is signed of it is an empty directory, such as /proc: anything may be there."""
+    entry = due.get(path)
+    below = path + b"/"
+    return entry is not None and entry.is_directory and not any(p.startswith(below) for p in due)
+
+
+def _top(path: bytes) -> bytes:
+    end = path.find(b"/", 1)
+    return path if end < 0 else path[:end]
 
 
 def _is_inside(path: bytes, hidden: set[bytes]) -> bool:
