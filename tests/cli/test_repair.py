@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.boot import extension_grants
 from tests.cli.program import VERITY, Done, needs_root, snapshot, stock, verity
 from tests.cli.worlds import BIG, MODES, REF, World, commit
+from verity.formats import bundle
 from verity.formats.dump import Entry
-from verity.formats.grants import Party, Role
+from verity.formats.fsverity import digest_bytes
+from verity.formats.grants import Code, CodeEntry, Party, Role
 from verity.ports import keystore
 from verity.ports.ostree_repo import Repository
+from verity.ports.places import BUNDLE
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import HostError
 from verity.verbs import repair as verb
@@ -142,6 +146,30 @@ def test_unsigned_code_goes_when_asked(world: World) -> None:
     assert (tree / "usr/local/bin/own").exists()
     shutil.rmtree(tree / "usr/local")
     (tree / "usr/share/data").unlink()
+    assert snapshot(tree) == before
+
+
+def test_what_an_extension_grants_is_kept(world: World) -> None:
+    """Of another stream, as code; a set-uid copy of it goes. A bundle that can't be read keeps all,
+    since it could be one that grants."""
+    tree = world.path / "tree"
+    own = Path("/bin/cat").read_bytes()
+    for name, mode in (("own", 0o755), ("own-root", 0o4755)):
+        (tree / "usr/bin" / name).write_bytes(own)
+        (tree / "usr/bin" / name).chmod(mode)
+    bundle_file = tree / BUNDLE
+    bundle_file.parent.mkdir(parents=True)
+    accept = ("--accept-without-floor", "--repo", "repo", "--key", "vendor.pem.pub")
+    done = verity("commit", "verify", *accept, "--root", "tree", REF, cwd=world.path)
+    assert done.status == 0, done.err
+    entry = CodeEntry(digest=digest_bytes(own).value, flags=Code.EXEC)
+    bundle_file.write_bytes(bundle.encode([extension_grants(code=(entry,)).fragment]))
+    granted = repair(world, "--remove-unsigned")
+    assert set(left(granted)) == {"/usr/bin/own"}, granted.err
+    assert not (tree / "usr/bin/own-root").exists()
+    bundle_file.write_bytes(b"damaged")
+    before = snapshot(tree)
+    assert repair(world, "--remove-unsigned").status == 1
     assert snapshot(tree) == before
 
 
