@@ -12,16 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.boot import extension_grants, os_grants
 from tests.cli.program import VERITY, Done, needs_root, snapshot, stock, verity
 from tests.cli.worlds import BIG, MODES, REF, World, commit
+from verity.formats import bundle
 from verity.formats.dump import Entry
-from verity.formats.grants import Party, Role
+from verity.formats.fsverity import digest_bytes
+from verity.formats.grants import Code, CodeEntry, Party, Role
 from verity.ports import keystore
 from verity.ports.ostree_repo import Repository
+from verity.ports.places import BUNDLE
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import HostError
 from verity.verbs import repair as verb
-from verity.verbs import signed
+from verity.verbs import repair_granted, signed
 from verity.verbs.repair_sources import Sources
 
 TREE = ("--root", "tree", "--repo", "repo", "--commit", REF, "--key", "vendor.pem.pub")
@@ -48,6 +52,11 @@ def steps(done: Done) -> dict[str, tuple[str, str]]:
         for one in done.of_type("step")
         if one["step"] != "protect"
     }
+
+
+def trusted_of(world: World) -> TrustedSet:
+    key = keystore.load_signer(str(world.path / "vendor.pem")).public
+    return TrustedSet.of_keys([key], party=Party.VENDOR, role=Role.OS)
 
 
 def tamper(tree: Path) -> None:
@@ -134,6 +143,7 @@ def test_unsigned_code_goes_when_asked(world: World) -> None:
     (tree / "usr/local/bin").mkdir(parents=True)
     (tree / "usr/local/bin/own").write_bytes(CODE)
     (tree / "usr/share/data").write_text("data")
+    (tree / "usrx").write_bytes(CODE)  # in the root, where a host has its own
     kept = repair(world)
     assert {"/usr/bin/evil", "/usr/lib/x/a.so", "/usr/share/data"} == set(left(kept))
     assert kept.status == 1
@@ -141,7 +151,39 @@ def test_unsigned_code_goes_when_asked(world: World) -> None:
     assert left(done) == {"/usr/share/data": "nobody signed it"}
     assert (tree / "usr/local/bin/own").exists()
     shutil.rmtree(tree / "usr/local")
+    (tree / "usrx").unlink()
     (tree / "usr/share/data").unlink()
+    assert snapshot(tree) == before
+
+
+def test_what_an_extension_grants_is_kept(world: World) -> None:
+    """Of another stream, as code; a set-uid copy of it goes. A bundle that can't be read keeps all,
+    since it could be one that grants."""
+    tree = world.path / "tree"
+    own = Path("/bin/cat").read_bytes()
+    for name, mode in (("own", 0o755), ("own-root", 0o4755)):
+        (tree / "usr/bin" / name).write_bytes(own)
+        (tree / "usr/bin" / name).chmod(mode)
+    bundle_file = tree / BUNDLE
+    bundle_file.parent.mkdir(parents=True)
+    accept = ("--accept-without-floor", "--repo", "repo", "--key", "vendor.pem.pub")
+    done = verity("commit", "verify", *accept, "--root", "tree", REF, cwd=world.path)
+    assert done.status == 0, done.err
+    entry = CodeEntry(digest=digest_bytes(own).value, flags=Code.EXEC)
+    bundle_file.write_bytes(bundle.encode([extension_grants(code=(entry,)).fragment]))
+    with Repository(world.repo) as repository:
+        said = signed.load(repository, REF, trusted_of(world))
+    tree_says = repair_granted.granted(tree, said)
+    assert tree_says.code == {entry.digest}
+    bundle_file.write_bytes(bundle.encode([os_grants(code=(entry,)).fragment]))
+    assert repair_granted.granted(tree, said) == repair_granted.Granted()
+    bundle_file.write_bytes(bundle.encode([extension_grants(code=(entry,)).fragment]))
+    granted = repair(world, "--remove-unsigned")
+    assert set(left(granted)) == {"/usr/bin/own"}, granted.err
+    assert not (tree / "usr/bin/own-root").exists()
+    bundle_file.write_bytes(b"damaged")
+    before = snapshot(tree)
+    assert repair(world, "--remove-unsigned").status == 1
     assert snapshot(tree) == before
 
 
@@ -234,22 +276,21 @@ def test_a_read_only_tree_is_refused_whole(world: World) -> None:
 
 
 def test_what_is_left_over_by_a_kill_is_no_finding_and_goes(world: World) -> None:
-    stage = world.path / "tree/usr/.verity-stage-0123456789abcdef"
-    stage.mkdir(mode=0o700)
-    (stage / "0").write_bytes(CODE)
+    stages = [world.path / "tree" / top / ".verity-stage-0123456789abcdef" for top in ("", "usr")]
+    for stage in stages:
+        stage.mkdir(mode=0o700)
+        (stage / "0").write_bytes(CODE)
     (world.path / "tree/usr/bin/tool").write_bytes(b"evil")
     assert left(repair(world)) == {}
-    assert not stage.exists()
+    assert not any(stage.exists() for stage in stages)
 
 
 def test_no_half_of_it_if_preparing_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """All contents are there before the first name changes: the last one fails here."""
     tamper(world.path / "tree")
     before = snapshot(world.path / "tree")
-    key = keystore.load_signer(str(world.path / "vendor.pem")).public
-    trusted = TrustedSet.of_keys([key], party=Party.VENDOR, role=Role.OS)
     with Repository(world.repo) as repository:
-        said = signed.load(repository, REF, trusted)
+        said = signed.load(repository, REF, trusted_of(world))
         planned = verb.look(verb.Asked(root=world.path / "tree", commit=said), repository)
         last = planned.plan.put[-1].path
         good = Sources.fill

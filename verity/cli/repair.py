@@ -83,7 +83,7 @@ def repair(
     """
     from verity.ports.ostree_repo import Repository
     from verity.verbs import repair as verb
-    from verity.verbs import serial_floors, signed
+    from verity.verbs import repair_granted, serial_floors, signed
     from verity.verbs.etc_intent import Host
     from verity.verbs.serial_floors import HostState
 
@@ -93,12 +93,15 @@ def repair(
         commit = signed.load(repository, _revision(root, revision), trusted)
         serial_floors.hold(HostState.at(root), commit.statement, trusted)
         etc_is_signed = bool(host.state.serials())
+        granted = repair_granted.Granted()
+        if remove_unsigned:
+            granted = repair_granted.granted(root, commit)
         asked = verb.Asked(
             root=root,
             commit=commit,
             remove_unsigned=remove_unsigned,
             etc_is_signed=etc_is_signed,
-            granted=verb.granted(root, commit),
+            granted=granted,
         )
         with output.Progress("files") as progress:
             total = len(commit.manifest.entries)

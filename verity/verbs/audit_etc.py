@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from verity.formats.etc_rules import FileClass
-from verity.formats.grants import Party, Role
+from verity.formats.grants import Role
 from verity.ports import places
 from verity.ports.floors import FLOORS
 from verity.ports.folder import Folder
@@ -23,7 +23,7 @@ from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area, AreaResult, Check, Covered, Severity
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated
-from verity.verbs import etc_intent, etc_protect, etc_status, serial_floors, signed
+from verity.verbs import audit_owner, etc_intent, etc_protect, etc_status, serial_floors, signed
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.etc_compare import Change, Difference
 from verity.verbs.etc_intent import Host, Intent
@@ -82,17 +82,8 @@ def examine(host: AuditedHost) -> AreaResult:
     except VerityError as error:
         return _stopped(error, str(host.root if there is None else there.state.path))
     # 2. The intent.
-    trusted = host.trusted(Role.ETC, Party.USER)
-    if trusted is None:
-        return _stopped(
-            HostError(
-                "no-keys",
-                "no keys of the owner's role etc: nobody is trusted to sign /etc",
-                hint="the pin of the user, with a keyring that has this role",
-            ),
-            str(there.state.path),
-        )
     try:
+        trusted = audit_owner.etc_keys(host)
         intent = etc_intent.current(there, trusted)
     except VerityError as error:
         return _stopped(error, str(there.state.path))

@@ -15,7 +15,6 @@ from dataclasses import replace
 from verity.formats import accounts
 from verity.formats.acknowledged import Stored, Written
 from verity.formats.dump import printable
-from verity.formats.grants import Party, Role
 from verity.formats.statement import format_time
 from verity.ports import acknowledged as record
 from verity.ports import places
@@ -23,7 +22,7 @@ from verity.trust import acknowledged as trust
 from verity.values.audit import Area, AreaResult, Check, Covered, Severity
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated
-from verity.verbs import written, written_words
+from verity.verbs import audit_owner, written, written_words
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.written import Places, State
 
@@ -117,14 +116,7 @@ def _record(host: AuditedHost) -> tuple[Stored | None, list[Finding | NotEvaluat
                 hint="look at these files once, then `verity acknowledge`",
             )
         if stored.envelope is not None:
-            trusted = host.trusted(Role.ETC, Party.USER)
-            if trusted is None:
-                raise HostError(
-                    "no-keys",
-                    "no keys of the owner's role etc: who signed it can't be known",
-                    hint="the pin of the user, with a keyring that has this role",
-                )
-            trust.verify(stored, trusted)
+            trust.verify(stored, audit_owner.etc_keys(host))
     except ContentError as error:
         rest = HostError("no-record", "what was acknowledged doesn't count", hint=error.hint)
         return None, [

@@ -9,55 +9,39 @@
 4. At its end everything that was touched is measured again.
 
 It reads /etc only as far as the commit has one and no owner signed it (``repair_etc`` is for that),
-and never looks into /var, /run, homes or /usr/local. It mends no repository and remounts nothing.
+and leaves what is state of the host (/var, /run, homes) or its own (/usr/local). It mends no
+repository and remounts nothing.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from verity.formats import elf, grants, records
+from verity.formats import elf
 from verity.formats.dump import Entry, printable
 from verity.formats.etc_rules import FileClass
-from verity.formats.records import RecordKind
 from verity.ports import many, places, tree
 from verity.ports.content_store import ContentStore
-from verity.ports.osfile import closing, open_directory_below, read_file, translate_oserror
 from verity.ports.ostree_repo import Repository
-from verity.ports.replace_tree import ReplaceTree
 from verity.ports.tree import Contents, Gap, Node, Tree
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import HostError, VerityError
-from verity.verbs import audit_files_compare, batch, enable, etc_read, repair_plan
+from verity.verbs import batch, enable, etc_read, repair_plan
 from verity.verbs.enable import How, Target
+from verity.verbs.repair_granted import Granted
 from verity.verbs.repair_plan import Left, Plan
 from verity.verbs.repair_sources import Sources
+from verity.verbs.repair_trees import OWN, Trees, refuse_read_only
 from verity.verbs.signed import SignedCommit
 
 _ETC = b"/etc/"
-_OWN = frozenset(
-    b"/etc /var /run /proc /sys /dev /tmp /home /root /mnt /media /srv /sysroot /ostree".split()
-)
-"""Where what nobody signed is the host's own business; so it is in /usr/local."""
 _LOCAL = b"/usr/local"
 _STAGE = re.compile(rb"(?:/[^/]+)?/" + re.escape(os.fsencode(places.STAGE)) + rb"-[0-9a-f]{16}")
 _NO_VERITY = frozenset({"no-verity-filesystem", "no-verity-feature"})
-_OWNERS_ACT = (
-    "on an OSTree host deploy the commit again (`ostree admin deploy REF`, then reboot); elsewhere"
-    " `mount -o remount,rw` is the owner's to decide"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Granted:
-    """Digests of code that grants name, and of what may be privileged."""
-
-    code: frozenset[bytes] = frozenset()
-    elevated: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +91,7 @@ def look(
     nodes, gaps = _read(asked.root, due, progress)
     # 2. What is to be done.
     made = repair_plan.plan(due, nodes, gaps, may_remove=partial(_may_remove, asked))
+    made.leave_state(OWN - {_ETC[:-1]})
     contents = Sources(
         root=asked.root,
         repository=repository,
@@ -122,7 +107,7 @@ def look(
         except VerityError as error:
             made.drop(entry.path, error.message, error.hint or "")
     with ExitStack() as stack:
-        trees = _Trees(asked.root, nodes, stack)
+        trees = Trees(asked.root, nodes, stack)
         for entry in (*made.remove, *made.make, *made.put, *made.dress):
             try:
                 trees.check(entry)
@@ -141,10 +126,10 @@ def carry_out(planned: Planned, pause: Callable[[float], None]) -> Done:
     """
     made, root = planned.plan, planned.asked.root
     with ExitStack() as stack:
-        trees = _Trees(root, planned.contents.nodes, stack)
+        trees = Trees(root, planned.contents.nodes, stack)
         # 1. Read-only.
         for top in sorted({trees.top(entry.path) for entry in _touched(made)}):
-            _refuse_read_only(root, top)
+            refuse_read_only(root, top)
         # 2. Prepare.
         trees.clear_all()
         try:
@@ -155,40 +140,18 @@ def carry_out(planned: Planned, pause: Callable[[float], None]) -> Done:
             trees.clear()
             raise
         # 3. Change.
-        for entry in made.remove:
-            trees.of(entry.path).remove(entry)
-        for entry in made.make:
-            trees.of(entry.path).make(entry)
-        for entry in made.put:
-            trees.of(entry.path).put(entry)
-        for entry in made.dress:
-            trees.of(entry.path).dress(entry)
-        trees.clear()
-        trees.sync()
+        try:
+            _change(made, trees)
+        except VerityError as error:
+            raise HostError(
+                error.code,
+                f"{error.message}; of the plan some is done, and some is not",
+                hint=f"{error.hint or 'mend that'}; then run it again: it does the rest",
+            ) from error
     # 4. Measure.
     left, failed = _protected(root, made, pause)
     lacked = {entry.path for entry in made.protect}
     return Done(left=(*left, *_wrong(root, made)), protected=len(lacked - failed))
-
-
-def granted(root: Path, commit: SignedCommit) -> Granted:
-    """What grants of other streams in the host's boot bundle name: what its owner added.
-
-    They are not verified: all that they do here is keep a file from being removed. The commit's own
-    don't count, or a set-uid copy of a signed shell would stay.
-    """
-    code: set[bytes] = set()
-    elevated: set[bytes] = set()
-    with suppress(VerityError):
-        data = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
-        for fragment in records.split(data, label=str(places.BUNDLE)):
-            if fragment.kind is not RecordKind.GRANTS:
-                continue
-            blob = grants.parse(fragment.blob)
-            if blob.stream != commit.statement.statement.stream:
-                code |= {entry.digest for entry in blob.code}
-                elevated |= {entry.digest for entry in blob.elevate}
-    return Granted(code=frozenset(code), elevated=frozenset(elevated))
 
 
 def _due(asked: Asked) -> dict[bytes, Entry]:
@@ -209,15 +172,18 @@ def _read(
     root: Path, due: Mapping[bytes, Entry], progress: Callable[[int], None]
 ) -> tuple[dict[bytes, Node], list[Gap]]:
     """What is there of what is signed, and beside it in the directories of the system."""
-    tops = {path[: path.find(b"/", 1)] for path, one in due.items() if one.is_regular} - _OWN
+    tops = {repair_plan.top_of(path) for path, one in due.items() if one.is_regular} - OWN
 
     def visit(path: bytes) -> bool:
         if _STAGE.fullmatch(path):
             return False
         if path in due:
             return True
-        top = path[: path.find(b"/", 1)]
-        return top in tops and path != _LOCAL and not path.startswith(_LOCAL + b"/")
+        return (
+            repair_plan.top_of(path) in tops
+            and path != _LOCAL
+            and not path.startswith(_LOCAL + b"/")
+        )
 
     def judge(fd: int, path: bytes) -> Contents:
         contents = tree.measured(fd, path)
@@ -248,73 +214,21 @@ def _may_remove(asked: Asked, node: Node) -> bool:
     return asked.remove_unsigned and node.entry.digest not in kept
 
 
-class _Trees:
-    """A ReplaceTree for each directory of the root, and one for the root itself: a file is prepared
-    on the file system where it will be."""
-
-    def __init__(self, root: Path, nodes: Mapping[bytes, Node], stack: ExitStack) -> None:
-        self._root, self._nodes, self._stack = root, nodes, stack
-        self._tops = {
-            path
-            for path, node in nodes.items()
-            if path.count(b"/") == 1 and path != b"/" and node.entry.is_directory
-        }
-        self._trees: dict[bytes, ReplaceTree] = {}
-
-    def top(self, path: bytes) -> bytes:
-        """The directory in which what belongs to a path is prepared."""
-        end = path.find(b"/", 1)
-        top = path[:end] if end > 0 else b"/"
-        return top if top in self._tops else b"/"
-
-    def of(self, path: bytes) -> ReplaceTree:
-        """The tree of a path."""
-        top = self.top(path)
-        if top not in self._trees:
-            self._trees[top] = self._stack.enter_context(ReplaceTree(self._root, top))
-        return self._trees[top]
-
-    def check(self, entry: Entry) -> None:
-        """Refuse what can't be replaced, or lies in a directory that can't be changed."""
-        self.of(entry.path).check(entry)
-        above = entry.path.rpartition(b"/")[0]
-        folder = self._nodes.get(above)
-        if folder is not None and folder.entry.is_directory:
-            self.of(above).check(folder.entry)
-
-    def clear_all(self) -> None:
-        """Remove what runs before prepared, also where this one has nothing to do."""
-        for top in (b"/", *sorted(self._tops - _OWN)):
-            with suppress(HostError):  # a directory that can't be changed holds nothing of ours
-                ReplaceTree(self._root, top).clear()
-
-    def clear(self) -> None:
-        """Remove what this run prepared."""
-        for one in self._trees.values():
-            one.clear()
-
-    def sync(self) -> None:
-        """Make all of it durable."""
-        for one in self._trees.values():
-            one.sync()
+def _change(made: Plan, trees: Trees) -> None:
+    for entry in made.remove:
+        trees.of(entry.path).remove(entry)
+    for entry in made.make:
+        trees.of(entry.path).make(entry)
+    for entry in made.put:
+        trees.of(entry.path).put(entry)
+    for entry in made.dress:
+        trees.of(entry.path).dress(entry)
+    trees.clear()
+    trees.sync()
 
 
 def _touched(made: Plan) -> Iterator[Entry]:
     yield from (*made.remove, *made.make, *made.put, *made.dress, *made.protect)
-
-
-def _refuse_read_only(root: Path, top: bytes) -> None:
-    try:
-        with closing(open_directory_below(root, top)) as fd:
-            read_only = os.fstatvfs(fd).f_flag & os.ST_RDONLY
-    except OSError as error:
-        raise translate_oserror(error, printable(top)) from error
-    if read_only:
-        raise HostError(
-            "read-only",
-            f"{printable(top)}: it is mounted read-only, and nothing was changed",
-            hint=_OWNERS_ACT,
-        )
 
 
 def _protected(
@@ -361,11 +275,9 @@ def _wrong(root: Path, made: Plan) -> Iterator[Left]:
     with Tree(root) as opened:
         for entry in entries:
             try:
-                found = audit_files_compare.compare(entry, opened.read(entry.path, tree.measured))
+                why = repair_plan.wrong(entry, opened.read(entry.path, tree.measured))
             except VerityError as error:
                 yield Left(path=entry.path, why=error.message, hint=error.hint or "")
                 continue
-            if found is not None and found.check != "no-verity":
-                yield Left(
-                    path=entry.path, why=f"{found.problem} again", hint="something writes it"
-                )
+            if why and why != repair_plan.NO_VERITY:
+                yield Left(path=entry.path, why=f"{why} again", hint="something writes it")

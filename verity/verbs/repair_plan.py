@@ -11,6 +11,7 @@
 The plan follows from the states alone, so that one made after a crash is the rest of the work.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,10 +19,10 @@ from verity.formats.dump import Entry
 from verity.formats.grant_rules import code_flags, permitted_capabilities, set_id_bits
 from verity.ports.tree import Gap, Node
 from verity.values.errors import ContentError
-from verity.values.findings import Finding
-from verity.verbs import audit_files_compare
+from verity.verbs import etc_compare
 
 PRIVILEGED = "privileged"
+NO_VERITY = "fs-verity is off"
 _MANY_GAPS = "mend that, or name that tree by --root"
 
 
@@ -62,6 +63,20 @@ class Plan:
         for above in [one.path for one in self.remove if path.startswith(one.path + b"/")]:
             self.drop(above, "what is in it stays", hint)
 
+    def leave_state(self, tops: frozenset[bytes]) -> None:
+        """Leave what differs in directories of state: there a host has its own data, and what is
+        signed is only what it began with."""
+        counts: Counter[bytes] = Counter()
+        for entries in (self.remove, self.make, self.put, self.dress, self.protect):
+            inside = [one for one in entries if top_of(one.path) in tops and one.path not in tops]
+            counts.update(top_of(one.path) for one in inside)
+            gone = {one.path for one in inside}
+            entries[:] = [one for one in entries if one.path not in gone]
+        for top, count in sorted(counts.items()):
+            why = f"{count} signed files differ or lack fs-verity, and are state of the host"
+            hint = "copy from a checkout of the commit what should be as signed there"
+            self.left.append(Left(path=top, why=why, hint=hint))
+
 
 def plan(
     due: Mapping[bytes, Entry],
@@ -74,6 +89,8 @@ def plan(
     made = Plan()
     hidden = {gap.path for gap in gaps}
     for gap in gaps:
+        if _is_mount_point(gap.path, due):
+            continue
         made.left.append(Left(path=gap.path, why=gap.why, hint=gap.hint or _MANY_GAPS))
     _extras(due, nodes, hidden, made, may_remove)
     going = {entry.path for entry in made.remove}
@@ -87,10 +104,10 @@ def plan(
 def _signed(entry: Entry, nodes: Mapping[bytes, Node], going: set[bytes], made: Plan) -> None:
     """What one signed file needs."""
     path, node = entry.path, nodes.get(entry.path)
-    finding = None if node is None else audit_files_compare.compare(entry, node)
-    if node is not None and finding is None:
+    why = wrong(entry, node)
+    if not why:
         return
-    made.why[path] = _why(entry, node, finding)
+    made.why[path] = why
     if not (entry.is_regular or entry.is_symlink or entry.is_directory):
         made.left.append(Left(path=path, why="neither file, link nor directory: no source has it"))
         return
@@ -107,15 +124,17 @@ def _signed(entry: Entry, nodes: Mapping[bytes, Node], going: set[bytes], made: 
         (made.make if entry.is_directory else made.put).append(entry)
 
 
-def _why(entry: Entry, node: Node | None, finding: Finding | None) -> str:
-    """What is wrong with a file, in a few words."""
-    if node is None or finding is None:
+def wrong(due: Entry, node: Node | None) -> str:
+    """What is wrong with a signed file, in a few words; empty if it is as signed and protected."""
+    if node is None:
         return "it is missing"
-    names = [name for name, _, _ in audit_files_compare.metadata_differences(entry, node.entry)]
-    if finding.check in ("type", "content") or not names:
-        return finding.problem
-    one = len(names) == 1 and names[0] != "xattrs"
-    return f"{' and '.join(names)} {'differs' if one else 'differ'}"
+    if due != node.entry:
+        names = etc_compare.aspects(due, node.entry)
+        one = len(names) == 1 and names[0] != "xattrs"
+        return f"{' and '.join(names)} {'differs' if one else 'differ'}"
+    if node.contents is not None and not node.contents.by_kernel:
+        return NO_VERITY
+    return ""
 
 
 def _over_directory(
@@ -178,6 +197,19 @@ def power_of(node: Node) -> str:
     if powers:
         return PRIVILEGED
     return "code" if code_flags(node.entry, node.contents.head) else ""
+
+
+def _is_mount_point(path: bytes, due: Mapping[bytes, Entry]) -> bool:
+    """Whether what is signed of it is an empty directory, such as /proc: anything may be there."""
+    entry = due.get(path)
+    below = path + b"/"
+    return entry is not None and entry.is_directory and not any(p.startswith(below) for p in due)
+
+
+def top_of(path: bytes) -> bytes:
+    """The name in the root that a path is, or is below of."""
+    end = path.find(b"/", 1)
+    return path if end < 0 else path[:end]
 
 
 def _is_inside(path: bytes, hidden: set[bytes]) -> bool:

@@ -85,6 +85,22 @@ def test_what_is_in_a_gap_is_left() -> None:
     assert (found.changes, [one.path for one in found.left]) == (0, [b"/usr/a"])
 
 
+def test_a_mount_where_nothing_is_signed_is_none() -> None:
+    found = made([*TOP, folder(b"/proc")], nodes(*TOP), Gap(path=b"/proc", why="mounted", hint=""))
+    assert (found.changes, found.left) == (0, [])
+
+
+def test_state_of_the_host_is_left() -> None:
+    due = [*TOP, folder(b"/var"), file(b"/var/status"), file(b"/var/lost"), file(b"/usr/x")]
+    there = nodes(*TOP, folder(b"/var", 0o777), file(b"/var/status", 2))
+    found = made(due, there)
+    found.leave_state(frozenset({b"/var"}))
+    assert (paths(found.put), paths(found.dress)) == ([b"/usr/x"], [b"/var"])
+    (left,) = found.left
+    assert left.path == b"/var"
+    assert left.why.startswith("2 signed files differ")
+
+
 def test_unsigned_code_takes_its_directory_along_and_data_keeps_it() -> None:
     there = nodes(*TOP, folder(b"/usr/a"), folder(b"/usr/b"), file(b"/usr/b/data"))
     for path in (b"/usr/a/x", b"/usr/b/x"):
