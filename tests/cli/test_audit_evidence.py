@@ -344,6 +344,24 @@ def test_what_changed_between_two_capsules_of_two_hosts(host: Path) -> None:
     assert "SERIAL   stream os: 1, now 9\n" in text.out
 
 
+def test_what_a_verification_finds_is_not_hidden_by_a_comparison(desk: Path) -> None:
+    lying = Made(audit=replace(GOOD, state="0" * 64))
+    (desk / "c2").write_bytes(lying.capsule)
+    ask = ("audit", "--verify", "c2", "--since", "c", *BY_PINS)
+    done = verity(*ask, "--json", cwd=desk)
+    assert done.status == 1
+    assert [(one["what"], one["check"]) for one in done.of_type("change")] == [
+        ("new", "contradiction")
+    ]
+    assert done.of_type("summary")[0]["exit_status"] == 1
+
+
+def test_the_report_is_there_if_the_capsule_cannot_be(host: Path) -> None:
+    done = verity(*AUDIT, "--evidence", "no/c", "--evidence-key", "host.pem", cwd=host)
+    assert done.status == 3
+    assert "FINDING" in done.out
+
+
 def test_since_something_that_cannot_be_compared(host: Path) -> None:
     report = verity(*AUDIT, "--json", cwd=host).out
     cut = "\n".join(report.splitlines()[:-1])

@@ -90,7 +90,15 @@ def audit(
     if not result.exit_status:
         measured = [state_checksum.of_signed("os", commit.manifest)]
         value = state_checksum.checksum(measured, policy)
-    done = audit_evidence.end(
+    status = result.exit_status
+    if audit_since.asked() is None:
+        if as_json:
+            output.record("state", {"sha256": value})
+        output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")
+        if not as_json:
+            _print_state(value, result)
+    # After the report, which is there also if no capsule can be made.
+    audit_evidence.end(
         writing,
         _whole(root, result, value, now),
         root,
@@ -100,13 +108,6 @@ def audit(
         threshold=threshold,
         as_json=as_json,
     )
-    if done is not None:
-        return done
-    if as_json:
-        output.record("state", {"sha256": value})
-    status = output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")
-    if not as_json:
-        _print_state(value, result)
     return status
 
 

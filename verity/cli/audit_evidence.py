@@ -73,15 +73,15 @@ def end(
     keys: tuple[Path, ...],
     threshold: int,
     as_json: bool,
-) -> int | None:
+) -> None:
     """Write the capsule of an audit, if one is asked for; with --since print what changed, in the
-    place of the report, and return the exit status.
+    place of the report. The exit status stays that of the audit.
 
     ``commit`` is what was audited, from ``repo``; ``keys`` and ``threshold`` are the options.
     """
     since = audit_since.asked()
     if writing is None and since is None:
-        return None
+        return
     from verity.values.snapshot import of_audit
     from verity.verbs import evidence_before, evidence_make
 
@@ -97,7 +97,7 @@ def end(
             output.message(f"warning: the capsule has no {name}: {output.one_line(why)}")
         output.message(f"evidence: {writing.target}, capsule sha256:{made.digest.hex()}")
     if since is None:
-        return None
+        return
     from verity.cli import audit_verify
     from verity.verbs.evidence_trust import Accepted
 
@@ -108,4 +108,4 @@ def end(
         else Accepted(pins={}, evidence=audit_verify.any_of([key.public for key in writing.keys]))
     )
     after = of_audit(audit, "now", evidence_before.serials(found))
-    return audit_since.show(since, accepted, after, as_json=as_json)
+    audit_since.show(since, accepted, after, as_json=as_json)
