@@ -98,16 +98,17 @@ def audit(
         if not as_json:
             _print_state(value, result)
     # After the report, which is there also if no capsule can be made.
-    audit_evidence.end(
-        writing,
-        _whole(root, result, value, now),
-        root,
-        commit=commit,
-        repo=repo,
-        keys=keys,
-        threshold=threshold,
-        as_json=as_json,
-    )
+    if writing is not None or audit_since.asked() is not None:
+        audit_evidence.end(
+            writing,
+            _whole(root, result, value, now),
+            root,
+            commit=commit,
+            repo=repo,
+            keys=keys,
+            threshold=threshold,
+            as_json=as_json,
+        )
     return status
 
 

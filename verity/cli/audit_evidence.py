@@ -83,15 +83,17 @@ def end(
     if writing is None and since is None:
         return
     from verity.values.snapshot import of_audit
-    from verity.verbs import evidence_before, evidence_make
+    from verity.verbs import evidence_before, evidence_collect
 
-    bound = evidence_make.Bound(
+    bound = evidence_collect.Bound(
         issued=int(time.time()),
         nonce=b"" if writing is None else writing.nonce,
         previous=None if writing is None else writing.previous,
     )
-    found = evidence_make.of_host(root, audit, bound, commit=commit, repo=repo)
+    found = evidence_collect.of_host(root, audit, bound, commit=commit, repo=repo)
     if writing is not None:
+        from verity.verbs import evidence_make
+
         made = evidence_make.write(found, writing.keys, writing.target)
         for name, why in found.left_out.items():
             output.message(f"warning: the capsule has no {name}: {output.one_line(why)}")
