@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`verity audit --evidence`, `--verify`, `--since`: from one machine to another, by files alone."""
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.cli.program import Done, assert_clean_error, copy, needs_root, snapsh
 from tests.cli.worlds import REF, World, commit
 from tests.evidence_world import GOOD, HOST, HOST_KEY, MADE, NONCE, Made, pins, sealed
 from tests.world import OTHER, VENDOR
+from verity.formats import evidence, statement
+from verity.formats.grants import Party
 
 MACHINE = "0123456789abcdef0123456789abcdef\n"
 REQUEST = "00112233445566778899aabbccddeeff"
@@ -122,6 +125,29 @@ def test_what_cannot_be_read_is_said_to_be_left_out(host: Path) -> None:
     checked = verity("audit", "--verify", "c", *CHAIN, "--json", cwd=host)
     gaps = [one for one in checked.of_type("not-evaluated") if one["check"] == "left-out"]
     assert [one["object"] for one in gaps] == ["policy"]
+
+
+@pytest.mark.parametrize("what", ["text", "an envelope of another type"])
+def test_a_link_to_a_file_of_the_auditors_is_not_taken_along(what: str, host: Path) -> None:
+    """Whoever made the tree chooses where its links lead; a capsule leaves this machine."""
+    secret = host / "secret"
+    envelope = statement.parse_envelope(Made().capsule)
+    secret.write_bytes(Made().capsule if "envelope" in what else b"root:$y$secret")
+    for below, name in (
+        ("etc/verity", "policy.json"),
+        ("etc/verity/keyrings/user", "2.keyring.json"),
+        ("var/lib/verity/floors", "vendor.os.os"),
+    ):
+        (host / "tree" / below).mkdir(parents=True, exist_ok=True)
+        (host / "tree" / below / name).symlink_to(secret)
+    capsule(host, "c")
+    found = statement.parse_envelope((host / "c").read_bytes(), max_size=2**20).payload
+    assert base64.b64encode(secret.read_bytes()) not in found
+    assert b"secret" not in found.replace(b"/secret", b"")
+    said = evidence.parse(found)
+    assert set(said.left_out) >= {"policy", "keyring of the user"}
+    assert (said.policy, Party.USER in said.keyrings, said.floors) == (None, False, ())
+    assert envelope.payload not in found
 
 
 # --- nothing half-written

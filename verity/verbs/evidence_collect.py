@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from verity.formats import dump, records, statement
+from verity.formats import dump, keyring, policy_document, records, statement
 from verity.formats.evidence import BundleSaid, Evidence
 from verity.formats.grants import Party
 from verity.formats.records import RecordKind
@@ -102,13 +102,16 @@ def of_host(
 
 def _keyring(root: Path, party: Party) -> tuple[bytes, ...]:
     directories = keyring_trust.host_directories(root)
-    return tuple(one.data for one in keyring_files.read_versions(directories, party))
+    versions = [one.data for one in keyring_files.read_versions(directories, party)]
+    return tuple(_of_type(data, keyring.PAYLOAD_TYPE) for data in versions)
 
 
 def _etc(root: Path) -> tuple[bytes, ...]:
     state = EtcState(root, places.STATE)
     serial = state.current()
-    return () if serial is None else (state.statement(serial),)
+    if serial is None:
+        return ()
+    return (_of_type(state.statement(serial), statement.PAYLOAD_TYPE),)
 
 
 def _floors(root: Path) -> tuple[bytes, ...]:
@@ -118,7 +121,19 @@ def _floors(root: Path) -> tuple[bytes, ...]:
 
 
 def _policy(root: Path) -> bytes | None:
-    return _unless_missing(lambda: read_file(root / places.POLICY, max_size=statement.MAX_ENVELOPE))
+    data = _unless_missing(lambda: read_file(root / places.POLICY, max_size=statement.MAX_ENVELOPE))
+    return None if data is None else _of_type(data, policy_document.PAYLOAD_TYPE)
+
+
+def _of_type(data: bytes, payload_type: str) -> bytes:
+    """The bytes, if they are an envelope of this type: below a root that somebody else made, a link
+    may lead to any file of the auditor's own, and a capsule goes to others."""
+    found = statement.parse_envelope(data).payload_type
+    if found != payload_type:
+        raise ContentError(
+            "bad-document", f"the payload type is {found[:80]!r}, expected {payload_type!r}"
+        )
+    return data
 
 
 def _bundle(root: Path) -> BundleSaid | None:
