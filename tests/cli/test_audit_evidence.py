@@ -83,8 +83,8 @@ def test_made_here_and_verified_there(host: Path, tmp_path: Path) -> None:
     assert table["what is signed of the findings' files"][0] == "host-key"
     assert table["host"] == ("host-key", "all of it")
     audited = verity(*AUDIT, "--json", cwd=host)
-    names = [(one["check"], one["object"]) for one in audited.of_type("finding")]
-    assert [(one["check"], one["object"]) for one in done.of_type("finding")] == names
+    names = sorted((one["check"], one["object"]) for one in audited.of_type("finding"))
+    assert sorted((one["check"], one["object"]) for one in done.of_type("finding")) == names
     text = verity(*ask, cwd=there).out
     assert "proven by signatures:\n" in text
     assert "asserted by the host's key:\n" in text
@@ -385,7 +385,7 @@ def test_what_a_verification_finds_is_not_hidden_by_a_comparison(desk: Path) -> 
 def test_the_report_is_there_if_the_capsule_cannot_be(host: Path) -> None:
     done = verity(*AUDIT, "--evidence", "no/c", "--evidence-key", "host.pem", cwd=host)
     assert done.status == 3
-    assert "FINDING" in done.out
+    assert "state: differs" in done.out
 
 
 def test_since_something_that_cannot_be_compared(host: Path) -> None:
@@ -459,4 +459,5 @@ def test_a_snapshot_elsewhere_has_the_same_state(host: Path) -> None:
     (host / "snapshot/usr/bin/sh").symlink_to("bash")
     again = ("audit", "--root=snapshot", "--repo=repo", "--commit=links", "--key=vendor.pem.pub")
     done = verity(*again, cwd=host)
-    assert (done.status, done.out.splitlines()[-1]) == (1, "state: differs (1 findings)")
+    assert done.status == 1
+    assert done.out.splitlines()[-1].startswith("state: differs (1 finding")

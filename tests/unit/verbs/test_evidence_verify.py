@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.evidence_world import (
+    EVERYTHING,
     FINDING,
     GOOD,
     HEAD,
@@ -128,9 +129,15 @@ def test_a_nonce_that_nobody_compares_proves_nothing() -> None:
 
 def test_findings_and_gaps_of_the_audit_are_in_the_exit_status() -> None:
     assert verify(Made(audit=WITH_FINDING)).exit_status == 1
+    gaps = replace(EVERYTHING.areas[0], findings=())
+    assert verify(Made(audit=replace(GOOD, areas=(gaps,)))).exit_status == 3
     left_out = verify(Made(changes={"left_out": {"policy": "it is a directory"}}))
     assert [one.check for one in left_out.gaps] == ["left-out"]
     assert left_out.exit_status == 3
+
+
+def test_what_was_not_asked_for_is_not_looked_at() -> None:
+    refused(ContentError, "wrong-nonce", lambda: verify(demands=Demands(nonce=b"12345678")))
 
 
 # --- whom one trusts
@@ -366,6 +373,22 @@ def test_a_line_that_is_not_as_signed(lines: tuple[str, ...]) -> None:
     assert set(checks(judged)) == {"contradiction"}
 
 
+def test_a_line_that_was_added() -> None:
+    forged = line_of(b"/tool").replace("/tool", "/tool2")
+    made = Made(audit=WITH_FINDING, changes=lines_of(line_of(b"/tool"), forged))
+    judged = verify(made, manifest=World().manifest)
+    assert [(one.check, one.object) for one in judged.findings] == [
+        ("contradiction", "line of /tool2")
+    ]
+
+
+def test_lines_of_a_manifest_that_nobody_signed_stay_the_hosts_word() -> None:
+    lines = {MANIFEST: (line_of(b"/tool"),), b"\x01" * 32: (line_of(b"/tool"),)}
+    made = Made(audit=WITH_FINDING, changes={"lines": lines})
+    judged = verify(made, manifest=World().manifest)
+    assert basis(judged, "what is signed of the findings' files")[0] is Basis.HOST_KEY
+
+
 def test_another_manifest() -> None:
     error = refused(
         ContentError, "wrong-manifest", lambda: verify(None, manifest=World().manifest + b"x")
@@ -438,6 +461,18 @@ def test_what_went_back(name: str) -> None:
     judged = verify(forward, demands=Demands(previous=before().verified))
     assert checks(judged) == []
     assert basis(judged, "the capsule before")[0] is Basis.SIGNATURES
+
+
+def test_one_before_that_nobody_has_proves_nothing() -> None:
+    judged = verify(Made(changes={"previous": b"\x01" * 32}))
+    assert basis(judged, "the capsule before")[0] is Basis.HOST_KEY
+
+
+def test_the_highest_of_two_of_a_stream_counts() -> None:
+    higher = once(World(statement_changes={"serial": 6}).statement, VENDOR)
+    first = before(statements=(higher, once(World().statement, VENDOR))).verified
+    judged = verify(Made(changes={"previous": first.digest}), demands=Demands(previous=first))
+    assert [(one.check, one.expected) for one in judged.findings] == [("rolled-back", "6 or more")]
 
 
 def test_a_stream_that_is_gone_went_back() -> None:
