@@ -36,6 +36,7 @@ from verity.values.audit import (
     Head,
     Residual,
     Severity,
+    SignedPart,
     Waived,
 )
 from verity.values.findings import Finding, Link, NotEvaluated
@@ -113,6 +114,11 @@ EVERYTHING = Audit(
         AreaResult(area=Area.ETC),
     ),
     waived=(Waived(finding=FINDING, reason="ticket", signers=("ann",), expires=EXPIRES),),
+    signed=(
+        SignedPart(
+            root="vendor sha256:ab", stream="os", kind="os", serial=5, signers=("ann",), entries=2
+        ),
+    ),
 )
 """One of everything that an audit can hold."""
 

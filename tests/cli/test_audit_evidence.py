@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`verity audit --evidence`, `--verify`, `--since`: from one machine to another, by files alone."""
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.cli.program import Done, assert_clean_error, copy, needs_root, snapsh
 from tests.cli.worlds import REF, World, commit
 from tests.evidence_world import GOOD, HOST, HOST_KEY, MADE, NONCE, Made, pins, sealed
 from tests.world import OTHER, VENDOR
+from verity.formats import evidence, statement
+from verity.formats.grants import Party
 
 MACHINE = "0123456789abcdef0123456789abcdef\n"
 REQUEST = "00112233445566778899aabbccddeeff"
@@ -80,8 +83,8 @@ def test_made_here_and_verified_there(host: Path, tmp_path: Path) -> None:
     assert table["what is signed of the findings' files"][0] == "host-key"
     assert table["host"] == ("host-key", "all of it")
     audited = verity(*AUDIT, "--json", cwd=host)
-    names = [(one["check"], one["object"]) for one in audited.of_type("finding")]
-    assert [(one["check"], one["object"]) for one in done.of_type("finding")] == names
+    names = sorted((one["check"], one["object"]) for one in audited.of_type("finding"))
+    assert sorted((one["check"], one["object"]) for one in done.of_type("finding")) == names
     text = verity(*ask, cwd=there).out
     assert "proven by signatures:\n" in text
     assert "asserted by the host's key:\n" in text
@@ -122,6 +125,29 @@ def test_what_cannot_be_read_is_said_to_be_left_out(host: Path) -> None:
     checked = verity("audit", "--verify", "c", *CHAIN, "--json", cwd=host)
     gaps = [one for one in checked.of_type("not-evaluated") if one["check"] == "left-out"]
     assert [one["object"] for one in gaps] == ["policy"]
+
+
+@pytest.mark.parametrize("what", ["text", "an envelope of another type"])
+def test_a_link_to_a_file_of_the_auditors_is_not_taken_along(what: str, host: Path) -> None:
+    """Whoever made the tree chooses where its links lead; a capsule leaves this machine."""
+    secret = host / "secret"
+    envelope = statement.parse_envelope(Made().capsule)
+    secret.write_bytes(Made().capsule if "envelope" in what else b"root:$y$secret")
+    for below, name in (
+        ("etc/verity", "policy.json"),
+        ("etc/verity/keyrings/user", "2.keyring.json"),
+        ("var/lib/verity/floors", "vendor.os.os"),
+    ):
+        (host / "tree" / below).mkdir(parents=True, exist_ok=True)
+        (host / "tree" / below / name).symlink_to(secret)
+    capsule(host, "c")
+    found = statement.parse_envelope((host / "c").read_bytes(), max_size=2**20).payload
+    assert base64.b64encode(secret.read_bytes()) not in found
+    assert b"secret" not in found.replace(b"/secret", b"")
+    said = evidence.parse(found)
+    assert set(said.left_out) >= {"policy", "keyring of the user"}
+    assert (said.policy, Party.USER in said.keyrings, said.floors) == (None, False, ())
+    assert envelope.payload not in found
 
 
 # --- nothing half-written
@@ -344,6 +370,24 @@ def test_what_changed_between_two_capsules_of_two_hosts(host: Path) -> None:
     assert "SERIAL   stream os: 1, now 9\n" in text.out
 
 
+def test_what_a_verification_finds_is_not_hidden_by_a_comparison(desk: Path) -> None:
+    lying = Made(audit=replace(GOOD, state="0" * 64))
+    (desk / "c2").write_bytes(lying.capsule)
+    ask = ("audit", "--verify", "c2", "--since", "c", *BY_PINS)
+    done = verity(*ask, "--json", cwd=desk)
+    assert done.status == 1
+    assert [(one["what"], one["check"]) for one in done.of_type("change")] == [
+        ("new", "contradiction")
+    ]
+    assert done.of_type("summary")[0]["exit_status"] == 1
+
+
+def test_the_report_is_there_if_the_capsule_cannot_be(host: Path) -> None:
+    done = verity(*AUDIT, "--evidence", "no/c", "--evidence-key", "host.pem", cwd=host)
+    assert done.status == 3
+    assert "state: differs" in done.out
+
+
 def test_since_something_that_cannot_be_compared(host: Path) -> None:
     report = verity(*AUDIT, "--json", cwd=host).out
     cut = "\n".join(report.splitlines()[:-1])
@@ -415,4 +459,5 @@ def test_a_snapshot_elsewhere_has_the_same_state(host: Path) -> None:
     (host / "snapshot/usr/bin/sh").symlink_to("bash")
     again = ("audit", "--root=snapshot", "--repo=repo", "--commit=links", "--key=vendor.pem.pub")
     done = verity(*again, cwd=host)
-    assert (done.status, done.out.splitlines()[-1]) == (1, "state: differs (1 findings)")
+    assert done.status == 1
+    assert done.out.splitlines()[-1].startswith("state: differs (1 finding")

@@ -249,3 +249,47 @@ def test_doctor_says_what_the_stock_kernel_can_do(vm: Machine) -> None:
     assert vm.run("ls -A /data | grep -c verity-", check=False).text.strip() == "0"
     status, records, _ = verity(vm, "doctor --try /run")
     assert status == 3
+
+
+@pytest.mark.full
+def test_the_state_is_the_same_from_outside(vm: Machine) -> None:
+    """A host's own audit, its disk mounted elsewhere, and a copy of its files on this disk."""
+    enable_all(vm)
+    vm.run("verity key generate /data/host.pem")
+    vm.run(f"cp -a {ROOT} /data/copy && find /data/copy -type f -exec verity enable {{}} +")
+    audit = f"audit --commit {BRANCH} --key /data/vendor.pub"
+    signed = "--evidence-key /data/host.pem"
+    status, records, errors = verity(
+        vm, f"{audit} --repo {REPO} --root {ROOT} --evidence /tmp/c1 {signed}"
+    )
+    assert not [one for one in records if one["type"] == "finding"], errors
+    states = {one["sha256"] for one in records if one["type"] == "state"}
+    vm.run("umount /data")
+    vm.run(f"mkdir /mnt/disk && mount -o ro {vm.device('data')} /mnt/disk")
+    audit = audit.replace("/data", "/mnt/disk")
+    for number, root in ((2, "root"), (3, "copy")):
+        again, records, errors = verity(
+            vm,
+            f"{audit} --repo /mnt/disk/repo --root /mnt/disk/{root} --evidence /tmp/c{number}"
+            f" {signed.replace('/data', '/mnt/disk')}",
+        )
+        assert again == status, errors
+        states |= {one["sha256"] for one in records if one["type"] == "state"}
+    assert len(states) == 1
+    assert None not in states
+    host_key = "--evidence-key /mnt/disk/host.pem.pub"
+    for number in (1, 2, 3):
+        again, records, errors = verity(
+            vm, f"audit --verify /tmp/c{number} {host_key} --key /mnt/disk/vendor.pub"
+        )
+        assert again == status, errors
+        (derived,) = [one for one in records if one.get("what") == "state checksum"]
+        assert derived["basis"] == "signatures"
+        assert derived["value"] == f"sha256:{next(iter(states))}"
+    # One file of the disk is not as signed any more: no state, and the capsule says which.
+    vm.run("mount -o remount,rw /mnt/disk && chmod 0700 /mnt/disk/copy/usr/bin/script")
+    again, records, _ = verity(
+        vm, f"{audit} --repo /mnt/disk/repo --root /mnt/disk/copy --since /tmp/c3 {host_key}"
+    )
+    assert again == 1
+    assert [one["object"] for one in records if one["type"] == "change"] == ["/usr/bin/script"]

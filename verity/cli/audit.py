@@ -148,19 +148,20 @@ def audit(
             clock=int(time.time()),
         )
         found = audit_run.run(host, only=[Area(area) for area in only], waivers=waivers)
-    done = audit_evidence.end(
-        writing,
-        found,
-        root,
-        commit=host.commit,
-        repo=host.repo,
-        keys=keys,
-        threshold=threshold,
-        as_json=as_json,
-    )
-    if done is not None:
-        return done
-    audit_report.publish(found, report, target if to_file else None, everything=everything)
+    if audit_since.asked() is None:
+        audit_report.publish(found, report, target if to_file else None, everything=everything)
+    # After the report, which is there also if no capsule can be made.
+    if writing is not None or audit_since.asked() is not None:
+        audit_evidence.end(
+            writing,
+            found,
+            root,
+            commit=host.commit,
+            repo=host.repo,
+            keys=keys,
+            threshold=threshold,
+            as_json=as_json,
+        )
     return found.exit_status
 
 

@@ -73,31 +73,33 @@ def end(
     keys: tuple[Path, ...],
     threshold: int,
     as_json: bool,
-) -> int | None:
+) -> None:
     """Write the capsule of an audit, if one is asked for; with --since print what changed, in the
-    place of the report, and return the exit status.
+    place of the report. The exit status stays that of the audit.
 
     ``commit`` is what was audited, from ``repo``; ``keys`` and ``threshold`` are the options.
     """
     since = audit_since.asked()
     if writing is None and since is None:
-        return None
+        return
     from verity.values.snapshot import of_audit
-    from verity.verbs import evidence_before, evidence_make
+    from verity.verbs import evidence_before, evidence_collect
 
-    bound = evidence_make.Bound(
+    bound = evidence_collect.Bound(
         issued=int(time.time()),
         nonce=b"" if writing is None else writing.nonce,
         previous=None if writing is None else writing.previous,
     )
-    found = evidence_make.of_host(root, audit, bound, commit=commit, repo=repo)
+    found = evidence_collect.of_host(root, audit, bound, commit=commit, repo=repo)
     if writing is not None:
+        from verity.verbs import evidence_make
+
         made = evidence_make.write(found, writing.keys, writing.target)
         for name, why in found.left_out.items():
             output.message(f"warning: the capsule has no {name}: {output.one_line(why)}")
         output.message(f"evidence: {writing.target}, capsule sha256:{made.digest.hex()}")
     if since is None:
-        return None
+        return
     from verity.cli import audit_verify
     from verity.verbs.evidence_trust import Accepted
 
@@ -108,4 +110,4 @@ def end(
         else Accepted(pins={}, evidence=audit_verify.any_of([key.public for key in writing.keys]))
     )
     after = of_audit(audit, "now", evidence_before.serials(found))
-    return audit_since.show(since, accepted, after, as_json=as_json)
+    audit_since.show(since, accepted, after, as_json=as_json)

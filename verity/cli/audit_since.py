@@ -48,8 +48,8 @@ def asked() -> Path | None:
     return found
 
 
-def show(path: Path, accepted: "Accepted", after: "Snapshot", *, as_json: bool) -> int:
-    """Print what changed from the audit in a file to this one; the exit status."""
+def show(path: Path, accepted: "Accepted", after: "Snapshot", *, as_json: bool) -> None:
+    """Print what changed from the audit in a file to this one."""
     from verity.verbs import audit_since
 
     before, note = audit_since.load(path, accepted)
@@ -59,7 +59,6 @@ def show(path: Path, accepted: "Accepted", after: "Snapshot", *, as_json: bool) 
         _records(changes)
     else:
         _lines(changes)
-    return changes.exit_status
 
 
 def _records(changes: "Changes") -> None:

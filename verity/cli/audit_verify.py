@@ -3,12 +3,12 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verity.cli import audit_since, evidence_options, key_opening, output, trust_options
 from verity.cli.evidence_options import asked
-from verity.cli.params import worse
 from verity.values.errors import CallerError, HostError
 from verity.values.findings import Report
 
@@ -40,9 +40,15 @@ def verify(keys: tuple[Path, ...], threshold: int, *, repo: Path | None, as_json
     )
     before = audit_since.asked()
     if before is not None:
-        after = of_evidence(judged.capsule.evidence, str(path))
-        status = audit_since.show(before, accepted, after, as_json=as_json)
-        return worse(status, judged.exit_status)
+        said = of_evidence(judged.capsule.evidence, str(path))
+        # What this verification found is new: nobody has asked the other one here.
+        after = replace(
+            said,
+            findings=(*said.findings, *judged.findings),
+            not_evaluated=(*said.not_evaluated, *judged.gaps),
+        )
+        audit_since.show(before, accepted, after, as_json=as_json)
+        return judged.exit_status
     return show(judged, as_json=as_json)
 
 

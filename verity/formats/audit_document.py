@@ -23,6 +23,7 @@ from verity.values.audit import (
     Head,
     Residual,
     Severity,
+    SignedPart,
     Waived,
 )
 from verity.values.findings import Finding, Link, NotEvaluated
@@ -60,6 +61,17 @@ def fields_of(audit: Audit) -> dict[str, Any]:
             for one in audit.waived
         ],
         "state": audit.state or "",
+        "signed": [
+            {
+                "root": text(part.root),
+                "stream": text(part.stream),
+                "kind": text(part.kind),
+                "serial": part.serial,
+                "signers": [text(name) for name in part.signers],
+                "entries": part.entries,
+            }
+            for part in audit.signed
+        ],
     }
 
 
@@ -70,10 +82,13 @@ def read(fields: Fields) -> Audit:
     areas = tuple(_read_area(item) for item in fields.array("areas"))
     waived = tuple(_read_waived(item) for item in fields.array("waived"))
     state = fields.text("state")
+    signed = tuple(_read_signed(item) for item in fields.array("signed"))
     fields.end()
     if state and not _is_hex(state, 64):
         refuse("audit", "the state is not 64 lower-case hex digits")
-    return Audit(head=head, checks=checks, areas=areas, waived=waived, state=state or None)
+    return Audit(
+        head=head, checks=checks, areas=areas, waived=waived, state=state or None, signed=signed
+    )
 
 
 def text(value: str) -> str:
@@ -221,6 +236,20 @@ def _read_waived(item: Any) -> Waived:
         reason=fields.text("reason"),
         signers=_texts(fields, "signers"),
         expires=parse_time(fields.text("expires")),
+    )
+    fields.end()
+    return found
+
+
+def _read_signed(item: Any) -> SignedPart:
+    fields = Fields(item, what="audit signed")
+    found = SignedPart(
+        root=fields.text("root"),
+        stream=fields.text("stream"),
+        kind=fields.text("kind"),
+        serial=fields.integer("serial"),
+        signers=_texts(fields, "signers"),
+        entries=fields.integer("entries"),
     )
     fields.end()
     return found

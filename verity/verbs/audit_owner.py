@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose signature counts for what the owner of a host signs, in an audit: the role etc."""
 
-from verity.formats.grants import Role
+from verity.formats.grants import Party, Role
 from verity.trust.trusted import TrustedSet
 from verity.values.errors import HostError
 from verity.verbs.audit_host import AuditedHost
@@ -9,7 +9,7 @@ from verity.verbs.audit_host import AuditedHost
 
 def etc_keys(host: AuditedHost) -> TrustedSet:
     """The keys of the owner's role etc. Raises HostError (``no-keys``) if nobody is trusted."""
-    trusted = host.trusted.get(Role.ETC)
+    trusted = host.trusted(Role.ETC, Party.USER)
     if trusted is None:
         raise HostError(
             "no-keys",

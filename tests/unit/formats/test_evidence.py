@@ -24,6 +24,7 @@ from verity.values.audit import (
     Head,
     Residual,
     Severity,
+    SignedPart,
     Waived,
 )
 from verity.values.errors import ContentError
@@ -94,6 +95,18 @@ AUDITS = st.builds(
         max_size=2,
     ).map(tuple),
     state=st.sampled_from([None, "0" * 64]),
+    signed=st.lists(
+        st.builds(
+            SignedPart,
+            root=TEXTS,
+            stream=TEXTS,
+            kind=TEXTS,
+            serial=COUNTS,
+            signers=TUPLES,
+            entries=COUNTS,
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a capsule proves, and what contradicts the signed documents in it."""
 
-import base64
 import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.evidence_world import (
+    EVERYTHING,
     FINDING,
     GOOD,
     HEAD,
@@ -128,9 +127,15 @@ def test_a_nonce_that_nobody_compares_proves_nothing() -> None:
 
 def test_findings_and_gaps_of_the_audit_are_in_the_exit_status() -> None:
     assert verify(Made(audit=WITH_FINDING)).exit_status == 1
+    gaps = replace(EVERYTHING.areas[0], findings=())
+    assert verify(Made(audit=replace(GOOD, areas=(gaps,)))).exit_status == 3
     left_out = verify(Made(changes={"left_out": {"policy": "it is a directory"}}))
     assert [one.check for one in left_out.gaps] == ["left-out"]
     assert left_out.exit_status == 3
+
+
+def test_what_was_not_asked_for_is_not_looked_at() -> None:
+    refused(ContentError, "wrong-nonce", lambda: verify(demands=Demands(nonce=b"12345678")))
 
 
 # --- whom one trusts
@@ -366,6 +371,22 @@ def test_a_line_that_is_not_as_signed(lines: tuple[str, ...]) -> None:
     assert set(checks(judged)) == {"contradiction"}
 
 
+def test_a_line_that_was_added() -> None:
+    forged = line_of(b"/tool").replace("/tool", "/tool2")
+    made = Made(audit=WITH_FINDING, changes=lines_of(line_of(b"/tool"), forged))
+    judged = verify(made, manifest=World().manifest)
+    assert [(one.check, one.object) for one in judged.findings] == [
+        ("contradiction", "line of /tool2")
+    ]
+
+
+def test_lines_of_a_manifest_that_nobody_signed_stay_the_hosts_word() -> None:
+    lines = {MANIFEST: (line_of(b"/tool"),), b"\x01" * 32: (line_of(b"/tool"),)}
+    made = Made(audit=WITH_FINDING, changes={"lines": lines})
+    judged = verify(made, manifest=World().manifest)
+    assert basis(judged, "what is signed of the findings' files")[0] is Basis.HOST_KEY
+
+
 def test_another_manifest() -> None:
     error = refused(
         ContentError, "wrong-manifest", lambda: verify(None, manifest=World().manifest + b"x")
@@ -396,77 +417,3 @@ def test_enforced_without_a_sealed_gate(gate: str | None) -> None:
     audit = replace(GOOD, head=replace(HEAD, enforced=True))
     judged = verify(Made(audit=audit, changes={"gate": gate}))
     assert checks(judged) == ["contradiction"]
-
-
-# --- the one before
-
-
-def before(**changes: Any) -> Made:
-    return Made(changes={"issued": MADE - 100, **changes})
-
-
-LATER_VENDOR = (
-    version(vendor_keyring(), ROOT),
-    version(vendor_keyring(version=2), ROOT),
-)
-WENT_BACK: dict[str, tuple[str, dict[str, Any]]] = {
-    "a stream": (
-        "stream os",
-        {"statements": (once(World(statement_changes={"serial": 6}).statement, VENDOR),)},
-    ),
-    "a keyring": (
-        "keyring of the vendor",
-        {
-            "keyrings": {
-                Party.VENDOR: LATER_VENDOR,
-                Party.USER: (version(user_keyring(), USER_ROOT),),
-            }
-        },
-    ),
-    "the policy": ("policy", {"policy": policy(5)}),
-}
-
-
-@pytest.mark.parametrize("name", WENT_BACK)
-def test_what_went_back(name: str) -> None:
-    what, changes = WENT_BACK[name]
-    first = before(**changes).verified
-    second = Made(changes={"previous": first.digest})
-    judged = verify(second, demands=Demands(previous=first))
-    assert [(one.check, one.object) for one in judged.findings] == [("rolled-back", what)]
-    forward = Made(changes={**changes, "previous": before().verified.digest})
-    judged = verify(forward, demands=Demands(previous=before().verified))
-    assert checks(judged) == []
-    assert basis(judged, "the capsule before")[0] is Basis.SIGNATURES
-
-
-def test_a_stream_that_is_gone_went_back() -> None:
-    first = before().verified
-    judged = verify(
-        Made(changes={"previous": first.digest, "statements": ()}),
-        demands=Demands(previous=first),
-    )
-    assert [(one.check, one.found) for one in judged.findings] == [("rolled-back", "none")]
-
-
-# --- damage
-
-
-def test_no_byte_of_a_capsule_can_be_changed() -> None:
-    """Every one of its payload, one after the other: refused, and never as anything else."""
-    sealed = json.loads(Made().capsule)
-    payload = base64.b64decode(sealed["payload"])
-    accepted = by_pins()
-    for at in range(0, len(payload), 37):
-        data = bytearray(payload)
-        data[at] ^= 1
-        changed = {**sealed, "payload": base64.b64encode(bytes(data)).decode()}
-        with pytest.raises(ContentError):
-            evidence_verify.verify(json.dumps(changed).encode(), accepted, Demands(), now=MADE)
-
-
-def test_cut_anywhere() -> None:
-    data = Made().capsule
-    for size in range(0, len(data), 97):
-        with pytest.raises(ContentError):
-            evidence_verify.verify(data[:size], by_pins(), Demands(), now=MADE)
