@@ -184,3 +184,23 @@ def test_a_clean_debian_has_no_finding(vm_image: Image) -> None:
     assert result.counts["units"] > 200
     assert result.counts["reached files"] > 3000
     assert result.counts["programs that raise privileges"] > 10
+
+
+def test_programs_that_raise_privileges_on_other_mounts(tmp_path: Path) -> None:
+    """One file system at two places, as OSTree has /etc and /var; one on which set-id is off."""
+    host = Host(tmp_path)
+    host.program("/usr/bin/a")
+    said = subprocess.run(
+        [
+            *("unshare", "-m", HERE / "reach_mounts.sh", tmp_path),
+            *(sys.executable, HERE / "reach_elevated.py"),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
+    ).stdout.split("\n")
+    # /etc is walked with /etc/state in it; /mnt is the area posture's.
+    found = ["/etc/set-id", "/etc/state/set-id", "/usr/bin/set-id", "/var/set-id"]
+    assert sorted(said[:-2]) == found
+    assert said[-2] == "{'file systems without set-id': 1}"

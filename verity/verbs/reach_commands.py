@@ -17,11 +17,19 @@ from collections.abc import Iterator
 from verity.formats.unit_exec import split
 from verity.verbs.reach_values import PATH, Reference, Seen, Step, Use
 
-_READ_BY = re.compile(
-    rb"(?:[a-z]{0,3}sh|python[0-9.]*|perl[0-9.]*|ruby[0-9.]*|node|nodejs|php[0-9.]*|lua[0-9.]*"
-    rb"|tclsh[0-9.]*|[gm]?awk)"
+# Programs that read the file that is their first argument, by name; and the options with which they
+# take a text or a module instead.
+_READ_BY = (
+    (re.compile(rb"[a-z]{0,3}sh"), re.compile(rb"-[a-zA-Z]*c[a-zA-Z]*|-")),
+    (re.compile(rb"python[0-9.]*"), re.compile(rb"-[a-zA-Z]*[cm].*|-", re.DOTALL)),
+    (re.compile(rb"(?:perl|ruby|lua)[0-9.]*"), re.compile(rb"-[a-zA-Z]*[eE].*|-", re.DOTALL)),
+    (
+        re.compile(rb"node|nodejs"),
+        re.compile(rb"-[a-z]*[ep]|--(?:eval|print)(?:=.*)?|-", re.DOTALL),
+    ),
+    (re.compile(rb"php[0-9.]*"), re.compile(rb"-r.*|-", re.DOTALL)),
+    (re.compile(rb"tclsh[0-9.]*"), re.compile(rb"-")),
 )
-_GIVEN = (b"-c", b"-m", b"-e", b"-p", b"-")  # the program's text or a module, and no file
 _PROGRAM = (b"\x7fELF", b"#!")
 _SEPARATORS = re.compile(rb"\|\||&&|[;|&(){}\n`]|\$\(")
 _ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*=")
@@ -40,14 +48,14 @@ def of_arguments(
         asked = [one for one in words if not one.startswith(b"-") and not _ASSIGNMENT.match(one)]
         if asked:
             yield Reference(target=asked[0], use=Use.STARTED, by=by)
-    elif _READ_BY.fullmatch(name):
-        for word in words:
-            if word in _GIVEN or word.startswith(_GIVEN[0]):
-                break
-            located = seen.find(word) if word.startswith(b"/") else None
-            if located is not None and located.is_file:
-                yield Reference(target=word, use=Use.READ, by=by, optional=True)
-                break
+    text = next((text for program, text in _READ_BY if program.fullmatch(name)), None)
+    for word in words if text is not None else ():
+        if text is not None and text.fullmatch(word):
+            break
+        located = seen.find(word) if word.startswith(b"/") else None
+        if located is not None and located.is_file:
+            yield Reference(target=word, use=Use.READ, by=by, optional=True)
+            break
     for word in words:
         for path in re.findall(rb"/[^\s\"'=;|&()<>$`]+", word):
             if _is_program(seen, path):

@@ -48,39 +48,38 @@ def programs(seen: Seen, signed: Signed) -> Iterator[Elevated]:
     for blob in signed.grants:
         for entry in blob.elevate:
             table.setdefault(entry.digest, []).append(entry)
-    devices = _devices(seen)
-    walked: set[int] = set()
-    for top in _TOPS:
-        located = seen.find(top)
-        if located is None or located.status.st_dev in walked:
-            continue
-        device = located.status.st_dev
-        walked.add(device)
-        if device not in devices:
-            continue
+    for top in _mounts(seen):
+        device = top.status.st_dev
         try:
-            for path, status in seen.tree.walk(located.path, refused=seen.refused, device=device):
+            for path, status in seen.tree.walk(top.path, refused=seen.refused, device=device):
                 if status.st_mode & 0o111:
                     found = _program(seen, signed, table, Located(path, status))
                     if found is not None:
                         yield found
         except VerityError as error:
-            seen.refused(top, error)
+            seen.refused(top.path, error)
 
 
-def _devices(seen: Seen) -> set[int]:
-    """The file systems on which set-id counts."""
-    devices = set()
+def _mounts(seen: Seen) -> Iterator[Located]:
+    """The directories to walk: those that no walk before has met on the same file system.
+
+    One file system may be at several places, as an OSTree host has /etc and /var, and set-id count
+    at one of them and not at the other.
+    """
+    walked: list[tuple[bytes, int]] = []
     for top in _TOPS:
         located = seen.find(top)
         if located is None or not located.is_folder:
             continue
-        flags = seen.tree.mount_flags(located)
-        if flags & os.ST_NOSUID:
+        device = located.status.st_dev
+        inside = located.path.rstrip(b"/") + b"/"
+        if any(device == one and inside.startswith(path) for path, one in walked):
+            continue
+        if seen.tree.mount_flags(located) & os.ST_NOSUID:
             seen.counts["file systems without set-id"] += 1
-        else:
-            devices.add(located.status.st_dev)
-    return devices
+            continue
+        walked.append((inside, device))
+        yield located
 
 
 def _program(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.reach_world import Host, elf
+from verity.verbs import audit_code
 
 P = "/opt/evil"  # a program
 L = "/usr/lib/x86_64-linux-gnu/evil.so"  # a library
@@ -59,10 +60,17 @@ TRIGGERS: dict[str, tuple[str, str, str]] = {
     ),
     "script behind options": (
         SERVICE,
-        "[Service]\nExecStart=/bin/sh -o pipefail -I /opt --x=/opt/evil /opt/script /opt/evil2",
-        "/opt/script",
+        "[Service]\nExecStart=/bin/sh -ep -o pipefail -I /opt --x=/opt/evil /opt/text /opt/2",
+        "/opt/text",
     ),
-    "text for an interpreter": (SERVICE, "[Service]\nExecStart=/bin/sh -c 'a' /opt/script", ""),
+    **{
+        f"text for {command}": (SERVICE, f"[Service]\nExecStart={command} /opt/text", "")
+        for command in ("/bin/sh -ec a", "/bin/python3 -Im a", "/bin/perl -ne a", "/bin/cat")
+    },
+    **{
+        f"file for {command}": (SERVICE, f"[Service]\nExecStart={command} /opt/text", "/opt/text")
+        for command in ("/bin/dash -eu", "/bin/python3.11 -IB", "/bin/perl -w", "/bin/node --x=c")
+    },
     "program as an argument": (SERVICE, f"[Service]\nExecStart=/bin/sh -c 'exec {P}; x'", P),
     "by env": (SERVICE, "[Service]\nExecStart=/usr/bin/env A=1 evil", "/usr/bin/evil"),
     "preloaded by name": (
@@ -181,6 +189,9 @@ def host(path: Path, trigger: str) -> Host:
         made.library(library)
     for module in ("a.ko.xz", "b.ko"):
         made.file(f"/usr/lib/modules/6.1/kernel/{module}", module.encode())
+    made.file("/opt/text", b"code without #!")
+    for other in ("python3", "python3.11", "perl", "cat", "dash", "node"):
+        made.program(f"/bin/{other}")
     made.file("/opt/script", b"#!/bin/sh\n", 0o755)
     made.file("/opt/py/a/site.py", b"#!/usr/bin/python3\n", 0o755)
     if trigger == "environment file":
@@ -202,7 +213,8 @@ def host(path: Path, trigger: str) -> Host:
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
 def test_signed(tmp_path: Path, trigger: str) -> None:
-    assert host(tmp_path, trigger).found() == []
+    result = audit_code.examine(host(tmp_path, trigger).committed())
+    assert (result.findings, result.not_evaluated) == ((), ())
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
