@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every file of the project: its licence line, its length, its links."""
 
+import hashlib
 import re
 import subprocess
 import tomllib
@@ -11,10 +12,14 @@ import pytest
 
 from verity import __version__
 
-SPDX = re.compile(r"SPDX-License-Identifier: (.+?)(?: \*/| -->)?$")
+SPDX = re.compile(r"SPDX-License-Identifier: (.+?)(?: \*/| -->|\",)?$")
 APACHE = "Apache-2.0"
 GATE = "(GPL-2.0-only OR BSD-2-Clause)"
 NO_LINE = {".gitkeep"}
+# Published by others, kept byte by byte; the README beside them has origin and licence of each.
+SCHEMAS = Path("tests/schemas")
+# Reports as our program writes them: a licence line is no part of them.
+GOLDEN = Path("tests/golden")
 MOST_LINES = 500
 # The one header of both sides; hosts get it as one file.
 LONGER = {Path("policy/gate/verity.h")}
@@ -33,7 +38,11 @@ def text_files() -> list[Path]:
     return [
         path
         for path in project_files()
-        if path.parts[0] != "LICENSES" and path.name not in NO_LINE and path.suffix != ".bin"
+        if path.parts[0] != "LICENSES"
+        and path.name not in NO_LINE
+        and path.suffix != ".bin"
+        and (path.parent != SCHEMAS or path.suffix == ".md")
+        and path.parent != GOLDEN
     ]
 
 
@@ -45,6 +54,15 @@ def test_licence_line(path: Path) -> None:
     assert match is not None, "the first line (the second after #!) must be the SPDX line"
     expected = GATE if path.parts[:2] == ("policy", "gate") else APACHE
     assert match[1] in {expected, expected.strip("()")}
+
+
+def test_the_origin_and_licence_of_what_others_published() -> None:
+    said = (SCHEMAS / "README.md").read_text()
+    foreign = [path for path in project_files() if path.parent == SCHEMAS and path.suffix != ".md"]
+    assert foreign
+    for path in foreign:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert re.search(rf"`{re.escape(path.name)}` .*licence: .*`{digest}`", said), path
 
 
 def test_every_licence_that_is_named_is_there() -> None:

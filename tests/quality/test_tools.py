@@ -19,6 +19,7 @@ PROGRAMS = {
     "ostree": "ostree",
     "setfattr": "attr",
     "softhsm2-util": "softhsm2",
+    "xmllint": "libxml2-utils",
 }
 
 

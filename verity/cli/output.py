@@ -6,7 +6,6 @@ are escaped in text as in a manifest (``\\xHH``), so that no name reaches a term
 they are exact: ``path`` as text if they are UTF-8, else ``path_base64``.
 """
 
-import base64
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +13,8 @@ from typing import Any
 
 import click
 
+from verity.formats.escaped import one_line as one_line
+from verity.formats.escaped import path_fields as path_fields
 from verity.formats.escaped import printable
 from verity.values.errors import VerityError
 from verity.values.findings import Finding, NotEvaluated, Report
@@ -44,29 +45,9 @@ def error(problem: VerityError) -> None:
         click.echo(f"  hint: {one_line(problem.hint)}", err=True)
 
 
-def one_line(text: str) -> str:
-    """Text with everything that could move a cursor or start a line escaped."""
-    return "".join(
-        char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in _encode(char))
-        for char in text
-    )
-
-
-def _encode(char: str) -> bytes:
-    return char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "replace")
-
-
 def record(kind: str, fields: Mapping[str, Any]) -> None:
     """One JSON object on a line of its own."""
     click.echo(json.dumps({"v": 1, "type": kind, **fields}, ensure_ascii=True))
-
-
-def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
-    """A file's name for JSON: exact, whatever bytes it has."""
-    try:
-        return {name: path.decode("utf-8")}
-    except UnicodeDecodeError:
-        return {f"{name}_base64": base64.b64encode(path).decode()}
 
 
 def _fields(item: Finding | NotEvaluated) -> dict[str, Any]:

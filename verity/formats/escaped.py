@@ -4,6 +4,7 @@
 It is apart from `dump.py`, which reads manifests, because every command prints and few read one.
 """
 
+import base64
 import re
 
 MUST_ESCAPE = re.compile(rb"[^\x21-\x5b\x5d-\x7e]")
@@ -35,3 +36,25 @@ def shell_word(field: bytes) -> str:
     if _PLAIN_WORD.fullmatch(field):
         return field.decode("ascii")
     return "$'" + printable(field).replace("'", "\\x27") + "'"
+
+
+def one_line(text: str) -> str:
+    """Text with everything that could move a cursor, start a line or turn the reading direction
+    escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _hex(char) for char in text)
+
+
+def _hex(char: str) -> str:
+    # A byte of a name that is no UTF-8 is itself; another lone surrogate is no character.
+    how = "surrogateescape" if "\udc80" <= char <= "\udcff" else "replace"
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", how))
+
+
+def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
+    """A file's name for JSON: exact, whatever bytes it has."""
+    try:
+        return {name: path.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(path).decode()}

@@ -104,6 +104,23 @@ class Waived:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignedPart:
+    """What one verified statement signs, for the picture of who signed what.
+
+    ``root`` is one of the head's roots, as written there; ``signers`` are the owners whose
+    signatures counted, and ``entries`` is how many entries its manifest has. Of what only the
+    kernel verifies there are grants and their entries, and no signers.
+    """
+
+    root: str
+    stream: str
+    kind: str
+    serial: int
+    signers: tuple[str, ...]
+    entries: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Residual:
     """A way that stays open by design (docs/threat-model.md), and why it is one on this host."""
 
@@ -152,6 +169,7 @@ class Audit:
     areas: tuple[AreaResult, ...]
     waived: tuple[Waived, ...] = ()
     state: str | None = None
+    signed: tuple[SignedPart, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an audit's picture shows: which root, by whose signatures, says what of this host.
+
+The commit's statement, and of what else the gate is told the grants. Only what was verified is
+there to be shown; nothing is verified here. Of grants the kernel counts signers and names none.
+"""
+
+from collections.abc import Sequence
+
+from verity.formats.grants import Grants, Party
+from verity.values.audit import SignedPart
+from verity.verbs.audit_host import AuditedHost
+
+
+def parts(host: AuditedHost, roots: Sequence[str]) -> tuple[SignedPart, ...]:
+    """Each stream once; ``roots`` are those of the audit's head."""
+    found: dict[str, SignedPart] = {}
+    if host.commit is not None:
+        verified = host.commit.statement
+        found[verified.statement.stream] = SignedPart(
+            root=_root(verified.party, roots),
+            stream=verified.statement.stream,
+            kind=verified.statement.kind.value,
+            serial=verified.statement.serial,
+            signers=tuple(sorted(verified.signers)),
+            entries=len(host.commit.manifest.entries),
+        )
+    for granted in host.grants:
+        if granted.stream not in found:
+            found[granted.stream] = _of_grants(granted, roots)
+    return tuple(found.values())
+
+
+def _of_grants(granted: Grants, roots: Sequence[str]) -> SignedPart:
+    return SignedPart(
+        root=_root(granted.party, roots),
+        stream=granted.stream,
+        kind=granted.role.name.lower(),
+        serial=granted.serial,
+        signers=(),
+        entries=len(granted.code) + len(granted.elevate) + len(granted.config),
+    )
+
+
+def _root(party: Party, roots: Sequence[str]) -> str:
+    """The root of a party; keys that the auditor named are of no party, and the first is shown."""
+    name = party.name.lower()
+    return next((one for one in roots if one.startswith(f"{name} ")), next(iter(roots), ""))
