@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity audit: whether a host is as signed, all of it."""
 
-import io
 import os
 import time
 from pathlib import Path
@@ -12,13 +11,10 @@ from verity.cli import audit_report, output
 from verity.cli.audit_roots import roots
 from verity.cli.params import Once
 from verity.cli.trust_options import PATH, key_options
-from verity.ports.osfile import write_new_file
-from verity.values.audit import Area, Audit
+from verity.values.audit import Area
 from verity.values.errors import CallerError, HostError
 from verity.verbs import audit_documents, audit_run
 from verity.verbs.audit_documents import Asked
-
-_MODE = 0o644
 
 
 @click.command(
@@ -80,6 +76,12 @@ _MODE = 0o644
     metavar="FILE",
     help="Write the report to this file, which must not exist.  [default: standard output]",
 )
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Let the text report go on beyond a screen, and leave out nothing.",
+)
 @output.json_option
 def audit(
     root: Path,
@@ -92,6 +94,7 @@ def audit(
     waivers: tuple[Path, ...],
     report: str,
     target: Path | None,
+    everything: bool,
     as_json: bool,
 ) -> int:
     """Say whether a host is as signed: documents, files, deployments, and how far that is known.
@@ -134,7 +137,7 @@ def audit(
             clock=int(time.time()),
         )
         found = audit_run.run(host, only=[Area(area) for area in only], waivers=waivers)
-    _print(found, report, target if to_file else None)
+    audit_report.publish(found, report, target if to_file else None, everything=everything)
     return found.exit_status
 
 
@@ -159,13 +162,3 @@ class _Steps:
             self._what, self._bar = what, output.Progress(what)
         if self._bar is not None:
             self._bar.update(done, total)
-
-
-def _print(found: Audit, report: str, target: Path | None) -> None:
-    """The report as a whole: a file has all of it or isn't there."""
-    stream = io.BytesIO()
-    audit_report.write(found, report, stream)
-    if target is None:
-        output.raw(stream.getvalue())
-    else:
-        write_new_file(target, stream.getvalue(), mode=_MODE)
