@@ -138,8 +138,12 @@ def _about(seen: View) -> ET.Element:
 
 
 def _picture(seen: View) -> ET.Element:
+    nothing = element("p", "No statement was verified: nothing leads from a root to an area.")
     return _section(
-        "What is signed, and by whom", element("figure", signed_by_whom(seen)), id="signed"
+        "What is signed, and by whom",
+        None if seen.audit.signed else nothing,
+        element("figure", signed_by_whom(seen)),
+        id="signed",
     )
 
 

@@ -20,8 +20,8 @@ _AREAS = {"os": Area.FILES, "etc": Area.ETC, "extension": Area.CODE}
 _BOX_WIDTH, _BOX_HEIGHT, _GAP, _COLUMN = 270, 62, 14, 350
 _LABEL = 36  # characters that fit into a box
 _BAR_WIDTH = 1000
-MOST_BOXES = 40
-"""Boxes in a column; a host with more streams than the gate has room for is none of ours."""
+MOST_BOXES = 64
+"""Boxes in a column: as many streams as a gate has room for; the description has all."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,13 @@ def signed_by_whom(seen: View) -> ET.Element:
     described = "; ".join(
         " / ".join(line for line in box.lines if line) for box in (*roots, *streams, *results)
     )
-    shown = [column[:MOST_BOXES] for column in (roots, streams, results) if column]
+    shown = [_cut(column) for column in (roots, streams, results) if column]
     return _drawing(shown, "What is signed, and by whom", described)
+
+
+def _cut(column: list[Box]) -> list[Box]:
+    left = len(column) - MOST_BOXES
+    return column if left <= 0 else [*column[:MOST_BOXES], Box((f"and {left} more",), "open")]
 
 
 def _root_lines(root: str) -> tuple[str, ...]:
@@ -79,7 +84,10 @@ def _told(seen: View, area: Area) -> tuple[str, str]:
         return counted(findings, "finding"), "fail"
     if found.outcomes.get(Outcome.NOT_EVALUATED):
         return "not all evaluated", "open"
-    return f"{counted(len(found.checks), 'check')}, no finding", "good"
+    passed, waived = found.outcomes.get(Outcome.PASS, 0), found.outcomes.get(Outcome.WAIVED, 0)
+    if not passed and not waived:
+        return "no question here", ""
+    return f"{passed} passed" + (f", {waived} waived" if waived else ""), "good"
 
 
 def _drawing(drawn: Sequence[Sequence[Box]], title: str, described: str) -> ET.Element:
