@@ -265,7 +265,7 @@ def _waivers(seen: View, width: int | None) -> Iterator[Line]:
         yield Line("")
         yield Line("waived", _BOLD)
     for one in seen.audit.waived:
-        object_ = f"{one.finding.check} {one_line(one.finding.object)}"
+        object_ = one_line(f"{one.finding.check} {one.finding.object}")
         yield from _wrapped(f"  {object_}: {one_line(one.finding.problem)}", width, "    ")
         yield from _wrapped(f"    reason   {one_line(one.reason)}", width, _DEEPER)
         by = ", ".join(one_line(signer) for signer in one.signers)
