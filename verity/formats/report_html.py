@@ -8,9 +8,10 @@ said, and is in JSON Lines.
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from verity.formats.markup import Child, add, element, html, opening, raw, source_hash
+from verity.formats import report_html_parts as parts
+from verity.formats.markup import add, element, html, opening, raw, source_hash
 from verity.formats.report_page import SCRIPT, STYLE
 from verity.formats.report_picture import coverage_bar, coverage_key, signed_by_whom
 from verity.formats.report_view import (
@@ -27,8 +28,7 @@ from verity.formats.report_view import (
     verdict,
 )
 from verity.formats.statement import format_time
-from verity.values.audit import Area, Outcome, Waived
-from verity.values.findings import Finding, Link, NotEvaluated
+from verity.values.audit import Area, Outcome
 
 MOST_OF_A_CHECK = 200
 MOST = 2000
@@ -79,26 +79,9 @@ def _top(seen: View) -> ET.Element:
     told = f"{verdict(audit)} ({by})" if by else verdict(audit)
     return element(
         "header",
-        element("h1", "verity audit of ", _name(audit.head.host_name)),
+        element("h1", "verity audit of ", parts.shown_name(audit.head.host_name)),
         element("p", told, class_=f"verdict {look}"),
     )
-
-
-def _name(text: str) -> ET.Element:
-    """A name that the host chose; it can't turn the direction of what is around it."""
-    return element("bdi", element("code", text))
-
-
-def _list(pairs: Iterable[tuple[str, Child]]) -> ET.Element:
-    made = element("dl")
-    for name, value in pairs:
-        add(made, element("dt", name), element("dd", value))
-    return made
-
-
-def _section(title: str, *children: Child, id: str) -> ET.Element:
-    heading = element("h2", title, id=f"{id}-title")
-    return element("section", heading, *children, id=id, aria_labelledby=f"{id}-title")
 
 
 def _about(seen: View) -> ET.Element:
@@ -107,15 +90,15 @@ def _about(seen: View) -> ET.Element:
     for root in head.roots:
         add(roots, element("br"), element("code", root))
     state = element("code", f"sha256:{audit.state}") if audit.state is not None else "differs"
-    return _section(
+    return parts.section(
         "The audit",
-        _list(
+        parts.listed(
             (
                 (
                     "Host",
                     element(
                         "span",
-                        _name(head.host_name),
+                        parts.shown_name(head.host_name),
                         " ",
                         element("code", head.host_id or "no host id"),
                     ),
@@ -139,7 +122,7 @@ def _about(seen: View) -> ET.Element:
 
 def _picture(seen: View) -> ET.Element:
     nothing = element("p", "No statement was verified: nothing leads from a root to an area.")
-    return _section(
+    return parts.section(
         "What is signed, and by whom",
         None if seen.audit.signed else nothing,
         element("figure", signed_by_whom(seen)),
@@ -149,31 +132,18 @@ def _picture(seen: View) -> ET.Element:
 
 def _coverage(seen: View) -> ET.Element:
     if not seen.coverage:
-        return _section("How files are known", element("p", "no file was looked at"), id="coverage")
+        return parts.section(
+            "How files are known", element("p", "no file was looked at"), id="coverage"
+        )
     total = sum(seen.coverage.values())
     rows = [
         (element("span", coverage_key(how), " ", how.value), f"{n:,}", f"{100 * n / total:.1f} %")
         for how, n in seen.coverage.items()
     ]
     bar = element("figure", coverage_bar(seen))
-    return _section(
-        "How files are known", bar, _table(("how", "files", "share"), rows), id="coverage"
+    return parts.section(
+        "How files are known", bar, parts.table(("how", "files", "share"), rows), id="coverage"
     )
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[Child]]) -> ET.Element:
-    """The first column is text, the others are numbers."""
-    look = [{}, *({"class_": "number"} for _ in titles[1:])]
-    head = element("tr")
-    for title, one in zip(titles, look, strict=True):
-        head.append(element("th", title, scope="col", **one))
-    body = element("tbody")
-    for row in rows:
-        line = element("tr")
-        for cell, one in zip(row, look, strict=True):
-            line.append(element("td", cell, **one))
-        body.append(line)
-    return element("table", element("thead", head), body)
 
 
 def _areas(seen: View) -> ET.Element:
@@ -186,16 +156,16 @@ def _areas(seen: View) -> ET.Element:
         for area in seen.areas
     ]
     missing = [area for area in Area if area not in seen.asked]
-    return _section(
+    return parts.section(
         "Checks by area",
-        _table(("area", *(outcome.value for outcome in Outcome), "findings"), rows),
+        parts.table(("area", *(outcome.value for outcome in Outcome), "findings"), rows),
         element("p", f"not asked: {', '.join(missing)}", class_="open") if missing else None,
         id="areas",
     )
 
 
 def _findings(seen: View) -> Iterator[str]:
-    yield opening(_section("Findings", id="findings"))
+    yield opening(parts.section("Findings", id="findings"))
     if not seen.failed:
         yield html(element("p", "No finding.", class_="good"))
     else:
@@ -207,16 +177,11 @@ def _findings(seen: View) -> Iterator[str]:
         yield opening(element("section", class_="check"))
         yield html(_check_title(one)) + "\n"
         for finding in shown:
-            yield html(_finding(one, finding)) + "\n"
+            yield html(parts.open_finding(one, finding)) + "\n"
         if left := len(one.findings) - len(shown):
-            yield html(_left(left))
+            yield html(parts.left_out(left))
         yield "</section>\n"
     yield "</section>\n"
-
-
-def _left(number: int) -> ET.Element:
-    told = f"{number:,} more left out here; `--format json` has all of them."
-    return element("p", told, class_="note left-out")
 
 
 def _check_title(one: CheckView) -> ET.Element:
@@ -252,98 +217,45 @@ def _choice(id: str, label: str, values: Sequence[str]) -> ET.Element:
     return element("label", label, select)
 
 
-def _finding(one: CheckView, finding: Finding) -> ET.Element:
-    severity = one.check.severity
-    badge = element("span", severity.value, class_=f"badge {severity}")
-    return element(
-        "details",
-        element("summary", badge, " ", _name(finding.object), ": ", finding.problem),
-        _list(
-            (name.capitalize(), value)
-            for name in ("expected", "found", "remedy")
-            if (value := getattr(finding, name))
-        ),
-        _chain(finding.link),
-        class_="finding",
-        data_severity=severity,
-        data_area=one.check.area,
-    )
-
-
-def _chain(broken: Link) -> ET.Element:
-    """The whole chain; said in words where it breaks, not only by colour."""
-    made = element("ol", class_="chain", aria_label="The chain, from the key to the verdict")
-    for link in Link:
-        if link is broken:
-            made.append(element("li", f"{link}: broken here", class_="broken"))
-        else:
-            made.append(element("li", link.value))
-    return made
-
-
 def _gaps(seen: View) -> Iterator[str]:
     checks = [one for one in seen.checks if one.gaps]
     if not checks:
         return
-    yield opening(_section("Not evaluated", id="not-evaluated"))
+    yield opening(parts.section("Not evaluated", id="not-evaluated"))
     room = MOST
     for one in checks:
         shown = one.gaps[: min(MOST_OF_A_CHECK, room)]
         room -= len(shown)
         yield html(element("h3", element("code", one.check.id), f" {one.check.title}"))
-        yield from (html(_gap(gap)) + "\n" for gap in shown)
+        yield from (html(parts.open_gap(gap)) + "\n" for gap in shown)
         if left := len(one.gaps) - len(shown):
-            yield html(_left(left))
+            yield html(parts.left_out(left))
     yield "</section>\n"
-
-
-def _gap(gap: NotEvaluated) -> ET.Element:
-    hint = _list((("Hint", gap.hint),)) if gap.hint else None
-    summary = element("summary", _name(gap.object), ": ", gap.why)
-    return element("details", summary, hint, class_="gap")
 
 
 def _waivers(seen: View) -> Iterator[str]:
     if not seen.audit.waived:
         return
-    yield opening(_section("Waived", id="waived"))
-    yield from (html(_waived(one)) + "\n" for one in seen.audit.waived[:MOST])
+    yield opening(parts.section("Waived", id="waived"))
+    yield from (html(parts.open_waived(one)) + "\n" for one in seen.audit.waived[:MOST])
     if (left := len(seen.audit.waived) - MOST) > 0:
-        yield html(_left(left))
+        yield html(parts.left_out(left))
     yield "</section>\n"
-
-
-def _waived(one: Waived) -> ET.Element:
-    finding = one.finding
-    check = element("code", finding.check)
-    return element(
-        "details",
-        element("summary", check, " ", _name(finding.object), ": ", finding.problem),
-        _list(
-            (
-                ("Reason", one.reason),
-                ("Signed by", ", ".join(one.signers)),
-                ("Expires", format_time(one.expires)),
-            )
-        ),
-        _chain(finding.link),
-        class_="waived",
-    )
 
 
 def _not_applicable(seen: View) -> ET.Element | None:
     skipped = [one for one in seen.checks if one.not_applicable]
-    told = _list((one.check.id, one.not_applicable) for one in skipped)
-    return _section("Not applicable", told, id="not-applicable") if skipped else None
+    told = parts.listed((one.check.id, one.not_applicable) for one in skipped)
+    return parts.section("Not applicable", told, id="not-applicable") if skipped else None
 
 
 def _residuals(seen: View) -> ET.Element | None:
     open_ways = seen.audit.head.residuals
-    told = _list((one.name, one.why) for one in open_ways)
-    return _section("Open by design", told, id="residuals") if open_ways else None
+    told = parts.listed((one.name, one.why) for one in open_ways)
+    return parts.section("Open by design", told, id="residuals") if open_ways else None
 
 
 def _notes(seen: View) -> ET.Element | None:
     notes = [note for result in seen.audit.areas for note in result.notes]
     told = element("ul", *(element("li", note) for note in notes))
-    return _section("Notes", told, id="notes") if notes else None
+    return parts.section("Notes", told, id="notes") if notes else None

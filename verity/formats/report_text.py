@@ -8,10 +8,19 @@ knows of one only its size.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from verity.formats import columns
 from verity.formats.escaped import one_line
+from verity.formats.report_text_parts import (
+    BOLD,
+    Line,
+    not_applicable,
+    residuals,
+    waivers,
+    whole_finding,
+    whole_gap,
+    wrapped,
+)
 from verity.formats.report_view import (
     AreaView,
     CheckView,
@@ -27,7 +36,6 @@ from verity.formats.report_view import (
 )
 from verity.formats.statement import format_time
 from verity.values.audit import Area, Outcome, Severity
-from verity.values.findings import Finding, NotEvaluated
 
 NARROWEST = 40
 LOWEST = 16
@@ -40,18 +48,7 @@ _STYLES = {
     Severity.MEDIUM: "33",
     Severity.LOW: "36",
 }
-# A digest that doesn't fit beside its name is whole on a line of its own.
-_DEEPER = " " * 6
-_BOLD, _GOOD, _BAD, _OPEN = "1", "32", "1;31", "33"
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the report, how it looks in colour (SGR), and whether it may be clipped."""
-
-    text: str
-    style: str = ""
-    whole: bool = False
+_GOOD, _BAD, _OPEN = "32", "1;31", "33"
 
 
 def render(
@@ -138,7 +135,7 @@ _COLUMNS = (
 
 def _table(seen: View) -> Iterator[Line]:
     titles = "".join(f"{title:>{max(len(title), 4) + 2}}" for _, title in _COLUMNS)
-    yield Line(f"{'area':11}{titles}  findings", _BOLD)
+    yield Line(f"{'area':11}{titles}  findings", BOLD)
     for area in seen.areas:
         yield _area_row(area)
     missing = [area for area in Area if area not in seen.asked]
@@ -213,38 +210,16 @@ def _details(seen: View, width: int | None) -> Iterator[Line]:
     for one in seen.failed:
         yield _title(one)
         for finding in one.findings:
-            yield from _finding(finding, width)
+            yield from whole_finding(finding, width)
     for one in _open(seen):
         yield _open_title(one)
         for gap in one.gaps:
-            yield from _gap(gap, width)
-
-
-def _finding(finding: Finding, width: int | None) -> Iterator[Line]:
-    yield from _wrapped(f"  {one_line(finding.object)}: {one_line(finding.problem)}", width, "    ")
-    yield Line(f"    breaks   the link {finding.link}")
-    for name in ("expected", "found", "remedy"):
-        value = getattr(finding, name)
-        if value:
-            yield from _wrapped(f"    {name:9}{one_line(value)}", width, _DEEPER)
-
-
-def _gap(gap: NotEvaluated, width: int | None) -> Iterator[Line]:
-    yield from _wrapped(f"  {one_line(gap.object)}: {one_line(gap.why)}", width, "    ")
-    if gap.hint:
-        yield from _wrapped(f"    hint     {one_line(gap.hint)}", width, _DEEPER)
-
-
-def _wrapped(text: str, width: int | None, indent: str) -> Iterator[Line]:
-    if width is None:
-        yield Line(text)
-    else:
-        yield from (Line(part) for part in columns.wrap(text, width, indent))
+            yield from whole_gap(gap, width)
 
 
 def _everything(seen: View, width: int | None) -> Iterator[Line]:
     for line in _head(seen, short=False):
-        yield from _wrapped(line.text, width, " " * 9) if not line.style else [line]
+        yield from wrapped(line.text, width, " " * 9) if not line.style else [line]
     yield Line("")
     yield from _table(seen)
     for one in (*seen.failed, *_open(seen)):
@@ -252,49 +227,11 @@ def _everything(seen: View, width: int | None) -> Iterator[Line]:
             yield Line("")
             break
     yield from _details(seen, width)
-    yield from _waivers(seen, width)
-    skipped = [one for one in seen.checks if one.not_applicable]
-    yield from _list("not applicable", skipped, width)
-    yield from _residuals(seen, width)
+    yield from waivers(seen, width)
+    yield from not_applicable(seen, width)
+    yield from residuals(seen, width)
     yield Line("")
     yield from _foot(seen)
-
-
-def _waivers(seen: View, width: int | None) -> Iterator[Line]:
-    if seen.audit.waived:
-        yield Line("")
-        yield Line("waived", _BOLD)
-    for one in seen.audit.waived:
-        object_ = one_line(f"{one.finding.check} {one.finding.object}")
-        yield from _wrapped(f"  {object_}: {one_line(one.finding.problem)}", width, "    ")
-        yield from _wrapped(f"    reason   {one_line(one.reason)}", width, _DEEPER)
-        by = ", ".join(one_line(signer) for signer in one.signers)
-        yield from _wrapped(f"    signed   by {by}", width, _DEEPER)
-        yield Line(f"    expires  {format_time(one.expires)}")
-
-
-def _list(title: str, checks: Iterable[CheckView], width: int | None) -> Iterator[Line]:
-    listed = list(checks)
-    if listed:
-        yield Line("")
-        yield Line(title, _BOLD)
-    for one in listed:
-        text = f"  {one_line(one.check.id)}: {one_line(one.not_applicable)}"
-        yield from _wrapped(text, width, "    ")
-
-
-def _residuals(seen: View, width: int | None) -> Iterator[Line]:
-    if seen.audit.head.residuals:
-        yield Line("")
-        yield Line("open by design", _BOLD)
-    for one in seen.audit.head.residuals:
-        yield from _wrapped(f"  {one_line(one.name)}: {one_line(one.why)}", width, "    ")
-    notes = [note for result in seen.audit.areas for note in result.notes]
-    if notes:
-        yield Line("")
-        yield Line("notes", _BOLD)
-    for note in notes:
-        yield from _wrapped(f"  {one_line(note)}", width, "    ")
 
 
 def _foot(seen: View) -> Iterator[Line]:
@@ -307,7 +244,7 @@ def _foot(seen: View) -> Iterator[Line]:
         f"{len(audit.waived):,} waived",
         f"exit status {audit.exit_status}",
     ]
-    yield Line(", ".join(parts), _BOLD)
+    yield Line(", ".join(parts), BOLD)
     if audit.state is not None:
         yield Line(f"state: sha256:{audit.state}", whole=True)
         return
