@@ -160,9 +160,10 @@ def test_what_is_no_waiver_is_a_finding(data: bytes, world: AuditWorld) -> None:
 def test_what_is_waived_is_shown_with_its_reason(world: AuditWorld) -> None:
     """That it doesn't count for the exit status: tests/unit/verbs/test_audit_run.py."""
     put(world, signed_waiver(world))
-    text = world.audit(only="", report="--format=text")
+    text = world.audit("--all", only="", report="--format=text")
     assert "1 waived" in text.out
-    assert f"WAIVED  content  /{CHANGED}: ticket 4711 (until " in text.out
+    assert f"  content /{CHANGED}: " in text.out
+    assert "    reason   ticket 4711\n" in text.out
 
 
 def test_one_that_lies_outside_of_the_tree(world: AuditWorld) -> None:

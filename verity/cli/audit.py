@@ -83,7 +83,12 @@ from verity.verbs.audit_documents import Asked
     metavar="FILE",
     help="Write the report to this file, which must not exist.  [default: standard output]",
 )
-@click.option("--all", "everything", is_flag=True, help="Print all of a text, beyond a screen.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Let the text report go on beyond a screen, and leave out nothing.",
+)
 @evidence_options.options
 @audit_since.option
 @output.json_option

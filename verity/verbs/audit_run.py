@@ -18,7 +18,7 @@ from verity.ports import places
 from verity.values.audit import Area, AreaResult, Audit, Check, Severity
 from verity.values.errors import VerityError
 from verity.values.findings import NotEvaluated
-from verity.verbs import audit_head, audit_waivers, state_checksum
+from verity.verbs import audit_head, audit_signed, audit_waivers, state_checksum
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_waivers import Applied
 
@@ -75,7 +75,14 @@ def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path]
     checks += audit_waivers.CHECKS
     # 3. The state, of what was found before anything was waived.
     areas, state = _with_state(host, results, applied)
-    return Audit(head=head, checks=tuple(checks), areas=areas, waived=applied.waived, state=state)
+    return Audit(
+        head=head,
+        checks=tuple(checks),
+        areas=areas,
+        waived=applied.waived,
+        state=state,
+        signed=audit_signed.parts(host, head.roots),
+    )
 
 
 def _examine(area: Area, module: _Module, host: AuditedHost) -> AreaResult:
