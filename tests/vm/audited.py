@@ -28,8 +28,8 @@ from .trust_world import verity
 
 BRANCHES = ("system/1", "system/2")
 OS_STREAM, ETC_STREAM, TOOLS_STREAM = "system", "etc-system", "tools"
-DATA = "/data"
-REPO, ROOT, OWN = f"{DATA}/repo", f"{DATA}/root", f"{DATA}/own"
+DATA = "/srv"
+REPO, ROOT, OWN = f"{DATA}/repo", f"{DATA}/host", f"{DATA}/own"
 CLEAN = "clean"
 _DAYS = "--days=365"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
