@@ -169,6 +169,7 @@ cp {OWN}/host.policy.json {ROOT}/etc/verity/policy.json
 verity commit verify --root {ROOT} --repo {REPO} {{trusted}} --accept-without-floor {{branch}}
 verity etc sign --root {ROOT} --key {OWN}/user-etc.pem --stream {ETC_STREAM} --serial 1
 verity etc apply --root {ROOT} {{trusted}}
+verity acknowledge --root {ROOT} --key {OWN}/user-etc.pem
 """
 TRUSTED = f"--keyring {OWN}/keyrings --pin vendor={OWN}/vendor.pin --pin user={OWN}/user.pin"
 
@@ -182,7 +183,7 @@ class Audited:
     def audit(self, *more: str, branch: str = BRANCHES[0]) -> tuple[int, list[dict[str, Any]]]:
         """Exit status and the records of an audit."""
         argv = f"verity audit --root {ROOT} --repo {REPO} --commit {branch} {TRUSTED} --json"
-        done = self.machine.run(" ".join((argv, *more)), check=False, timeout_s=120)
+        done = self.machine.run(" ".join((argv, *more)), check=False, timeout_s=300)
         assert b"Traceback" not in done.stderr, done.stderr.decode()
         records = [json.loads(line) for line in done.stdout.decode().splitlines()]
         assert records, done.stderr.decode()
@@ -207,7 +208,7 @@ def audited(image: Image, disk: Path) -> Iterator[Audited]:
         machine.run(f"mkdir -p {DATA} && mount {machine.device('data')} {DATA}")
         system = Audited(machine)
         lines = (_CHECK_OUT + _OWN).format(branch=BRANCHES[0], trusted=TRUSTED)
-        machine.run(lines, timeout_s=180)
+        machine.run(lines, timeout_s=400)
         system.bundle()
         machine.snapshot(CLEAN)
         yield system
