@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import digest, enable, gate, signing
+from tests.bench import audit, digest, enable, gate, signing
 
 _RUNS = 5
 _VERITY = str(Path(sys.executable).with_name("verity"))
@@ -70,6 +70,7 @@ def main() -> None:
     enable.main(Path(os.environ["VERITY_WHEEL"]))
     digest.main()
     signing.main()
+    audit.main()
     gate.main()
 
 
