@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import digest, enable, gate, reach, signing
+from tests.bench import audit, digest, enable, gate, reach, signing
 
 _RUNS = 5
 _VERITY = str(Path(sys.executable).with_name("verity"))
@@ -71,6 +71,7 @@ def main() -> None:
     digest.main()
     signing.main()
     reach.main()
+    audit.main()
     gate.main()
 
 

@@ -15,6 +15,7 @@ Nothing is repaired; what can't be read is not evaluated, never skipped in silen
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verity.formats.dump import entry_of_line
 from verity.formats.escaped import escape
@@ -28,7 +29,9 @@ from verity.values.findings import Finding, NotEvaluated
 from verity.verbs import audit_files_compare
 from verity.verbs.audit_files_bounded import Bounded
 from verity.verbs.audit_files_look import Seen, look
-from verity.verbs.audit_host import AuditedHost
+
+if TYPE_CHECKING:  # who compares one tree with one manifest has no host
+    from verity.verbs.audit_host import AuditedHost
 
 STATE = tuple(
     f"/{name}".encode()
@@ -124,7 +127,7 @@ class Compared:
         return State.UNSEEN if line is None else State(self.states[line])
 
 
-def examine(host: AuditedHost) -> AreaResult:
+def examine(host: "AuditedHost") -> AreaResult:
     """The area's result; not evaluated, check by check, without a manifest that is verified."""
     if host.commit is None:
         return AreaResult(area=Area.FILES, not_evaluated=tuple(_without_manifest()))
@@ -232,7 +235,7 @@ def _inside(path: bytes, unread: set[bytes]) -> bool:
     )
 
 
-def _coverage(host: AuditedHost, found: Compared) -> dict[Covered, int]:
+def _coverage(host: "AuditedHost", found: Compared) -> dict[Covered, int]:
     """How each file is known. Enforced is what this kernel's gate, sealed, has a grant of."""
     files = links = 0
     if host.live and _sealed():

@@ -238,12 +238,15 @@ def test_state_is_passed_by_but_for_what_is_signed(root: Path) -> None:
     assert walked.passed == 2
 
 
-def test_more_records_than_fit_into_one_step(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("room", "names"), [(150_000, 1 << 20), (1 << 20, 100)])
+def test_more_than_fits_into_one_step(
+    root: Path, monkeypatch: pytest.MonkeyPatch, room: int, names: int
+) -> None:
     data = manifest(root)
     for number in range(3000):
         (root / "dir/sub" / f"{number:0200}").touch()
-    monkeypatch.setattr("verity.ports.signed_tree._ROOM", 150_000)
-    monkeypatch.setattr("verity.ports.signed_tree._STEP", 100)
+    monkeypatch.setattr("verity.ports.signed_tree._ROOM", room)
+    monkeypatch.setattr("verity.ports.signed_tree._STEP", names)
     found, _ = walk(root, data)
     assert sum(one.line is None for one in found.values()) == 3000
 
