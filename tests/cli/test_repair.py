@@ -223,19 +223,26 @@ def test_a_directory_in_the_way_stays(world: World) -> None:
     assert (tool / "mine").read_text() == "mine"
 
 
-def test_etc_keeps_what_changes_by_itself(world: World) -> None:
-    """An /etc in the commit is brought back, but for the classes that aren't signed."""
+def test_what_is_the_hosts_own_stays(world: World) -> None:
+    """An /etc in the commit is brought back, but for classes that aren't signed; /var is not."""
     etc = world.path / "tree/etc"
     etc.mkdir()
+    state = world.path / "tree/var/db/state"
+    state.parent.mkdir(parents=True)
+    state.write_text("as it began\n")
     (etc / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
     (etc / "motd").write_text("hello\n")
     commit(world.repo, world.path / "tree", REF)
     sign = ("commit", "sign", "--repo", "repo", "--key", "vendor.pem", "--stream", "os")
     assert verity(*sign, "--serial", "9", REF, cwd=world.path).status == 0
+    state.write_text("as it is by now\n")
     (etc / "passwd").write_text("another")
     (etc / "motd").write_text("another")
     (etc / "added").write_bytes(CODE)
-    assert left(repair(world, "--remove-unsigned")) == {}
+    found = left(repair(world, "--remove-unsigned"))
+    assert list(found) == ["/var"]
+    assert found["/var"].startswith("1 signed files differ")
+    assert state.read_text() == "as it is by now\n"
     assert (etc / "passwd").read_text() == "another"
     assert (etc / "motd").read_text() == "hello\n"
     assert (etc / "added").exists()
@@ -273,6 +280,33 @@ def test_a_read_only_tree_is_refused_whole(world: World) -> None:
     assert "/usr: it is mounted read-only, and nothing was changed" in error
     assert "ostree admin deploy" in error
     assert snapshot(world.path / "tree") == before
+
+
+@needs_root
+def test_what_is_immutable_is_left_and_the_rest_brought_back(world: World) -> None:
+    """A file, a directory, and the root itself, as OSTree makes it."""
+    tree = world.path / "tree"
+    (tree / "bin").symlink_to("usr/bin")
+    commit(world.repo, tree, REF)
+    sign = ("commit", "sign", "--repo", "repo", "--key", "vendor.pem", "--stream", "os")
+    assert verity(*sign, "--serial", "9", REF, cwd=world.path).status == 0
+    before = snapshot(tree)
+    (tree / "bin").unlink()
+    (tree / "usr/bin/tool").write_bytes(b"evil")
+    (tree / "usr/share/names/-").unlink()
+    (tree / "usr/share/big").write_bytes(b"evil")
+    held = ("tree", "tree/usr/bin/tool", "tree/usr/share/names")
+    stock("chattr", "+i", *held, cwd=world.path)
+    try:
+        found = left(repair(world))
+    finally:
+        stock("chattr", "-i", *held, cwd=world.path)
+    assert set(found) == {"/bin", "/usr/bin/tool", "/usr/share/names/-"}
+    assert "the root is immutable" in found["/bin"]
+    assert "it has the attribute immutable" in found["/usr/bin/tool"]
+    assert (tree / "usr/share/big").read_bytes() == BIG
+    assert left(repair(world)) == {}
+    assert snapshot(tree) == before
 
 
 def test_what_is_left_over_by_a_kill_is_no_finding_and_goes(world: World) -> None:
