@@ -17,9 +17,9 @@ _START = 19  # fields behind the name in stat (proc(5))
 _FLAGS = 6
 _THREADS = 17
 _OCTAL = re.compile(rb"\\([0-7]{3})")
-# A mapping that may be executed, of maps or, with "Anonymous:" behind it, of smaps.
+# A mapping that may be executed; in smaps "Anonymous:" stands behind it.
 _HEADER = (
-    rb"^([0-9a-f]+)-([0-9a-f]+) [r-]([w-])x[ps] [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+)(?: +(.*))?\n"
+    rb"^([0-9a-f]+)-([0-9a-f]+) [r-]([w-])x[ps] [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ (\d+)(?: +(.*))?\n"
 )
 _EXECUTABLE = re.compile(_HEADER, re.MULTILINE)
 _AND_USE = re.compile(_HEADER + rb"(?:[A-Z][A-Za-z_]*:.*\n)*?Anonymous: +(\d+) kB\n", re.MULTILINE)
@@ -61,7 +61,6 @@ class Region:
     start: int
     end: int
     writable: bool
-    device: bytes
     inode: int
     name: bytes
     altered: int
@@ -128,28 +127,22 @@ def parse_stat(data: bytes) -> Stat:
         raise _bad("stat") from error
 
 
-def parse_maps(data: bytes) -> tuple[Region, ...]:
-    """/proc/PID/maps: what may be executed."""
-    return tuple(_mapping(match, 0) for match in _EXECUTABLE.finditer(data))
-
-
 def parse_smaps(data: bytes) -> tuple[Region, ...]:
-    """/proc/PID/smaps: the same, with how much of it is no longer the file's."""
-    found = tuple(_mapping(match, int(match[7])) for match in _AND_USE.finditer(data))
+    """/proc/PID/smaps: what may be executed, and how much of it is no longer the file's."""
+    found = tuple(_region(match) for match in _AND_USE.finditer(data))
     if len(found) != len(_EXECUTABLE.findall(data)):
         raise _bad("smaps")
     return found
 
 
-def _mapping(match: re.Match[bytes], altered: int) -> Region:
+def _region(match: re.Match[bytes]) -> Region:
     return Region(
         start=int(match[1], 16),
         end=int(match[2], 16),
         writable=match[3] == b"w",
-        device=match[4],
-        inode=int(match[5]),
-        name=_unoctal(match[6] or b""),
-        altered=altered,
+        inode=int(match[4]),
+        name=_unoctal(match[5] or b""),
+        altered=int(match[6]),
     )
 
 

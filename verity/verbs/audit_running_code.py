@@ -56,10 +56,6 @@ class Judge:
             self._known[key] = self._judged(fd, found.st_mode, label)
         return self._known[key]
 
-    def known(self, key: tuple[int, int]) -> Judged | None:
-        """What was found for this device and inode before."""
-        return self._known.get(key)
-
     def _judged(self, fd: int, mode: int, label: str) -> Judged:
         if not stat.S_ISREG(mode):
             self.covered[Covered.UNVERIFIABLE] += 1

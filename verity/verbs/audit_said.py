@@ -17,7 +17,6 @@ class Said:
     gaps: list[NotEvaluated] = field(default_factory=list)
     not_applicable: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     def finds(
         self,
@@ -69,5 +68,4 @@ class Said:
             not_applicable=self.not_applicable,
             counts=self.counts,
             coverage=coverage or {},
-            notes=tuple(self.notes),
         )
