@@ -15,7 +15,8 @@ from verity.ports import keystore, places
 from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area, AreaResult
 from verity.verbs import audit_written
-from verity.verbs.audit_host import AuditedHost
+from verity.verbs.audit_host import AuditedHost, Roots
+from verity.verbs.keyring_trust import Keyrings
 
 HASH = "$6$saltsalt$abcdefghijklmnop"
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000:Ann:/home/ann:/bin/bash\n"
@@ -61,11 +62,12 @@ def acknowledge(path: Path, *more: str) -> Done:
 def examine(path: Path, *, live: bool = True, key: str | None = "etc") -> AreaResult:
     """``live`` without being at /: the tests have a /run below their root."""
     now = int(time.time())
-    keys = {}
+    roots = None
     if key is not None:
         public = keystore.load_signer(str(path / f"{key}.pem")).public
-        keys[Role.ETC] = TrustedSet.of_keys([public], party=Party.USER, role=Role.ETC)
-    host = AuditedHost(root=path / "root", live=live, now=now, clock=now, trusted=keys)
+        keys = TrustedSet.of_keys([public], party=Party.USER, role=Role.ETC)
+        roots = Roots(of=lambda role, party: keys, keyrings=Keyrings(of_party={}))
+    host = AuditedHost(root=path / "root", live=live, now=now, clock=now, roots=roots)
     found = audit_written.examine(host)
     ids = {check.id for check in audit_written.CHECKS}
     for one in found.findings:

@@ -178,15 +178,24 @@ REFUSED = {
         remove_object("/usr/bin/tool"),
     ),
     # verbs that want a commit that verifies
-    "audit-of-an-unsigned-commit": Refused(
-        ("audit", "--root", "tree", *REPO, "--commit", UNSIGNED_REF, *KEY),
-        1,
-        ("no verity statement",),
+    "audit-of-an-unknown-commit": Refused(
+        ("audit", "--root", "tree", *REPO, "--commit", "nowhere", *KEY),
+        3,
+        ("there is no ref nowhere",),
     ),
-    "audit-of-a-swapped-commit": Refused(AUDIT, 1, ("it is about commit",), swap_detached),
-    "audit-with-another-key": Refused(
-        (*AUDIT[:-1], "other.pem.pub"), 1, ("statement: signed by 0 of the trusted owners",)
+    "audit-without-a-repository": Refused(
+        ("audit", "--root", "tree", "--commit", REF, *KEY),
+        3,
+        ("tree/ostree/repo: not an OSTree repository",),
     ),
+    "audit-with-a-key-that-is-not-there": Refused(
+        (*AUDIT[:-1], "none.pub"), 3, ("none.pub: does not exist",)
+    ),
+    "audit-with-a-keyring-that-is-not-there": Refused(
+        (*AUDIT[:-2], "--keyring", "none"), 3, ("no such directory",)
+    ),
+    "audit-over-a-file": Refused((*AUDIT, "--output", "repo/config"), 3, ("exists already",)),
+    "audit-into-nowhere": Refused((*AUDIT, "--output", "no/report"), 3, ("no/report: does not",)),
     "audit-of-nothing": Refused(
         ("audit", "--root", "none", *AUDIT[3:]), 3, ("none: does not exist",)
     ),

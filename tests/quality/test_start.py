@@ -62,7 +62,8 @@ RUNS = {
     f"commit verify {CHAIN}": ({0}, VERIFYING),
     f"objects enable {CHAIN}": ({0, 3}, VERIFYING | GATE),
     f"objects check {CHAIN}": ({1, 3}, VERIFYING | GATE),
-    f"audit {TREE}": ({0, 1, 3}, VERIFYING | GATE),
+    # Who is audited is read from where the gate's files are, too; the gate of a tree isn't asked.
+    f"audit {TREE}": ({0, 1, 3}, VERIFYING | {"verity.ports.bpf"}),
     f"repair {TREE} --dry-run": ({0, 1}, VERIFYING | GATE),
     "acknowledge --root host/root --dry-run": ({0}, VERIFYING | REPOSITORY | {"verity.ports.bpf"}),
     f"explain {TREE} /usr/bin/tool": ({0, 1, 3}, VERIFYING | GATE),

@@ -113,6 +113,14 @@ def test_the_chain_holds_from_the_key_to_the_inode(vm: Machine) -> None:
     assert (status, findings(records)) == (0, {})
     assert records[-1]["counts"]["hashed"] == 0
     assert [record["sha256"] is None for record in records if record["type"] == "state"] == [False]
+    # The documents of the running host, which has no gate.
+    status, records, _ = verity(vm, f"audit --only trust --commit {BRANCH} {SIGNED}")
+    assert (status, findings(records)) == (0, {})
+    (head,) = [record for record in records if record["type"] == "head"]
+    assert (head["state"], head["level"], head["enforced"]) == ("off", "", False)
+    assert head["root"] == "/" and head["kernel"] and head["boot_id"]
+    # Read through the kernel's digests, and only what can earn a grant.
+    assert records[-1]["counts"]["files whose grants were made anew"] > 0
     status, records, _ = verity(
         vm, f"explain --root {ROOT} --commit {BRANCH} {SIGNED} /usr/bin/sudo"
     )

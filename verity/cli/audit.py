@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity audit: a tree against the signed commit."""
+"""verity audit: whether a host is as signed, all of it."""
 
-import dataclasses
+import io
 import os
 import time
 from pathlib import Path
 
 import click
 
-from verity.cli import output
-from verity.cli.floor_output import with_floors
-from verity.cli.trust_options import PATH, judged, key_options, repo_option, trusted_set
-from verity.ports.ostree_repo import Repository
-from verity.ports.places import BUNDLE, POLICY
-from verity.values.errors import ContentError, HostError
-from verity.values.findings import Finding, Link, NotEvaluated, Report
-from verity.verbs import audit as verb
-from verity.verbs import serial_floors, signed, state_checksum
-from verity.verbs.serial_floors import HostState
+from verity.cli import audit_report, output
+from verity.cli.audit_roots import roots
+from verity.cli.params import Once
+from verity.cli.trust_options import PATH, key_options
+from verity.ports.osfile import write_new_file
+from verity.values.audit import Area, Audit
+from verity.values.errors import CallerError, HostError
+from verity.verbs import audit_documents, audit_run
+from verity.verbs.audit_documents import Asked
+
+_MODE = 0o644
 
 
 @click.command(
@@ -27,91 +28,144 @@ from verity.verbs.serial_floors import HostState
 @click.option(
     "--root",
     type=PATH,
-    required=True,
+    default=Path("/"),
     metavar="DIR",
-    help="The tree to audit, checked out from the commit.",
+    help="The tree to audit, in the place of the running host.  [default: /]",
 )
-@repo_option
-@click.option("--commit", "revision", required=True, metavar="REV", help="What was signed.")
+@click.option(
+    "--repo",
+    type=PATH,
+    metavar="REPO",
+    help="The OSTree repository.  [default: ostree/repo of the host]",
+)
+@click.option(
+    "--commit",
+    "revision",
+    metavar="REV",
+    help="What was signed.  [default: what is booted, or the floor of the OS names]",
+)
 @key_options
+@click.option(
+    "--only",
+    type=click.Choice([area.value for area in audit_run.AREAS]),
+    multiple=True,
+    help="Ask this area alone; repeat it for more.",
+)
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Read all contents as well, to prove that the disk still holds them.",
+)
+@click.option(
+    "--waiver",
+    "waivers",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A signed waiver, beside those in /etc/verity/waivers of the host; repeat it for more.",
+)
+@click.option(
+    "--format",
+    "report",
+    type=click.Choice(audit_report.FORMATS),
+    default="text",
+    show_default=True,
+    help="How to report it.",
+)
+@click.option(
+    "--output",
+    "target",
+    cls=Once,
+    type=PATH,
+    metavar="FILE",
+    help="Write the report to this file, which must not exist.  [default: standard output]",
+)
 @output.json_option
 def audit(
     root: Path,
-    repo: Path,
-    revision: str,
+    repo: Path | None,
+    revision: str | None,
     keys: tuple[Path, ...],
     threshold: int,
+    only: tuple[str, ...],
+    deep: bool,
+    waivers: tuple[Path, ...],
+    report: str,
+    target: Path | None,
     as_json: bool,
 ) -> int:
-    """Compare a tree with the signed commit, file by file, by the kernel's digests.
+    """Say whether a host is as signed: documents, files, deployments, and how far that is known.
+
+    Without arguments that is the host that runs this, and the commit that it has booted. With
+    --root it is a tree that lies there: an image, a checkout, a deployment.
 
     Whose signature counts is said by --key, by --keyring and --pin, or by the keyrings and pins of
-    the host that runs this; never by the tree. Serial floors are the tree's: a commit below one of
-    them is a finding. The last line is the state checksum of the tree and its policy, as
-    `manifest show --checksum os:STREAM=DIR --root DIR` prints it.
+    the host that runs this; never by the tree. Who doesn't trust that host brings --pin. Serial
+    floors, policy, boot bundle and waivers are the tree's: a commit below one of its floors is a
+    finding.
 
-    If the tree has a signed policy, configuration that it guards and no grants name is a finding: a
-    sealed gate would refuse it.
+    What can't be checked is reported as not evaluated, with why, and the exit status is then 3, or
+    1 with a finding. A signed waiver takes one finding of one file out of the count, until it
+    expires. The state is printed if every file was measured and is as signed, as `manifest show
+    --checksum os:STREAM=DIR --root DIR` prints it.
     """
-    trusted = trusted_set(keys, threshold)
-    now = int(time.time())
-    with Repository(repo) as repository:
-        commit = signed.load(repository, revision, trusted)
-    compared = serial_floors.judge(HostState.at(root), commit.statement, trusted, now=now)
-    with output.Progress("files") as progress:
-        total = len(commit.manifest.entries)
-        result = verb.audit(
-            root,
-            commit.manifest,
-            now=compared.time,
-            clock=now,
-            progress=lambda done: progress.update(done, total),
-        )
-    if os.path.lexists(root / POLICY):
-        from verity.verbs import config_guard  # here: a tree without a policy needs none of it
-
-        result = config_guard.added_to(result, root, commit)
-    result = with_floors(compared, result, as_json=as_json)
-    policy, result = _policy(root, judged(result, now))
-    value = None
-    if not result.exit_status:
-        measured = [state_checksum.of_signed("os", commit.manifest)]
-        value = state_checksum.checksum(measured, policy)
     if as_json:
-        output.record("state", {"sha256": value})
-    status = output.report(result, as_json=as_json, good=lambda: "good: every file is as signed")
-    if not as_json:
-        _print_state(value, result)
-    return status
-
-
-def _policy(root: Path, result: Report) -> tuple[str | None, Report]:
-    """The policy that is part of the state; a bundle that has none is a finding."""
-    try:
-        return state_checksum.policy_of(root / BUNDLE), result
-    except ContentError as error:
-        found = Finding(
-            check=error.code,
-            link=Link.VERDICT,
-            object=str(root / BUNDLE),
-            problem=error.message,
-            remedy="make it anew: `verity lockdown bundle`",
+        context = click.get_current_context()
+        if context.get_parameter_source("report") is click.core.ParameterSource.COMMANDLINE:
+            raise CallerError("bad-arguments", "--json and --format: expected one of them")
+        report = "json"
+    to_file = target is not None and str(target) != "-"
+    if target is not None and to_file and os.path.lexists(target):
+        raise HostError(
+            "exists",
+            f"{target}: exists already and is not overwritten",
+            hint="choose another name",
         )
-        return None, dataclasses.replace(result, findings=(*result.findings, found))
-    except HostError as error:
-        gap = NotEvaluated(
-            check=error.code,
-            object=str(root / BUNDLE),
-            why=error.message,
-            hint=error.hint or "",
+    with _Steps() as steps:
+        host = audit_documents.make(
+            Asked(
+                root=root,
+                roots=roots(keys, threshold),
+                repo=repo,
+                revision=revision,
+                deep=deep,
+                progress=steps.update,
+            ),
+            clock=int(time.time()),
         )
-        return None, dataclasses.replace(result, not_evaluated=(*result.not_evaluated, gap))
+        found = audit_run.run(host, only=[Area(area) for area in only], waivers=waivers)
+    _print(found, report, target if to_file else None)
+    return found.exit_status
 
 
-def _print_state(value: str | None, result: Report) -> None:
-    """The state of what was audited, if all of it was measured and is as signed."""
-    if value is not None:
-        output.line(f"state: sha256:{value}")
-        return
-    left = f", {len(result.not_evaluated)} not evaluated" if result.not_evaluated else ""
-    output.line(f"state: differs ({len(result.findings)} findings{left})")
+class _Steps:
+    """A progress bar for each thing that is being done, only on a terminal."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._bar: output.Progress | None = None
+
+    def __enter__(self) -> "_Steps":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*exc)
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """Say how much of it is done."""
+        if what != self._what:
+            self.__exit__(None, None, None)
+            self._what, self._bar = what, output.Progress(what)
+        if self._bar is not None:
+            self._bar.update(done, total)
+
+
+def _print(found: Audit, report: str, target: Path | None) -> None:
+    """The report as a whole: a file has all of it or isn't there."""
+    stream = io.BytesIO()
+    audit_report.write(found, report, stream)
+    if target is None:
+        output.raw(stream.getvalue())
+    else:
+        write_new_file(target, stream.getvalue(), mode=_MODE)

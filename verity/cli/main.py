@@ -25,7 +25,7 @@ VERBS = {
         "acknowledge",
         "Take what programs wrote as it is, for audits to compare.",
     ),
-    "audit": ("audit", "Compare a tree with the signed commit, file by file."),
+    "audit": ("audit", "Say whether a host is as signed."),
     "commit": ("commit", "Sign, verify and show OSTree commits."),
     "digest": ("digest", "Compute the fs-verity digest of files."),
     "doctor": ("doctor", "Say what this host can do."),

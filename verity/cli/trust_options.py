@@ -6,7 +6,7 @@ those of --keyring and --pin, or else the host's. Both options are kept with cli
 verb only calls ``trusted_set``, and ``judged`` for what is to be said about the keyrings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from verity.values.findings import Report
 
 # Starting a command costs what it imports: keys and keyrings are imported where they are asked.
 if TYPE_CHECKING:
+    from verity.trust.keyring import PinPrint
     from verity.trust.trusted import TrustedSet
     from verity.verbs.keyring_trust import Keyrings
 
@@ -126,8 +127,6 @@ def trusted_set(
     ``host`` is the root of the host whose pins and keyrings count where none are given: never that
     of a tree that is looked at, which can't say whom to trust.
     """
-    context = click.get_current_context()
-    pins: tuple[str, ...] = context.meta.get(f"{_META}pins", ())
     if keys:
         if by_keyring():
             raise CallerError(
@@ -144,27 +143,45 @@ def trusted_set(
             threshold=threshold,
             allow_example_keys=True,  # public_key has decided
         )
+    return host_keyrings(host).trusted(role, party=party)
+
+
+def host_keyrings(host: Path = Path("/")) -> "Keyrings":
+    """The keyrings of --keyring and --pin, or else the host's; kept, for ``judged``."""
+    context = click.get_current_context()
+    named = pins()
     if context.get_parameter_source("threshold") is ParameterSource.COMMANDLINE:
         raise CallerError(
             "bad-arguments", "--threshold is of the keys of --key: a keyring has its own"
         )
     without_user = context.meta.get(f"{_META}without_user", False)
-    if without_user and not pins:
+    if without_user and not named:
         raise CallerError(
             "bad-arguments", "--insecure-without-user-revocations belongs to a --pin of the vendor"
         )
-    from verity.cli.keyring_options import pins_of
     from verity.verbs import keyring_trust
 
     found = keyring_trust.find(
-        pins_of(pins),
+        named,
         _directory(context.meta.get(f"{_META}keyring")),
         host=host,
         without_user=without_user,
         allow_example_keys=key_opening.access().allow_example_keys,
     )
     context.meta[f"{_META}keyrings"] = found
-    return found.trusted(role, party=party)
+    return found
+
+
+def pins() -> "Mapping[Party, PinPrint]":
+    """What --pin names, by party; empty without one."""
+    from verity.cli.keyring_options import pins_of
+
+    return pins_of(click.get_current_context().meta.get(f"{_META}pins", ()))
+
+
+def keyring_named() -> bool:
+    """Whether --keyring is there."""
+    return bool(click.get_current_context().meta.get(f"{_META}keyring"))
 
 
 def _directory(directory: Path | None) -> Path | None:

@@ -58,6 +58,16 @@ class FloorStore:
         """The file of a floor, also for messages."""
         return self.directory / name
 
+    def names(self, start: str) -> list[str]:
+        """The names of the floors that begin so, sorted; HostError if they can't be listed."""
+        try:
+            found = os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise translate_oserror(error, str(self.directory)) from error
+        return sorted(name for name in found if name.startswith(start))
+
     def read(self, name: str) -> tuple[bytes, ...] | None:
         """The envelopes of a floor, None if it is not there; ContentError ``bad-floor``.
 

@@ -22,7 +22,7 @@ of ``verity.formats.commit`` and ``verity.formats.ostree_file``.
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -172,6 +172,28 @@ class Repository:
                 return ""
             tree = self.read_dirtree(below)
         return next((content for name, content in tree.files if name == last), "")
+
+    def contents_at(self, checksum: str, paths: Collection[bytes]) -> Iterator[tuple[bytes, str]]:
+        """(path, content checksum) of those of these absolute paths that are files, in no order.
+
+        Only the directories on the way to them are read.
+        """
+        above: set[bytes] = set()
+        for path in paths:
+            folder = path.rpartition(b"/")[0]
+            while folder and folder not in above:
+                above.add(folder)
+                folder = folder.rpartition(b"/")[0]
+        pending = [(b"", self.read_commit(checksum)[1].root_dirtree)]
+        while pending:
+            prefix, name = pending.pop()
+            tree = self.read_dirtree(name)
+            for file, content in tree.files:
+                if (path := prefix + b"/" + file) in paths:
+                    yield path, content
+            for folder, subtree, _ in tree.dirs:
+                if (path := prefix + b"/" + folder) in above:
+                    pending.append((path, subtree))
 
     def _paths(self, commit: Commit) -> Iterator[tuple[bytes, str, str]]:
         pending = [(b"", commit.root_dirtree)]

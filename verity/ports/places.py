@@ -19,6 +19,8 @@ OWNER_POLICY = Path("etc/verity/policy.d")
 POLICY = Path("etc/verity/policy.json")
 """The signed policy, as its owner installed it: a DSSE envelope, and for the gate a fragment."""
 POLICY_BLOB = Path("etc/verity/policy.gate")
+WAIVERS = Path("etc/verity/waivers")
+"""Signed waivers, which audits heed: NAME.json, each a DSSE envelope."""
 
 VENDOR_PIN = Path("etc/verity/pins/vendor.pin")
 USER_PIN = Path("etc/verity/pins/user.pin")

@@ -3,18 +3,53 @@
 
 Each area is a module ``audit_AREA`` with its ``CHECKS`` and a function ``examine(host)`` that gives
 an ``AreaResult``. It prints nothing, changes nothing and raises only for what makes all of it
-impossible; whatever can't be read is a ``NotEvaluated``.
+impossible; whatever can't be read is a ``NotEvaluated``. ``audit_documents`` makes the host.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from verity.formats.grants import Code, Grants, Role
+from verity.formats.grants import Code, Grants, Party, Role
 from verity.trust.policy import VerifiedPolicy
 from verity.trust.trusted import TrustedSet
+from verity.values.errors import VerityError
 from verity.verbs.signed import SignedCommit
+
+# What an audit may not need, or only some of its areas do.
+if TYPE_CHECKING:
+    from verity.trust.boot_bundle import Labelled, Part
+    from verity.trust.keyring import PinPrint
+    from verity.verbs.keyring_trust import Keyrings
+    from verity.verbs.serial_floors import Judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roots:
+    """Whose signatures count in an audit, and whose word that is.
+
+    Either ``keyrings``, from ``pins``; or keys that the auditor named; or neither, and ``unknown``
+    says why. ``of`` gives the keys of a role, or raises. ``names`` are what it rests on, for
+    people; ``given`` whether the auditor named them, and not the host.
+    """
+
+    of: Callable[[Role, Party], TrustedSet]
+    names: tuple[str, ...] = ()
+    given: bool = False
+    keyrings: "Keyrings | None" = None
+    pins: "Mapping[Party, PinPrint]" = field(default_factory=dict)
+    unknown: VerityError | None = None
+    allow_example_keys: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootBundle:
+    """A boot bundle of which every blob was verified, as the gate will do it."""
+
+    labelled: "tuple[Labelled, ...]"
+    parts: "tuple[Part, ...]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +58,12 @@ class AuditedHost:
 
     ``now`` is the reference time and ``clock`` the clock's (seconds since 1970). ``grants`` are
     those whose signatures hold: the commit's, and of the boot bundle. ``deep`` asks for the
-    contents of files, too. ``trusted`` are the keys that count, by role. What could not be verified
-    is None or missing, and the area trust says why. ``progress`` hears what is being done and how
-    much of it.
+    contents of files, too. What could not be verified is None or missing, and the area trust says
+    why, by ``refused``: the error of each document ("commit", "policy", "bundle"). ``progress``
+    hears what is being done and how much of it.
+
+    ``repo`` is where the commits are, if there is a repository; ``floors`` is what the host's
+    floors say of the commit.
     """
 
     root: Path
@@ -36,8 +74,12 @@ class AuditedHost:
     policy: VerifiedPolicy | None = None
     grants: tuple[Grants, ...] = ()
     deep: bool = False
-    trusted: Mapping[Role, TrustedSet] = field(default_factory=dict)
     progress: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
+    repo: Path | None = None
+    roots: Roots | None = None
+    bundle: BootBundle | None = None
+    floors: "Judged | None" = None
+    refused: Mapping[str, VerityError] = field(default_factory=dict)
 
     @cached_property
     def code(self) -> dict[bytes, Code]:

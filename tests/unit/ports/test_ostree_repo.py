@@ -52,6 +52,17 @@ def test_content_at_a_path(world: World) -> None:
             assert repository.content_at(world.commit, path) == ""
 
 
+def test_contents_at_some_paths(world: World) -> None:
+    asked = (b"/a/f", b"/l", b"/a", b"/none", b"/a-b/x", b"/\xc3\xa9/f")
+    with Repository(world.path) as repository:
+        found = dict(repository.contents_at(world.commit, asked))
+        assert found == {b"/a/f": world.file, b"/l": world.link, b"/\xc3\xa9/f": world.file}
+        # What is on no way to them is not read.
+        world.object(world.leaf, "dirtree").unlink()
+    with Repository(world.path) as repository:
+        assert dict(repository.contents_at(world.commit, (b"/l",))) == {b"/l": world.link}
+
+
 def test_verify_content(world: World) -> None:
     pieces: list[bytes] = []
     with Repository(world.path) as repository:

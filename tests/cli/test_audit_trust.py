@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""audit, area trust: a good host has no finding, and what is broken is found by its own check."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.audit_world import COMPILE, VENDOR, AuditWorld, checks, gaps, make_audit_world
+from tests.cli.program import copy, stock
+from tests.cli.spoil import flip_commit, flip_grants, flip_manifest, flip_statement, flipped
+from tests.cli.worlds import REF
+from verity.formats.commit import DetachedMetadata
+from verity.formats.grant_rules import Earned, earned
+from verity.formats.grants import Code, Party
+from verity.formats.statement import format_time
+from verity.ports import keystore, places
+from verity.ports.ostree_repo import Repository
+from verity.verbs import commit_sign, documents, lockdown_bundle, sign_serials
+from verity.verbs.lockdown_bundle import Sources
+
+FLOOR = "var/lib/verity/floors/vendor.os.os"
+HOUR, DAY = 3600, 86400
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> AuditWorld:
+    """For reading only."""
+    return make_audit_world(tmp_path_factory.mktemp("audit"))
+
+
+@pytest.fixture
+def world(good: AuditWorld, tmp_path: Path) -> AuditWorld:
+    """A copy, to break."""
+    return AuditWorld(copy(good.path, tmp_path / "w"))
+
+
+def test_a_good_host_has_no_finding(good: AuditWorld) -> None:
+    done = good.audit()
+    assert (done.status, checks(done), gaps(done), done.err) == (0, [], [], "")
+    (summary,) = done.of_type("summary")
+    assert summary["counts"]["keyrings"] == 2
+    assert summary["counts"]["floors"] > 0
+    assert summary["counts"]["boot bundle parts"] == 4
+    # tool, sudo and script; what has no x bit and no grant isn't opened.
+    assert summary["counts"]["files whose grants were made anew"] == 3
+    text = good.audit(report="--format=text")
+    assert (text.status, "good: " in text.out, "FINDING" in text.out) == (0, True, False)
+
+
+def spoiled(name: str, change: Callable[[bytes], bytes]) -> Callable[[AuditWorld], None]:
+    def spoil(world: AuditWorld) -> None:
+        path = world.path / name
+        path.write_bytes(change(path.read_bytes()))
+
+    return spoil
+
+
+def removed(name: str) -> Callable[[AuditWorld], None]:
+    return lambda world: (world.path / name).unlink()
+
+
+def detached(
+    change: Callable[[DetachedMetadata], DetachedMetadata],
+) -> Callable[[AuditWorld], None]:
+    return lambda world: world.attach(change(world.detached()))
+
+
+def resigned(world: AuditWorld) -> None:
+    """The next serial, which isn't in the bundle."""
+    world.signed_as(2)
+
+
+def at_another_time(issued: int, expires: int) -> Callable[[AuditWorld], None]:
+    """Signed as the next serial, at a time that is so far from now."""
+
+    def sign(world: AuditWorld) -> None:
+        now = int(time.time())
+        with Repository(world.repo) as repository:
+            request = commit_sign.Request(
+                revision=REF,
+                stream="os",
+                serial=2,
+                issued=now + issued,
+                expires=now + expires,
+                replace=True,
+            )
+            signer = keystore.load_signer(str(world.path / "os.pem"))
+            commit_sign.sign(repository, request, [signer], jobs=1)
+        shown = world.run("commit", "show", "--repo", "repo", "--grants", REF)
+        (world.path / "os.grants").write_bytes(shown.raw_out)
+
+    return sign
+
+
+def older(world: AuditWorld) -> None:
+    """The host has accepted serial 5, and then gets serial 1 again."""
+    before = world.commitmeta().read_bytes()
+    world.signed_as(5)
+    accept = ("commit", "verify", "--repo=repo", "--root=host", *world.pins(), "--accept", REF)
+    world.run(*accept)
+    world.commitmeta().write_bytes(before)
+
+
+def forget(world: AuditWorld) -> None:
+    """Have the signer forget which serials were given."""
+    world.commitmeta().unlink()
+    shutil.rmtree(world.repo.joinpath(*sign_serials.FOLDERS))
+
+
+def signed_twice(world: AuditWorld) -> None:
+    """Serial 1 once more, with another time: grants have other bytes."""
+    forget(world)
+    world.run(
+        *("commit", "sign", "--repo=repo", "--key=os.pem", "--stream=os", "--serial=1"),
+        *("--expires=2096-01-01T00:00:00Z", "--replace", REF),
+    )
+
+
+def by_a_stranger(world: AuditWorld) -> None:
+    forget(world)
+    world.run(
+        *("commit", "sign", "--repo=repo", "--key=stranger.pem", "--stream=os", "--serial=1"),
+        *("--replace", REF),
+    )
+
+
+def newer_policy(world: AuditWorld) -> None:
+    """It is installed, and the bundle has the one before."""
+    world.compiled(2, "next.policy")
+    world.installed("next.policy")
+
+
+def older_policy(world: AuditWorld) -> None:
+    """The bundle has the next one, and the one before is installed."""
+    world.compiled(2, "next.policy")
+    world.bundle(policy="next.policy")
+
+
+def foreign_pin(world: AuditWorld) -> None:
+    world.run("lockdown", "pin", "--party=vendor", "--root=stranger.pem.pub", "x.pin")
+    (world.host / places.VENDOR_PIN).write_bytes((world.path / "x.pin").read_bytes())
+
+
+def rotated(world: AuditWorld) -> None:
+    """A keyring that came after the bundle."""
+    world.run("keyring", "add-key", *VENDOR, "--stream=os=os", "--stream=os=more", "k")
+
+
+def lost_version(world: AuditWorld) -> None:
+    """A bundle with the keys of a version that is gone."""
+    rotated(world)
+    world.bundle()
+    (world.path / "k/vendor/2.keyring.json").unlink()
+
+
+def revoked(*what: str) -> Callable[[AuditWorld], None]:
+    def revoke(world: AuditWorld) -> None:
+        world.run("keyring", "revoke", *VENDOR, *what, "k")
+
+    return revoke
+
+
+def granted_too_much(world: AuditWorld) -> None:
+    """By a signer whose program says that every script is a library, too."""
+
+    def more(*args: Any) -> Earned:
+        due = earned(*args)
+        code = [
+            replace(entry, flags=entry.flags | (Code.LIBRARY if entry.flags & Code.SCRIPT else 0))
+            for entry in due.code
+        ]
+        return replace(due, code=tuple(code))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents, "earned", more)
+        at_another_time(-DAY, DAY)(world)
+    world.bundle()
+
+
+def unsigned(world: AuditWorld) -> None:
+    world.commitmeta().unlink()
+
+
+def of_another_commit(world: AuditWorld) -> None:
+    """The documents are good, and belong to the commit before."""
+    before = world.commitmeta().read_bytes()
+    stock("ostree", "--repo=repo", "commit", "-b", REF, "tree", "--subject=2", cwd=world.path)
+    world.commitmeta().write_bytes(before)
+
+
+def another_floor(world: AuditWorld) -> None:
+    """Of another stream, and no floor of it."""
+    copy(world.host / FLOOR, world.host / "var/lib/verity/floors/vendor.os.other")
+
+
+def bundle_then(world: AuditWorld) -> None:
+    """A commit that was good until an hour ago, and a bundle with it from before."""
+    at_another_time(-9 * DAY, -HOUR)(world)
+    lockdown_bundle.make(
+        Sources(
+            keys=tuple(world.path / world.newest(party) for party in ("vendor", "user")),
+            policy=world.path / "old.policy",
+            grants=(world.path / "os.grants",),
+        ),
+        {Party.VENDOR: world.path / "vendor.pin", Party.USER: world.path / "user.pin"},
+        world.host / places.BUNDLE,
+        now=int(time.time()) - 2 * HOUR,
+        replace=True,
+    )
+
+
+def all_expired(world: AuditWorld) -> None:
+    """Every document of the bundle but the keys, whose keyring has a year to go."""
+    now = int(time.time())
+    times = (
+        *("--issued", format_time(now - 9 * DAY)),
+        *("--expires", format_time(now - HOUR)),
+    )
+    world.run(*COMPILE, "--serial=2", "--key=policy.pem", *times, "old.policy")
+    world.installed("old.policy")
+    bundle_then(world)
+
+
+def other_classes(world: AuditWorld) -> None:
+    """A drop-in that came after the policy: `etc sign` leaves out what the gate wants signed."""
+    (world.host / places.OWNER_POLICY / "60-own.toml").write_text(
+        '[[etc]]\nclass = "mutable"\npaths = ["/etc/app.conf"]\nreason = "an app writes it"\n'
+    )
+    (world.host / "etc/app.conf").write_text("a = 1\n")
+
+
+FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
+    "unsigned": (unsigned, {"not-signed"}),
+    "of-another-commit": (of_another_commit, {"wrong-commit"}),
+    "damaged-commit": (flip_commit, {"commit"}),
+    "statement-flipped": (detached(flip_statement), {"bad-document"}),
+    "manifest-flipped": (detached(flip_manifest), {"wrong-manifest"}),
+    "grants-flipped": (detached(flip_grants), {"wrong-grants"}),
+    "by-a-stranger": (by_a_stranger, {"bad-signature"}),
+    "expired": (at_another_time(-9 * DAY, -DAY), {"expired", "bundle-behind"}),
+    "from-the-future": (at_another_time(9 * DAY, 99 * DAY), {"issued-ahead", "bundle-behind"}),
+    "below-the-floor": (older, {"below-floor"}),
+    "signed-twice": (signed_twice, {"equivocation", "bundle-behind"}),
+    "no-floor": (removed(f"host/{FLOOR}"), {"no-floor"}),
+    "bad-floor": (spoiled(f"host/{FLOOR}", lambda data: data[:-9]), {"bad-floor"}),
+    "bad-floor-of-another-stream": (another_floor, {"bad-floor"}),
+    "policy-flipped": (
+        spoiled("host/etc/verity/policy.json", lambda data: data.replace(b'"sig":"M', b'"sig":"N')),
+        {"policy"},
+    ),
+    "another-policy": (newer_policy, {"policy-differs"}),
+    "an-older-policy": (older_policy, {"below-floor"}),
+    "expired-documents": (all_expired, {"expired", "policy-expired", "bundle-expired"}),
+    "classes-that-disagree": (other_classes, {"guarded-not-signed"}),
+    "bundle-cut": (
+        spoiled("host/var/lib/verity/boot.bundle", lambda data: data[:-3]),
+        {"bad-bundle"},
+    ),
+    "bundle-flipped": (
+        spoiled("host/var/lib/verity/boot.bundle", lambda data: flipped(data, len(data) // 2)),
+        {"bad-bundle"},
+    ),
+    "another-pin": (foreign_pin, {"pin-differs"}),
+    "bundle-of-the-serial-before": (resigned, {"bundle-behind"}),
+    "bundle-of-the-keyring-before": (rotated, {"bundle-behind"}),
+    "keyring-of-the-bundle-is-gone": (lost_version, {"bundle-behind"}),
+    "serial-revoked": (
+        revoked("--lowest", "os:2"),
+        {"revoked-serial", "bundle-revoked", "bundle-behind"},
+    ),
+    "granted-too-much": (granted_too_much, {"grants-differ"}),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_is_broken_is_found(name: str, world: AuditWorld) -> None:
+    spoil, expected = FOUND[name]
+    spoil(world)
+    done = world.audit()
+    assert (done.status, set(checks(done))) == (1, expected), done.out
+    for record in done.of_type("finding"):
+        assert record["expected"] and record["found"] and record["remedy"], record
+    assert "Traceback" not in done.err

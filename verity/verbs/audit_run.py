@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""audit: every area in its order, waivers, head and state, as one value.
+
+An area is a module that is imported when it is asked. What goes wrong within one, a fault of ours
+included, is a gap of that area and takes nothing from the others: an audit that stopped there would
+hide what comes after. Nothing is printed and nothing on the host is changed.
+"""
+
+import importlib
+import os
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, cast
+
+from verity.ports import places
+from verity.values.audit import Area, AreaResult, Audit, Check, Severity
+from verity.values.errors import VerityError
+from verity.values.findings import NotEvaluated
+from verity.verbs import audit_head, audit_waivers, state_checksum
+from verity.verbs.audit_host import AuditedHost
+from verity.verbs.audit_waivers import Applied
+
+AREAS: Mapping[Area, str] = {
+    Area.TRUST: "verity.verbs.audit_trust",
+    Area.FILES: "verity.verbs.audit_files",
+    Area.ETC: "verity.verbs.audit_etc",
+    Area.DEPLOYMENT: "verity.verbs.audit_deployment",
+    Area.WRITTEN: "verity.verbs.audit_written",
+}
+"""The module of each area that this program has."""
+
+
+class _Module(Protocol):
+    CHECKS: tuple[Check, ...]
+    examine: Callable[[AuditedHost], AreaResult]
+
+
+def _examined(area: Area) -> Check:
+    return Check(
+        id=f"{area}-examined",
+        area=area,
+        severity=Severity.HIGH,
+        title=f"the area {area} could be examined as a whole",
+    )
+
+
+def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path] = ()) -> Audit:
+    """Audit a host.
+
+    1. Each area of ``only``, or each that there is.
+    2. What waivers cover; what is wrong with them is the area trust's.
+    3. The state checksum, if every file is as signed.
+
+    Raises HostError for one of ``waivers`` that can't be read.
+    """
+    head = audit_head.make(host)
+    # 1. The areas.
+    checks: list[Check] = []
+    results: list[AreaResult] = []
+    for area, name in AREAS.items():
+        if only and area not in only:
+            continue
+        host.progress(area, 0, 1)
+        module = cast("_Module", importlib.import_module(name))
+        checks += (_examined(area), *module.CHECKS)
+        results.append(_examine(area, module, host))
+    # 2. Waivers.
+    applied = audit_waivers.apply(host, head.host_id, results, waivers)
+    checks += audit_waivers.CHECKS
+    # 3. The state, of what was found before anything was waived.
+    areas, state = _with_state(host, results, applied)
+    return Audit(head=head, checks=tuple(checks), areas=areas, waived=applied.waived, state=state)
+
+
+def _examine(area: Area, module: _Module, host: AuditedHost) -> AreaResult:
+    try:
+        return module.examine(host)
+    except VerityError as error:
+        why, hint = error.message, error.hint or ""
+    except Exception as error:
+        # A fault of ours: told as what it is, so that nobody takes silence for an answer.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{os.path.basename(last.filename)}:{last.lineno}"
+        why = f"a fault of this program: {type(error).__name__} at {place}: {str(error)[:200]}"
+        hint = "please report it, with this line"
+    gap = NotEvaluated(check=_examined(area).id, object=f"the area {area}", why=why, hint=hint)
+    return AreaResult(area=area, not_evaluated=(gap,))
+
+
+def _with_state(
+    host: AuditedHost, results: Sequence[AreaResult], applied: Applied
+) -> tuple[tuple[AreaResult, ...], str | None]:
+    """The areas with what there is to say of waivers; and the state checksum."""
+    own = applied.own
+    areas = list(applied.areas)
+    if areas and areas[0].area is own.area:
+        areas[0] = _merged(areas[0], own)
+    elif own.findings or own.not_evaluated or own.counts:
+        areas.insert(0, own)
+    state = None
+    files = [one for one in results if one.area is Area.FILES]
+    as_signed = bool(files) and not any(one.findings or one.not_evaluated for one in files)
+    if as_signed and host.commit is not None:
+        try:
+            policy = state_checksum.policy_of(host.root / places.BUNDLE)
+        except VerityError:
+            return tuple(areas), None  # the area trust has said why
+        measured = [state_checksum.of_signed("os", host.commit.manifest)]
+        state = state_checksum.checksum(measured, policy)
+    return tuple(areas), state
+
+
+def _merged(one: AreaResult, other: AreaResult) -> AreaResult:
+    return replace(
+        one,
+        findings=(*one.findings, *other.findings),
+        not_evaluated=(*one.not_evaluated, *other.not_evaluated),
+        not_applicable={**one.not_applicable, **other.not_applicable},
+        counts={**one.counts, **other.counts},
+        notes=(*one.notes, *other.notes),
+    )
