@@ -8,7 +8,7 @@ from verity.verbs.audit_host import AuditedHost
 
 
 def etc_keys(host: AuditedHost) -> TrustedSet:
-    """The keys of the owner's role etc. Raises HostError if nobody is trusted, or why is unknown."""
+    """The keys of the owner's role etc. Raises HostError if nobody is trusted."""
     if host.roots is None or host.roots.unknown is not None:
         raise HostError(
             "no-keys",
