@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.boot import policy
 from tests.cli.program import copy
 from tests.etc_world import EtcWorld, make_etc_world, make_first, relink, sign_at, write
+from verity.formats import bundle
 from verity.formats.grants import Party, Role
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.ports import keystore, places
 from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area, AreaResult, Covered
@@ -157,6 +160,17 @@ def test_rolled_back(world: EtcWorld) -> None:
     (world.state / "current").write_text("1\n")
     found = [one.check for one in examine(world).findings]
     assert found == ["etc-floor"]
+
+
+def test_what_a_gate_will_ask_for_has_no_fs_verity(world: EtcWorld) -> None:
+    """Where the file system has none; elsewhere `etc sign` has not turned it on here either."""
+    guarded = Guarded(path=b"/etc/app", file_class=GuardedClass.SIGNED, match=Match.TREE)
+    bundle_file = world.path / "root" / places.BUNDLE
+    bundle_file.write_bytes(bundle.encode([policy(guarded=(guarded,)).fragment]))
+    assert set(checks(examine(world))) >= {
+        ("etc-verity", "/etc/app/old.conf"),
+        ("etc-verity", "/etc/app/deep/er/old.conf"),
+    }
 
 
 def test_never_signed(tmp_path: Path) -> None:

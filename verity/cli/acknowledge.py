@@ -39,7 +39,7 @@ def acknowledge(root: Path, key_uris: tuple[str, ...], dry_run: bool, as_json: b
 
     That is what lies in the places of the classes mutable and produced: accounts, crontabs,
     generated and transient units, and the like. It says what changed since the last time, and
-    replaces /var/lib/verity/acknowledged. No password and no digest of one is shown.
+    replaces the record in /var/lib/verity/acknowledged. No password and no digest of one is shown.
     """
     from verity.verbs import acknowledge as verb
 

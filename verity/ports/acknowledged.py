@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was acknowledged, on disk: one file below a host's root, replaced as a whole and durable.
+"""What was acknowledged, on disk: one file in a directory of its own, replaced as a
+whole and durable.
 
 Readable by root alone: who may log in, and digests by which a password's change is seen, are in it.
 Nothing here verifies it.
@@ -11,6 +12,7 @@ from verity.formats import acknowledged
 from verity.formats.acknowledged import Stored
 from verity.ports import places
 from verity.ports.folder import Folder
+from verity.ports.osfile import lock
 from verity.values.errors import ContentError, HostError
 
 _MODE = 0o600
@@ -37,7 +39,9 @@ def read(root: Path) -> Stored | None:
 
 
 def write(root: Path, data: bytes) -> None:
-    """Old or new, never between."""
+    """Old or new, never between; what a killed run left goes."""
     path = places.ACKNOWLEDGED
-    with Folder.opened(root, path.parent, create=0o755) as folder:
+    with Folder.opened(root, path.parent, create=0o700) as folder:
+        lock(folder.fd, label=str(folder.label))
+        folder.remove_temporary()
         folder.replace(path.name, data, mode=_MODE)

@@ -31,5 +31,5 @@ STAGE = ".verity-stage"
 """How the name of the directory begins that ``etc apply`` prepares files in, on their own file
 system; 16 digits of its own for each run follow."""
 
-ACKNOWLEDGED = Path("var/lib/verity/acknowledged")
+ACKNOWLEDGED = Path("var/lib/verity/acknowledged/record")
 """What the owner has acknowledged of what programs write (docs/formats.md, "Acknowledgement")."""
