@@ -59,6 +59,14 @@ def test_the_head_says_whom_and_on_whose_word(good: AuditWorld) -> None:
     assert "written-by-granted-programs" in names and "before-the-gate" not in names
 
 
+def test_a_tree_does_not_take_the_name_of_the_auditors_machine(world: AuditWorld) -> None:
+    for name in ("machine-id", "hostname", "os-release"):
+        (world.host / "etc" / name).unlink(missing_ok=True)
+        (world.host / "etc" / name).symlink_to(f"/etc/{name}")
+    said = head(world.audit())
+    assert (said["host_id"], said["host_name"], said["system"]) == ("", "unnamed", "")
+
+
 def test_a_host_without_anything(good: AuditWorld, tmp_path: Path) -> None:
     """Its documents are no question there; the commit still is."""
     line = ("audit", "--root", str(tmp_path), "--repo=repo", "--commit", REF, "--json")

@@ -234,6 +234,17 @@ def other_classes(world: AuditWorld) -> None:
     (world.host / "etc/app.conf").write_text("a = 1\n")
 
 
+def led_out(name: str) -> Callable[[AuditWorld], None]:
+    """A document of the tree is a link to a file of the auditor's machine, and as good."""
+
+    def spoil(world: AuditWorld) -> None:
+        place = world.host / name
+        place.rename(world.path / "outside")
+        place.symlink_to(world.path / "outside")
+
+    return spoil
+
+
 FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
     "unsigned": (unsigned, {"not-signed"}),
     "of-another-commit": (of_another_commit, {"wrong-commit"}),
@@ -257,6 +268,9 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
     "an-older-policy": (older_policy, {"below-floor"}),
     "expired-documents": (all_expired, {"expired", "policy-expired", "bundle-expired"}),
     "classes-that-disagree": (other_classes, {"guarded-not-signed"}),
+    "policy-outside": (led_out("etc/verity/policy.json"), {"policy"}),
+    "bundle-outside": (led_out("var/lib/verity/boot.bundle"), {"bad-bundle"}),
+    "floors-outside": (led_out("var/lib/verity/floors"), {"bad-floor"}),
     "bundle-cut": (
         spoiled("host/var/lib/verity/boot.bundle", lambda data: data[:-3]),
         {"bad-bundle"},

@@ -165,6 +165,14 @@ def test_what_is_waived_is_shown_with_its_reason(world: AuditWorld) -> None:
     assert f"WAIVED  content  /{CHANGED}: ticket 4711 (until " in text.out
 
 
+def test_one_that_lies_outside_of_the_tree(world: AuditWorld) -> None:
+    put(world, signed_waiver(world))
+    (world.host / places.WAIVERS / "ticket.json").rename(world.path / "outside")
+    (world.host / places.WAIVERS / "ticket.json").symlink_to(world.path / "outside")
+    assert contents(world) == FINDING
+    assert checks(world.audit()) == ["waiver"]
+
+
 def test_one_that_is_named_and_not_there(world: AuditWorld) -> None:
     done = world.audit("--waiver", "nowhere", report="--format=text")
     assert (done.status, done.out) == (3, "")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from verity.values.errors import HostError
+from verity.values.errors import ContentError, HostError
 
 _LOCK_ATTEMPTS, _LOCK_PAUSE_S = 200, 0.05
 
@@ -93,6 +93,23 @@ def open_directory_at(directory: int, name: str | bytes) -> int:
         if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
         raise
+
+
+def check_below(root: Path, *places: Path) -> None:
+    """Refuse (ContentError ``leads-out``) a path below the root that links lead out of it.
+
+    For a tree that lies here and may be anybody's: its documents are read by their paths. A link
+    that is put there after this was asked isn't seen.
+    """
+    top = os.path.join(os.path.realpath(root), "")
+    for place in places:
+        found = os.path.realpath(root / place)
+        if not os.path.join(found, "").startswith(top):
+            raise ContentError(
+                "leads-out",
+                f"{root / place}: links lead to {found}, out of {root}",
+                hint="look at the link; a tree's own files lie in it",
+            )
 
 
 def read_file(

@@ -14,7 +14,7 @@ from verity.formats import grants, kernel_keys, records
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.records import RecordKind
 from verity.ports import booted, deployments, floors, places
-from verity.ports.osfile import read_file
+from verity.ports.osfile import check_below, read_file
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Tree
 from verity.trust import boot_bundle
@@ -69,6 +69,7 @@ def make(asked: Asked, *, clock: int) -> AuditedHost:
     # 2. Floors.
     if commit is not None:
         try:
+            check_below(root, floors.FLOORS)
             compared = serial_floors.judge(
                 HostState.at(root),
                 commit.statement,
@@ -159,6 +160,7 @@ def _accepted(asked: Asked) -> str:
 def _policy(root: Path, roots: Roots) -> VerifiedPolicy | None:
     if not policy_read.is_installed(root):
         return None
+    check_below(root, places.POLICY, places.POLICY_BLOB)
     if roots.unknown is not None:
         raise roots.unknown
     try:
@@ -176,6 +178,7 @@ def _policy(root: Path, roots: Roots) -> VerifiedPolicy | None:
 
 def _bundle(root: Path, roots: Roots) -> BootBundle | None:
     path = root / places.BUNDLE
+    check_below(root, places.BUNDLE, *_PIN_FILES.values())
     try:
         data = read_file(path, max_size=records.MAX_SIZE)
     except HostError as error:

@@ -8,11 +8,12 @@ root on it may lie. No level above B0 is claimed, because nothing here could pro
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from verity import __version__
 from verity.ports import gate_files, tool
 from verity.ports import host as host_port
-from verity.ports.osfile import read_file
+from verity.ports.osfile import check_below, read_file
 from verity.values.audit import Head
 from verity.values.errors import HostError, VerityError
 from verity.verbs import audit_residuals
@@ -50,7 +51,7 @@ def make(host: AuditedHost) -> Head:
     roots = host.roots
     return Head(
         host_id=_id(host),
-        host_name=host_port.host_name(host.root),
+        host_name=_name(host),
         root=str(host.root),
         begun=host.clock,
         boot_id=_boot_id(host),
@@ -120,9 +121,18 @@ def _tool(host: AuditedHost) -> tuple[str, bool | None]:
 
 def _id(host: AuditedHost) -> str:
     try:
+        check_below(host.root, host_port.MACHINE_ID)
         return host_port.host_id(host.root)
     except VerityError:
         return ""
+
+
+def _name(host: AuditedHost) -> str:
+    try:
+        check_below(host.root, host_port.HOSTNAME)
+    except VerityError:
+        return "unnamed"
+    return host_port.host_name(host.root)
 
 
 def _boot_id(host: AuditedHost) -> str:
@@ -133,6 +143,10 @@ def _boot_id(host: AuditedHost) -> str:
 
 
 def _text(host: AuditedHost, name: str) -> str:
+    try:
+        check_below(host.root, Path(name))
+    except VerityError:
+        return ""
     return gate_files.small_text(host.root / name) or ""
 
 
@@ -140,8 +154,9 @@ def _system(host: AuditedHost) -> str:
     """PRETTY_NAME of os-release(5)."""
     for name in _RELEASES:
         try:
+            check_below(host.root, Path(name))
             text = read_file(host.root / name, max_size=_MAX_RELEASE).decode("utf-8", "replace")
-        except HostError:
+        except VerityError:
             continue
         for line in text.splitlines():
             key, _, value = line.partition("=")

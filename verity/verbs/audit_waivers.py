@@ -15,7 +15,7 @@ from verity.formats.dump import printable
 from verity.formats.grants import Party, Role
 from verity.formats.statement import MAX_ENVELOPE, format_time
 from verity.ports import places
-from verity.ports.osfile import closing, read_file, translate_oserror
+from verity.ports.osfile import check_below, closing, read_file, translate_oserror
 from verity.ports.tree import Tree, measured
 from verity.trust.waivers import VerifiedWaiver, verify_waiver
 from verity.values.audit import Area, AreaResult, Check, Severity, Waived
@@ -101,9 +101,10 @@ def _load(host: AuditedHost, found: Collector, named: Sequence[Path]) -> list[_H
     folder = host.root / places.WAIVERS
     for name in _names(folder, found):
         try:
+            check_below(host.root, places.WAIVERS / name)
             files.append((str(folder / name), read_file(folder / name, max_size=MAX_ENVELOPE)))
-        except HostError as error:
-            found.gap("waiver", str(folder / name), error.message, error.hint or "")
+        except VerityError as error:
+            found.error("waiver", error, Link.SIGNATURE, str(folder / name))
     if not files:
         found.skip("there are no waivers", *(check.id for check in CHECKS))
         return []
