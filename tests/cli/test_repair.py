@@ -143,6 +143,7 @@ def test_unsigned_code_goes_when_asked(world: World) -> None:
     (tree / "usr/local/bin").mkdir(parents=True)
     (tree / "usr/local/bin/own").write_bytes(CODE)
     (tree / "usr/share/data").write_text("data")
+    (tree / "usrx").write_bytes(CODE)  # in the root, where a host has its own
     kept = repair(world)
     assert {"/usr/bin/evil", "/usr/lib/x/a.so", "/usr/share/data"} == set(left(kept))
     assert kept.status == 1
@@ -150,6 +151,7 @@ def test_unsigned_code_goes_when_asked(world: World) -> None:
     assert left(done) == {"/usr/share/data": "nobody signed it"}
     assert (tree / "usr/local/bin/own").exists()
     shutil.rmtree(tree / "usr/local")
+    (tree / "usrx").unlink()
     (tree / "usr/share/data").unlink()
     assert snapshot(tree) == before
 

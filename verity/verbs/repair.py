@@ -172,15 +172,18 @@ def _read(
     root: Path, due: Mapping[bytes, Entry], progress: Callable[[int], None]
 ) -> tuple[dict[bytes, Node], list[Gap]]:
     """What is there of what is signed, and beside it in the directories of the system."""
-    tops = {path[: path.find(b"/", 1)] for path, one in due.items() if one.is_regular} - OWN
+    tops = {repair_plan.top_of(path) for path, one in due.items() if one.is_regular} - OWN
 
     def visit(path: bytes) -> bool:
         if _STAGE.fullmatch(path):
             return False
         if path in due:
             return True
-        top = path[: path.find(b"/", 1)]
-        return top in tops and path != _LOCAL and not path.startswith(_LOCAL + b"/")
+        return (
+            repair_plan.top_of(path) in tops
+            and path != _LOCAL
+            and not path.startswith(_LOCAL + b"/")
+        )
 
     def judge(fd: int, path: bytes) -> Contents:
         contents = tree.measured(fd, path)

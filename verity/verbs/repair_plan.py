@@ -68,8 +68,8 @@ class Plan:
         signed is only what it began with."""
         counts: Counter[bytes] = Counter()
         for entries in (self.remove, self.make, self.put, self.dress, self.protect):
-            inside = [one for one in entries if _top(one.path) in tops and one.path not in tops]
-            counts.update(_top(one.path) for one in inside)
+            inside = [one for one in entries if top_of(one.path) in tops and one.path not in tops]
+            counts.update(top_of(one.path) for one in inside)
             gone = {one.path for one in inside}
             entries[:] = [one for one in entries if one.path not in gone]
         for top, count in sorted(counts.items()):
@@ -206,7 +206,8 @@ def _is_mount_point(path: bytes, due: Mapping[bytes, Entry]) -> bool:
     return entry is not None and entry.is_directory and not any(p.startswith(below) for p in due)
 
 
-def _top(path: bytes) -> bytes:
+def top_of(path: bytes) -> bytes:
+    """The name in the root that a path is, or is below of."""
     end = path.find(b"/", 1)
     return path if end < 0 else path[:end]
 
