@@ -275,6 +275,33 @@ def test_a_read_only_tree_is_refused_whole(world: World) -> None:
     assert snapshot(world.path / "tree") == before
 
 
+@needs_root
+def test_what_is_immutable_is_left_and_the_rest_brought_back(world: World) -> None:
+    """A file, a directory, and the root itself, as OSTree makes it."""
+    tree = world.path / "tree"
+    (tree / "bin").symlink_to("usr/bin")
+    commit(world.repo, tree, REF)
+    sign = ("commit", "sign", "--repo", "repo", "--key", "vendor.pem", "--stream", "os")
+    assert verity(*sign, "--serial", "9", REF, cwd=world.path).status == 0
+    before = snapshot(tree)
+    (tree / "bin").unlink()
+    (tree / "usr/bin/tool").write_bytes(b"evil")
+    (tree / "usr/share/names/-").unlink()
+    (tree / "usr/share/big").write_bytes(b"evil")
+    held = ("tree", "tree/usr/bin/tool", "tree/usr/share/names")
+    stock("chattr", "+i", *held, cwd=world.path)
+    try:
+        found = left(repair(world))
+    finally:
+        stock("chattr", "-i", *held, cwd=world.path)
+    assert set(found) == {"/bin", "/usr/bin/tool", "/usr/share/names/-"}
+    assert "the root is immutable" in found["/bin"]
+    assert "it has the attribute immutable" in found["/usr/bin/tool"]
+    assert (tree / "usr/share/big").read_bytes() == BIG
+    assert left(repair(world)) == {}
+    assert snapshot(tree) == before
+
+
 def test_what_is_left_over_by_a_kill_is_no_finding_and_goes(world: World) -> None:
     stages = [world.path / "tree" / top / ".verity-stage-0123456789abcdef" for top in ("", "usr")]
     for stage in stages:

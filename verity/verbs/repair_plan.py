@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from verity.formats.dump import Entry
+from verity.formats.dump import Entry, printable
 from verity.formats.grant_rules import code_flags, permitted_capabilities, set_id_bits
 from verity.ports.tree import Gap, Node
 from verity.values.errors import ContentError
@@ -59,7 +59,8 @@ class Plan:
             entries[:] = [
                 one for one in entries if one.path != path and not one.path.startswith(below)
             ]
-        self.left.append(Left(path=path, why=why, hint=hint))
+        said = why.removeprefix(f"{printable(path)}: ")
+        self.left.append(Left(path=path, why=said, hint=hint))
         for above in [one.path for one in self.remove if path.startswith(one.path + b"/")]:
             self.drop(above, "what is in it stays", hint)
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from verity.formats.dump import Entry, printable
+from verity.ports import kernel
 from verity.ports.osfile import closing, open_directory_below, translate_oserror
 from verity.ports.replace_tree import ReplaceTree
 from verity.ports.tree import Node
@@ -54,11 +55,28 @@ class Trees:
 
     def check(self, entry: Entry) -> None:
         """Refuse what can't be replaced, or lies in a directory that can't be changed."""
+        if self.top(entry.path) == b"/":
+            self._check_root(entry)
         self.of(entry.path).check(entry)
         above = entry.path.rpartition(b"/")[0]
         folder = self._nodes.get(above)
         if folder is not None and folder.entry.is_directory:
             self.of(above).check(folder.entry)
+
+    def _check_root(self, entry: Entry) -> None:
+        try:
+            with closing(open_directory_below(self._root, b"/")) as fd:
+                flags = kernel.inode_flags(fd, label=str(self._root))
+        except OSError as error:
+            raise translate_oserror(error, str(self._root)) from error
+        except HostError:
+            return  # a file system without such flags
+        if flags & (kernel.IMMUTABLE_FL | kernel.APPEND_FL):
+            raise HostError(
+                "immutable",
+                f"{printable(entry.path)}: the root is immutable, as OSTree makes it",
+                hint=f"chattr -i {self._root}, repair, and chattr +i again",
+            )
 
     def clear_all(self) -> None:
         """Remove what runs before prepared, also where this one has nothing to do."""
