@@ -223,19 +223,26 @@ def test_a_directory_in_the_way_stays(world: World) -> None:
     assert (tool / "mine").read_text() == "mine"
 
 
-def test_etc_keeps_what_changes_by_itself(world: World) -> None:
-    """An /etc in the commit is brought back, but for the classes that aren't signed."""
+def test_what_is_the_hosts_own_stays(world: World) -> None:
+    """An /etc in the commit is brought back, but for classes that aren't signed; /var is not."""
     etc = world.path / "tree/etc"
     etc.mkdir()
+    state = world.path / "tree/var/db/state"
+    state.parent.mkdir(parents=True)
+    state.write_text("as it began\n")
     (etc / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
     (etc / "motd").write_text("hello\n")
     commit(world.repo, world.path / "tree", REF)
     sign = ("commit", "sign", "--repo", "repo", "--key", "vendor.pem", "--stream", "os")
     assert verity(*sign, "--serial", "9", REF, cwd=world.path).status == 0
+    state.write_text("as it is by now\n")
     (etc / "passwd").write_text("another")
     (etc / "motd").write_text("another")
     (etc / "added").write_bytes(CODE)
-    assert left(repair(world, "--remove-unsigned")) == {}
+    found = left(repair(world, "--remove-unsigned"))
+    assert list(found) == ["/var"]
+    assert found["/var"].startswith("1 signed files differ")
+    assert state.read_text() == "as it is by now\n"
     assert (etc / "passwd").read_text() == "another"
     assert (etc / "motd").read_text() == "hello\n"
     assert (etc / "added").exists()
