@@ -16,6 +16,7 @@ from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area, AreaResult
 from verity.verbs import audit_written
 from verity.verbs.audit_host import AuditedHost, Roots
+from verity.verbs.keyring_trust import Keyrings
 
 HASH = "$6$saltsalt$abcdefghijklmnop"
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000:Ann:/home/ann:/bin/bash\n"
@@ -65,7 +66,7 @@ def examine(path: Path, *, live: bool = True, key: str | None = "etc") -> AreaRe
     if key is not None:
         public = keystore.load_signer(str(path / f"{key}.pem")).public
         keys = TrustedSet.of_keys([public], party=Party.USER, role=Role.ETC)
-        roots = Roots(of=lambda role, party: keys)
+        roots = Roots(of=lambda role, party: keys, keyrings=Keyrings(of_party={}))
     host = AuditedHost(root=path / "root", live=live, now=now, clock=now, roots=roots)
     found = audit_written.examine(host)
     ids = {check.id for check in audit_written.CHECKS}

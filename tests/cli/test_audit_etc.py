@@ -20,11 +20,17 @@ from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area, AreaResult, Covered
 from verity.verbs import audit_etc
 from verity.verbs.audit_host import AuditedHost, Roots
+from verity.verbs.keyring_trust import Keyrings
 
 
 def trusted(world: EtcWorld, name: str = "etc") -> TrustedSet:
     key = keystore.load_signer(str(world.path / f"{name}.pem")).public
     return TrustedSet.of_keys([key], party=Party.USER, role=Role.ETC)
+
+
+def roots_of(keys: TrustedSet, *, named: bool = False) -> Roots:
+    """These keys, by a keyring or ``named`` by the auditor."""
+    return Roots(of=lambda role, party: keys, keyrings=None if named else Keyrings(of_party={}))
 
 
 def examine(world: EtcWorld, keys: TrustedSet | None = None, *, later: int = 0) -> AreaResult:
@@ -35,7 +41,7 @@ def examine(world: EtcWorld, keys: TrustedSet | None = None, *, later: int = 0) 
             live=False,
             now=now,
             clock=now,
-            roots=Roots(of=lambda role, party: keys or trusted(world)),
+            roots=roots_of(keys or trusted(world)),
         )
     )
     ids = {check.id for check in audit_etc.CHECKS}
@@ -116,6 +122,16 @@ def test_by_another_key(world: EtcWorld) -> None:
     found = examine(world, trusted(world, "other"))
     assert [one.check for one in found.findings] == ["etc-intent"]
     assert len(found.not_evaluated) == len(audit_etc.CHECKS) - 1
+
+
+def test_the_keys_that_the_auditor_named_are_of_something_else(world: EtcWorld) -> None:
+    now = int(time.time())
+    roots = roots_of(trusted(world, "other"), named=True)
+    found = audit_etc.examine(
+        AuditedHost(root=world.path / "root", live=False, now=now, clock=now, roots=roots)
+    )
+    assert (found.findings, len(found.not_evaluated)) == ((), len(audit_etc.CHECKS))
+    assert "by none of the keys that were named" in found.not_evaluated[0].why
 
 
 def test_nobody_is_trusted(world: EtcWorld) -> None:

@@ -86,7 +86,7 @@ def examine(host: AuditedHost) -> AreaResult:
         trusted = audit_owner.etc_keys(host)
         intent = etc_intent.current(there, trusted)
     except VerityError as error:
-        return _stopped(error, str(there.state.path))
+        return _stopped(audit_owner.sure(host, error), str(there.state.path))
     # 3. Serial and time.
     findings, gaps, notes = _of_intent(host, there, intent, trusted)
     # 4. Files.

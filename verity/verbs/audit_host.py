@@ -101,10 +101,3 @@ class AuditedHost:
             for entry in granted.code:
                 streams[entry.digest] = (*streams.get(entry.digest, ()), granted.stream)
         return streams
-
-    def trusted(self, role: Role, party: Party) -> TrustedSet | None:
-        """Whose signatures count for a role, None if nobody's: the area trust says why."""
-        try:
-            return None if self.roots is None else self.roots.of(role, party)
-        except VerityError:
-            return None

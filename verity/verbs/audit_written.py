@@ -116,7 +116,7 @@ def _record(host: AuditedHost) -> tuple[Stored | None, list[Finding | NotEvaluat
                 hint="look at these files once, then `verity acknowledge`",
             )
         if stored.envelope is not None:
-            trust.verify(stored, audit_owner.etc_keys(host))
+            _verify(host, stored)
     except ContentError as error:
         rest = HostError("no-record", "what was acknowledged doesn't count", hint=error.hint)
         return None, [
@@ -137,6 +137,13 @@ def _record(host: AuditedHost) -> tuple[Stored | None, list[Finding | NotEvaluat
             _gap(check, error, label) for check in checks if host.live or check is not UNITS
         ]
     return stored, []
+
+
+def _verify(host: AuditedHost, stored: Stored) -> None:
+    try:
+        trust.verify(stored, audit_owner.etc_keys(host))
+    except VerityError as error:
+        raise audit_owner.sure(host, error) from error
 
 
 def _compared(stored: Stored, state: State, where: Places) -> Iterator[Finding]:
