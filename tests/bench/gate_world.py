@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate is measured with: the places that the default policy guards, and all signed in them.
+"""What the gate is measured with: what the default policy guards, and everything there signed.
 
 What the test machine itself puts into /etc nobody signed, so the policy has configuration only
 observed; that changes no instruction of what is allowed.
@@ -21,7 +21,7 @@ _CONFIGURATION = ("config-unsigned", "config-link", "config-mount")
 
 
 def gate_world(image: Image, programs: Path, modes: tuple[str, ...]) -> dict[str, TrustWorld]:
-    """For each mode of the policy: the image, `programs` and the configuration of Debian granted."""
+    """For each mode: the image, `programs` and Debian's configuration granted."""
     guarded = _defaults(trust_world.trust_world(image))
     entries = [node.entry for node in read_directory(image.tree)]
     signed = configuration(GuardedPaths(guarded=guarded, without_owners=False)(entries)).config

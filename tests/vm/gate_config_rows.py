@@ -396,7 +396,8 @@ KNOWN = [
     reads(
         "a jail that is a mount, likewise",
         f"{ETC}/good",
-        before=MAKE_JAIL + f"mount --rbind {JAIL} {JAIL}; cat {JAILED} {JAILED} >&2; chroot {JAIL} ",
+        before=MAKE_JAIL
+        + f"mount --rbind {JAIL} {JAIL}; cat {JAILED} {JAILED} >&2; chroot {JAIL} ",
         reason=UNSIGNED,
         undo=f"umount -R {JAIL}; {LEAVE_JAIL}",
     ),
