@@ -399,7 +399,7 @@ KNOWN = [
         before=MAKE_JAIL
         + f"mount --rbind {JAIL} {JAIL}; cat {JAILED} {JAILED} >&2; chroot {JAIL} ",
         reason=UNSIGNED,
-        undo=f"umount -R {JAIL}; {LEAVE_JAIL}",
+        undo=f"umount -R {JAIL} && rm -r {JAIL}",
     ),
     reads(
         "another name of a link that was followed",
