@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from tests.daily import is_due
 from tests.vm import Image, Machine
 from verity.formats import records
 from verity.formats.gate_calls import Refusal
@@ -29,13 +30,12 @@ _DAY = 24 * 60 * 60
 def params(rows: Iterable[Attack], *, a_third: bool = False) -> list[object]:
     """Rows for tests; the slow ones in the long runs only, and of others `a_third` each day."""
     slow = {str(row) for row in SLOW}
-    today = int(time.time()) // _DAY
     return [
         pytest.param(
             row,
             id=str(row),
             marks=[pytest.mark.full]
-            if str(row) in slow or (a_third and (index + today) % 3)
+            if str(row) in slow or (a_third and not is_due(index, one_in=3))
             else [],
         )
         for index, row in enumerate(rows)

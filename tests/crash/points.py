@@ -4,18 +4,15 @@
 The number is the test's name, so a failure is repeated by it: `-m "full or not full" -k NUMBER`.
 """
 
-import time
-
 import pytest
 
-_DAY_S = 86400
+from tests.daily import today
 
 
 def points(count: int, *, short: int) -> list[object]:
     """The parameters 0 to count - 1, of which the short tier takes so many."""
-    today = int(time.time()) // _DAY_S
     step = count // short
-    chosen = {(today + number * step) % count for number in range(short)}
+    chosen = {(today() + number * step) % count for number in range(short)}
     return [
         number if number in chosen else pytest.param(number, marks=pytest.mark.full)
         for number in range(count)

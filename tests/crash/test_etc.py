@@ -5,7 +5,6 @@ What has to hold then is in etc_crash.py; test_etc_power.py cuts the power inste
 """
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests.cli.program import VERITY, copy, needs_root
 from tests.crash.etc_crash import APPLY_ARGS, SIGN_ARGS, Signed, check_applied, check_signed, make
+from tests.daily import today
 from tests.etc_world import EtcWorld
 
 # What each makes of calls that change something. On entering the nth of them it is killed, so that
@@ -23,7 +23,6 @@ APPLY = (
 )
 SIGN = ("write", "fsync", "syncfs", "renameat", "mkdirat", "unlinkat", "fchmod")
 MOST = 200
-_DAY_S = 86400
 
 
 def kill_at(world: EtcWorld, call: str, nth: int, *command: str) -> bool:
@@ -70,9 +69,8 @@ Check = Callable[[Signed, Path, str, int], bool]
 @pytest.mark.parametrize("check", [check_apply, check_sign])
 def test_kill_somewhere(signed: Signed, tmp_path: Path, check: Check) -> None:
     """Each day other points, of the calls that every run makes."""
-    day = int(time.time()) // _DAY_S
     for call, most in (("fsync", 4), ("write", 4), ("renameat", 3)):
-        nth = day % most + 1
+        nth = today() % most + 1
         assert check(signed, tmp_path / call, call, nth), f"{call} is not called {nth} times"
 
 

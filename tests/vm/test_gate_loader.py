@@ -3,7 +3,7 @@
 
 Signed for real, so that it is the gate that says no. After each refusal the host is as it was: no
 pin, link, mount or keyring, no kernel lockdown, and an unsigned program runs as root. What needs no
-gate to be refused is in test_loader.py.
+gate to be refused is in test_loader.py. Each test loads the gate: the short tier takes a part.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 
 from tests import boot
 from tests.boot import OS, SECOND_ROOT, STRANGER, VENDOR_ROOT
+from tests.daily import some
 from verity.formats import kernel_keys
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import Mode
@@ -154,7 +155,7 @@ def seals(machine: Machine, argv: Sequence[str]) -> None:
     assert machine.run([f"{AT}/a"]).text == "ran a"
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", some(ROWS, one_in=4))
 def test_the_gate_refuses_the_bundle(machine: Machine, name: str) -> None:
     put(machine, world.encode(ROWS[name].fragments()))
     refused(machine, load_command(BUNDLE), 1, *ROWS[name].texts)
@@ -165,11 +166,13 @@ def test_the_good_bundle_seals(machine: Machine) -> None:
     seals(machine, load_command(BUNDLE))
 
 
+@pytest.mark.full
 def test_a_bundle_that_revokes_other_things_seals(machine: Machine) -> None:
     put(machine, world.encode(revoked(keys=[key_id(STRANGER)], streams=[(b"tools", 2)])))
     seals(machine, load_command(BUNDLE))
 
 
+@pytest.mark.full
 def test_grants_below_the_floor(machine: Machine) -> None:
     """The bundle of before, put back by whoever can write to it, and the floors with it."""
     for floor, accepted in ((2, False), (1, True)):
@@ -196,6 +199,7 @@ def test_the_pin_of_somebody_else(machine: Machine) -> None:
     refused(machine, argv, 1, "keys (record 1 of", "3032 threshold", "check pin and signers")
 
 
+@pytest.mark.full
 def test_a_pin_that_wants_two_owners(machine: Machine) -> None:
     """With one of the two signatures it is refused, with both it seals."""
     argv = with_pin(machine, boot.pin(Party.VENDOR, VENDOR_ROOT, SECOND_ROOT, threshold=2))
@@ -215,6 +219,7 @@ def test_keys_that_bring_their_own_root(machine: Machine) -> None:
     refused(machine, load_command(BUNDLE), 1, "keys (record 3 of", "3032 threshold")
 
 
+@pytest.mark.full
 def test_a_key_that_got_the_serial_of_another(machine: Machine) -> None:
     """A keyring counts only while its serial means the key that it meant when it was made."""
     put(machine, world.encode(good()))
@@ -245,7 +250,7 @@ OBJECTS: dict[str, tuple[Callable[[bytes], bytes], int, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("name", some(OBJECTS, one_in=3))
 def test_a_damaged_object(machine: Machine, gate_files: Path, name: str) -> None:
     spoil, status, text = OBJECTS[name]
     put(machine, world.encode(good()))
@@ -284,6 +289,7 @@ def test_a_program_that_can_overrule_the_gate(machine: Machine) -> None:
 # --- what is no refusal -------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_a_policy_that_tries(machine: Machine) -> None:
     """This version has no trials: it says so and observes, which the owner can end."""
     put(machine, world.encode([*good()[:2], world.policy(Mode.TRIAL), grants("os", 0, 3)]))

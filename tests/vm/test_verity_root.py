@@ -52,6 +52,7 @@ def test_the_digests_are_those_of_the_tree(vm: Machine, image: Image) -> None:
         assert measured == str(digest_path(image.tree / path))
 
 
+@pytest.mark.full
 def test_debian_boots_shuts_down_and_boots_again(image: Image) -> None:
     with Machine.boot("system", image, fresh=True) as machine:
         healthy(machine)
