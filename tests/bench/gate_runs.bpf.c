@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An iterator that prints how often each BPF program of the first processor has run, and for how many
  * nanoseconds altogether, while kernel.bpf_stats_enabled is 1. It is loaded before the gate, which gives
@@ -58,4 +58,4 @@ int runs(struct bpf_iter__bpf_prog *ctx)
 	return 0;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";
