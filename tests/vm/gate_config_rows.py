@@ -412,7 +412,7 @@ KNOWN = [
     reads(
         "a file in place of a directory, beside what was read",
         TREE,
-        before=f"mv {TREE} {TREE}.old; cp {EVIL} {DEEP}/deep/x; cat {DEEP}/deep/x {DEEP}/deep/x >&2;"
+        before=f"mv {TREE} {TREE}.old; cp {EVIL} {DEEP}/deep/x; cat {DEEP}/deep/x >&2;"
         f" cp {EVIL} {TREE}; ",
         reason=UNSIGNED,
         undo=f"rm {TREE} {DEEP}/deep/x; mv {TREE}.old {TREE}",
