@@ -402,22 +402,6 @@ KNOWN = [
         undo=f"umount -R {JAIL} && rm -r {JAIL}",
     ),
     reads(
-        "by an alias by which a signed one was read",
-        "/mnt/unlisted",
-        "says unlisted",
-        before=f"mount --bind {ETC} /mnt; cat /mnt/good /mnt/good >&2; ",
-        reason=UNSIGNED,
-        undo="umount /mnt",
-    ),
-    reads(
-        "a file in place of a directory, beside what was read",
-        TREE,
-        before=f"mv {TREE} {TREE}.old; cp {EVIL} {DEEP}/deep/x; cat {DEEP}/deep/x >&2;"
-        f" cp {EVIL} {TREE}; ",
-        reason=UNSIGNED,
-        undo=f"rm {TREE} {DEEP}/deep/x; mv {TREE}.old {TREE}",
-    ),
-    reads(
         "another name of a link that was followed",
         f"{ETC}/hard",
         "says good",

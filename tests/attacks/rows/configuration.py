@@ -117,30 +117,6 @@ ROWS = (
         ordinary=False,
         signed="",
     ),
-    _read(
-        "another name of what was read elsewhere before",
-        f"{GUARDED}/x",
-        f"echo says evil >{LEADING}/x",
-        f"rm -f {LEADING}/x {GUARDED}/x",
-        before=f"cat {LEADING}/x {LEADING}/x >&2 && ln {LEADING}/x {GUARDED}/x && ",
-        ordinary=False,
-    ),
-    _read(
-        "directory in which all could be read before",
-        f"{GUARDED}/led/x",
-        f"mkdir {WORK}/led && echo says evil >{WORK}/led/x",
-        f"rm -rf {WORK}/led {GUARDED}/led",
-        before=f"cat {WORK}/led/x {WORK}/led/x >&2 && mv {WORK}/led {GUARDED}/led && ",
-        ordinary=False,
-    ),
-    _read(
-        "file moved out to where all could be read before",
-        f"{WORK}/led/x",
-        f"mkdir {WORK}/led && echo says evil | tee {WORK}/led/y >{GUARDED}/x",
-        f"rm -rf {WORK}/led {GUARDED}/x",
-        before=f"mv {GUARDED}/x {WORK}/led && cat {WORK}/led/y {WORK}/led/y >&2 && ",
-        ordinary=False,
-    ),
     *(
         Attack(
             group=11,
