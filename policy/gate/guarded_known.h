@@ -2,7 +2,7 @@
 #ifndef VERITY_GUARDED_KNOWN_H
 #define VERITY_GUARDED_KNOWN_H
 /*
- * What was asked at a place before, and allowed: the same answer without the walk (ADR 40).
+ * What was asked at a place before, and allowed: the same answer without the walk (ADR 46).
  *
  * Nothing but a permission is kept. Where nothing in a directory can be refused it is kept at the inode
  * of the directory, else at that of the file or symlink, for this name in this directory. It counts
