@@ -309,8 +309,12 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 	current->privileged_caps = header->privileged_caps;
 	current->mode = header->mode;
 	current->n_streams = header->n_streams;
-	for (int i = 0; i < VERITY_GROUPS; i++)
+	current->group_bits = 0;
+	for (__u32 i = 0; i < VERITY_GROUPS; i++) {
 		current->groups[i] = header->groups[i];
+		if (i < header->n_groups)
+			current->group_bits |= group_bit(header->groups[i]);
+	}
 	current->n_groups = header->n_groups;
 	current->signers = upload->signers;
 	current->serial = header->serial;

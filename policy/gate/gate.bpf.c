@@ -192,7 +192,7 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 		    !file->f_mapping->nrpages)
 			tag->stale = 0;
 	}
-	return check_opened(file, tag ? tag->moved : 0);
+	return check_opened(file);
 }
 
 /* --- the gate itself ---------------------------------------------------------------------- */

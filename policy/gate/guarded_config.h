@@ -11,7 +11,7 @@
  * Who isn't privileged is asked nothing, nor anybody whose policy guards nothing.
  */
 #include "deny.h"
-#include "guarded_path.h"
+#include "guarded_known.h"
 
 static __always_inline int guards_anything(void)
 {
@@ -92,16 +92,25 @@ static __noinline void know_contents(struct file *file, struct path_scratch *scr
 	__builtin_memcpy(&scratch->content, &measured->digest, sizeof(measured->digest));
 }
 
-static __noinline int check_read(struct file *file, __u32 moved)
+/* Whether it was renamed out of a signed place: asked behind what else is known of where it is. */
+static __always_inline __u32 is_moved(struct inode *inode)
+{
+	const volatile struct inode_tag *tag = bpf_inode_storage_get(&inodes, inode, 0, 0);
+
+	return tag && tag->moved;
+}
+
+static __noinline int check_read(struct file *file, const struct moment *then)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_CONFIG, .state = gate_state(), .privileged = 1, .digest = ~0u};
 	struct path_scratch *scratch = path_scratch();
-	__u32 reason, scopes = 0, real = 0;
+	__u32 reason, scopes = 0, real = 0, moved = 1;
 
 	facts.observed = observed_reasons();
 	facts.guarded = VERITY_CLASS_SIGNED;
 	if (scratch && locate(scratch, (__u64)file->f_path.dentry, mount_of(file->f_path.mnt))) {
+		moved = is_moved(file->f_inode);
 		facts.guarded = class_of(&scratch->seen);
 		if (scratch->real_len)
 			real = class_of(&scratch->real);
@@ -129,7 +138,11 @@ static __noinline int check_read(struct file *file, __u32 moved)
 	} else {
 		reason = verity_decide(&facts);
 	}
-	return reason ? answer(&facts, reason, file) : 0;
+	if (reason)
+		return answer(&facts, reason, file);
+	if (!moved)
+		keep_known(scratch, file, NULL, file->f_inode, then);
+	return 0;
 }
 
 /* Whatever gives bytes to who opens it: a FIFO or a device at a signed place can say anything. */
@@ -139,9 +152,10 @@ static __always_inline int is_readable_kind(__u32 kind)
 }
 
 /* What file_post_open asks of every open. What was made by this very open is empty. */
-static __always_inline int check_opened(struct file *file, __u32 moved)
+static __always_inline int check_opened(struct file *file)
 {
 	__u32 kind = file->f_inode->i_mode & S_IFMT, state;
+	struct moment now = {};
 
 	if (!(file->f_mode & FMODE_READ) || (!is_readable_kind(kind) && kind != S_IFDIR) ||
 	    !guards_anything())
@@ -154,7 +168,18 @@ static __always_inline int check_opened(struct file *file, __u32 moved)
 			keep_anchor(file);
 		return 0;
 	}
-	return file->f_mode & FMODE_CREATED ? 0 : check_read(file, moved);
+	if (file->f_mode & FMODE_CREATED)
+		return 0;
+	if (state != VERITY_STATE_LOADING && take_moment(&now)) {
+		int known;
+
+		bpf_rcu_read_lock();
+		known = is_known(file->f_path.dentry, file->f_inode, file->f_path.mnt, &now);
+		bpf_rcu_read_unlock();
+		if (known && !is_moved(file->f_inode))
+			return 0;
+	}
+	return check_read(file, &now);
 }
 
 #endif

@@ -22,10 +22,6 @@
 
 #define TRAIL_STEPS 2048
 
-/* An address whose memory may be gone: loads don't fault, and the kernel is given none of it. */
-#define AS_KERNEL(type, address) \
-	((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
-
 enum trail_end {
 	TRAIL_GOING,
 	TRAIL_ROOT,	/* of the task */

@@ -92,16 +92,21 @@ static __noinline __u32 is_link_put_there(struct inode *inode, struct path_scrat
  *
  * Without a mount, where its target is read, only the place by way of an anchor is known.
  */
-static __noinline int check_link(__u64 dentry, __u64 mount)
+static __noinline int check_link(struct dentry *link, struct inode *inode, struct vfsmount *by)
 {
 	struct verity_facts facts = {.act = VERITY_ACT_LINK, .state = gate_state(), .privileged = 1};
-	struct path_scratch *scratch = path_scratch();
+	__u64 mount = by ? mount_of(by) : 0;
+	struct path_scratch *scratch;
 	__u32 reason = VERITY_ALLOW;
-	struct inode *inode = AS_KERNEL(struct dentry, dentry)->d_inode;
+	struct moment then = {};
 
+	if (by && facts.state != VERITY_STATE_LOADING && take_moment(&then) &&
+	    is_known(link, inode, by, &then))
+		return 0;
+	scratch = path_scratch();
 	facts.observed = observed_reasons();
 	facts.guarded = VERITY_CLASS_SIGNED;
-	if (!scratch || !locate(scratch, dentry, mount))
+	if (!scratch || !locate(scratch, (__u64)link, mount))
 		return answer(&facts, verity_decide(&facts), NULL);
 	if (mount) {
 		facts.guarded = class_of_way(&scratch->seen, scratch->seen_len);
@@ -118,9 +123,11 @@ static __noinline int check_link(__u64 dentry, __u64 mount)
 							 &facts.revoked);
 		reason = verity_decide(&facts);
 	}
-	if (!reason)
-		return 0;
-	return answer_at(&facts, reason, NULL, mount ? &scratch->seen : &scratch->real);
+	if (reason)
+		return answer_at(&facts, reason, NULL, mount ? &scratch->seen : &scratch->real);
+	if (mount)
+		keep_known(scratch, NULL, link, inode, &then);
+	return 0;
 }
 
 SEC("lsm/inode_follow_link")
@@ -129,15 +136,14 @@ int BPF_PROG(verity_follow_link, struct dentry *dentry, struct inode *inode, _Bo
 	if (!is_asked_of_places())
 		return 0;
 	/* The lookup stands at the directory that the symlink is in. */
-	return check_link((__u64)dentry,
-			  mount_of(bpf_get_current_task_btf()->nameidata->path.mnt));
+	return check_link(dentry, inode, bpf_get_current_task_btf()->nameidata->path.mnt);
 }
 
 /* systemd takes what a link of *.wants means from its target, and follows none of them. */
 SEC("lsm/inode_readlink")
 int BPF_PROG(verity_readlink, struct dentry *dentry)
 {
-	return is_asked_of_places() ? check_link((__u64)dentry, 0) : 0;
+	return is_asked_of_places() ? check_link(dentry, dentry->d_inode, NULL) : 0;
 }
 
 /* --- mounts ------------------------------------------------------------------------------- */

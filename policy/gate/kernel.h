@@ -45,6 +45,7 @@
 #define EPERM 1
 #define ENOSYS 38
 #define SIGKILL 9
+#define DCACHE_OP_REVALIDATE 4u
 #define DCACHE_MOUNTED 0x10000u
 #define MS_REMOUNT 32ul
 #define MS_BIND 4096ul
@@ -136,6 +137,15 @@ struct task_struct {
 
 struct list_head {
 	struct list_head *next;
+} VERITY_RELOCATED;
+
+/* What a seqlock_t begins with. */
+struct seqcount {
+	unsigned int sequence;
+} VERITY_RELOCATED;
+
+struct pid_namespace {
+	struct task_struct *child_reaper;
 } VERITY_RELOCATED;
 
 struct super_block {
@@ -307,11 +317,17 @@ extern const void __bpf_call_base __ksym __weak;
 extern int bpf_get_fsverity_digest(struct file *file, struct bpf_dynptr *digest) __ksym;
 extern struct file *bpf_get_task_exe_file(struct task_struct *task) __ksym;
 extern void bpf_put_file(struct file *file) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
 extern void *bpf_rdonly_cast(const void *obj__ign, __u32 btf_id__k) __ksym;
 extern int bpf_path_d_path(struct path *path, char *buf, __u64 size) __ksym;
 extern struct bpf_key *bpf_lookup_user_key(__u32 serial, __u64 flags) __ksym;
 extern void bpf_key_put(struct bpf_key *key) __ksym;
 extern int bpf_verify_pkcs7_signature(struct bpf_dynptr *data, struct bpf_dynptr *signature,
 				      struct bpf_key *keyring) __ksym;
+
+/* An address whose memory may be gone: loads don't fault, and the kernel is given none of it. */
+#define AS_KERNEL(type, address) \
+	((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
 
 #endif

@@ -87,6 +87,7 @@ struct gate_policy {
 	__u32 n_groups;
 	__u32 n_streams;
 	__u32 groups[VERITY_GROUPS];
+	__u64 group_bits; /* group_bit of each */
 	struct signers signers;
 	__u32 n_guarded;
 	__u32 observed_acts;
@@ -95,6 +96,12 @@ struct gate_policy {
 	__u8 unlock_owners[VERITY_SCOPES];
 };
 VERITY_ARRAY(policy, struct gate_policy, 1);
+
+/* A policy names few groups, so of most ids the bit says it all. */
+static __always_inline __u64 group_bit(__u32 gid)
+{
+	return 1ull << (gid & 63);
+}
 
 /*
  * As signed, sorted by path, so that it is searched as it is: a trie could neither be written nor
@@ -252,6 +259,26 @@ struct {
 	__type(value, struct anchor);
 } anchors SEC(".maps");
 
+/* What was allowed at a place, see guarded_known.h. */
+#define KNOWN_NAME_WORDS 5
+
+struct known {
+	__u64 version; /* odd: it is being written */
+	__u64 moves;   /* the kernel's counts of renames and mounts */
+	__u64 told;    /* generation << 32 | time */
+	__u64 root;    /* the mount that is the task's root */
+	__u64 mount;   /* that it is seen by */
+	__u64 folder;  /* of a file: the number of its directory */
+	__u64 folder_generation;
+	__u64 name[KNOWN_NAME_WORDS]; /* likewise, zero padded; of a directory: empty */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct known);
+} knowns SEC(".maps");
+
 #define VERITY_NAME_MAX 255u
 #define VERITY_TRAIL_SIZE 2560 /* the longest path that is found out */
 
@@ -261,6 +288,7 @@ struct path_scratch {
 	__u64 dentry, mount; /* that are looked for; mount 0: by dentries alone */
 	struct config_content content;
 	struct anchor fresh;
+	struct known known;
 	__u8 text[VERITY_TRAIL_SIZE + VERITY_NAME_MAX + 1];
 };
 VERITY_TASK_STORAGE(paths, struct path_scratch);

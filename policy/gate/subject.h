@@ -12,6 +12,9 @@
 /* More groups than this make a subject privileged: nobody looks through them all. */
 #define MAX_GROUPS 2048
 
+/* Of so many no callback is needed: nearly nobody has more. */
+#define FEW_GROUPS 16
+
 struct group_search {
 	const struct group_info *info;
 	const struct gate_policy *policy;
@@ -20,6 +23,8 @@ struct group_search {
 
 static __always_inline int is_named_group(const struct gate_policy *policy, __u32 gid)
 {
+	if (!(policy->group_bits & group_bit(gid)))
+		return 0;
 	for (__u32 i = 0; i < VERITY_GROUPS; i++) {
 		if (i >= policy->n_groups)
 			return 0;
@@ -54,6 +59,19 @@ static __noinline int has_named_group(const struct group_info *info)
 	return search.found;
 }
 
+/* What is at the address is the task's own, and stays as long as it has these credentials. */
+static __always_inline int has_one_of_few(const struct group_info *info, __u32 n,
+					  const struct gate_policy *named)
+{
+	__u64 at = (__u64)info;
+
+	/* From one that begins later: an index that isn't constant is none to the verifier. */
+	for (__u32 i = 0; i < FEW_GROUPS && i < n; i++, at += sizeof(kgid_t))
+		if (is_named_group(named, AS_KERNEL(struct group_info, at)->gid[0].val))
+			return 1;
+	return 0;
+}
+
 static __always_inline int has_root_id(const struct cred *cred)
 {
 	return !cred->uid.val || !cred->euid.val || !cred->suid.val || !cred->fsuid.val;
@@ -61,12 +79,16 @@ static __always_inline int has_root_id(const struct cred *cred)
 
 static __always_inline int has_named_gid(const struct cred *cred, const struct gate_policy *named)
 {
+	__u32 n;
+
 	if (!named->n_groups)
 		return 0;
 	if (is_named_group(named, cred->gid.val) || is_named_group(named, cred->egid.val) ||
 	    is_named_group(named, cred->sgid.val) || is_named_group(named, cred->fsgid.val))
 		return 1;
-	return has_named_group(cred->group_info);
+	n = cred->group_info->ngroups;
+	return n <= FEW_GROUPS ? has_one_of_few(cred->group_info, n, named)
+			       : has_named_group(cred->group_info);
 }
 
 /* In any user namespace. */

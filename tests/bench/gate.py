@@ -18,7 +18,7 @@ from tests.vm import Image, Machine, build_image, debs, fapolicyd, trust_world
 from tests.vm.trust_world import TrustWorld
 from tests.vm.verity_root import verity_root
 
-from . import gate_cases, gate_import
+from . import gate_cases, gate_import, gate_world
 from .gate_cases import CALLS, FOLDER, WORK, Case
 
 PARTS = ("calls", "work", "programs", "import")
@@ -37,10 +37,7 @@ def main(parts: Sequence[str] = PARTS) -> None:
         top = Path(name)
         programs = gate_cases.build(top / "programs")
         image = verity_root(build_image())
-        worlds = {
-            mode: trust_world.trust_world(image, {"bench": programs}, mode=mode)
-            for mode in (_OBSERVE, _SEALED)
-        }
+        worlds = gate_world.gate_world(image, programs, (_OBSERVE, _SEALED))
         disk = top / "machine"
         _prepare(image, programs, top, disk)
         with Machine.boot(
@@ -107,6 +104,7 @@ def _table(figures: Figures) -> None:
 
 def _programs(machine: Machine, start: Callable[[], object]) -> None:
     machine.restore(_MOMENT)
+    gate_cases.watch_programs(machine)
     start()
     print("the gate's programs: runs, and nanoseconds of each (a gate that observes)")
     for case in (*CALLS, *WORK):

@@ -330,4 +330,97 @@ MOUNTS = [
         user="user",
     ),
 ]
-ROWS = [*READING, *ALIASES, *LINKS, *MOUNTS]
+CACHE, JAILED = f"{ETC}/cache.1", f"{JAIL}{ETC}/good"
+KNOWN = [
+    reads(
+        "another name of what was read",
+        f"{ETC}/hard",
+        before=f"cp {EVIL} {CACHE}; cat {CACHE} {CACHE} >&2; ln {CACHE} {ETC}/hard; ",
+        reason=UNSIGNED,
+        undo=f"rm {CACHE} {ETC}/hard",
+    ),
+    reads(
+        "the same name in another directory",
+        f"{ETC}/sub/cache.1",
+        before=f"cp {EVIL} {CACHE}; cat {CACHE} {CACHE} >&2; ln {CACHE} {ETC}/sub; ",
+        reason=UNSIGNED,
+        undo=f"rm {CACHE} {ETC}/sub/cache.1",
+    ),
+    reads(
+        "a directory in which all could be read",
+        f"{ETC}/d/x",
+        before=f"mkdir {OUTSIDE}/d; cp {EVIL} {OUTSIDE}/d/x; cat {OUTSIDE}/d/x {OUTSIDE}/d/x >&2;"
+        f" mv {OUTSIDE}/d {ETC}; ",
+        reason=UNSIGNED,
+        undo=f"rm -r {ETC}/d",
+    ),
+    reads(
+        "a directory below one that moved",
+        f"{ETC}/d/e/x",
+        before=f"mkdir -p {OUTSIDE}/d/e; cp {EVIL} {OUTSIDE}/d/e/x; cat {OUTSIDE}/d/e/x >&2;"
+        f" mv {OUTSIDE}/d {ETC}; ",
+        reason=UNSIGNED,
+        undo=f"rm -r {ETC}/d",
+    ),
+    reads(
+        "a directory made when that was gone",
+        f"{ETC}/d/x",
+        before=f"mkdir {OUTSIDE}/d; cp {EVIL} {OUTSIDE}/d/x; cat {OUTSIDE}/d/x >&2;"
+        f" rm -r {OUTSIDE}/d; mkdir {ETC}/d; cp {EVIL} {ETC}/d/x; ",
+        reason=UNSIGNED,
+        undo=f"rm -r {ETC}/d",
+    ),
+    reads(
+        "moved out to where all could be read",
+        f"{OUTSIDE}/x",
+        before=f"cp {EVIL} {ETC}/x; mv {ETC}/x {OUTSIDE}/x; cat {EVIL} {EVIL} >&2; ",
+        reason=UNSIGNED,
+        undo=f"rm {OUTSIDE}/x",
+    ),
+    reads(
+        "an alias where all could be read",
+        f"{OUTSIDE}/m/unlisted",
+        "says unlisted",
+        before=f"mkdir {OUTSIDE}/m; cp {EVIL} {OUTSIDE}/m/x; cat {OUTSIDE}/m/x >&2;"
+        f" mount --bind {ETC} {OUTSIDE}/m; ",
+        reason=UNSIGNED,
+        undo=f"umount {OUTSIDE}/m; rm -r {OUTSIDE}/m",
+    ),
+    reads(
+        "a jail whose files were read from outside",
+        f"{ETC}/good",
+        before=MAKE_JAIL + f"cat {JAILED} {JAILED} >&2; chroot {JAIL} ",
+        reason=UNSIGNED,
+        undo=LEAVE_JAIL,
+    ),
+    reads(
+        "a jail that is a mount, likewise",
+        f"{ETC}/good",
+        before=MAKE_JAIL
+        + f"mount --rbind {JAIL} {JAIL}; cat {JAILED} {JAILED} >&2; chroot {JAIL} ",
+        reason=UNSIGNED,
+        undo=f"umount -R {JAIL} && rm -r {JAIL}",
+    ),
+    reads(
+        "another name of a link that was followed",
+        f"{ETC}/hard",
+        "says good",
+        before=f"cat {ETC}/link {ETC}/link >&2; ln -P {ETC}/link {ETC}/hard; ",
+        reason=LINK,
+        undo=f"rm {ETC}/hard",
+    ),
+    reads(
+        "another link of its name",
+        f"{ETC}/link",
+        "says other",
+        before=f"cat {ETC}/link {ETC}/link >&2; rm {ETC}/link; ln -s other {ETC}/link; ",
+        reason=LINK,
+        undo=f"rm {ETC}/link; ln -s good {ETC}/link",
+    ),
+    reads(
+        "signed, and known",
+        f"{ETC}/good {ETC}/good {ETC}/link",
+        "says good\nsays good\nsays good",
+    ),
+]
+ROWS = [*READING, *ALIASES, *LINKS, *MOUNTS, *KNOWN]

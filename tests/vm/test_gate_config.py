@@ -96,6 +96,7 @@ def test_the_next_serial_takes_the_place(gate: Gate, tmp_path: Path) -> None:
 def test_what_is_revoked(gate: Gate) -> None:
     """The last test: nothing that the owners put there counts any more, and the vendor's does."""
     revoked = Revoke(serial=1, streams=((b"config", 2**20),))
+    assert gate.machine.run(f"cat {ETC}/good {ETC}/good; readlink {ETC}/link").stdout
     assert gate.send(signed(revoked.encode(), USER_ROOT)) == (ACCEPTED,)
     for command, act in ((f"cat {ETC}/good", "config"), (f"readlink {ETC}/link", "link")):
         before = len(gate.denials())
