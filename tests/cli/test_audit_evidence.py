@@ -3,6 +3,7 @@
 
 import base64
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -319,7 +320,7 @@ def test_what_changed_since_a_report_and_since_a_capsule(host: Path) -> None:
     (host / "report").write_text(verity(*AUDIT, "--json", cwd=host).out)
     capsule(host, "c")
     script, empty = host / "tree/usr/bin/script", host / "tree/usr/share/empty"
-    script.chmod(0o700)
+    os.setxattr(script, "user.note", b"x")
     empty.unlink()
     (host / "tree/usr/bin/new").write_text("#!/bin/sh\n")
     same: dict[str, Any] | None = None

@@ -87,7 +87,9 @@ def test_pins_of_the_auditor_that_are_not_the_hosts(world: AuditWorld) -> None:
 def test_a_host_without_anything(tmp_path: Path) -> None:
     (tmp_path / "host/etc").mkdir(parents=True)
     (tmp_path / "host/var/lib").mkdir(parents=True)
-    done = live(tmp_path, "audit", "--json")
+    # Not what runs: that is this machine's.
+    areas = ("trust", "files", "etc", "deployment", "written")
+    done = live(tmp_path, "audit", "--json", *(f"--only={area}" for area in areas))
     assert (done.status, checks(done), done.err) == (3, [], "")
     why = {one["check"]: one["why"] for one in done.of_type("not-evaluated")}
     assert "there is no pin, so nobody is trusted" in why["keyring"]

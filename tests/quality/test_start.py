@@ -63,8 +63,9 @@ RUNS = {
     f"commit verify {CHAIN}": ({0}, VERIFYING),
     f"objects enable {CHAIN}": ({0, 3}, VERIFYING | GATE),
     f"objects check {CHAIN}": ({1, 3}, VERIFYING | GATE),
-    # Who is audited is read from where the gate's files are, too; the gate of a tree isn't asked.
-    f"audit {TREE}": ({0, 1, 3}, VERIFYING | {"verity.ports.bpf"}),
+    # Who is audited is read from where the gate's files are, too; what runs is of no tree.
+    f"audit {TREE}": ({0, 1, 3}, VERIFYING),
+    f"audit {TREE} --only files": ({0, 1, 3}, VERIFYING | {"verity.ports.bpf"}),
     f"repair {TREE} --dry-run": ({0, 1}, VERIFYING | GATE),
     "acknowledge --root host/root --dry-run": ({0}, VERIFYING | REPOSITORY | {"verity.ports.bpf"}),
     f"audit {TREE} --since report": ({0, 1, 3}, SIGNING | MAKING),

@@ -49,6 +49,7 @@ _CHECKS = {
     "device": "device",
     "xattrs": "xattrs",
 }
+_PLURAL = ("capabilities", "xattrs")
 _GRAVEST_FIRST = tuple(_CHECKS)
 _PROBLEMS = {
     "content": "the contents are not the signed ones",
@@ -84,7 +85,8 @@ def compare(due: Entry, found: Node) -> Finding | None:
     differences.sort(key=lambda difference: _GRAVEST_FIRST.index(difference[0]))
     check = _CHECKS[differences[0][0]]
     names = [name for name, _, _ in differences]
-    problem = _PROBLEMS.get(check, f"{' and '.join(names)} differ")
+    differs = "differs" if len(names) == 1 and names[0] not in _PLURAL else "differ"
+    problem = _PROBLEMS.get(check, f"{' and '.join(names)} {differs}")
     if check == "content" and contents is not None and not contents.by_kernel:
         problem += ", and fs-verity is off"
     return _finding(check, due, problem, differences)
