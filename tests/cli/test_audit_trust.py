@@ -235,6 +235,13 @@ def other_classes(world: AuditWorld) -> None:
     (world.host / "etc/app.conf").write_text("a = 1\n")
 
 
+def crontab_of_root(world: AuditWorld) -> None:
+    """Neither the commit nor the signed /etc has it, and the policy guards it as signed."""
+    place = world.host / "var/spool/cron/crontabs/root"
+    place.parent.mkdir(parents=True)
+    place.write_text("* * * * * /usr/bin/true\n")
+
+
 def led_out(name: str) -> Callable[[AuditWorld], None]:
     """A document of the tree is a link to a file of the auditor's machine, and as good."""
 
@@ -269,6 +276,7 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
     "an-older-policy": (older_policy, {"below-floor"}),
     "expired-documents": (all_expired, {"expired", "policy-expired", "bundle-expired"}),
     "classes-that-disagree": (other_classes, {"guarded-not-signed"}),
+    "crontab-of-root": (crontab_of_root, {"unsigned-configuration"}),
     "policy-outside": (led_out("etc/verity/policy.json"), {"policy"}),
     "bundle-outside": (led_out("var/lib/verity/boot.bundle"), {"bad-bundle"}),
     "floors-outside": (led_out("var/lib/verity/floors"), {"bad-floor"}),

@@ -176,6 +176,12 @@ FILES = (
     ),
 )
 
+# What can't be asked where what /etc should be isn't known.
+_WITHOUT_INTENT = tuple(
+    f"etc-{name}"
+    for name in "added content floor loose metadata missing pending time verity writable".split()
+)
+
 ETC = (
     _one(
         "configuration changed", "spoil etc/motd 'echo x >>$1.new'", "etc-content", at="/etc/motd"
@@ -198,51 +204,61 @@ ETC = (
     ),
     _one("sudoers added", "mkdir etc/sudoers.d; echo x >etc/sudoers.d/x", "etc-added"),
     _one("PAM opened", "spoil etc/pam.d/other 'sed -i s/deny/permit/ $1.new'", "etc-content"),
-    _one("unit masked", "ln -s /dev/null etc/systemd/system/work.service", "etc-added"),
-    _one("shadow open to all", "chmod 644 etc/shadow", "etc-loose", at="/etc/shadow"),
-    _one("signed intent changed", "echo x >>var/lib/verity/etc/1/manifest", "etc-intent"),
+    _one(
+        "unit masked",
+        "mkdir -p etc/systemd/system; ln -s /dev/null etc/systemd/system/work.service",
+        "etc-added",
+    ),
+    _one("shadow open to all", "chmod 644 etc/shadow", "etc-loose", "written-accounts"),
+    _one(
+        "signed intent changed",
+        "echo x >>var/lib/verity/etc/1/manifest",
+        "etc-intent",
+        gap=_WITHOUT_INTENT,
+    ),
 )
 
 CODE = (
     _one(
         "job of cron",
-        "mkdir -p var/spool/cron/crontabs opt; elf opt/job;"
-        " echo '* * * * * /opt/job' >var/spool/cron/crontabs/root",
+        "mkdir -p var/spool/cron/crontabs; elf var/lib/job;"
+        " echo '* * * * * /var/lib/job' >var/spool/cron/crontabs/root",
         "unsigned-reached",
-        at="/opt/job",
+        "unsigned-configuration",
+        at="/var/lib/job",
     ),
     _one(
         "transient unit",
-        "mkdir -p run/systemd/transient opt; elf opt/job;"
-        " printf '[Service]\nExecStart=/opt/job\n' >run/systemd/transient/x.service",
+        "mkdir -p run/systemd/transient; elf var/lib/job;"
+        " printf '[Service]\nExecStart=/var/lib/job\n' >run/systemd/transient/x.service",
         "unsigned-reached",
-        at="/opt/job",
+        at="/var/lib/job",
     ),
     _one(
         "preloaded library",
-        "mkdir -p opt; elf opt/pre.so; echo /opt/pre.so >etc/ld.so.preload",
+        "elf var/lib/pre.so; echo /var/lib/pre.so >etc/ld.so.preload",
         "unsigned-reached",
         "etc-added",
     ),
     _one(
         "set-uid program outside of /usr",
-        "mkdir -p opt; elf opt/more; chmod 4755 opt/more",
+        "elf var/lib/more; chmod 4755 var/lib/more",
         "unsigned-elevation",
-        at="/opt/more",
+        at="/var/lib/more",
     ),
     _one(
         "drop-in that starts something unsigned",
-        "mkdir -p run/systemd/system/work.service.d opt; elf opt/job;"
-        " printf '[Service]\nExecStartPre=/opt/job\n' >run/systemd/system/work.service.d/x.conf",
+        "d=run/systemd/system/work.service.d; mkdir -p $d; elf var/lib/job;"
+        " printf '[Service]\nExecStartPre=/var/lib/job\n' >$d/x.conf",
         "unsigned-reached",
-        at="/opt/job",
+        at="/var/lib/job",
     ),
     _one(
         "program of a rule of udev",
-        "mkdir -p run/udev/rules.d opt; elf opt/job;"
-        """ echo 'ACTION=="add", RUN+="/opt/job"' >run/udev/rules.d/x.rules""",
+        "mkdir -p run/udev/rules.d; elf var/lib/job;"
+        """ echo 'ACTION=="add", RUN+="/var/lib/job"' >run/udev/rules.d/x.rules""",
         "unsigned-reached",
-        at="/opt/job",
+        at="/var/lib/job",
     ),
 )
 
@@ -278,10 +294,16 @@ WRITTEN = (
     _one("account added", "echo 'new:x:1001:1001::/:/bin/sh' >>etc/passwd", "written-accounts"),
     _one("member of a group", "sed -i 's/^root:x:0:/&user/' etc/group", "written-accounts"),
     _one(
-        "transient unit, of a signed program",
-        "mkdir -p run/systemd/transient;"
-        " printf '[Service]\nExecStart=/usr/bin/true\n' >run/systemd/transient/x.service",
-        "written-units",
+        "job of a user, of a signed program",
+        "mkdir -p var/spool/cron/crontabs;"
+        " echo '* * * * * /usr/bin/true' >var/spool/cron/crontabs/user",
+        "written-jobs",
+    ),
+    _one(
+        "job of root, of a signed program",
+        "mkdir -p var/spool/cron/crontabs;"
+        " echo '* * * * * /usr/bin/true' >var/spool/cron/crontabs/root",
+        "unsigned-configuration",
     ),
 )
 

@@ -7,13 +7,14 @@ because a sealed gate would refuse it.
 """
 
 from verity.formats import kernel_policy, policy_gate
+from verity.formats.escaped import printable
 from verity.formats.records import RecordKind
 from verity.formats.statement import format_time
 from verity.ports import places
 from verity.trust import clock
 from verity.values.audit import Area, Check, Severity
 from verity.values.errors import HostError, VerityError
-from verity.values.findings import Link
+from verity.values.findings import Finding, Link
 from verity.verbs.audit_collect import Collector
 from verity.verbs.audit_host import AuditedHost
 
@@ -27,6 +28,11 @@ CHECKS = (
     _check("policy-expired", Severity.MEDIUM, "the policy has not expired"),
     _check("policy-differs", Severity.HIGH, "the boot bundle has the policy that is installed"),
     _check("not-granted", Severity.HIGH, "what the policy guards as signed has a grant"),
+    _check(
+        "unsigned-configuration",
+        Severity.CRITICAL,
+        "guarded configuration beside the commit and /etc is signed",
+    ),
     _check("signed-not-guarded", Severity.MEDIUM, "what `etc sign` signs the policy guards"),
     _check("guarded-not-signed", Severity.HIGH, "what the policy guards `etc sign` signs"),
 )
@@ -102,20 +108,27 @@ def _bundled(host: AuditedHost, found: Collector, label: str) -> None:
 
 def _granted(host: AuditedHost, found: Collector) -> None:
     if host.commit is None:
-        found.unasked("guarded configuration", "there is no verified commit", "not-granted")
+        why = "there is no verified commit"
+        found.unasked("guarded configuration", why, "not-granted", "unsigned-configuration")
         return
     from verity.verbs import config_guard  # here: a host without a policy needs none of it
 
     try:
         guarding = config_guard.read(host.root, host.commit.grants.grants)
     except VerityError as error:
-        found.gap("not-granted", str(host.root), error.message, error.hint or "")
+        for check in ("not-granted", "unsigned-configuration"):
+            found.gap(check, str(host.root), error.message, error.hint or "")
         return
     if guarding is None:
         return
     granted = {entry.path for blob in guarding.granted for entry in blob.config}
     found.counts["granted configuration"] = len(granted)
     found.take(config_guard.ungranted(guarding, host.commit.manifest.entries))
+    beside = list(config_guard.beside(guarding, host.root))
+    found.take(one for one in beside if isinstance(one, Finding))
+    for gap in (one for one in beside if not isinstance(one, Finding)):
+        label = printable(gap.path)
+        found.gap("unsigned-configuration", label, gap.why, gap.hint, gap.path)
     if guarding.unread is not None:
         unread = guarding.unread
         found.gap("not-granted", "the grants of /etc", unread.message, unread.hint or "")

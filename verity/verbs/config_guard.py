@@ -8,7 +8,7 @@ all of them by itself. The grants of the commit are verified by the caller.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, grants
@@ -18,13 +18,15 @@ from verity.formats.grants import ConfigEntry, ConfigKind, Grants
 from verity.formats.guarded_paths import GuardedPaths
 from verity.formats.kernel_guarded import GuardedClass
 from verity.formats.policy import Policy, lower
-from verity.ports import places
+from verity.ports import places, tree
 from verity.ports.etc_state import EtcState
+from verity.ports.tree import Gap, Tree
 from verity.values.errors import HostError, VerityError
-from verity.values.findings import Finding, Link, NotEvaluated, Report
+from verity.values.findings import Finding, Link
 from verity.verbs import policy_lists
-from verity.verbs.signed import SignedCommit
 
+_ELSEWHERE = (b"/etc/", b"/usr/")
+"""Where other areas of an audit hold every file against what is signed."""
 _SIGN_ETC = "`verity etc sign --serial auto` signs it; of a home, with --home"
 _SIGN_COMMIT = (
     f"have the commit signed with `verity commit sign --policy /{places.POLICY}`; a path of more"
@@ -134,25 +136,39 @@ def ungranted(guarding: Guarding, entries: Sequence[Entry]) -> Iterator[Finding]
         )
 
 
-def added_to(report: Report, root: Path, commit: SignedCommit) -> Report:
-    """The report of an audit with what is granted, and what would be refused."""
-    try:
-        guarding = read(root, commit.grants.grants)
-    except VerityError as error:
-        return replace(report, not_evaluated=(*report.not_evaluated, _gap(root, error)))
-    if guarding is None:
-        return report
-    gaps = [] if guarding.unread is None else [_gap(root, guarding.unread)]
-    granted = {entry.path for blob in guarding.granted for entry in blob.config}
-    return replace(
-        report,
-        counts={**report.counts, "granted configuration": len(granted)},
-        findings=(*report.findings, *ungranted(guarding, commit.manifest.entries)),
-        not_evaluated=(*report.not_evaluated, *gaps),
-    )
+def beside(guarding: Guarding, root: Path) -> Iterator[Finding | Gap]:
+    """What lies at guarded paths that neither a commit nor a signed /etc holds, such as a crontab
+    of root below /var, and no grant is of just that: a sealed gate refuses it, one that isn't
+    sealed does not."""
+    guarded = [one for one in guarding.paths.guarded if not one.path.startswith(_ELSEWHERE)]
+
+    def leads(path: bytes) -> bool:
+        return any(path.startswith(one.path) or one.path.startswith(path + b"/") for one in guarded)
+
+    with Tree(root) as opened:
+        for item in opened.walk(tree.measured, visit=leads):
+            if isinstance(item, Gap):
+                yield item
+                continue
+            entry = item.entry
+            if entry.path.startswith(_ELSEWHERE) or not (entry.is_regular or entry.is_symlink):
+                continue
+            ruled = guarding.paths.of_path(entry.path)
+            if ruled is None or ruled.file_class is not GuardedClass.SIGNED:
+                continue
+            if any(fits(granted, entry) for _, granted in guarding.grants_of(entry.path)):
+                continue
+            yield Finding(
+                check="unsigned-configuration",
+                link=Link.GRANTS,
+                object=printable(entry.path),
+                path=entry.path,
+                problem="the policy guards it as signed, and nobody signed what is there",
+                expected="no such file, or a grant of its path and contents",
+                found="a link" if entry.is_symlink else f"digest sha256:{_hex(entry)}",
+                remedy="remove it, or have it signed",
+            )
 
 
-def _gap(root: Path, error: VerityError) -> NotEvaluated:
-    return NotEvaluated(
-        check="configuration", object=str(root), why=error.message, hint=error.hint or ""
-    )
+def _hex(entry: Entry) -> str:
+    return "" if entry.digest is None else entry.digest.hex()
