@@ -25,7 +25,18 @@ def write(host: Host, *denials: Denial) -> None:
 
 @contextmanager
 def following(host: Host, *args: str) -> Iterator["subprocess.Popen[str]"]:
-    argv: list[str | Path] = [VERITY, "lockdown", "log", "--follow", "--root", ".", *args]
+    # A shell ignores SIGINT in what it starts in the background, and so would we.
+    argv: list[str | Path] = [
+        "env",
+        "--default-signal=INT",
+        VERITY,
+        "lockdown",
+        "log",
+        "--follow",
+        "--root",
+        ".",
+        *args,
+    ]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, cwd=host.root, stdout=pipe, stderr=pipe, text=True) as process:
         try:

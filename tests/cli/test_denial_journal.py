@@ -130,7 +130,17 @@ def test_a_restart_tells_nothing_twice(host: Host, journald: Journald) -> None:
 @contextmanager
 def running(host: Host) -> Iterator["subprocess.Popen[str]"]:
     """The reader, which doesn't outlive a test that fails."""
-    argv: list[str | Path] = [VERITY, "lockdown", "journal", "--root", ".", *STATE]
+    # A shell ignores SIGINT in what it starts in the background, and so would we.
+    argv: list[str | Path] = [
+        "env",
+        "--default-signal=INT",
+        VERITY,
+        "lockdown",
+        "journal",
+        "--root",
+        ".",
+        *STATE,
+    ]
     with subprocess.Popen(argv, cwd=host.root, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
