@@ -10,20 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .audited import ETC_STREAM, OS_STREAM, OWN, REPO, TRUSTED
+from .audited import OS_STREAM, OWN, REPO, TRUSTED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tampering:
-    """``do`` is shell; ``finds`` are the checks that must fail, and no others; ``gap`` is one that
-    then can't be evaluated."""
+    """``do`` is shell; ``finds`` are the checks that must fail, and no others; ``gap`` those that
+    then can't be evaluated, None where that is nearly all."""
 
     name: str
     do: str
     finds: tuple[str, ...]
     object: str = ""
-    gap: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
+    gap: tuple[str, ...] | None = ()
 
     def __str__(self) -> str:
         return self.name
@@ -39,7 +38,9 @@ elf() { cp --preserve=mode /usr/bin/true "$1"; printf x >>"$1"; }
 _LIB = "usr/lib/x86_64-linux-gnu"
 
 
-def _one(name: str, do: str, *finds: str, at: str = "", **more: tuple[str, ...]) -> Tampering:
+def _one(
+    name: str, do: str, *finds: str, at: str = "", **more: tuple[str, ...] | None
+) -> Tampering:
     return Tampering(name=name, do=do, finds=finds, object=at, **more)
 
 
@@ -258,6 +259,7 @@ CODE = (
         "mkdir -p run/udev/rules.d; elf var/lib/job;"
         """ echo 'ACTION=="add", RUN+="/var/lib/job"' >run/udev/rules.d/x.rules""",
         "unsigned-reached",
+        "unsigned-configuration",
         at="/var/lib/job",
     ),
 )
@@ -265,32 +267,73 @@ CODE = (
 _FLOORS = "var/lib/verity/floors"
 _BUNDLE = "var/lib/verity/boot.bundle"
 
+# What can't be asked without these documents.
+_NO_BUNDLE = ("bad-bundle", "etc-floor")  # what the host accepted of its /etc stands there, too
+_WITHOUT_BUNDLE = ("bundle-behind", "bundle-expired", "bundle-revoked", "pin-differs")
+_WITHOUT_POLICY = ("guarded-not-signed", "policy-differs", "policy-expired", "signed-not-guarded")
+_WITHOUT_CLASSES = tuple(
+    f"written-{name}" for name in "accounts files jobs no-password record uid-zero units".split()
+)
+
 TRUST = (
     _one("floor gone", f"rm {_FLOORS}/vendor.os.{OS_STREAM}", "no-floor"),
     _one("floor changed", f"flip {_FLOORS}/vendor.os.{OS_STREAM} 200", "bad-floor"),
     _one(
         "older than what was accepted",
-        f"verity commit verify --root . --repo {REPO} {TRUSTED} system/2",
+        f"verity commit verify --accept --root . --repo {REPO} {TRUSTED} system/2",
         "below-floor",
     ),
-    _one("boot bundle altered", f"flip {_BUNDLE} 200", "bad-bundle"),
-    _one("boot bundle cut", f"truncate -s -10 {_BUNDLE}", "bad-bundle"),
-    _one("pin of another", f"cp {OWN}/user.pin etc/verity/pins/vendor.pin", "pin-differs"),
-    _one("policy altered", "spoil etc/verity/policy.json 'flip $1.new 300'", "policy"),
-    _one("policy blob altered", "spoil etc/verity/policy.gate 'flip $1.new 300'", "policy"),
+    _one("boot bundle altered", f"flip {_BUNDLE} 200", *_NO_BUNDLE, gap=_WITHOUT_BUNDLE),
+    _one("boot bundle cut", f"truncate -s -10 {_BUNDLE}", *_NO_BUNDLE, gap=_WITHOUT_BUNDLE),
+    _one(
+        "pin of another",
+        f"spoil etc/verity/pins/vendor.pin 'cat {OWN}/user.pin >$1.new'",
+        "pin-differs",
+        "etc-content",
+    ),
+    _one(
+        "policy altered",
+        "spoil etc/verity/policy.json 'flip $1.new 300'",
+        "policy",
+        "etc-content",
+        gap=(*_WITHOUT_POLICY, "not-granted", "unsigned-configuration", *_WITHOUT_CLASSES),
+    ),
+    _one(
+        "policy blob altered",
+        "spoil etc/verity/policy.gate 'flip $1.new 300'",
+        "policy",
+        "etc-content",
+        gap=_WITHOUT_POLICY,
+    ),
     _one(
         "statement altered",
         f"f=$(echo {REPO}/objects/*/*.commitmeta | tr ' ' '\n' | grep"
         f" $(ostree --repo={REPO} rev-parse system/1 | cut -c3-)); flip $f 600",
         "bad-document",
+        gap=None,
     ),
-    _one("keyring altered", f"flip {OWN}/keyrings/vendor/1.json 300", "keyring"),
-    _one("signed /etc rolled back", f"rm {_FLOORS}/user.etc.{ETC_STREAM}", "etc-floor"),
+    _one(
+        "keyring altered",
+        f"flip {OWN}/keyrings/vendor/1.keyring.json 300",
+        "keyring",
+        gap=None,
+    ),
+    _one("signed intent gone", "rm -r var/lib/verity/etc", "etc-intent", gap=_WITHOUT_INTENT),
 )
 
 WRITTEN = (
-    _one("second root", "echo 'toor:x:0:0::/:/bin/sh' >>etc/passwd", "written-uid-zero"),
-    _one("no password", "sed -i 's/^user:[*]/user:/' etc/shadow", "written-no-password"),
+    _one(
+        "second root",
+        "echo 'toor:x:0:0::/:/bin/sh' >>etc/passwd",
+        "written-uid-zero",
+        "written-accounts",
+    ),
+    _one(
+        "no password",
+        "sed -i 's/^user:[*]/user:/' etc/shadow",
+        "written-no-password",
+        "written-accounts",
+    ),
     _one("account added", "echo 'new:x:1001:1001::/:/bin/sh' >>etc/passwd", "written-accounts"),
     _one("member of a group", "sed -i 's/^root:x:0:/&user/' etc/group", "written-accounts"),
     _one(

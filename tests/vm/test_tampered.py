@@ -51,7 +51,7 @@ def test_the_updated_system_has_no_finding(system: Audited) -> None:
         " find ../new/root -xdev -type f -empty -exec verity enable {} + >/dev/null;"
         " rmdir ../new/root/etc ../new/root/var; mv etc var ../new/root/; cd ..;"
         " mv root old; mv new/root root;"
-        f" verity commit verify --root {ROOT} --repo {REPO} {TRUSTED} {BRANCHES[1]}"
+        f" verity commit verify --accept --root {ROOT} --repo {REPO} {TRUSTED} {BRANCHES[1]}"
     )
     system.bundle(branch=BRANCHES[1])
     status, records = system.audit(branch=BRANCHES[1])
@@ -75,10 +75,12 @@ def test_the_updated_system_has_no_finding(system: Audited) -> None:
 def test_it_is_found_and_nothing_else(system: Audited, tampering: Tampering) -> None:
     system.machine.restore(CLEAN)
     system.machine.run(f"cd {ROOT}\n{PRELUDE}\n{tampering.do}")
-    status, records = system.audit(*tampering.options)
+    status, records = system.audit()
     findings = of_type(records, "finding")
     assert {finding["check"] for finding in findings} == set(tampering.finds), findings
-    assert {gap["check"] for gap in of_type(records, "not-evaluated")} == set(tampering.gap)
+    if tampering.gap is not None:
+        gaps = of_type(records, "not-evaluated")
+        assert {gap["check"] for gap in gaps} == set(tampering.gap), gaps
     if tampering.object:
         assert tampering.object in {finding["object"] for finding in findings}
     assert all(finding["remedy"] and finding["link"] for finding in findings)

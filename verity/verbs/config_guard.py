@@ -8,7 +8,7 @@ all of them by itself. The grants of the commit are verified by the caller.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verity.formats import bundle, grants
@@ -16,7 +16,7 @@ from verity.formats.dump import Entry, printable
 from verity.formats.grant_config import is_owners
 from verity.formats.grants import ConfigEntry, ConfigKind, Grants
 from verity.formats.guarded_paths import GuardedPaths
-from verity.formats.kernel_guarded import GuardedClass
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.policy import Policy, lower
 from verity.ports import places, tree
 from verity.ports.etc_state import EtcState
@@ -139,35 +139,55 @@ def ungranted(guarding: Guarding, entries: Sequence[Entry]) -> Iterator[Finding]
 def beside(guarding: Guarding, root: Path) -> Iterator[Finding | Gap]:
     """What lies at guarded paths that neither a commit nor a signed /etc holds, such as a crontab
     of root below /var, and no grant is of just that: a sealed gate refuses it, one that isn't
-    sealed does not."""
-    guarded = [one for one in guarding.paths.guarded if not one.path.startswith(_ELSEWHERE)]
+    sealed does not. Each path is opened by itself: what is mounted above it is what is read."""
+    found: dict[bytes, Entry | Gap] = {}
+    for one in guarding.paths.guarded:
+        elsewhere = (one.path + b"/").startswith(_ELSEWHERE)
+        if one.file_class is GuardedClass.SIGNED and not elsewhere:
+            found.update((item.path, item) for item in _there(root, one))
+    for path, item in sorted(found.items()):
+        if isinstance(item, Gap):
+            yield item
+            continue
+        ruled = guarding.paths.of_path(path)
+        if ruled is None or ruled.file_class is not GuardedClass.SIGNED:
+            continue
+        if any(fits(granted, item) for _, granted in guarding.grants_of(path)):
+            continue
+        yield Finding(
+            check="unsigned-configuration",
+            link=Link.GRANTS,
+            object=printable(path),
+            path=path,
+            problem="the policy guards it as signed, and nobody signed what is there",
+            expected="no such file, or a grant of its path and contents",
+            found="a link" if item.is_symlink else f"digest sha256:{_hex(item)}",
+            remedy="remove it, or have it signed",
+        )
 
-    def leads(path: bytes) -> bool:
-        return any(path.startswith(one.path) or one.path.startswith(path + b"/") for one in guarded)
 
-    with Tree(root) as opened:
-        for item in opened.walk(tree.measured, visit=leads):
+def _there(root: Path, guarded: Guarded) -> Iterator[Entry | Gap]:
+    """The files and links that an entry of the gate's table covers."""
+    above = guarded.path.rpartition(b"/")[0]
+
+    def is_covered(path: bytes) -> bool:
+        rest = (above + path).removeprefix(guarded.path)
+        if len(rest) == len(above + path):
+            return False
+        return guarded.match is Match.PREFIX or rest[:1] in (b"", b"/")
+
+    try:
+        opened = Tree(root, below=above or b"/")
+    except HostError as error:
+        if error.code != "not-found":
+            yield Gap(path=guarded.path, why=error.message, hint=error.hint or "")
+        return
+    with opened:
+        for item in opened.walk(tree.measured, visit=is_covered):
             if isinstance(item, Gap):
-                yield item
-                continue
-            entry = item.entry
-            if entry.path.startswith(_ELSEWHERE) or not (entry.is_regular or entry.is_symlink):
-                continue
-            ruled = guarding.paths.of_path(entry.path)
-            if ruled is None or ruled.file_class is not GuardedClass.SIGNED:
-                continue
-            if any(fits(granted, entry) for _, granted in guarding.grants_of(entry.path)):
-                continue
-            yield Finding(
-                check="unsigned-configuration",
-                link=Link.GRANTS,
-                object=printable(entry.path),
-                path=entry.path,
-                problem="the policy guards it as signed, and nobody signed what is there",
-                expected="no such file, or a grant of its path and contents",
-                found="a link" if entry.is_symlink else f"digest sha256:{_hex(entry)}",
-                remedy="remove it, or have it signed",
-            )
+                yield replace(item, path=above + item.path)
+            elif item.entry.is_regular or item.entry.is_symlink:
+                yield item.entry._replace(path=above + item.path)
 
 
 def _hex(entry: Entry) -> str:
