@@ -147,6 +147,10 @@ def foreign_pin(world: AuditWorld) -> None:
     (world.host / places.VENDOR_PIN).write_bytes((world.path / "x.pin").read_bytes())
 
 
+def pin_of_the_other(world: AuditWorld) -> None:
+    (world.host / places.VENDOR_PIN).write_bytes((world.host / places.USER_PIN).read_bytes())
+
+
 def rotated(world: AuditWorld) -> None:
     """A keyring that came after the bundle."""
     world.run("keyring", "add-key", *VENDOR, "--stream=os=os", "--stream=os=more", "k")
@@ -289,6 +293,7 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
         {"bad-bundle"},
     ),
     "another-pin": (foreign_pin, {"pin-differs"}),
+    "pin-of-the-other-party": (pin_of_the_other, {"pin-differs"}),
     "bundle-of-the-serial-before": (resigned, {"bundle-behind"}),
     "bundle-of-the-keyring-before": (rotated, {"bundle-behind"}),
     "keyring-of-the-bundle-is-gone": (lost_version, {"bundle-behind"}),

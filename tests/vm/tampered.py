@@ -290,6 +290,7 @@ TRUST = (
         f"spoil etc/verity/pins/vendor.pin 'cat {OWN}/user.pin >$1.new'",
         "pin-differs",
         "etc-content",
+        gap=("bundle-behind", "bundle-expired", "bundle-revoked", "bad-bundle"),
     ),
     _one(
         "policy altered",

@@ -197,7 +197,10 @@ def _bundle(root: Path, roots: Roots) -> BootBundle | None:
     accepted = {}
     for party, print_ in roots.pins.items():
         place = root / _PIN_FILES[party]
-        pin = pins.load(place, party)
+        try:
+            pin = pins.load(place, party)
+        except CallerError as error:  # what stands there is no choice of the auditor's
+            raise ContentError("pin-differs", error.message, hint=error.hint) from error
         found = kernel_keys.fingerprint(kernel_keys.encode_pin(pin))
         if found != print_.fingerprint:
             raise ContentError(
