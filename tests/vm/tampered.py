@@ -314,12 +314,11 @@ TRUST = (
         gap=None,
     ),
     _one(
-        "keyring altered",
-        f"flip {OWN}/keyrings/vendor/1.keyring.json 300",
-        "keyring",
-        gap=None,
+        "keyring of the host altered",
+        "spoil etc/verity/keyrings/user/1.keyring.json 'flip $1.new 300'",
+        "etc-content",
     ),
-    _one("signed intent gone", "rm -r var/lib/verity/etc", "etc-intent", gap=_WITHOUT_INTENT),
+    _one("signed intent gone", "rm -r var/lib/verity/etc", "etc-intent"),
 )
 
 WRITTEN = (
