@@ -242,6 +242,16 @@ def crontab_of_root(world: AuditWorld) -> None:
     place.write_text("* * * * * /usr/bin/true\n")
 
 
+def policy_and_bundle_gone(world: AuditWorld) -> None:
+    """The floor of the policy is left."""
+    (world.host / places.POLICY).unlink()
+    (world.host / places.BUNDLE).unlink()
+
+
+def state_gone(world: AuditWorld) -> None:
+    shutil.rmtree(world.host / places.STATE.parent)
+
+
 def led_out(name: str) -> Callable[[AuditWorld], None]:
     """A document of the tree is a link to a file of the auditor's machine, and as good."""
 
@@ -272,6 +282,10 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
         spoiled("host/etc/verity/policy.json", lambda data: data.replace(b'"sig":"M', b'"sig":"N')),
         {"policy"},
     ),
+    "policy-gone": (removed("host/etc/verity/policy.json"), {"policy"}),
+    "policy-and-bundle-gone": (policy_and_bundle_gone, {"policy"}),
+    "bundle-gone": (removed("host/var/lib/verity/boot.bundle"), {"bad-bundle"}),
+    "state-gone": (state_gone, {"bad-bundle"}),
     "another-policy": (newer_policy, {"policy-differs"}),
     "an-older-policy": (older_policy, {"below-floor"}),
     "expired-documents": (all_expired, {"expired", "policy-expired", "bundle-expired"}),
