@@ -210,7 +210,7 @@ def test_a_file_of_configuration_that_is_too_large(host: Host) -> None:
 
 def test_without_grants_nothing_is_said(host: Host) -> None:
     result = audit_code.examine(AuditedHost(root=host.root, live=False, now=1, clock=1))
-    assert [one.check for one in result.not_evaluated] == ["unsigned-reached"]
+    assert [one.check for one in result.not_evaluated] == [one.id for one in audit_code.CHECKS]
     assert result.findings == ()
 
 
@@ -240,6 +240,18 @@ def test_what_the_area_files_finds_is_not_repeated(
     audited = host.committed(areas=areas)
     tamper(host.root / "usr/bin/a")
     assert found(audited) == ([(check, "/usr/bin/a")] if areas == ONLY_CODE else [])
+
+
+@pytest.mark.parametrize("areas", [ALL_AREAS, ONLY_CODE], ids=["all", "code"])
+def test_set_id_program_in_etc_at_a_name_of_the_default(
+    host: Host, areas: frozenset[Area]
+) -> None:
+    """The area files compares the default with its line, and never the copy in /etc."""
+    host.file("/usr/etc/motd", b"hello\n")
+    audited = host.committed(areas=areas)
+    host.program("/etc/motd")
+    (host.root / "etc/motd").chmod(0o4755)
+    assert found(audited) == [("unsigned-elevation", "/etc/motd")]
 
 
 def test_code_beside_the_commit_must_have_verity(host: Host) -> None:
