@@ -85,14 +85,7 @@ def _command_line(root: Path, said: Said) -> None:
         for check in ("posture-command-line", "posture-hardening"):
             said.lacks(check, "the kernel's command line", "/proc/cmdline isn't there")
         return
-    bad, soft = [], []
-    for word in text.split():
-        name, _, value = word.replace('"', "").partition("=")
-        name = name.replace("-", "_") if name.startswith("module.") else name
-        if why := _weakens(name, value):
-            bad.append(f"{printable(word.encode())} ({why})")
-        elif value in _SOFTENS.get(name, set()):
-            soft.append(printable(word.encode()))
+    bad, soft = judged_words(text)
     if bad:
         said.finds(
             "posture-command-line",
@@ -111,6 +104,20 @@ def _command_line(root: Path, said: Said) -> None:
             found=", ".join(soft),
             remedy="take them out of the boot loader's configuration, and reboot",
         )
+
+
+def judged_words(text: str) -> tuple[list[str], list[str]]:
+    """The words of a command line that give a shell or switch the host's protection off, each with
+    what it does; and those that switch common protections off."""
+    bad, soft = [], []
+    for word in text.split():
+        name, _, value = word.replace('"', "").partition("=")
+        name = name.replace("-", "_") if name.startswith("module.") else name
+        if why := _weakens(name, value):
+            bad.append(f"{printable(word.encode())} ({why})")
+        elif value in _SOFTENS.get(name, set()):
+            soft.append(printable(word.encode()))
+    return bad, soft
 
 
 def _weakens(name: str, value: str) -> str:
