@@ -323,3 +323,16 @@ def test_what_is_broken_is_found(name: str, world: AuditWorld) -> None:
     for record in done.of_type("finding"):
         assert record["expected"] and record["found"] and record["remedy"], record
     assert "Traceback" not in done.err
+
+
+def test_an_etc_that_nobody_signed_and_the_policy_asks_for(world: AuditWorld) -> None:
+    """Grants and floors of the signed /etc can be taken away; the signed policy tells of it."""
+    good = world.audit(only="etc")
+    assert (good.status, checks(good)) == (0, [])
+    (world.host / places.OWNER_POLICY / "50-tests.toml").unlink()
+    world.compiled(2, "next.policy")
+    world.installed("next.policy")
+    done = world.audit(only="etc")
+    assert (done.status, checks(done)) == (1, ["etc-intent"])
+    (finding,) = done.of_type("finding")
+    assert "denies what isn't signed in /etc" in finding["expected"]
