@@ -71,6 +71,15 @@ def test_unsigned(host: Host) -> None:
     assert "/usr/lib/systemd/system/a.service" in finding.remedy
 
 
+def test_a_program_that_a_shell_finds_before_the_signed_one(host: Host) -> None:
+    """On an OSTree system /usr/local is a link to what no commit holds."""
+    host.link("/usr/local", "/var/usrlocal")
+    host.program("/var/usrlocal/bin/a")
+    assert host.found() == []
+    host.unsigned = {"/var/usrlocal/bin/a"}
+    assert host.found() == [("unsigned-reached", "/var/usrlocal/bin/a")]
+
+
 def test_signed_for_another_use(host: Host) -> None:
     (host.root / "usr/bin/a").chmod(0o644)  # granted as a library: it isn't one to start
     grants = host.grants()
