@@ -4,8 +4,9 @@
 ``enforced`` is said of one case only: the gate of the running kernel is sealed, the kernel is
 locked down, nothing is seen that goes past the gate (another BPF program that can change answers,
 the switch of ftrace, a policy that only observes), and the auditor's own files are signed and have
-fs-verity; then nobody without a signing key could have changed what ran here since. In any other case a host asserts, and whoever is
-root on it may lie. No level above B0 is claimed, because nothing here could prove one.
+fs-verity; then nobody without a signing key could have changed what ran here since. In any other
+case a host asserts, and whoever is root on it may lie. No level above B0 is claimed, because
+nothing here could prove one.
 """
 
 from dataclasses import dataclass

@@ -260,9 +260,7 @@ def test_what_the_area_files_finds_is_not_repeated(
 
 
 @pytest.mark.parametrize("areas", [ALL_AREAS, ONLY_CODE], ids=["all", "code"])
-def test_set_id_program_in_etc_at_a_name_of_the_default(
-    host: Host, areas: frozenset[Area]
-) -> None:
+def test_set_id_program_in_etc_at_a_name_of_the_default(host: Host, areas: frozenset[Area]) -> None:
     """The area files compares the default with its line, and never the copy in /etc."""
     host.file("/usr/etc/motd", b"hello\n")
     audited = host.committed(areas=areas)
