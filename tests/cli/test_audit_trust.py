@@ -51,6 +51,8 @@ def test_a_good_host_has_no_finding(good: AuditWorld) -> None:
     text = good.audit(report="--format=text")
     assert (text.status, ": good" in text.out.splitlines()[0]) == (0, True)
     assert text.out.splitlines()[-2].startswith("0 findings, 0 not evaluated, ")
+    # Of files nobody was asked, so nothing is said of them.
+    assert text.out.splitlines()[-1] == "state: not evaluated (0 findings)"
 
 
 def spoiled(name: str, change: Callable[[bytes], bytes]) -> Callable[[AuditWorld], None]:
