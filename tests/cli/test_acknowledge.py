@@ -365,3 +365,28 @@ def test_what_can_not_be_read_is_a_gap_and_is_not_acknowledged(here: Path) -> No
     assert (done.status, done.out) == (3, "")
     assert "/etc/group: more than" in done.err
     assert snapshot(here) == before
+
+
+def short_line(root: Path) -> None:
+    write(root / "etc/passwd", f"{PASSWD}eve::0:0\n")
+
+
+def line_with_more(root: Path) -> None:
+    write(root / "etc/passwd", f"{PASSWD}eve:x:0:0::/:/bin/sh:\n")
+
+
+def passwd_elsewhere(root: Path) -> None:
+    (root / "etc/passwd").rename(root / "etc/elsewhere")
+    (root / "etc/passwd").symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("spoil", [short_line, line_with_more, passwd_elsewhere])
+def test_accounts_that_libc_sees_and_we_do_not(here: Path, spoil: Callable[[Path], None]) -> None:
+    """No pass: acknowledged or not, nobody has looked at them."""
+    spoil(here / "root")
+    assert acknowledge(here).status == 0
+    found = examine(here)
+    assert {gap.check for gap in found.not_evaluated} == {
+        "written-uid-zero",
+        "written-no-password",
+    }

@@ -222,11 +222,26 @@ FOUND: dict[str, tuple[Callable[[System], None], list[str], list[str]]] = {
         ["boot-entry"],
         [],
     ),
-    "no boot loader": (without_loader, [], ["boot-entry", "boot-files"]),
+    "another first program": (
+        entry("ostree-1-debian.conf", "options ", "options init=/var/x quiet "),
+        ["boot-options"],
+        [],
+    ),
+    "a shell before the system": (
+        entry("ostree-2-debian.conf", "options ", "options rd.break\noptions "),
+        ["boot-options"],
+        [],
+    ),
+    "a device tree that nobody signed": (
+        entry("ostree-1-debian.conf", "linux ", "devicetree /evil.dtb\nlinux "),
+        [],
+        ["boot-files"],
+    ),
+    "no boot loader": (without_loader, [], ["boot-entry", "boot-files", "boot-options"]),
     "a strange boot loader": (
         strange_loader,
         ["boot-entry"],
-        ["boot-files", "booted-differs", "deployment-signed", "ref-signed"],
+        ["boot-files", "boot-options", "booted-differs", "deployment-signed", "ref-signed"],
     ),
     "a deployment is gone": (without_deployment, ["boot-entry"], []),
     "a deployment that nobody signed": (unsigned_deployment, ["deployment-signed"], []),

@@ -51,6 +51,8 @@ def test_a_good_host_has_no_finding(good: AuditWorld) -> None:
     text = good.audit(report="--format=text")
     assert (text.status, ": good" in text.out.splitlines()[0]) == (0, True)
     assert text.out.splitlines()[-2].startswith("0 findings, 0 not evaluated, ")
+    # Of files nobody was asked, so nothing is said of them.
+    assert text.out.splitlines()[-1] == "state: not evaluated (0 findings)"
 
 
 def spoiled(name: str, change: Callable[[bytes], bytes]) -> Callable[[AuditWorld], None]:
@@ -246,6 +248,16 @@ def crontab_of_root(world: AuditWorld) -> None:
     place.write_text("* * * * * /usr/bin/true\n")
 
 
+def policy_and_bundle_gone(world: AuditWorld) -> None:
+    """The floor of the policy is left."""
+    (world.host / places.POLICY).unlink()
+    (world.host / places.BUNDLE).unlink()
+
+
+def state_gone(world: AuditWorld) -> None:
+    shutil.rmtree(world.host / places.STATE.parent)
+
+
 def led_out(name: str) -> Callable[[AuditWorld], None]:
     """A document of the tree is a link to a file of the auditor's machine, and as good."""
 
@@ -276,6 +288,10 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
         spoiled("host/etc/verity/policy.json", lambda data: data.replace(b'"sig":"M', b'"sig":"N')),
         {"policy"},
     ),
+    "policy-gone": (removed("host/etc/verity/policy.json"), {"policy"}),
+    "policy-and-bundle-gone": (policy_and_bundle_gone, {"policy"}),
+    "bundle-gone": (removed("host/var/lib/verity/boot.bundle"), {"bad-bundle"}),
+    "state-gone": (state_gone, {"bad-bundle"}),
     "another-policy": (newer_policy, {"policy-differs"}),
     "an-older-policy": (older_policy, {"below-floor"}),
     "expired-documents": (all_expired, {"expired", "policy-expired", "bundle-expired"}),
@@ -314,3 +330,16 @@ def test_what_is_broken_is_found(name: str, world: AuditWorld) -> None:
     for record in done.of_type("finding"):
         assert record["expected"] and record["found"] and record["remedy"], record
     assert "Traceback" not in done.err
+
+
+def test_an_etc_that_nobody_signed_and_the_policy_asks_for(world: AuditWorld) -> None:
+    """Grants and floors of the signed /etc can be taken away; the signed policy tells of it."""
+    good = world.audit(only="etc")
+    assert (good.status, checks(good)) == (0, [])
+    (world.host / places.OWNER_POLICY / "50-tests.toml").unlink()
+    world.compiled(2, "next.policy")
+    world.installed("next.policy")
+    done = world.audit(only="etc")
+    assert (done.status, checks(done)) == (1, ["etc-intent"])
+    (finding,) = done.of_type("finding")
+    assert "denies what isn't signed in /etc" in finding["expected"]

@@ -89,7 +89,8 @@ def _about(seen: View) -> ET.Element:
     roots = element("span", roots_given(head))
     for root in head.roots:
         add(roots, element("br"), element("code", root))
-    state = element("code", f"sha256:{audit.state}") if audit.state is not None else "differs"
+    said = audit.state_said
+    state = said if audit.state is None else element("code", said)
     return parts.section(
         "The audit",
         parts.listed(

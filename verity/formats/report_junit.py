@@ -64,13 +64,12 @@ def _suite(seen: View, area: AreaView, number: int) -> ET.Element:
         **_totals(area.checks),
     )
     properties = _element("properties")
-    state = seen.audit.state
     for name, value in (
         ("host", head.host_id),
         ("gate", gate(head)),
         ("answer", trusted(head)),
         ("roots", ", ".join(head.roots)),
-        ("state", f"sha256:{state}" if state is not None else "differs"),
+        ("state", seen.audit.state_said),
     ):
         properties.append(_element("property", name=name, value=value))
     suite.append(properties)

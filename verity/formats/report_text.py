@@ -249,4 +249,5 @@ def _foot(seen: View) -> Iterator[Line]:
         yield Line(f"state: sha256:{audit.state}", whole=True)
         return
     left = f", {len(audit.not_evaluated)} not evaluated" if audit.not_evaluated else ""
-    yield Line(f"state: differs ({counted(len(audit.findings), 'finding')}{left})", whole=True)
+    found = f"{counted(len(audit.findings), 'finding')}{left}"
+    yield Line(f"state: {audit.state_said} ({found})", whole=True)

@@ -28,6 +28,8 @@ _DEPLOY = "ostree/deploy"
 _ENTRY = ".conf"
 _MOST = 1 << 16
 _SUFFIX = ".origin"
+# Keys of an entry that load something beside kernel and initramfs (the Boot Loader Specification).
+_LOADED = frozenset({"efi", "uki", "uki-url", "devicetree", "devicetree-overlay", "fdtdir"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,8 @@ class BootEntry:
     """An entry of the boot loader, first the one that is started next.
 
     ``linux`` and ``initrds`` are below /boot. ``deployment`` is the path that ``ostree=`` leads to,
-    as ``Deployment.path``; None if it has no such argument, or that leads to none.
+    as ``Deployment.path``; None if it has no such argument, or that leads to none. ``options`` is
+    the kernel's command line. ``other`` are keys that name something else to be loaded.
     """
 
     name: str
@@ -61,6 +64,8 @@ class BootEntry:
     initrds: tuple[str, ...]
     argument: str
     deployment: str | None
+    options: str = ""
+    other: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +217,8 @@ def _entry(root: Path, text: str, name: str) -> BootEntry:
         initrds=tuple(_below_boot(one) for one in values.get("initrd", [])),
         argument=argument,
         deployment=_leads_to(root, argument),
+        options=" ".join(options),
+        other=tuple(sorted(values.keys() & _LOADED)),
     )
 
 

@@ -188,6 +188,15 @@ class Audit:
             return 1
         return 3 if self.not_evaluated else 0
 
+    @property
+    def state_said(self) -> str:
+        """The state checksum for people; without one, that files differ, or that nobody knows."""
+        if self.state is not None:
+            return f"sha256:{self.state}"
+        files = {check.id for check in self.checks if check.area is Area.FILES}
+        found = (*self.findings, *(one.finding for one in self.waived))
+        return "differs" if any(one.check in files for one in found) else "not evaluated"
+
     def outcome(self, check: Check) -> Outcome:
         """The state of one check: the worst of its results."""
         if any(finding.check == check.id for finding in self.findings):

@@ -86,13 +86,14 @@ def examine(host: AuditedHost) -> AreaResult:
     if not host.grants:
         return AreaResult(
             area=Area.CODE,
-            not_evaluated=(
+            not_evaluated=tuple(
                 NotEvaluated(
-                    check=UNSIGNED.id,
+                    check=check.id,
                     object="privileged code",
                     why="there are no verified grants: who signed what is not known",
                     hint="the area trust says what is missing of them",
-                ),
+                )
+                for check in CHECKS
             ),
         )
     with Rooted(host.root) as tree:
@@ -229,7 +230,9 @@ def _is_fine(host: AuditedHost, elevated: Elevated) -> bool:
     entry = elevated.in_manifest
     if elevated.covered:
         return True
-    return Area.FILES in host.areas and entry is not None and entry != elevated.entry
+    if Area.FILES not in host.areas or entry is None:
+        return False
+    return entry.path == elevated.entry.path and entry != elevated.entry
 
 
 def _elevation(elevated: Elevated) -> Finding:

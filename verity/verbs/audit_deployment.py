@@ -25,7 +25,7 @@ from verity.values.audit import Area, AreaResult, Check, Severity
 from verity.values.digest import CANONICAL
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Link
-from verity.verbs import signed
+from verity.verbs import audit_posture_kernel, signed
 from verity.verbs.audit_collect import Collector
 from verity.verbs.audit_host import AuditedHost
 
@@ -39,6 +39,11 @@ CHECKS = (
     _check("deployment-signed", Severity.HIGH, "every deployment is of a commit that is signed"),
     _check("boot-files", Severity.CRITICAL, "kernel and initramfs in /boot are the signed ones"),
     _check("boot-entry", Severity.HIGH, "every boot entry starts a deployment that is there"),
+    _check(
+        "boot-options",
+        Severity.HIGH,
+        "every boot entry starts the host's own system, and switches no protection off",
+    ),
     _check("ref-signed", Severity.MEDIUM, "what the next update would deploy is signed"),
 )
 _UNDEPLOY = "`ostree admin undeploy` removes it; or get it signed"
@@ -85,7 +90,7 @@ def examine(host: AuditedHost) -> AreaResult:
     try:
         asked = _asked(host, system, running)
     except VerityError as error:
-        left = ("deployment-signed", "boot-files", "boot-entry", "ref-signed")
+        left = ("deployment-signed", "boot-files", "boot-entry", "boot-options", "ref-signed")
         found.unasked("the deployments", error.message, *left, hint=error.hint or "")
         return found.result()
     with asked.repository:
@@ -202,11 +207,13 @@ def _entries(
         why, hint = asked.system.unread, "mount what is at /boot there, too"
         found.gap("boot-entry", "/boot", why, hint)
         found.gap("boot-files", "/boot", why, hint)
+        found.gap("boot-options", "/boot", why, hint)
         return
     found.counts["boot entries"] = len(asked.system.entries)
     commits = {one.path: one.commit for one in asked.system.deployments}
     for entry in asked.system.entries:
         label = f"boot entry {entry.name}"
+        _options(found, entry, label)
         commit = commits.get(entry.deployment or "")
         if commit is None:
             found.add(
@@ -222,6 +229,28 @@ def _entries(
         manifest = manifests.get(commit)
         if manifest is not None:
             _boot_files(found, asked.system, entry, manifest, label)
+
+
+def _options(found: Collector, entry: BootEntry, label: str) -> None:
+    """What an entry tells the kernel, and what it loads that no boot list has."""
+    bad, _ = audit_posture_kernel.judged_words(entry.options)
+    if bad:
+        found.add(
+            "boot-options",
+            Link.COMMIT,
+            label,
+            "it tells the kernel to start something else, or to leave a protection out",
+            expected="none of these words",
+            found=", ".join(bad),
+            remedy="`ostree admin kargs edit-in-place`, or remove the entry",
+        )
+    if entry.other:
+        found.gap(
+            "boot-files",
+            label,
+            f"it loads more than kernel and initramfs, which is not looked at: {entry.other[0]}",
+            "compare it by hand with what the vendor ships",
+        )
 
 
 def _boot_files(

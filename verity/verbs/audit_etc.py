@@ -14,8 +14,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+from verity.formats import policy_gate
 from verity.formats.etc_rules import FileClass
+from verity.formats.gate_status import Reason
 from verity.formats.grants import Role
+from verity.formats.kernel_guarded import GuardedClass
+from verity.formats.kernel_policy import Mode
 from verity.ports import places
 from verity.ports.floors import FLOORS
 from verity.ports.folder import Folder
@@ -111,8 +115,10 @@ def _result(
 
 
 def _never_signed(host: AuditedHost) -> AreaResult:
-    """Not applicable, unless a floor or a grant tells that there was a signed /etc."""
+    """Not applicable, unless a floor, a grant or the policy tells that there was a signed /etc."""
     traces = [f"grants of the stream {one.stream}" for one in host.grants if one.role is Role.ETC]
+    if _asks_for_etc(host):
+        traces.append("a policy that seals, and denies what isn't signed in /etc")
     try:
         with Folder.opened(host.root, FLOORS) as folder:
             begin = "user.etc."
@@ -134,6 +140,21 @@ def _never_signed(host: AuditedHost) -> AreaResult:
         return _result([gone], [], ())
     why = f"/etc was never signed on this host; {_SIGN}"
     return AreaResult(area=Area.ETC, not_applicable={check.id: why for check in CHECKS})
+
+
+def _asks_for_etc(host: AuditedHost) -> bool:
+    """Whether the gate of this host's policy would refuse a /etc that nobody signed."""
+    if host.policy is None:
+        return False
+    told = policy_gate.project(host.policy.policy)
+    return (
+        told.mode is Mode.SEALED
+        and Reason.CONFIG_UNSIGNED not in told.observed
+        and any(
+            one.file_class is GuardedClass.SIGNED and one.path.startswith(b"/etc/")
+            for one in told.guarded
+        )
+    )
 
 
 def _stopped(error: VerityError, label: str) -> AreaResult:

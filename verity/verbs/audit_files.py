@@ -142,10 +142,12 @@ def examine(host: "AuditedHost") -> AreaResult:
     try:
         found = compare(host.root, manifest, how)
     except VerityError as error:
-        gap = NotEvaluated(
-            check="unreadable", object=str(host.root), why=error.message, hint=error.hint or ""
-        )
-        return AreaResult(area=Area.FILES, not_evaluated=(gap,))
+        why, hint = error.message, error.hint or ""
+        gaps = [
+            NotEvaluated(check=check.id, object=str(host.root), why=why, hint=hint)
+            for check in CHECKS
+        ]
+        return AreaResult(area=Area.FILES, not_evaluated=tuple(gaps))
     notes: tuple[str, ...] = ()
     if found.passed:
         notes = (

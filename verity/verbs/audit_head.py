@@ -2,9 +2,11 @@
 """The head of an audit: who is asked, in which state that host is, and what its answer is worth.
 
 ``enforced`` is said of one case only: the gate of the running kernel is sealed, the kernel is
-locked down, and the auditor's own files are signed and have fs-verity; then nobody without a
-signing key could have changed what ran here since. In any other case a host asserts, and whoever is
-root on it may lie. No level above B0 is claimed, because nothing here could prove one.
+locked down, nothing is seen that goes past the gate (another BPF program that can change answers,
+the switch of ftrace, a policy that only observes), and the auditor's own files are signed and have
+fs-verity; then nobody without a signing key could have changed what ran here since. In any other
+case a host asserts, and whoever is root on it may lie. No level above B0 is claimed, because
+nothing here could prove one.
 """
 
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from verity.verbs.audit_host import AuditedHost
 OFFLINE = "offline"
 _RELEASES = ("etc/os-release", "usr/lib/os-release")
 _TAINTED = "proc/sys/kernel/tainted"
+_FTRACE = "proc/sys/kernel/ftrace_enabled"
 _MAX_RELEASE = 1 << 16
 # Documentation/admin-guide/tainted-kernels.rst: what can have changed the kernel, by bit.
 _TAINTS = {
@@ -41,7 +44,8 @@ class Gate:
 
     state: str
     level: str
-    foreign_programs: int = 0
+    passed: tuple[str, ...] = ()
+    """What is seen to go past the gate."""
 
 
 def make(host: AuditedHost) -> Head:
@@ -63,7 +67,7 @@ def make(host: AuditedHost) -> Head:
         tool_version=__version__,
         tool_digest=digest,
         tool_verified=verified,
-        enforced=host.live and gate.level != "" and verified is True,
+        enforced=host.live and gate.level != "" and not gate.passed and verified is True,
         roots=() if roots is None else roots.names,
         roots_given=roots is not None and roots.given,
         deep=host.deep,
@@ -75,14 +79,23 @@ def _gate(host: AuditedHost) -> Gate:
     if not host.live:
         return Gate(state=OFFLINE, level="")
     from verity.verbs import lockdown  # here: of a tree no gate is asked
+    from verity.verbs.audit_posture_gate import LETS_THROUGH
 
     found = lockdown.status(host.root)
     sealed = found.level != "none"
+    foreign = 0 if found.gate is None else found.gate.foreign_programs
+    passed = []
+    if foreign:
+        passed.append(f"{foreign} BPF programs that can turn answers of hooks round")
+    if sealed and found.gate is not None and found.gate.observes & LETS_THROUGH:
+        passed.append("the gate's policy only observes what nobody signed")
+    if sealed and _text(host, _FTRACE) != "1":
+        passed.append("the kernel doesn't call the gate: kernel.ftrace_enabled")
     return Gate(
         # What is sealed by a unit came after whatever had started before.
         state="sealed-late" if sealed and found.level == "B0" else found.state,
         level=found.level if sealed else "",
-        foreign_programs=0 if found.gate is None else found.gate.foreign_programs,
+        passed=tuple(passed),
     )
 
 
@@ -92,8 +105,7 @@ def _taints(host: AuditedHost, gate: Gate) -> tuple[str, ...]:
     found = []
     if gate.state == "sealed-weak":
         found.append("sealed-weak: the kernel isn't locked down")
-    if gate.foreign_programs:
-        found.append(f"{gate.foreign_programs} BPF programs that can turn answers of hooks round")
+    found += gate.passed
     text = _text(host, _TAINTED)
     if not text.isascii() or not text.isdigit():
         found.append("whether the kernel is tainted can't be read")

@@ -16,13 +16,14 @@ from verity.verbs.audit_said import Said
 
 _NO_GATE = "no gate is loaded, and nothing here says that there should be one"
 _REBOOT = "reboot; `verity lockdown status` says what is missing"
-# What lets code or configuration through that nobody signed.
-_LETS_THROUGH = frozenset(
+LETS_THROUGH = frozenset(
     reason
     for reason in Reason
     if 1 <= reason.number <= Reason.NOT_ELEVATED.number
     or Reason.CONFIG_UNSIGNED.number <= reason.number <= Reason.CONFIG_MOUNT.number
 )
+"""Reasons that, where they are only observed, let code or configuration through that nobody signed.
+"""
 
 
 def examine(host: AuditedHost, said: Said) -> GateStatus | None:
@@ -109,7 +110,7 @@ def _state(gate: GateStatus, policy: VerifiedPolicy | None, said: Said) -> None:
             found=f"serial {gate.policy_serial}",
             remedy="make the boot bundle anew with `verity lockdown bundle`, and reboot",
         )
-    through = sorted(reason.value for reason in gate.observes & _LETS_THROUGH)
+    through = sorted(reason.value for reason in gate.observes & LETS_THROUGH)
     if gate.state is not State.SEALED:
         said.not_applicable["posture-observed"] = "the gate isn't sealed: it denies nothing"
     elif through:

@@ -27,6 +27,13 @@ _WEAKENS = {
     "systemd.debug-shell": "a root shell on a console",
     "systemd.debug_shell": "a root shell on a console",
     "rd.systemd.debug_shell": "a root shell on a console",
+    "break": "a shell in the initramfs",
+    "systemd.run": "a command that root runs",
+    "systemd.wants": "a unit is started beside the host's own",
+    "systemd.setenv": "a variable for everything that is started",
+    "systemd.set_credential": "a credential, which may be a unit",
+    "systemd.set_credential_binary": "a credential, which may be a unit",
+    "systemd.volatile": "another file system in the place of /var or all",
     "systemd.unit": "another target than the host's own",
     "systemd.mask": "a unit is left out",
     "rdinit": "another first program",
@@ -85,14 +92,7 @@ def _command_line(root: Path, said: Said) -> None:
         for check in ("posture-command-line", "posture-hardening"):
             said.lacks(check, "the kernel's command line", "/proc/cmdline isn't there")
         return
-    bad, soft = [], []
-    for word in text.split():
-        name, _, value = word.replace('"', "").partition("=")
-        name = name.replace("-", "_") if name.startswith("module.") else name
-        if why := _weakens(name, value):
-            bad.append(f"{printable(word.encode())} ({why})")
-        elif value in _SOFTENS.get(name, set()):
-            soft.append(printable(word.encode()))
+    bad, soft = judged_words(text)
     if bad:
         said.finds(
             "posture-command-line",
@@ -111,6 +111,20 @@ def _command_line(root: Path, said: Said) -> None:
             found=", ".join(soft),
             remedy="take them out of the boot loader's configuration, and reboot",
         )
+
+
+def judged_words(text: str) -> tuple[list[str], list[str]]:
+    """The words of a command line that give a shell or switch the host's protection off, each with
+    what it does; and those that switch common protections off."""
+    bad, soft = [], []
+    for word in text.split():
+        name, _, value = word.replace('"', "").partition("=")
+        name = name.replace("-", "_") if name.startswith("module.") else name
+        if why := _weakens(name, value):
+            bad.append(f"{printable(word.encode())} ({why})")
+        elif value in _SOFTENS.get(name, set()):
+            soft.append(printable(word.encode()))
+    return bad, soft
 
 
 def _weakens(name: str, value: str) -> str:

@@ -96,8 +96,12 @@ def _examine(area: Area, module: _Module, host: AuditedHost) -> AreaResult:
         place = f"{os.path.basename(last.filename)}:{last.lineno}"
         why = f"a fault of this program: {type(error).__name__} at {place}: {str(error)[:200]}"
         hint = "please report it, with this line"
-    gap = NotEvaluated(check=_examined(area).id, object=f"the area {area}", why=why, hint=hint)
-    return AreaResult(area=area, not_evaluated=(gap,))
+    # What it would have found is lost with it, so none of its checks may pass.
+    gaps = [
+        NotEvaluated(check=check.id, object=f"the area {area}", why=why, hint=hint)
+        for check in (_examined(area), *module.CHECKS)
+    ]
+    return AreaResult(area=area, not_evaluated=tuple(gaps))
 
 
 def _with_state(

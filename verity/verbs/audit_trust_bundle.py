@@ -8,6 +8,7 @@ What a gate that runs has been told is for the area posture.
 
 from verity.formats import grants, kernel_keys
 from verity.formats.grants import Party
+from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
 from verity.formats.statement import format_time
 from verity.ports import places
@@ -49,13 +50,30 @@ def examine(host: AuditedHost, found: Collector) -> None:
         found.unasked(_LABEL, "it does not verify", *(check.id for check in CHECKS))
         return
     if host.bundle is None:
-        found.skip("there is no boot bundle here", *(check.id for check in CHECKS))
+        _gone(host, found)
         return
     for part in host.bundle.parts:
         _times(host, found, part)
     _revoked(host, found, host.bundle)
     _behind(host, found, host.bundle)
     found.counts["boot bundle parts"] = len(host.bundle.parts)
+
+
+def _gone(host: AuditedHost, found: Collector) -> None:
+    """No question without a policy that seals: with one, no gate comes with the next boot."""
+    if host.policy is None or host.policy.policy.mode is not Mode.SEALED:
+        found.skip("there is no boot bundle here", *(check.id for check in CHECKS))
+        return
+    found.add(
+        "bad-bundle",
+        Link.VERDICT,
+        _LABEL,
+        "there is none, so the gate is told nothing at the next boot, and refuses nothing",
+        expected=f"one that seals, as the signed policy of serial {host.policy.policy.serial} says",
+        found="no such file",
+        remedy="make it: `verity lockdown bundle`",
+    )
+    found.unasked(_LABEL, "it is gone", *(check.id for check in CHECKS))
 
 
 def _named(part: Part) -> str:

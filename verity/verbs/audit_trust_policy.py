@@ -10,8 +10,10 @@ from verity.formats import kernel_policy, policy_gate
 from verity.formats.escaped import printable
 from verity.formats.records import RecordKind
 from verity.formats.statement import format_time
+from verity.ports import floors as floor_files
 from verity.ports import places
-from verity.trust import clock
+from verity.ports.osfile import check_below
+from verity.trust import clock, floors
 from verity.values.audit import Area, Check, Severity
 from verity.values.errors import HostError, VerityError
 from verity.values.findings import Finding, Link
@@ -51,13 +53,49 @@ def examine(host: AuditedHost, found: Collector) -> None:
         found.error("policy", error, Link.SIGNATURE, label, remedy, codes=codes)
         found.unasked(label, "it does not verify", "policy", "policy-expired", "policy-differs")
     elif host.policy is None:
-        found.skip("no policy is installed here", *(check.id for check in CHECKS))
+        _gone(host, found, label)
         return
     else:
         _times(host, found, label)
         _bundled(host, found, label)
     _granted(host, found)
     _agreeing(host, found)
+
+
+def _gone(host: AuditedHost, found: Collector, label: str) -> None:
+    """No question on a host that never had one; taking it away would hide all that it guards."""
+    try:
+        traces = _traces(host)
+    except VerityError as error:
+        found.gap("policy", label, error.message, error.hint or "")
+        traces = []
+    else:
+        if not traces:
+            found.skip("no policy is installed here", *(check.id for check in CHECKS))
+            return
+    if traces:
+        found.add(
+            "policy",
+            Link.VERDICT,
+            label,
+            "this host had a signed policy, and what was installed is gone",
+            expected=f"the policy, since there is {' and '.join(traces)}",
+            found="no such file",
+            remedy="install it again; who removed it wanted nobody to ask what it guards",
+        )
+    found.unasked(label, "it is gone", *(check.id for check in CHECKS))
+
+
+def _traces(host: AuditedHost) -> list[str]:
+    """What else on a host tells that it has a policy."""
+    fragments = () if host.bundle is None else host.bundle.labelled
+    found = []
+    if any(item.fragment.kind is RecordKind.POLICY for item in fragments):
+        found.append("one in the boot bundle")
+    check_below(host.root, floor_files.FLOORS)
+    if floors.POLICY in floor_files.FloorStore(host.root / floor_files.FLOORS).names(floors.POLICY):
+        found.append("a floor of it")
+    return found
 
 
 def _times(host: AuditedHost, found: Collector, label: str) -> None:

@@ -9,6 +9,7 @@ they come and go.
 What it does not do: show a password's digest, judge what a unit's command would do, or write.
 """
 
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -79,6 +80,7 @@ def examine(host: AuditedHost) -> AreaResult:
     ]
     # 2. Accounts.
     findings = [*_uid_zero(state), *_no_password(state)]
+    gaps += _unread_accounts(state)
     result = AreaResult(
         area=Area.WRITTEN,
         counts=state.counts,
@@ -207,6 +209,29 @@ def _no_password(state: State) -> Iterator[Finding]:
                     expected="a password, or a locked one",
                     found=f"{name}: empty",
                     remedy=f"`passwd -l {name}`, or set a password",
+                )
+
+
+def _unread_accounts(state: State) -> Iterator[NotEvaluated]:
+    """What may name an account all the same: libc follows links, and takes lines with fields too
+    few or too many."""
+    hidden = {gap.path: gap.why for gap in state.gaps}
+    for path, checks in ((_PASSWD, (UID_ZERO, NO_PASSWORD)), (_SHADOW, (NO_PASSWORD,))):
+        why = hidden.get(path, "")
+        found: Written | None = state.files.get(path)
+        if found is not None and not stat.S_ISREG(found.mode):
+            why = "it is no regular file, so its accounts were not looked at"
+        lines = [name for name, one in _items(state, path).items() if "malformed" in one]
+        if lines:
+            why = f"{', '.join(lines[:3])}: not the fields of an account, and libc may take it so"
+        if why:
+            for check in checks:
+                yield NotEvaluated(
+                    check=check.id,
+                    object=printable(path),
+                    path=path,
+                    why=why,
+                    hint="look at it by hand, and mend it: `pwck` shows what is wrong",
                 )
 
 

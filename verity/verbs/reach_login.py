@@ -9,6 +9,7 @@
 4. sshd's helpers, subsystems and commands, and the commands of root's authorized keys.
 5. The login shells of accounts with uid 0. What these read at their start is configuration.
 6. What pkexec starts as root.
+7. Programs of /usr/local, which a shell of root finds before those of the same name in /usr.
 """
 
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from fnmatch import fnmatchcase
 from verity.formats import trigger_lines
 from verity.verbs.reach_accounts import Account, Accounts
 from verity.verbs.reach_commands import of_arguments, of_shell, run_parts
+from verity.verbs.reach_judge import is_elf_or_script, is_runnable
 from verity.verbs.reach_values import Reference, Seen, Step, Use
 
 _PAM = (b"/etc/pam.d", b"/usr/lib/pam.d")
 _SUDO = (b"/usr/libexec/sudo", b"/usr/lib/sudo", b"/usr/lib64/sudo")
+_LOCAL = (b"/usr/local/sbin", b"/usr/local/bin")
 _SSHD = b"/etc/ssh/sshd_config"
 _SSHD_HELPERS = (b"/usr/lib/openssh", b"/usr/libexec/openssh", b"/usr/lib/ssh")
 _SSHD_COMMANDS = {
@@ -47,6 +50,7 @@ def references(seen: Seen, accounts: Accounts) -> Iterator[Reference]:
     yield from _sshd(seen, accounts)
     for account in accounts.roots:
         yield from _account(seen, account)
+    yield from _local(seen)
     by = (Step(b"shells and logins", "read at their start"),)
     startup = [*_STARTUP, *seen.drop_ins((b"/etc/profile.d",), b".sh")]
     for path in startup:
@@ -56,6 +60,19 @@ def references(seen: Seen, accounts: Accounts) -> Iterator[Reference]:
             for program in trigger_lines.polkit_programs(seen.read(path)):
                 step = Step(path, "pkexec may start it")
                 yield Reference(target=program, use=Use.STARTED, by=(step,), optional=True)
+
+
+def _local(seen: Seen) -> Iterator[Reference]:
+    """7. What a name alone may start."""
+    for folder in _LOCAL:
+        for name in seen.names(folder):
+            path = folder + b"/" + name
+            located = seen.find(path)
+            if located is None or not is_runnable(located.status):
+                continue
+            if is_elf_or_script(seen.head(located)):
+                by = (Step(folder, "a shell of root looks there first"),)
+                yield Reference(target=path, use=Use.STARTED, by=by, optional=True)
 
 
 def _pam(seen: Seen) -> Iterator[Reference]:

@@ -71,6 +71,15 @@ def test_unsigned(host: Host) -> None:
     assert "/usr/lib/systemd/system/a.service" in finding.remedy
 
 
+def test_a_program_that_a_shell_finds_before_the_signed_one(host: Host) -> None:
+    """On an OSTree system /usr/local is a link to what no commit holds."""
+    host.link("/usr/local", "/var/usrlocal")
+    host.program("/var/usrlocal/bin/a")
+    assert host.found() == []
+    host.unsigned = {"/var/usrlocal/bin/a"}
+    assert host.found() == [("unsigned-reached", "/var/usrlocal/bin/a")]
+
+
 def test_signed_for_another_use(host: Host) -> None:
     (host.root / "usr/bin/a").chmod(0o644)  # granted as a library: it isn't one to start
     grants = host.grants()
@@ -181,6 +190,14 @@ def test_a_root_of_its_own_is_not_followed(host: Host) -> None:
     assert gap.why == "RootDirectory= has its own files"
 
 
+@pytest.mark.parametrize("folder", ["/etc/extensions", "/run/extensions", "/var/lib/confexts"])
+def test_what_systemd_lays_over_usr_and_etc_is_not_followed(host: Host, folder: str) -> None:
+    host.file(f"{folder}/x/usr/bin/a", b"#!/bin/sh\n")
+    (gap,) = host.audit().not_evaluated
+    assert (gap.check, gap.object) == ("not-followed", f"{folder}/x")
+    assert gap.why.startswith("systemd may lay it over /usr or /etc")
+
+
 def test_a_program_that_only_a_device_names(host: Host) -> None:
     host.file("/etc/udev/rules.d/a.rules", b'RUN+="$env{WHAT} x"\n')
     (gap,) = host.audit().not_evaluated
@@ -210,7 +227,7 @@ def test_a_file_of_configuration_that_is_too_large(host: Host) -> None:
 
 def test_without_grants_nothing_is_said(host: Host) -> None:
     result = audit_code.examine(AuditedHost(root=host.root, live=False, now=1, clock=1))
-    assert [one.check for one in result.not_evaluated] == ["unsigned-reached"]
+    assert [one.check for one in result.not_evaluated] == [one.id for one in audit_code.CHECKS]
     assert result.findings == ()
 
 
@@ -240,6 +257,16 @@ def test_what_the_area_files_finds_is_not_repeated(
     audited = host.committed(areas=areas)
     tamper(host.root / "usr/bin/a")
     assert found(audited) == ([(check, "/usr/bin/a")] if areas == ONLY_CODE else [])
+
+
+@pytest.mark.parametrize("areas", [ALL_AREAS, ONLY_CODE], ids=["all", "code"])
+def test_set_id_program_in_etc_at_a_name_of_the_default(host: Host, areas: frozenset[Area]) -> None:
+    """The area files compares the default with its line, and never the copy in /etc."""
+    host.file("/usr/etc/motd", b"hello\n")
+    audited = host.committed(areas=areas)
+    host.program("/etc/motd")
+    (host.root / "etc/motd").chmod(0o4755)
+    assert found(audited) == [("unsigned-elevation", "/etc/motd")]
 
 
 def test_code_beside_the_commit_must_have_verity(host: Host) -> None:

@@ -165,6 +165,19 @@ def test_each_change_is_found_by_its_check_and_nothing_else(root: Path, name: st
 
 @pytest.mark.parametrize(
     "words",
+    [
+        *("break=premount", "systemd.run=/var/x", "systemd.wants=debug-shell.service"),
+        *("systemd.setenv=LD_PRELOAD=/var/x.so", "systemd.volatile=yes"),
+        "systemd.set_credential=systemd.extra-unit.x.service:text",
+    ],
+)
+def test_words_that_run_something_else(root: Path, words: str) -> None:
+    put(root, "proc/cmdline", f"ro {words} quiet\n".encode())
+    assert found(asked(root)) == ["posture-command-line"]
+
+
+@pytest.mark.parametrize(
+    "words",
     ["init=/usr/lib/systemd/systemd", "lsm=lockdown,bpf", "systemd.debug_shell=0", "apparmor=1"],
 )
 def test_words_that_harm_nothing(root: Path, words: str) -> None:

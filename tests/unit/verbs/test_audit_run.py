@@ -93,11 +93,14 @@ def test_what_goes_wrong_in_one_is_told_and_the_others_are_asked(
     vars(areas[Area.TRUST])["examine"] = examine
     found = audit_run.run(host(tmp_path))
     assert ASKED == [Area.FILES]
-    (gap,) = found.not_evaluated
+    gap, lost = found.not_evaluated
     assert (gap.check, found.exit_status) == ("trust-examined", 3)
     assert gap.why.startswith(why)
     (asked,) = [one for one in found.checks if one.id == gap.check]
     assert found.outcome(asked) is Outcome.NOT_EVALUATED
+    # What it would have said is lost with it: its checks don't pass.
+    assert lost.check == check(Area.TRUST).id
+    assert found.outcome(check(Area.TRUST)) is Outcome.NOT_EVALUATED
 
 
 def with_result(module: ModuleType, result: AreaResult) -> None:
