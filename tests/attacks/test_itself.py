@@ -162,6 +162,7 @@ def test_other_bpf_programs_are_nobodys_business(gate: Sealed, act: str) -> None
     assert outcome.succeeded and not outcome.denied, outcome
 
 
+@pytest.mark.full
 def test_the_gate_stays_when_the_kernel_is_locked_down_further(gate: Sealed) -> None:
     """Programs that the kernel has accepted still read its memory, and none of the hooks goes."""
     gate.machine.run("echo confidentiality >/sys/kernel/security/lockdown")
@@ -194,6 +195,7 @@ def test_what_came_before_the_gate_keeps_it_from_sealing(
     clean.restore("clean")
 
 
+@pytest.mark.full
 def test_a_program_that_watches_sysctl_does_not(clean: Machine, bare_image: Image) -> None:
     trust_world.install(clean, ground.world(bare_image, guards=False))
     clean.run(f"{ground.TOOLS}/interfere watch /sys/fs/bpf/bystander")

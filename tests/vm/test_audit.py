@@ -48,7 +48,7 @@ FOUND = {
 def vm(vm_image: Image) -> Iterator[Machine]:
     """A machine with a file system of this test's own at /fs."""
     with Machine.boot("system", vm_image) as machine:
-        machine.push(PROBE, "/root/probe.py")
+        machine.push(PROBE, "/srv/probe.py")
         machine.run(
             "mkdir /fs && truncate -s 64M /fs.img && mke2fs -q -t ext4 -b 4096 -O verity /fs.img"
             " && mount -o loop /fs.img /fs && chmod 0755 /fs"
@@ -58,7 +58,7 @@ def vm(vm_image: Image) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def found(vm: Machine) -> dict[str, Any]:
-    done = vm.run(["python3", "/root/probe.py", "/fs.img", "/fs"], timeout_s=300)
+    done = vm.run(["python3", "/srv/probe.py", "/fs.img", "/fs"], timeout_s=300)
     answers: dict[str, Any] = json.loads(done.stdout)
     return answers
 
@@ -74,5 +74,5 @@ def test_what_is_as_signed_is_counted_by_how_it_is_known(found: dict[str, Any]) 
 
 def test_who_cannot_read_all_says_what_was_not_read(vm: Machine, found: dict[str, Any]) -> None:
     assert found["as signed"] == []
-    done = vm.run(["python3", "/root/probe.py", "user", "/fs"], user="user")
+    done = vm.run(["python3", "/srv/probe.py", "user", "/fs"], user="user")
     assert json.loads(done.stdout) == ["gap unreadable /private"]

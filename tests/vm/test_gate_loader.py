@@ -155,7 +155,7 @@ def seals(machine: Machine, argv: Sequence[str]) -> None:
     assert machine.run([f"{AT}/a"]).text == "ran a"
 
 
-@pytest.mark.parametrize("name", some(ROWS, one_in=4))
+@pytest.mark.parametrize("name", some(ROWS, one_in=8))
 def test_the_gate_refuses_the_bundle(machine: Machine, name: str) -> None:
     put(machine, world.encode(ROWS[name].fragments()))
     refused(machine, load_command(BUNDLE), 1, *ROWS[name].texts)
@@ -211,6 +211,7 @@ def test_a_pin_that_wants_two_owners(machine: Machine) -> None:
     seals(machine, argv)
 
 
+@pytest.mark.full
 def test_keys_that_bring_their_own_root(machine: Machine) -> None:
     """What a blob says about the role root is nothing: the pin says it."""
     blob = boot.keys_blob(Party.USER, {**boot.USER_KEYS, Role.ROOT: [STRANGER]})

@@ -115,8 +115,10 @@ def _with_state(
     elif own.findings or own.not_evaluated or own.counts:
         areas.insert(0, own)
     state = None
-    files = [one for one in results if one.area is Area.FILES]
-    as_signed = bool(files) and not any(one.findings or one.not_evaluated for one in files)
+    files = [one for one in results if one.area in (Area.FILES, Area.ETC)]
+    as_signed = any(one.area is Area.FILES for one in files) and not any(
+        one.findings or one.not_evaluated for one in files
+    )
     if as_signed and host.commit is not None:
         try:
             policy = state_checksum.policy_of(host.root / places.BUNDLE)
