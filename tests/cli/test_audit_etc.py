@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.boot import policy
-from tests.cli.program import copy
+from tests.cli.program import copy, needs_root
 from tests.etc_world import EtcWorld, make_etc_world, make_first, relink, sign_at, write
 from verity.formats import bundle
 from verity.formats.grants import Party, Role
@@ -92,11 +92,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
 }
 
 
+@needs_root
 @pytest.mark.parametrize("name", BROKEN)
 def test_found_by_its_own_check(world: EtcWorld, name: str) -> None:
     act, check, path = BROKEN[name]
-    if name == "owner" and os.geteuid() != 0:
-        pytest.skip("needs root: changes owners")
     act(world.etc)
     found = examine(world)
     assert checks(found) == [(f"etc-{check}", path)]

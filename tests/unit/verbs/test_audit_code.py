@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.program import needs_root
 from tests.reach_world import Host
 from verity.formats.grants import Code
 from verity.values.audit import Area
@@ -162,7 +163,7 @@ def test_set_id_where_it_has_no_effect(host: Host) -> None:
     assert host.found() == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file capabilities")
+@needs_root
 def test_file_capabilities(host: Host) -> None:
     host.program("/home/x/a")
     os.setxattr(host.root / "home/x/a", "security.capability", CAPABILITY)
@@ -173,7 +174,7 @@ def test_file_capabilities(host: Host) -> None:
     assert "capabilities 0x400," in finding.found
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file capabilities")
+@needs_root
 def test_more_capabilities_than_granted(host: Host) -> None:
     host.program("/home/x/a")
     os.setxattr(host.root / "home/x/a", "security.capability", CAPABILITY)
@@ -293,7 +294,7 @@ def test_the_document_has_the_checks() -> None:
     assert rows == [(one.id, one.severity.value, one.title) for one in audit_code.CHECKS]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not")
+@needs_root
 def test_permission_denied_in_the_middle(host: Host) -> None:
     host.file("/etc/cron.d/a", b"1 1 * * * root /usr/bin/a\n", 0o600)
     host.file("/home/closed/x", b"")
