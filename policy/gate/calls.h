@@ -203,7 +203,7 @@ static __always_inline int call_seal(const struct verity_request *request)
 		return VERITY_REFUSED_NO_ROOM;
 	if (request->data || request->len || request->nsig || request->sigs)
 		return VERITY_REFUSED_REQUEST;
-	if (configured->state == VERITY_STATE_SEALED)
+	if (configured->state >= VERITY_STATE_SEALED)
 		return VERITY_REFUSED_SEALED;
 	if (!signed_policy->serial || !all->code_entries || !all->counted || !configured->mount)
 		return VERITY_REFUSED_NOT_READY;
@@ -215,7 +215,22 @@ static __always_inline int call_seal(const struct verity_request *request)
 		return VERITY_REFUSED_REVOKED_KEY;
 	remember_keyrings();
 	all->sealed_ns = bpf_ktime_get_boot_ns();
-	configured->state = VERITY_STATE_SEALED;
+	configured->state = trusts_initial() ? VERITY_STATE_BOOT : VERITY_STATE_SEALED;
+	return 0;
+}
+
+/* What runs has been looked at (loader/enter.c), and the root is about to be entered. */
+static __always_inline int call_enter(const struct verity_request *request)
+{
+	struct verity_boot *found = THE(boot);
+
+	if (!found)
+		return VERITY_REFUSED_NO_ROOM;
+	if (request->data || request->nsig || request->sigs)
+		return VERITY_REFUSED_REQUEST;
+	if (!trusts_initial())
+		return VERITY_REFUSED_NOT_BOOTING;
+	found->survivors = request->len;
 	return 0;
 }
 
@@ -238,6 +253,8 @@ static __always_inline int answer_call(__u32 command, union bpf_attr *attr, __u3
 		refusal = call_commit(&request);
 	else if (command == VERITY_COMMAND_SEAL)
 		refusal = call_seal(&request);
+	else if (command == VERITY_COMMAND_ENTER)
+		refusal = call_enter(&request);
 	if (refusal < 0 || refusal > VERITY_REFUSED_LAST)
 		refusal = VERITY_REFUSED_UNSUPPORTED;
 	return negative(refusal ? refusal : VERITY_ACCEPTED);

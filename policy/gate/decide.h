@@ -39,6 +39,7 @@
 #define VERITY_ACT_USER_NAMESPACE 17u /* one is made */
 #define VERITY_ACT_TRACING 18u	      /* the kernel or a program is traced: kprobes, perf, ftrace */
 #define VERITY_ACT_BPF_PROGRAM 19u    /* any other BPF program is loaded */
+#define VERITY_ACT_BOOT 20u /* what the machine boots from is changed */
 
 /* --- facts ------------------------------------------------------------------------------ */
 
@@ -86,6 +87,7 @@ struct verity_facts {
 #define VERITY_STATE_LOADING 1u /* programs are attached, nothing is enforced but self-protection */
 #define VERITY_STATE_OBSERVE 2u
 #define VERITY_STATE_SEALED 3u
+#define VERITY_STATE_BOOT 4u /* sealed, and files of the initramfs still count as granted */
 
 #define VERITY_ALLOW 0u
 #define VERITY_NO_DIGEST 1u	/* no fs-verity: nobody vouches for its contents */
@@ -114,7 +116,8 @@ struct verity_facts {
 #define VERITY_USER_NAMESPACE 24u /* in one, much more of the kernel can be reached */
 #define VERITY_TRACING 25u	  /* reads what privileged programs and the kernel keep to themselves */
 #define VERITY_BPF_PROGRAM 26u	  /* a program in the kernel, of whatever kind */
-#define VERITY_REASONS 27u
+#define VERITY_BOOT_CHAIN 27u  /* the next boot would be another one */
+#define VERITY_REASONS 28u
 /* What a policy may have logged and not denied: never what protects the gate, nor not knowing. */
 #define VERITY_OBSERVABLE \
 	(((2ull << VERITY_NOT_ELEVATED) - 2) | 7ull << VERITY_CONFIG_UNSIGNED)
@@ -282,6 +285,8 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return facts->privileged ? VERITY_TRACING : VERITY_ALLOW;
 	case VERITY_ACT_BPF_PROGRAM:
 		return VERITY_BPF_PROGRAM;
+	case VERITY_ACT_BOOT:
+		return VERITY_BOOT_CHAIN;
 	}
 	return VERITY_UNDECIDED;
 }

@@ -15,6 +15,7 @@
  * - no buffer is shared between tasks: digests and drafts are in task storage, and without that
  *   memory the answer is no.
  */
+#include "boot_chain.h"
 #include "calls.h"
 #include "guarded_ways.h"
 #include "kernelcode.h"

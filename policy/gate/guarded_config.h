@@ -161,7 +161,7 @@ static __always_inline int check_opened(struct file *file)
 	    !guards_anything())
 		return 0;
 	state = gate_state();
-	if (state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+	if (state == VERITY_STATE_OFF || !is_privileged(current_cred()) || is_initial(file->f_inode))
 		return 0;
 	if (kind == S_IFDIR) {
 		if (state == VERITY_STATE_LOADING)

@@ -133,7 +133,7 @@ static __noinline int check_link(struct dentry *link, struct inode *inode, struc
 SEC("lsm/inode_follow_link")
 int BPF_PROG(verity_follow_link, struct dentry *dentry, struct inode *inode, _Bool rcu)
 {
-	if (!is_asked_of_places())
+	if (!is_asked_of_places() || is_initial(inode))
 		return 0;
 	/* The lookup stands at the directory that the symlink is in. */
 	return check_link(dentry, inode, bpf_get_current_task_btf()->nameidata->path.mnt);
@@ -143,7 +143,9 @@ int BPF_PROG(verity_follow_link, struct dentry *dentry, struct inode *inode, _Bo
 SEC("lsm/inode_readlink")
 int BPF_PROG(verity_readlink, struct dentry *dentry)
 {
-	return is_asked_of_places() ? check_link(dentry, dentry->d_inode, NULL) : 0;
+	if (!is_asked_of_places() || is_initial(dentry->d_inode))
+		return 0;
+	return check_link(dentry, dentry->d_inode, NULL);
 }
 
 /* --- mounts ------------------------------------------------------------------------------- */
@@ -200,7 +202,7 @@ static __always_inline int puts_there(unsigned long flags)
 
 static __always_inline int check_mounted(struct path *path, unsigned long flags, const char *source)
 {
-	if (!puts_there(flags) || !is_asked_of_places())
+	if (!puts_there(flags) || !is_asked_of_places() || is_initial(path->dentry->d_inode))
 		return 0;
 	return check_mount((__u64)path->dentry, mount_of(path->mnt),
 			   flags & MS_BIND ? source : NULL, 0);
@@ -218,7 +220,7 @@ static __always_inline int is_same_tree(struct path *from, struct path *to)
 
 static __always_inline int check_moved(struct path *from, struct path *to)
 {
-	if (!is_asked_of_places())
+	if (!is_asked_of_places() || is_initial(to->dentry->d_inode))
 		return 0;
 	return check_mount((__u64)to->dentry, mount_of(to->mnt), NULL, is_same_tree(from, to));
 }

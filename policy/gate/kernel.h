@@ -36,6 +36,7 @@
 #define S_IFREG 0100000
 #define PROC_SUPER_MAGIC 0x9fa0
 #define TRACEFS_MAGIC 0x74726163
+#define EFIVARFS_MAGIC 0xde5e81e4
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
@@ -152,6 +153,7 @@ struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;
 	struct list_head s_mounts;
+	struct dentry *s_root;
 } VERITY_RELOCATED;
 
 struct inode;
@@ -165,6 +167,7 @@ struct inode {
 	__u16 i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__u32 i_rdev;
 	long long i_size;
 	__u32 i_generation;
 	char *i_link; /* the target of a symlink, where the file system has it in memory */

@@ -7,7 +7,7 @@
  * take 1 KiB each, and only as many as are granted; so do the places where guarded directories are.
  *
  * Rules:
- * - the loader writes `config`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
+ * - the loader writes `config`, `boot`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
  *   map; programs still write a frozen map, descriptors no longer do;
  * - no descriptor of any of them is given out while the gate is loaded (lsm.s/bpf_map);
  * - what two programs may write at once is one aligned word;
@@ -51,6 +51,7 @@
 	} map_name SEC(".maps")
 
 VERITY_ARRAY(config, struct verity_config, 1);
+VERITY_ARRAY(boot, struct verity_boot, 1);
 VERITY_ARRAY(keyrings, __u32, VERITY_KEYRINGS);
 VERITY_HASH(own_keys, __u32, __u64, 512); /* serial -> address, remembered at its first use */
 VERITY_HASH(own_ids, struct verity_id, __u32, 512);

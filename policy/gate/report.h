@@ -14,7 +14,8 @@
 #define NAME_SIZE 20
 
 
-static const char state_names[][NAME_SIZE] = {"off", "loading", "observe", "sealed"};
+static const char state_names[][NAME_SIZE] = {"off", "loading", "observe", "sealed",
+						"boot",  "off",	    "off",     "off"};
 static const char mode_names[][NAME_SIZE] = {"none", "observe", "trial", "sealed"};
 static const char party_names[][NAME_SIZE] = {"none", "vendor", "user", "none"};
 static const char role_names[][NAME_SIZE] = {"none", "root",	  "os",	    "etc",
@@ -23,7 +24,7 @@ static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",
 					    "object",  "pin",  "key",	  "program", "ftrace",
 					    "module",  "kexec", "trace",  "device",  "config",
 					    "link",    "mount", "user-namespace", "tracing",
-					    "bpf-program", "unknown", "unknown", "unknown",
+					    "bpf-program", "boot", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
@@ -31,7 +32,7 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
-	"config-mount", "user-namespace", "tracing",   "bpf-program"};
+	"config-mount", "user-namespace", "tracing",   "bpf-program",   "boot-chain"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {
@@ -197,6 +198,24 @@ static __always_inline void print_streams(struct seq_file *seq)
 	}
 }
 
+/* Only of a gate that an initramfs has loaded. */
+static __always_inline void print_boot(struct seq_file *seq)
+{
+	const struct verity_boot *found = THE(boot);
+	__u32 directories = 0, devices = 0;
+
+	if (!found || !found->initial)
+		return;
+	for (__u32 i = 0; i < VERITY_BOOT_PLACES; i++) {
+		directories += found->places[i].inode ? 1 : 0;
+		devices += found->devices[i] ? 1 : 0;
+	}
+	BPF_SEQ_PRINTF(seq, "initial_root %u\n", found->initial);
+	BPF_SEQ_PRINTF(seq, "entered_ms %llu\n", found->entered_ns / 1000000);
+	BPF_SEQ_PRINTF(seq, "survivors %u\n", found->survivors);
+	BPF_SEQ_PRINTF(seq, "boot_chain %u %u\n", directories, devices);
+}
+
 SEC("iter/bpf_map")
 int verity_status(struct bpf_iter__bpf_map *ctx)
 {
@@ -211,7 +230,7 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	if (ctx->map || !configured || !signed_policy || !all)
 		return 0;
 	BPF_SEQ_PRINTF(seq, "version %u\n", VERITY_GATE_VERSION);
-	BPF_SEQ_PRINTF(seq, "state %s\n", state_names[configured->state & 3]);
+	BPF_SEQ_PRINTF(seq, "state %s\n", state_names[configured->state & 7]);
 	BPF_SEQ_PRINTF(seq, "boot_clock_s %llu\n", bpf_ktime_get_boot_ns() / NS_PER_S);
 	BPF_SEQ_PRINTF(seq, "policy_serial %llu\n", signed_policy->serial);
 	BPF_SEQ_PRINTF(seq, "policy_mode %s\n", mode_names[signed_policy->mode & 3]);
@@ -245,6 +264,7 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	bpf_loop(VERITY_REASONS, print_reason, &seq, 0);
 	BPF_SEQ_PRINTF(seq, "sealed_ms %llu\n", all->sealed_ns / 1000000);
 	bpf_for_each_map_elem(&own_ids, print_own, &seq, 0);
+	print_boot(seq);
 	return 0;
 }
 

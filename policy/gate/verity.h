@@ -333,6 +333,8 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_NOT_READY 3040	/* no keys, no policy or no grants yet */
 #define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a program that could change answers is loaded */
 #define VERITY_REFUSED_MODE 3042	/* the signed policy doesn't say sealed */
+/* enter */
+#define VERITY_REFUSED_NOT_BOOTING 3043 /* no initramfs loaded it, or the root was entered already */
 
 #define VERITY_REQUEST_VERSION 1
 

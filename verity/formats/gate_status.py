@@ -5,7 +5,8 @@ Two texts, of which the kernel makes one line after the other:
 
 * status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form, and
   none may be missing but those that stand there any number of times: ``observes``, ``stream``,
-  ``revoked_stream``, ``revocations``, ``reason`` and ``own``; and ``sealed_ms``.
+  ``revoked_stream``, ``revocations``, ``reason`` and ``own``; and ``sealed_ms``, and what only a
+  gate has that an initramfs loaded.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
@@ -61,6 +62,7 @@ class State(_Numbered):
     LOADING = "loading"  # programs are attached, nothing is enforced but self-protection
     OBSERVE = "observe"
     SEALED = "sealed"
+    BOOT = "boot"  # sealed, and files of the initramfs still count as granted
 
 
 class Mode(StrEnum):
@@ -102,6 +104,7 @@ class Reason(_Numbered):
     USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
     TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
     BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
+    BOOT_CHAIN = "boot-chain"  # the next boot would be another one
 
     @property
     def allow(self) -> bool:
@@ -131,6 +134,7 @@ class Act(_Numbered):
     USER_NAMESPACE = "user-namespace"  # one is made
     TRACING = "tracing"  # the kernel or a program is traced: kprobes, perf, ftrace
     BPF_PROGRAM = "bpf-program"  # any other BPF program is loaded
+    BOOT = "boot"  # what the machine boots from is changed
 
 
 _NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {
@@ -178,6 +182,11 @@ class GateStatus:
     ``denied`` and ``observed`` count refusals since the load, ``lost`` those of them that the log
     no longer has. ``own_programs`` and ``own_links`` are the kernel's ids of what is the gate's.
     ``sealed_ms`` is when it was sealed, in milliseconds since boot; 0: not, or it doesn't say.
+
+    Of a gate that an initramfs loaded: ``initial_root`` is that file system's device, as the kernel
+    numbers it, 0 of any other gate; ``entered_ms`` when the trust in it ended, 0: not yet;
+    ``survivors`` counts processes of it that ran on when the loader last looked;
+    ``boot_directories`` and ``boot_devices`` what it keeps of what the machine boots from.
     """
 
     version: int
@@ -202,6 +211,11 @@ class GateStatus:
     own_programs: frozenset[int] = frozenset()
     own_links: frozenset[int] = frozenset()
     sealed_ms: int = 0
+    initial_root: int = 0
+    entered_ms: int = 0
+    survivors: int = 0
+    boot_directories: int = 0
+    boot_devices: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +262,10 @@ _STATUS = {
     b"reason": "reason number",
     b"own": "object number",
     b"sealed_ms": "number",
+    b"initial_root": "number",
+    b"entered_ms": "number",
+    b"survivors": "number",
+    b"boot_chain": "number number",
 }
 _WORDS = {
     "state": [item.value for item in State if item is not State.OFF],  # there is no text then
@@ -314,6 +332,8 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
     def own(kind: str) -> frozenset[int]:
         return frozenset(int(number) for found, number in each("own") if found == kind)
 
+    booting = ("initial_root",) in found
+    boot_chain = values("boot_chain") if booting else (0, 0)
     streams = each("stream")
     revoked = {name for (name,) in each("revoked_stream")}
     unknown = revoked - {stream[0] for stream in streams}
@@ -361,6 +381,11 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         own_programs=own("program"),
         own_links=own("link"),
         sealed_ms=number("sealed_ms") if ("sealed_ms",) in found else 0,
+        initial_root=number("initial_root") if booting else 0,
+        entered_ms=number("entered_ms") if booting else 0,
+        survivors=number("survivors") if booting else 0,
+        boot_directories=int(boot_chain[0]),
+        boot_devices=int(boot_chain[1]),
     )
 
 

@@ -86,6 +86,7 @@ _ALWAYS = {
     Act.DEVICE: Reason.DEVICE,
     Act.USER_NAMESPACE: Reason.USER_NAMESPACE,
     Act.BPF_PROGRAM: Reason.BPF_PROGRAM,
+    Act.BOOT: Reason.BOOT_CHAIN,
 }
 # Refused where somebody privileged is concerned.
 _IF_PRIVILEGED = {Act.TRACE: Reason.TRACED, Act.TRACING: Reason.TRACING}

@@ -82,6 +82,14 @@ def _boot(host: AuditedHost, level: str) -> list[Residual]:
                 " changes the disk or the boot loader decides about the next boot",
             )
         )
+    if level == "B1":
+        found.append(
+            Residual(
+                name="boot-chain-offline",
+                why="B1: whoever changes the initramfs, its kernel or the boot loader from another"
+                " system, or at the console, decides about the next boot",
+            )
+        )
     found.append(
         Residual(
             name="floors-rolled-back",

@@ -45,6 +45,7 @@ RULES: Mapping[str, tuple[str, str]] = {
     "user-namespace": (_reaction("user-namespaces"), "a policy that only observes it"),
     "tracing": (_reaction("tracing"), "a policy that only observes it"),
     "bpf-program": (_reaction("bpf-programs"), "a policy that only observes it"),
+    "boot-chain": (_BUILT_IN, "an update that the next boot's initramfs puts there"),
     "extension-module": (_reaction("extension-modules"), "a module grant of the vendor"),
     "undecided": (_BUILT_IN, "a fact that the gate could not get"),
 }

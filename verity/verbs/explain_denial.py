@@ -42,6 +42,7 @@ ACTS: Mapping[Act, str] = {
     Act.TRACING: "to trace the kernel, a processor, or programs: kprobes, perf events, ftrace, or a"
     " BPF program for them",
     Act.BPF_PROGRAM: "to load a BPF program",
+    Act.BOOT: "to change what the machine boots from: /boot, the ESP, EFI variables, their disks",
 }
 
 REASONS: Mapping[Reason, str] = {
@@ -80,6 +81,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
     " kernel",
     Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
+    Reason.BOOT_CHAIN: "the next boot would load another kernel, initramfs or gate",
 }
 
 _SIGN = (
@@ -148,6 +150,9 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.BPF_PROGRAM: (
         "load it before the gate is sealed",
         _REACTION.format("bpf-programs"),
+    ),
+    Reason.BOOT_CHAIN: (
+        "have the next boot put it there: verity lockdown stage, see docs/guides/boot.md",
     ),
 }
 

@@ -4,13 +4,18 @@
  * open, remembers them before the seal (guarded_path.h). So they are known again when they have got
  * another name.
  *
+ * In an initramfs a child does it whose root is the one that will be entered: the gate then sees the
+ * paths that they have later.
+ *
  * It trusts the table only as far as it reads it, from a policy that the gate has accepted. A directory
  * that isn't there is left out: what is made later is known by its path alone.
  */
 #include "load.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void open_directory(const char *path)
@@ -21,7 +26,7 @@ static void open_directory(const char *path)
 		close(fd);
 }
 
-void open_guarded(const struct blob *policy)
+static void open_all(const struct blob *policy)
 {
 	struct verity_policy_header header;
 	struct verity_guarded_entry entry;
@@ -48,4 +53,28 @@ void open_guarded(const struct blob *policy)
 		}
 		open_directory((char *)entry.path);
 	}
+}
+
+int open_guarded(const struct blob *policy, const char *root, struct failure *f)
+{
+	int status = 0;
+	pid_t child;
+
+	if (!root) {
+		open_all(policy);
+		return 0;
+	}
+	child = fork();
+	if (!child) {
+		if (chroot(root) != 0 || chdir("/") != 0)
+			_exit(1);
+		open_all(policy);
+		_exit(0);
+	}
+	if (child < 0)
+		return cannot(f, errno, "free memory", "no child to look into %s", root);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return cannot(f, errno, HINT_LOG, "the child that looks into %s", root);
+	return status ? cannot(f, 0, HINT_LOG, "%s can't be made the root of a child", root) : 0;
 }

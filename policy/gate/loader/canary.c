@@ -76,6 +76,7 @@ int status_read(struct gate_status *status, struct failure *f)
 			      VERITY_PIN_STATUS " can't be read");
 	if (!number_of(text, "version", &status->version) ||
 	    status->version != VERITY_GATE_VERSION ||
+	    !number_of(text, "policy_serial", &status->policy_serial) ||
 	    !number_of(text, "code", &status->code_entries) ||
 	    !number_of(text, "foreign_programs", &status->foreign_programs) ||
 	    !number_of(text, "revoked_documents", &status->revoked_documents) ||

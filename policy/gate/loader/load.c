@@ -25,6 +25,7 @@ struct loader {
 	struct place place;
 	struct gate gate;
 	struct keyrings keyrings;
+	struct verity_boot boot; /* all zero: not in an initramfs */
 	char object[4096];
 };
 
@@ -76,7 +77,7 @@ static int import_all(struct loader *l, struct failure *f)
 		}
 		result = gate_import(&blob, bundle->name, f);
 		if (!result && blob.kind == VERITY_RECORD_POLICY)
-			open_guarded(&blob);
+			result = open_guarded(&blob, l->options.root, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
 			result = keys_parse(&blob, bundle->name, &list, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
@@ -97,6 +98,11 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 	if (result)
 		return result;
 	*state = "observe";
+	if (status.policy_serial < l->options.least_policy)
+		return refuse(f, "boot with a bundle of the policy that this initramfs was made for, or "
+			      "make the initramfs anew", "the policy has the serial %llu, expected %llu "
+			      "or more", (unsigned long long)status.policy_serial,
+			      (unsigned long long)l->options.least_policy);
 	if (!strcmp(status.policy_mode, "trial"))
 		fprintf(stderr, "verity-load: warning: the policy's mode trial is not in this version:"
 			" only observing\n  hint: sign the next policy serial with the mode sealed\n");
@@ -127,7 +133,7 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 	result = gate_seal(f);
 	if (!result)
 		result = canary(1, f);
-	*state = weak ? "sealed-weak" : "sealed";
+	*state = weak ? "sealed-weak" : l->options.root ? "boot" : "sealed";
 	return result;
 }
 
@@ -147,6 +153,8 @@ static int load(struct loader *l, const char **state, struct failure *f)
 		result = documents_check(l->pins, &l->documents, f);
 	if (!result)
 		result = host_check(f);
+	if (!result && l->options.root)
+		result = boot_find(&l->options, &l->boot, f);
 	if (result)
 		return result;
 	/* 1. A bpffs of the gate's own. */
@@ -158,11 +166,14 @@ static int load(struct loader *l, const char **state, struct failure *f)
 	for (party = VERITY_PARTY_VENDOR; party < VERITY_PARTIES; party++)
 		config.root_threshold[party] =
 			l->documents.pins[party].thresholds[VERITY_ROLE_ROOT];
+	l->gate.boot = l->options.root != NULL;
 	result = gate_load(&l->gate, l->object, f);
 	if (!result) {
 		config.backing = gate_sees_backing(&l->gate) ? 1 : 0;
 		result = gate_configure(&l->gate, &config, f);
 	}
+	if (!result && l->gate.boot)
+		result = boot_configure(&l->gate, &l->boot, f);
 	if (!result)
 		result = gate_set_floors(&l->gate, &l->documents.floors, f);
 	if (!result)
@@ -217,6 +228,25 @@ static void print_failure(const struct failure *f)
 	}
 }
 
+/* What loads nothing: -1 if something is to be loaded, else the exit status. */
+static int only_look(const struct options *options, struct failure *f)
+{
+	const char *mode = "";
+	uint64_t serial;
+	int result;
+
+	if (!options->enter && !options->mode)
+		return -1;
+	result = options->enter ? enter(options, f) : boot_mode(options->bundle, &mode, &serial, f);
+	if (result)
+		print_failure(f);
+	else if (options->enter)
+		printf("entering\n");
+	else
+		printf("%s %llu\n", mode, (unsigned long long)serial);
+	return result ? f->status : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct failure failure = { .status = STATUS_HOST };
@@ -225,6 +255,8 @@ int main(int argc, char **argv)
 	sigset_t interruptions;
 	int status = options_parse(argc, argv, &loader.options);
 
+	if (status < 0)
+		status = only_look(&loader.options, &failure);
 	if (status >= 0)
 		return status;
 	/* Not between two steps: what is half-done would stay. */

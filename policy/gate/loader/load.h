@@ -50,6 +50,13 @@ struct options {
 	const char *object; /* NULL: beside this program */
 	int n_pins;
 	int observe;
+	const char *root; /* --boot: where the root file system is mounted; NULL: not in an initramfs */
+	const char *devices[VERITY_BOOT_PLACES];
+	int n_devices;
+	uint64_t least_policy; /* the lowest serial that counts */
+	const char *enter; /* --enter: likewise, and nothing is loaded */
+	const char *init;
+	int mode; /* only say what the bundle asks for */
 };
 
 /* -1: go on; else exit with that status, everything is said. */
@@ -139,6 +146,7 @@ int documents_check(const struct bytes pins[2], struct documents *out, struct fa
 
 /* A whole regular file; free(out->data). */
 int read_file(const char *path, size_t most, struct bytes *out, struct failure *f);
+void free_bytes(struct bytes *bytes);
 /* A small text file of the kernel's into room, with a NUL: its length or -errno. */
 ssize_t read_text(const char *path, char *room, size_t size);
 int write_text(const char *path, const char *text);
@@ -175,6 +183,7 @@ struct gate {
 	size_t n_links;
 	struct bpf_link *census; /* one of links, or NULL */
 	int config, keyrings, own_keys, own_ids, floors; /* descriptors of maps, owned by object */
+	int boot; /* an initramfs loads it: with the programs that only then are needed */
 };
 
 /* Open and check the object, and load it into the kernel; nothing is attached yet. */
@@ -203,8 +212,11 @@ int gate_close(struct gate *gate);
 
 /* --- anchors.c -------------------------------------------------------------------------- */
 
-/* Opens what a policy guards, and what leads there: so the gate learns which directories these are. */
-void open_guarded(const struct blob *policy);
+/*
+ * Opens what a policy guards, and what leads there: so the gate learns which directories these are.
+ * root: where the root file system is, or NULL for /.
+ */
+int open_guarded(const struct blob *policy, const char *root, struct failure *f);
 
 /* --- keyrings.c ------------------------------------------------------------------------- */
 
@@ -229,11 +241,25 @@ void keyrings_remove(struct keyrings *rings);
 int gate_answers(void);
 int gate_import(const struct blob *blob, const char *name, struct failure *f);
 int gate_seal(struct failure *f);
+int gate_enter(uint32_t survivors, struct failure *f);
+
+/* --- boot.c ------------------------------------------------------------------------------- */
+
+/* What the initial root is, and what is booted from. */
+int boot_find(const struct options *options, struct verity_boot *out, struct failure *f);
+int boot_configure(const struct gate *gate, const struct verity_boot *boot, struct failure *f);
+/* The mode that a bundle's policy names; nothing of it is verified. */
+int boot_mode(const char *path, const char **mode, uint64_t *serial, struct failure *f);
+
+/* --- enter.c ------------------------------------------------------------------------------ */
+
+int enter(const struct options *options, struct failure *f);
 
 /* --- canary.c --------------------------------------------------------------------------- */
 
 struct gate_status {
 	uint64_t version;
+	uint64_t policy_serial;
 	uint64_t code_entries; /* digests that are granted */
 	uint64_t foreign_programs;
 	uint64_t revoked_documents; /* 1: keys or policy rest on keys that are revoked */

@@ -7,9 +7,13 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char usage[] =
 	"usage: verity-load [--observe] [--object FILE] --pin FILE --pin FILE --bundle FILE\n"
+	"                   [--boot ROOT [--boot-device DEVICE]...]\n"
+	"       verity-load --enter ROOT [--init PATH]\n"
+	"       verity-load --mode --bundle FILE\n"
 	"\n"
 	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
 	"\n"
@@ -17,9 +21,16 @@ static const char usage[] =
 	"  --bundle FILE   the boot bundle: signed keys, policy and grants\n"
 	"  --object FILE   the gate (default: gate.bpf.o beside this program)\n"
 	"  --observe       decide and log, deny nothing, whatever the policy says\n"
+	"  --boot ROOT     in an initramfs: files of it count as granted until ROOT is entered, and\n"
+	"                  what the machine boots from isn't written any more\n"
+	"  --boot-device DEVICE  what it boots from beside ROOT, such as the ESP and its disk\n"
+	"  --least-policy SERIAL  refuse an older signed policy\n"
+	"  --enter ROOT    in an initramfs, last: look at what still runs, and at the root's init\n"
+	"  --init PATH     that init (default: /sbin/init)\n"
+	"  --mode          say mode and serial of the bundle's policy, and verify nothing\n"
 	"  --help          this text\n"
 	"\n"
-	"Exit status: 0 loaded, 1 refused, 2 bad arguments, 3 this host can't.\n";
+	"Exit status: 0 done, 1 refused, 2 bad arguments, 3 this host can't.\n";
 
 static int bad_usage(const char *what, const char *which)
 {
@@ -34,9 +45,16 @@ int options_parse(int argc, char **argv, struct options *out)
 		{ "bundle", required_argument, NULL, 'b' },
 		{ "object", required_argument, NULL, 'o' },
 		{ "observe", no_argument, NULL, 'n' },
+		{ "boot", required_argument, NULL, 'r' },
+		{ "boot-device", required_argument, NULL, 'd' },
+		{ "least-policy", required_argument, NULL, 'l' },
+		{ "enter", required_argument, NULL, 'e' },
+		{ "init", required_argument, NULL, 'i' },
+		{ "mode", no_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	char *end;
 	int letter;
 
 	opterr = 0;
@@ -60,6 +78,28 @@ int options_parse(int argc, char **argv, struct options *out)
 		case 'n':
 			out->observe = 1;
 			break;
+		case 'r':
+			out->root = optarg;
+			break;
+		case 'd':
+			if (out->n_devices == VERITY_BOOT_PLACES)
+				return bad_usage("too many --boot-device, at ", optarg);
+			out->devices[out->n_devices++] = optarg;
+			break;
+		case 'l':
+			out->least_policy = strtoull(optarg, &end, 10);
+			if (*optarg < '1' || *optarg > '9' || *end)
+				return bad_usage("no serial: ", optarg);
+			break;
+		case 'e':
+			out->enter = optarg;
+			break;
+		case 'i':
+			out->init = optarg;
+			break;
+		case 'm':
+			out->mode = 1;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -71,6 +111,14 @@ int options_parse(int argc, char **argv, struct options *out)
 	}
 	if (optind < argc)
 		return bad_usage("unexpected argument ", argv[optind]);
+	if (!out->init)
+		out->init = "/sbin/init";
+	if (out->enter)
+		return -1;
+	if (out->n_devices && !out->root)
+		return bad_usage("--boot-device goes with --boot", "");
+	if (out->mode)
+		return out->bundle ? -1 : bad_usage("--mode needs --bundle", "");
 	if (out->n_pins != 2)
 		return bad_usage("two --pin are needed, one of the vendor and one of the user", "");
 	if (!out->bundle)
