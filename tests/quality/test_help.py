@@ -66,6 +66,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity lockdown observe",
         "verity lockdown pin",
         "verity lockdown seal",
+        "verity lockdown stage",
         "verity lockdown status",
         "verity manifest convert",
         "verity manifest diff",

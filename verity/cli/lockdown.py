@@ -69,6 +69,10 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         "ima": ("lockdown_ima", "Have the kernel's IMA appraise what root runs."),
         "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
+        "stage": (
+            "lockdown_stage",
+            "Have the next boot put a boot bundle, a kernel and an initramfs into place.",
+        ),
     },
 )
 def lockdown() -> None:

@@ -26,6 +26,8 @@ VENDOR_PIN = Path("etc/verity/pins/vendor.pin")
 USER_PIN = Path("etc/verity/pins/user.pin")
 BUNDLE = Path("var/lib/verity/boot.bundle")
 """What the loader of the gate gets."""
+NEXT = Path("var/lib/verity/next")
+"""What the next boot's initramfs puts into place: a boot bundle, and files for /boot."""
 
 STAGE = ".verity-stage"
 """How the name of the directory begins that ``etc apply`` prepares files in, on their own file

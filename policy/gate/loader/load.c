@@ -25,6 +25,7 @@ struct loader {
 	struct place place;
 	struct gate gate;
 	struct keyrings keyrings;
+	struct bytes present; /* --stage: the bundle that counts so far, perhaps none */
 	struct verity_boot boot; /* all zero: not in an initramfs */
 	char object[4096];
 };
@@ -176,6 +177,8 @@ static int load(struct loader *l, const char **state, struct failure *f)
 		result = boot_configure(&l->gate, &l->boot, f);
 	if (!result)
 		result = gate_set_floors(&l->gate, &l->documents.floors, f);
+	if (!result && l->options.stage)
+		result = stage_raise(&l->gate, &l->present, &l->options.least_policy, f);
 	if (!result)
 		result = gate_attach(&l->gate, f);
 	/* 3. The root keys, from the pins. */
@@ -228,6 +231,41 @@ static void print_failure(const struct failure *f)
 	}
 }
 
+/*
+ * The staged bundle is put to a gate that only observes and is gone afterwards; then it is put into
+ * place. *what becomes a word for what happened.
+ */
+static int stage(struct loader *l, const char **what, struct failure *f)
+{
+	static char staged[4096], present[4096];
+	struct failure unused;
+	int result = stage_state(l->options.stage, f);
+
+	*what = "stage none";
+	if (result <= 0)
+		return result;
+	*what = "stage applied";
+	if (result == 1)
+		return stage_move(l->options.stage, "applied", f);
+	snprintf(staged, sizeof(staged), "%s/var/lib/verity/next/boot.bundle", l->options.stage);
+	snprintf(present, sizeof(present), "%s/var/lib/verity/boot.bundle", l->options.stage);
+	l->options.bundle = staged;
+	l->options.observe = 1;
+	/* One that is damaged or missing is what a stage may mend. */
+	if (read_file(present, VERITY_BUNDLE_MAX, &l->present, &unused) != 0)
+		free_bytes(&l->present);
+	result = load(l, what, f);
+	undo(l);
+	if (!result)
+		result = stage_apply(l->options.stage, &l->documents.bundle, f);
+	*what = "stage applied";
+	if (!result)
+		return stage_move(l->options.stage, "applied", f);
+	if (f->status == STATUS_REFUSED)
+		stage_move(l->options.stage, "refused", &unused);
+	return result;
+}
+
 /* What loads nothing: -1 if something is to be loaded, else the exit status. */
 static int only_look(const struct options *options, struct failure *f)
 {
@@ -267,7 +305,12 @@ int main(int argc, char **argv)
 	sigaddset(&interruptions, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &interruptions, NULL);
 	status = 0;
-	if (load(&loader, &state, &failure) != 0) {
+	if (loader.options.stage && stage(&loader, &state, &failure) != 0) {
+		print_failure(&failure);
+		status = failure.status;
+	} else if (loader.options.stage) {
+		printf("%s\n", state);
+	} else if (load(&loader, &state, &failure) != 0) {
 		undo(&loader);
 		print_failure(&failure);
 		status = failure.status;

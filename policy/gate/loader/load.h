@@ -56,6 +56,7 @@ struct options {
 	uint64_t least_policy; /* the lowest serial that counts */
 	const char *enter; /* --enter: likewise, and nothing is loaded */
 	const char *init;
+	const char *stage; /* --stage: likewise, and nothing stays loaded */
 	int mode; /* only say what the bundle asks for */
 };
 
@@ -254,6 +255,17 @@ int boot_mode(const char *path, const char **mode, uint64_t *serial, struct fail
 /* --- enter.c ------------------------------------------------------------------------------ */
 
 int enter(const struct options *options, struct failure *f);
+
+/* --- stage.c ------------------------------------------------------------------------------ */
+
+/* 0: nothing is staged, 1: but for the last step it is in place, 2: it is to be looked at. */
+int stage_state(const char *root, struct failure *f);
+/* What the present bundle has is the least that the staged one must have. */
+int stage_raise(const struct gate *gate, const struct bytes *present, uint64_t *least_policy,
+		struct failure *f);
+/* Puts it into place; a gate has taken its bundle. Again after a power cut: until stage_move. */
+int stage_apply(const char *root, const struct bytes *bundle, struct failure *f);
+int stage_move(const char *root, const char *to, struct failure *f);
 
 /* --- canary.c --------------------------------------------------------------------------- */
 

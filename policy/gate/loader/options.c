@@ -13,6 +13,7 @@ static const char usage[] =
 	"usage: verity-load [--observe] [--object FILE] --pin FILE --pin FILE --bundle FILE\n"
 	"                   [--boot ROOT [--boot-device DEVICE]...]\n"
 	"       verity-load --enter ROOT [--init PATH]\n"
+	"       verity-load --stage ROOT --pin FILE --pin FILE [--least-policy SERIAL]\n"
 	"       verity-load --mode --bundle FILE\n"
 	"\n"
 	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
@@ -27,6 +28,8 @@ static const char usage[] =
 	"  --least-policy SERIAL  refuse an older signed policy\n"
 	"  --enter ROOT    in an initramfs, last: look at what still runs, and at the root's init\n"
 	"  --init PATH     that init (default: /sbin/init)\n"
+	"  --stage ROOT    in an initramfs, first: put into place what ROOT was given for this boot,\n"
+	"                  if it is signed and no older than what is there; then reboot\n"
 	"  --mode          say mode and serial of the bundle's policy, and verify nothing\n"
 	"  --help          this text\n"
 	"\n"
@@ -49,6 +52,7 @@ int options_parse(int argc, char **argv, struct options *out)
 		{ "boot-device", required_argument, NULL, 'd' },
 		{ "least-policy", required_argument, NULL, 'l' },
 		{ "enter", required_argument, NULL, 'e' },
+		{ "stage", required_argument, NULL, 's' },
 		{ "init", required_argument, NULL, 'i' },
 		{ "mode", no_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
@@ -97,6 +101,9 @@ int options_parse(int argc, char **argv, struct options *out)
 		case 'i':
 			out->init = optarg;
 			break;
+		case 's':
+			out->stage = optarg;
+			break;
 		case 'm':
 			out->mode = 1;
 			break;
@@ -121,7 +128,7 @@ int options_parse(int argc, char **argv, struct options *out)
 		return out->bundle ? -1 : bad_usage("--mode needs --bundle", "");
 	if (out->n_pins != 2)
 		return bad_usage("two --pin are needed, one of the vendor and one of the user", "");
-	if (!out->bundle)
+	if (!out->bundle && !out->stage)
 		return bad_usage("--bundle is needed", "");
 	return -1;
 }
