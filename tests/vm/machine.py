@@ -259,6 +259,25 @@ class Machine:
         self._start(timeout_s)
         self._attach(self._disks)
 
+    def boot_and_cut(self, text: str, *, after_s: float, timeout_s: float) -> None:
+        """A real boot from the same disk, its power cut so long after the console shows `text`.
+
+        The machine is off afterwards, as after `power_cut`, also where it ended by itself before.
+        """
+        if self._engine is not None:
+            raise ValueError("the machine runs: power_cut() or shutdown() first")
+        owned = self.work if self._ephemeral else None
+        engine = Engine(self._hardware, self._files(), owned=owned)
+        deadline = time.monotonic() + timeout_s
+        try:
+            while not engine.shows(text):
+                if time.monotonic() > deadline:
+                    raise VmTimeout(f"no {text!r} in {timeout_s:g} s{engine.last_words()}")
+                time.sleep(_POLL_S)
+            time.sleep(after_s)
+        finally:
+            engine.kill(keep_directory=True)
+
     # --- snapshots ------------------------------------------------------------------------------
 
     def snapshot(self, name: str, *, timeout_s: float = 120) -> None:

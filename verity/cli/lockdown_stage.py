@@ -39,15 +39,16 @@ def stage(bundle: Path, boot: Path | None, root: Path, replace: bool, as_json: b
     Each file must be granted by the bundle at its path in /boot. The initramfs of the next boot has
     the gate verify all of it, puts it into place or refuses it, and reboots once.
     """
-    made = verb.stage(bundle, boot, root, replace=replace)
-    for file in made.files:
+    update = verb.examine(bundle, boot, root)
+    verb.stage(update, root, replace=replace)
+    for file in update.files:
         if as_json:
             fields = {"digest": str(file.digest), "bytes": file.size}
             output.record("staged", {**output.path_fields(file.path, "path"), **fields})
         else:
             output.line(f"{output.shown(file.path)}  {file.digest} ({file.size} bytes)")
     if as_json:
-        output.record("bundle", {"bytes": made.bundle_size})
+        output.record("bundle", {"bytes": len(update.bundle)})
     else:
-        output.line(f"bundle of {made.bundle_size} bytes: the next boot puts it into place")
+        output.line(f"bundle of {len(update.bundle)} bytes: the next boot puts it into place")
     return 0

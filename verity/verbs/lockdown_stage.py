@@ -42,26 +42,31 @@ class StagedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staged:
-    """What waits for the next boot."""
+class Update:
+    """What may be staged: the bundle, and each file with where it is now."""
 
-    bundle_size: int
-    files: tuple[StagedFile, ...]
+    bundle: bytes
+    files: Mapping[StagedFile, Path]
 
 
-def stage(bundle: Path, boot: Path | None, root: Path, *, replace: bool = False) -> Staged:
-    """Stage a boot bundle, and the files of a directory for /boot, on the host at ``root``.
+def examine(bundle: Path, boot: Path | None, root: Path) -> Update:
+    """Whether a boot bundle, and the files of a directory for /boot, go together on this host.
 
-    Raises ContentError ``bad-bundle`` or ``not-granted``, CallerError ``already-staged``,
-    ``bad-arguments`` or ``would-replace``.
+    Raises ContentError ``bad-bundle`` or ``not-granted``, CallerError ``bad-arguments`` or
+    ``would-replace``.
     """
     # 1.
     data = osfile.read_file(bundle, max_size=bundles.MAX_SIZE)
     granted = _granted(data)
     # 2. and 3.
-    found = [] if boot is None else _files(boot)
-    files = tuple(_check(boot / name, name, granted, root) for name in found if boot is not None)
-    # 4.
+    names = [] if boot is None else _files(boot)
+    sources = [boot / name for name in names if boot is not None]
+    found = map(_check, sources, names, [granted] * len(names), [root] * len(names))
+    return Update(bundle=data, files=dict(zip(found, sources, strict=True)))
+
+
+def stage(update: Update, root: Path, *, replace: bool = False) -> None:
+    """Stage it on the host at ``root``; CallerError ``already-staged``."""
     place = root / places.NEXT
     if boot_stage.is_there(place) and not replace:
         raise CallerError(
@@ -69,8 +74,9 @@ def stage(bundle: Path, boot: Path | None, root: Path, *, replace: bool = False)
             f"{place}: an update waits there already",
             hint="reboot, or give --replace",
         )
-    boot_stage.put(place, data, {} if boot is None else {name: boot / name for name in found})
-    return Staged(bundle_size=len(data), files=files)
+    # 4.
+    named = {os.fsdecode(file.path.removeprefix(_BOOT)): at for file, at in update.files.items()}
+    boot_stage.put(place, update.bundle, named)
 
 
 def _granted(data: bytes) -> Mapping[bytes, set[bytes]]:
@@ -100,7 +106,7 @@ def _files(boot: Path) -> list[str]:
             f"{boot}: {len(found)} files, expected 1 to {MOST_FILES}",
             hint="a directory of what goes to /boot: kernel, initramfs, and the entry for them",
         )
-    return found
+    return sorted(found)
 
 
 def is_entry(name: str) -> bool:

@@ -178,7 +178,8 @@ static int load(struct loader *l, const char **state, struct failure *f)
 	if (!result)
 		result = gate_set_floors(&l->gate, &l->documents.floors, f);
 	if (!result && l->options.stage)
-		result = stage_raise(&l->gate, &l->present, &l->options.least_policy, f);
+		result = stage_raise(&l->gate, &l->present, &l->documents.bundle,
+				     &l->options.least_policy, f);
 	if (!result)
 		result = gate_attach(&l->gate, f);
 	/* 3. The root keys, from the pins. */

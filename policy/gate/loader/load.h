@@ -261,8 +261,8 @@ int enter(const struct options *options, struct failure *f);
 /* 0: nothing is staged, 1: but for the last step it is in place, 2: it is to be looked at. */
 int stage_state(const char *root, struct failure *f);
 /* What the present bundle has is the least that the staged one must have. */
-int stage_raise(const struct gate *gate, const struct bytes *present, uint64_t *least_policy,
-		struct failure *f);
+int stage_raise(const struct gate *gate, const struct bytes *present,
+		const struct bytes *staged, uint64_t *least_policy, struct failure *f);
 /* Puts it into place; a gate has taken its bundle. Again after a power cut: until stage_move. */
 int stage_apply(const char *root, const struct bytes *bundle, struct failure *f);
 int stage_move(const char *root, const char *to, struct failure *f);

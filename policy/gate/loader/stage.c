@@ -54,8 +54,31 @@ static int raise_floor(const struct gate *gate, const uint8_t *stream, uint64_t 
 	return bpf_map_update_elem(gate->floors, stream, &serial, BPF_ANY);
 }
 
-int stage_raise(const struct gate *gate, const struct bytes *present, uint64_t *least_policy,
-		struct failure *f)
+/* Of one policy serial there is one policy. */
+static int check_policy(const struct verity_policy_header *present, const struct blob *there,
+			const struct bytes *staged, struct failure *f)
+{
+	struct verity_policy_header header;
+	struct bundle_cursor cursor = { 0 };
+	struct failure unused;
+	struct blob blob;
+
+	while (bundle_next(staged, &cursor, &blob, &unused) > 0) {
+		if (blob.kind != VERITY_RECORD_POLICY || blob.len < sizeof(header))
+			continue;
+		memcpy(&header, blob.data, sizeof(header));
+		if (header.serial == present->serial &&
+		    (blob.len != there->len || memcmp(blob.data, there->data, blob.len) != 0))
+			return refuse(f, "find out which of the two its signer means; the next serial "
+				      "settles it", "the staged policy has the serial %llu of the "
+				      "present one, and says something else",
+				      (unsigned long long)header.serial);
+	}
+	return 0;
+}
+
+int stage_raise(const struct gate *gate, const struct bytes *present,
+		const struct bytes *staged, uint64_t *least_policy, struct failure *f)
 {
 	struct verity_policy_header policy;
 	struct verity_grants_header grants;
@@ -73,6 +96,9 @@ int stage_raise(const struct gate *gate, const struct bytes *present, uint64_t *
 			memcpy(&policy, blob.data, sizeof(policy));
 			if (policy.serial > *least_policy)
 				*least_policy = policy.serial;
+			result = check_policy(&policy, &blob, staged, f);
+			if (result)
+				return result;
 		} else if (blob.kind == VERITY_RECORD_GRANTS && blob.len >= sizeof(grants)) {
 			memcpy(&grants, blob.data, sizeof(grants));
 			result = raise_floor(gate, grants.stream, grants.serial);

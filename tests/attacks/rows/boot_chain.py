@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Group 26: what the next boot comes from, on a host whose gate an initramfs loaded.
 
-PLACE is a directory: /boot of the root file system, or the ESP's; DISK and PART are the block devices
-of that. The control of an act in a directory is the same act in another one.
+PLACE is a directory: /boot of the root file system, or the ESP's; DISK and PART are the block
+devices of that. The control of an act in a directory is the same act in another one.
 """
 
 from tests.attacks.attack import Attack
