@@ -22,6 +22,7 @@ from .image import Image
 from .machine import Machine
 from .trust_world import trust_world
 
+STREAM = "verity"
 _TIMEOUT_S = 400.0
 _CANARY = "verity-canary"
 _OBSERVED = ("bpf-program", "user-namespace")
@@ -29,16 +30,13 @@ _OBSERVED = ("bpf-program", "user-namespace")
 
 def host_files(image: Image, folder: Path, mode: str = "sealed") -> Path:
     """What is laid over a host: pins, boot bundle, and what loads the gate."""
-    world = trust_world(image, mode=mode)
+    world = trust_world(image, {STREAM: boot_world.tree(image)}, mode=mode)
     (folder / "etc/verity/pins").mkdir(parents=True)
     (folder / "var/lib/verity").mkdir(parents=True)
     for party in ("vendor", "user"):
         shutil.copyfile(world.host / f"{party}.pin", folder / f"etc/verity/pins/{party}.pin")
     shutil.copyfile(world.host / "boot.bundle", folder / "var/lib/verity/boot.bundle")
-    for name, source in boot_world.installed().items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, folder / name)
-        (folder / name).chmod(0o755)
+    boot_world.lay(folder)
     return folder
 
 
@@ -47,6 +45,8 @@ def booted(image: Image, host: Path, maker: Maker) -> Machine:
     machine = Machine.boot("bare", image, append=boot_world.APPEND)
     try:
         machine.push(host, "/sysroot")
+        enable = "find /usr/lib/verity -type f -exec fsverity enable {} \\;"
+        machine.run(enable, chroot="/sysroot")
         machine.shutdown()
         machine.image = boot_world.with_initramfs(image, host, maker)
         machine.boot_again("system", timeout_s=_TIMEOUT_S)

@@ -17,11 +17,12 @@ import pytest
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grants import ConfigEntry, ConfigKind
 
+from . import boot_world
 from .errors import MachineDied
 from .gate_machine import Gate, serial, value
 from .image import Image
 from .machine import Machine
-from .test_boot import booted, host_files, refused
+from .test_boot import STREAM, booted, host_files, refused
 from .trust_world import trust_world
 
 pytestmark = pytest.mark.full  # a boot takes minutes, and each case is two or three of them
@@ -63,7 +64,8 @@ def host(gate_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         )
         for name, data in NEW.items()
     ]
-    signed = trust_world(gate_image, config={_STREAM: entries}, serial=2)
+    trees = {STREAM: boot_world.tree(gate_image)}
+    signed = trust_world(gate_image, trees, config={_STREAM: entries}, serial=2)
     shutil.copyfile(signed.host / "boot.bundle", update / "boot.bundle")
     files = host_files(gate_image, folder / "host")
     (files / "boot/loader/entries").mkdir(parents=True)

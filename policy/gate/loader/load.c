@@ -274,13 +274,19 @@ static int only_look(const struct options *options, struct failure *f)
 	uint64_t serial;
 	int result;
 
-	if (!options->enter && !options->mode)
+	if (!options->enter && !options->attempt && !options->mode)
 		return -1;
-	result = options->enter ? enter(options, f) : boot_mode(options->bundle, &mode, &serial, f);
+	if (options->attempt)
+		result = try_boot(options->attempt, &mode, f);
+	else
+		result = options->enter ? enter(options, f) :
+					  boot_mode(options->bundle, &mode, &serial, f);
 	if (result)
 		print_failure(f);
 	else if (options->enter)
 		printf("entering\n");
+	else if (options->attempt)
+		printf("%s\n", mode);
 	else
 		printf("%s %llu\n", mode, (unsigned long long)serial);
 	return result ? f->status : 0;

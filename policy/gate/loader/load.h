@@ -56,6 +56,7 @@ struct options {
 	uint64_t least_policy; /* the lowest serial that counts */
 	const char *enter; /* --enter: likewise, and nothing is loaded */
 	const char *init;
+	const char *attempt; /* --try: likewise */
 	const char *stage; /* --stage: likewise, and nothing stays loaded */
 	int mode; /* only say what the bundle asks for */
 };
@@ -266,6 +267,19 @@ int stage_raise(const struct gate *gate, const struct bytes *present,
 /* Puts it into place; a gate has taken its bundle. Again after a power cut: until stage_move. */
 int stage_apply(const char *root, const struct bytes *bundle, struct failure *f);
 int stage_move(const char *root, const char *to, struct failure *f);
+
+/* Makes the names in a folder durable: 0 or -errno. */
+int folder_sync(int folder, const char *name);
+
+/* --- fallback.c --------------------------------------------------------------------------- */
+
+#define BOOT_TRIES 3	    /* boots that what was staged gets to come up */
+#define KEPT ".verity-old" /* behind the name of an entry that was replaced */
+
+/* 0 or -errno */
+int tries_begin(int root);
+/* One boot less; or back to what was there before. *what: a word for which. */
+int try_boot(const char *root, const char **what, struct failure *f);
 
 /* --- canary.c --------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@ static const char usage[] =
 	"                   [--boot ROOT [--boot-device DEVICE]...]\n"
 	"       verity-load --enter ROOT [--init PATH]\n"
 	"       verity-load --stage ROOT --pin FILE --pin FILE [--least-policy SERIAL]\n"
+	"       verity-load --try ROOT\n"
 	"       verity-load --mode --bundle FILE\n"
 	"\n"
 	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
@@ -30,6 +31,8 @@ static const char usage[] =
 	"  --init PATH     that init (default: /sbin/init)\n"
 	"  --stage ROOT    in an initramfs, first: put into place what ROOT was given for this boot,\n"
 	"                  if it is signed and no older than what is there; then reboot\n"
+	"  --try ROOT      in an initramfs: count a boot of what was put into place; the host goes\n"
+	"                  back to what was there before once it has failed too often\n"
 	"  --mode          say mode and serial of the bundle's policy, and verify nothing\n"
 	"  --help          this text\n"
 	"\n"
@@ -53,6 +56,7 @@ int options_parse(int argc, char **argv, struct options *out)
 		{ "least-policy", required_argument, NULL, 'l' },
 		{ "enter", required_argument, NULL, 'e' },
 		{ "stage", required_argument, NULL, 's' },
+		{ "try", required_argument, NULL, 't' },
 		{ "init", required_argument, NULL, 'i' },
 		{ "mode", no_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
@@ -104,6 +108,9 @@ int options_parse(int argc, char **argv, struct options *out)
 		case 's':
 			out->stage = optarg;
 			break;
+		case 't':
+			out->attempt = optarg;
+			break;
 		case 'm':
 			out->mode = 1;
 			break;
@@ -120,7 +127,7 @@ int options_parse(int argc, char **argv, struct options *out)
 		return bad_usage("unexpected argument ", argv[optind]);
 	if (!out->init)
 		out->init = "/sbin/init";
-	if (out->enter)
+	if (out->enter || out->attempt)
 		return -1;
 	if (out->n_devices && !out->root)
 		return bad_usage("--boot-device goes with --boot", "");

@@ -7,7 +7,7 @@
  *    the least that counts (load.c). Nothing else says whether it is signed.
  * 2. Each staged file has fs-verity, and grants of that bundle put this digest at its path in /boot.
  * 3. None takes the place of what the present deployment boots from, but entries of a boot loader.
- * 4. New files, then the entries, then the bundle, then the stage is moved away: each by a rename, and
+ * 4. New files, then the entries, then a count of boots and the bundle, then the stage is moved away: each by a rename, and
  *    synced before the next. After a power cut all of it is done once more, up to where it is done.
  *
  * What is refused is moved to next.refused, and the host boots as it did. Nothing is removed that
@@ -234,7 +234,7 @@ static int copy(int from, int to)
 	return fsync(to) != 0 ? -errno : 0;
 }
 
-static int sync_folder(int folder, const char *name)
+int folder_sync(int folder, const char *name)
 {
 	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int result = fd < 0 || fsync(fd) != 0 ? -errno : 0;
@@ -266,7 +266,7 @@ static int replace(int fd, int folder, const char *name)
 	slash = strrchr(parent, '/');
 	if (slash)
 		*slash = '\0';
-	return sync_folder(folder, slash ? parent : ".");
+	return folder_sync(folder, slash ? parent : ".");
 }
 
 /* Folders on the way to the last name, made if missing. */
@@ -284,15 +284,13 @@ static int make_folders(int folder, const char *name)
 	return 0;
 }
 
-/* The entry that is there now, for who wants to go back. */
+/* The entry that is there now, for the way back; once, or a cut would have it be the new one. */
 static int keep_entry(struct staged *s, int there, const char *name)
 {
 	char kept[512];
-	int result;
 
-	snprintf(kept, sizeof(kept), STATE "/previous/%s", name);
-	result = make_folders(s->root, kept);
-	return result ? result : replace(there, s->root, kept);
+	snprintf(kept, sizeof(kept), "%s" KEPT, name);
+	return replace(there, s->root, kept);
 }
 
 static int put_file(struct staged *s, int fd, const char *name)
@@ -374,10 +372,12 @@ static int put_bundle(struct staged *s)
 		result = replace(present, s->root, STATE "/previous/boot.bundle");
 	if (present >= 0)
 		close(present);
+	if (!result)
+		result = tries_begin(s->root);
 	if (!result && renameat(s->next, "boot.bundle", s->root, STATE "/boot.bundle") != 0)
 		result = -errno;
 	if (!result)
-		result = sync_folder(s->root, STATE);
+		result = folder_sync(s->root, STATE);
 	return result ? cannot(s->f, -result, HINT_LOG, "the boot bundle can't be replaced") : 0;
 }
 
@@ -406,7 +406,7 @@ int stage_move(const char *root, const char *to, struct failure *f)
 	    renameat(fd, STATE "/next", fd, target) != 0)
 		result = -errno;
 	if (!result)
-		result = sync_folder(fd, STATE);
+		result = folder_sync(fd, STATE);
 	if (fd >= 0)
 		close(fd);
 	return result ? cannot(f, -result, HINT_LOG, "the stage can't be moved away") : 0;
