@@ -52,7 +52,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
     checked = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     include = ["-I", "policy/gate"]
     program = folder / "stage"
-    build = ["cc", *flags, *checked, *include, "-o", program, PROGRAM, *sources]
+    build: list[str | Path] = ["cc", *flags, *checked, *include, "-o", program, PROGRAM, *sources]
     done = subprocess.run([*build, "-lbpf", "-lelf", "-lz"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [f"{len(data)} {digest_bytes(data).value.hex()}\n" for data in NEW.values()]

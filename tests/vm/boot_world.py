@@ -110,6 +110,20 @@ def _build(image: Image, host: Path, maker: Maker, changed: str, partial: Path) 
         shutil.copyfile(root / "run/made", partial / "initramfs")
 
 
+def unpacked(image: Image, initramfs: Path, out: Path) -> Path:
+    """What an initramfs holds, below `out`: of each archive in it what is verity's."""
+    out.mkdir()
+    with _above(image.tree, out) as root:
+        shutil.copyfile(initramfs, root / "run/made")
+        run(["chroot", str(root), "unmkinitramfs", "/run/made", "/run/out"])
+        # The early archives, and then the one with the programs; or that one alone.
+        for found in (*(root / "run/out").glob("*/"), root / "run/out"):
+            for part in ("etc/verity", "usr/lib/verity"):
+                if (found / part).is_dir():
+                    shutil.copytree(found / part, out / part, dirs_exist_ok=True)
+    return out
+
+
 @contextlib.contextmanager
 def _above(tree: Path, partial: Path) -> Iterator[Path]:
     """A root over the tree, which stays as it is, with what programs in it expect."""
