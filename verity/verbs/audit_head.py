@@ -5,8 +5,8 @@
 locked down, nothing is seen that goes past the gate (another BPF program that can change answers,
 the switch of ftrace, a policy that only observes), and the auditor's own files are signed and have
 fs-verity; then nobody without a signing key could have changed what ran here since. In any other
-case a host asserts, and whoever is root on it may lie. No level above B0 is claimed, because
-nothing here could prove one.
+case a host asserts, and whoever is root on it may lie. No level above B1 is claimed, because
+nothing here could prove one; B1 is the gate's own word (ADR 53).
 """
 
 from dataclasses import dataclass
