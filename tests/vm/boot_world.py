@@ -124,6 +124,20 @@ def unpacked(image: Image, initramfs: Path, out: Path) -> Path:
     return out
 
 
+def recovery_entry(image: Image, host: Path, lines: str, scratch: Path) -> str:
+    """What GRUB's configuration gets of ours in the host's tree, and GRUB's own check of it."""
+    scratch.mkdir()
+    with _above(image.tree, scratch) as root:
+        run(["cp", "-a", f"{host}/.", str(root)])
+        shutil.copytree(debs.packages(image, "grub-common"), root / "run/debs")
+        shutil.copyfile(INITRAMFS / "grub.d/42_verity", root / "run/42_verity")
+        given = "pkgdatadir=/usr/share/grub GRUB_DEVICE_UUID=root-uuid GRUB_CMDLINE_LINUX=quiet"
+        script = f"{given} GRUB_DEVICE_BOOT_UUID=boot-uuid sh /run/42_verity >/run/entry"
+        check = "[ ! -s /run/entry ] || grub-script-check /run/entry"
+        run(["chroot", str(root), "sh", "-ec", f"{_INSTALL}\n{lines}\n{script}\n{check}"])
+        return (root / "run/entry").read_text()
+
+
 @contextlib.contextmanager
 def _above(tree: Path, partial: Path) -> Iterator[Path]:
     """A root over the tree, which stays as it is, with what programs in it expect."""

@@ -68,3 +68,19 @@ def test_var_on_its_own_is_refused_where_the_host_is_sealed(
     host = host_files(gate_image, tmp_path / "host")
     with pytest.raises(VmError, match="put /var/lib/verity on the root file system"):
         made(gate_image, host, "initramfs-tools", "echo 'x /var ext4' >/etc/fstab", tmp_path / "o")
+
+
+@pytest.mark.full
+def test_the_recovery_entry(gate_image: Image, tmp_path: Path) -> None:
+    """By GRUB's own check, with the newest kernel that has an initramfs; and none without pins."""
+    host = host_files(gate_image, tmp_path / "host")
+    kernels = "cd /boot; touch vmlinuz-6.9.1 initrd.img-6.9.1 vmlinuz-6.99.0 initrd.img-6.10.2"
+    kernels += " vmlinuz-6.10.2"
+    entry = boot_world.recovery_entry(gate_image, host, kernels, tmp_path / "scratch")
+    assert entry.splitlines()[1:4] == [
+        "\tsearch --no-floppy --fs-uuid --set=root boot-uuid",
+        "\tlinux /boot/vmlinuz-6.10.2 root=UUID=root-uuid ro quiet verity.recovery",
+        "\tinitrd /boot/initrd.img-6.10.2",
+    ]
+    gone = "rm /etc/verity/pins/user.pin"
+    assert boot_world.recovery_entry(gate_image, host, gone, tmp_path / "other") == ""
