@@ -51,6 +51,10 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "lockdown_make",
             "Write the boot bundle: keys, policy, revocations and grants, each verified first.",
         ),
+        "check": (
+            "lockdown_check",
+            "Prove that a host can be sealed, before it is.",
+        ),
         "exception": (
             "lockdown_exception",
             "Ask for a signature on one file that was refused, and give it.",
