@@ -209,7 +209,8 @@ static __always_inline int call_seal(const struct verity_request *request)
 		return VERITY_REFUSED_NOT_READY;
 	if (all->foreign)
 		return VERITY_REFUSED_FOREIGN_PROGRAM;
-	if (signed_policy->mode != VERITY_MODE_SEALED)
+	/* Whether a trial is this boot's is the loader's affair: what seals only tightens. */
+	if (signed_policy->mode != VERITY_MODE_SEALED && signed_policy->mode != VERITY_MODE_TRIAL)
 		return VERITY_REFUSED_MODE;
 	if (!documents_stand(configured))
 		return VERITY_REFUSED_REVOKED_KEY;

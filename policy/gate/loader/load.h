@@ -50,6 +50,8 @@ struct options {
 	const char *object; /* NULL: beside this program */
 	int n_pins;
 	int observe;
+	int until_seal; /* load, and leave the seal to a later run */
+	int seal;	/* seal the gate that is loaded */
 };
 
 /* -1: go on; else exit with that status, everything is said. */
@@ -239,6 +241,7 @@ struct gate_status {
 	uint64_t revoked_documents; /* 1: keys or policy rest on keys that are revoked */
 	uint64_t denied;
 	uint64_t observed;
+	uint64_t policy_serial;
 	char state[16];
 	char policy_mode[16];
 };
@@ -246,5 +249,54 @@ struct gate_status {
 int status_read(struct gate_status *status, struct failure *f);
 /* An exec that no gate would allow. sealed: it must be refused; else it must be counted. */
 int canary(int sealed, struct failure *f);
+
+/* --- trial.c ---------------------------------------------------------------------------- */
+
+#define VERITY_STATE_DIR "/var/lib/verity"
+#define VERITY_TRIAL VERITY_STATE_DIR "/trial"
+
+enum trial { TRIAL_BEGUN, TRIAL_OVER, TRIAL_UNWRITTEN };
+
+/* Whether this boot may enforce for the trial of a policy; if not, why. Written before the seal. */
+enum trial trial_begin(uint64_t serial, char *why, size_t size);
+
+/* --- late.c ----------------------------------------------------------------------------- */
+
+/* Who is privileged by the policy's word; not known: everybody is. */
+struct late_policy {
+	int known;
+	size_t count;
+	uint32_t groups[VERITY_GROUPS];
+};
+
+/* How many mappings a sealed gate would have refused, and the first of them. */
+struct late {
+	unsigned int count;
+	long pid;
+	char comm[64];
+	char file[512];
+	char reason[64];
+};
+
+int late_check(const struct late_policy *policy, struct late *out, struct failure *f);
+
+/* --- seal.c ----------------------------------------------------------------------------- */
+
+/* What came of it, for `verity lockdown status`: said where it is found until the next boot. */
+#define VERITY_RUN_DIR "/run/verity"
+#define VERITY_SAID VERITY_RUN_DIR "/seal"
+
+struct sealing {
+	const char *state; /* what the gate is in now */
+	const char *why;   /* a word, docs/formats.md "What came of the seal" */
+	uint64_t serial;
+	char text[512];
+	struct late late;
+};
+
+/* Seal the gate that is loaded, as its policy says; bundle may be NULL. */
+int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f);
+/* Writes it down; a warning if it can't. */
+void sealing_say(const struct sealing *out);
 
 #endif

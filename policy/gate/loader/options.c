@@ -9,7 +9,9 @@
 #include <stdio.h>
 
 static const char usage[] =
-	"usage: verity-load [--observe] [--object FILE] --pin FILE --pin FILE --bundle FILE\n"
+	"usage: verity-load [--observe | --until-seal] [--object FILE] --pin FILE --pin FILE\n"
+	"                   --bundle FILE\n"
+	"       verity-load --seal [--bundle FILE]\n"
 	"\n"
 	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
 	"\n"
@@ -17,6 +19,9 @@ static const char usage[] =
 	"  --bundle FILE   the boot bundle: signed keys, policy and grants\n"
 	"  --object FILE   the gate (default: gate.bpf.o beside this program)\n"
 	"  --observe       decide and log, deny nothing, whatever the policy says\n"
+	"  --until-seal    load it and only observe: --seal comes later in this boot\n"
+	"  --seal          seal the gate that is loaded, if the policy says so and nothing that\n"
+	"                  runs already would be refused\n"
 	"  --help          this text\n"
 	"\n"
 	"Exit status: 0 loaded, 1 refused, 2 bad arguments, 3 this host can't.\n";
@@ -34,6 +39,8 @@ int options_parse(int argc, char **argv, struct options *out)
 		{ "bundle", required_argument, NULL, 'b' },
 		{ "object", required_argument, NULL, 'o' },
 		{ "observe", no_argument, NULL, 'n' },
+		{ "until-seal", no_argument, NULL, 'u' },
+		{ "seal", no_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -60,6 +67,12 @@ int options_parse(int argc, char **argv, struct options *out)
 		case 'n':
 			out->observe = 1;
 			break;
+		case 'u':
+			out->until_seal = 1;
+			break;
+		case 's':
+			out->seal = 1;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -71,6 +84,13 @@ int options_parse(int argc, char **argv, struct options *out)
 	}
 	if (optind < argc)
 		return bad_usage("unexpected argument ", argv[optind]);
+	if (out->observe + out->until_seal + out->seal > 1)
+		return bad_usage("one of --observe, --until-seal and --seal at most", "");
+	if (out->seal) {
+		if (out->n_pins || out->object)
+			return bad_usage("--seal loads nothing: no --pin and no --object", "");
+		return -1;
+	}
 	if (out->n_pins != 2)
 		return bad_usage("two --pin are needed, one of the vendor and one of the user", "");
 	if (!out->bundle)
