@@ -285,6 +285,7 @@ int late_check(const struct late_policy *policy, struct late *out, struct failur
 /* What came of it, for `verity lockdown status`: said where it is found until the next boot. */
 #define VERITY_RUN_DIR "/run/verity"
 #define VERITY_SAID VERITY_RUN_DIR "/seal"
+#define VERITY_MOTD VERITY_RUN_DIR "/motd" /* the same for who logs in: /etc/motd.d leads there */
 
 struct sealing {
 	const char *state; /* what the gate is in now */

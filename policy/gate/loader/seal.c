@@ -157,7 +157,7 @@ static void put_word(char *room, size_t size, const char *text)
 	room[at] = '\0';
 }
 
-static int write_said(const char *text, int len)
+static int write_said(const char *path, const char *text, int len)
 {
 	static const char part[] = VERITY_SAID ".new";
 	int fd, written;
@@ -169,7 +169,7 @@ static int write_said(const char *text, int len)
 		return -1;
 	written = write(fd, text, (size_t)len) == len && fchmod(fd, 0644) == 0;
 	close(fd);
-	return written ? rename(part, VERITY_SAID) : -1;
+	return written ? rename(part, path) : -1;
 }
 
 void sealing_say(const struct sealing *out)
@@ -187,7 +187,12 @@ void sealing_say(const struct sealing *out)
 		len += snprintf(text + len, sizeof(text) - (size_t)len, "late %ld %s %s %s\n",
 				out->late.pid, *comm ? comm : "-", *file ? file : "-",
 				out->late.reason);
-	if (write_said(text, len) != 0)
+	if (write_said(VERITY_SAID, text, len) != 0)
 		fprintf(stderr, "verity-load: warning: %s can't be written: %s\n", VERITY_SAID,
 			strerror(errno));
+	len = snprintf(text, sizeof(text),
+		       "verity: the gate's state is %s (%s), policy serial %llu: "
+		       "verity lockdown status\n",
+		       out->state, out->why, (unsigned long long)out->serial);
+	write_said(VERITY_MOTD, text, len);
 }

@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lockdown init: a host made ready for the gate, in the mode observe; and signed anew after a change.
+
+1. The host's id, the keyrings of both parties, and the pins.
+2. The policy, signed by the user, with the mode observe at first.
+3. Units, and what tells people of the gate: links and files in /etc.
+4. fs-verity on all that is going to be signed.
+5. The system's grants: of the commit that is booted, or signed by its owner (``self_sign``).
+6. /etc, signed as it is by now.
+7. The boot bundle. Until it is there no boot is another one than before.
+
+Each step finds what an earlier run has done and does it once more: after a power cut the same
+command goes on. A step that fails takes away what this run has made, if the host wasn't ready
+before. fs-verity stays on files for good: it can't be switched off, and does no harm.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from verity.formats import bundle, kernel_keys
+from verity.formats.grants import Party, Role
+from verity.formats.host_record import Installation
+from verity.formats.kernel_policy import Mode, Stream
+from verity.formats.policy import ModeLine, Policy, Profile, StreamLine
+from verity.formats.records import Fragment
+from verity.ports import booted, host, keyring_files, places
+from verity.ports.installation import Installed
+from verity.ports.keystore import SigningKey
+from verity.ports.osfile import make_directories, read_file
+from verity.ports.ostree_repo import Repository
+from verity.trust.keyring import PinPrint, pin_of
+from verity.values.errors import CallerError, ContentError, HostError
+from verity.verbs import (
+    commit_show,
+    gate_view,
+    host_bundle,
+    host_etc,
+    keyring_trust,
+    keyring_verify,
+    objects,
+    policy_compile,
+    policy_next,
+    policy_read,
+    self_sign,
+    signed,
+)
+from verity.verbs.enable import How
+from verity.verbs.keyring_trust import Keyrings
+from verity.verbs.sign_prepare import Spot
+
+HOST_ID = "etc/verity/host-id"
+SYSTEM = "var/lib/verity/system"
+"""Manifest and grants of a system that its owner signs."""
+UNITS = {
+    "verity-gate.service": "sysinit.target.wants",
+    "verity-seal.service": "multi-user.target.wants",
+    "verity-sealed.target": "multi-user.target.wants",
+    "verity-denials.service": "multi-user.target.wants",
+}
+_WANTS = "etc/systemd/system"
+_UNIT_FILES = "/usr/lib/systemd/system"
+_WHEN = "etc/systemd/system/verity-seal.service.d/10-when.conf"
+_EARLY = b"# No cloud-init here: the seal comes before every ordinary service.\n[Unit]\nBefore=basic.target\n"
+_CLOUD = (
+    "usr/lib/systemd/system/cloud-init.service",
+    "usr/lib/systemd/system/cloud-init-main.service",
+)
+_MOTD = ("etc/motd.d/verity", "/run/verity/motd")
+_APT = "etc/apt/apt.conf.d/90verity"
+_APT_TEXT = (
+    b"DPkg::Post-Invoke { \"echo 'verity: what is installed now is not signed yet: verity lockdown"
+    b" check' >&2 || true\"; };\n"
+)
+_REPO = Path("ostree/repo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Who signs: by role, one or more keys each. ``os`` is empty where a vendor does it."""
+
+    os: Sequence[SigningKey]
+    policy: Sequence[SigningKey]
+    etc: Sequence[SigningKey]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be made. ``keyrings`` are directories that hold PARTY/N.keyring.json, by party;
+    ``pins`` the fingerprints that the owner has confirmed."""
+
+    root: Path
+    keyrings: Mapping[Party, Path]
+    pins: Mapping[Party, str]
+    self_vendor: bool
+    times: tuple[int, int]
+    profile: Profile = Profile.STANDARD
+    allow_example_keys: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What there is now. ``notes`` are worth reading before the reboot."""
+
+    serial: int
+    mode: Mode
+    code: int
+    config: int
+    bundle: str
+    notes: tuple[str, ...]
+
+
+Say = Callable[[str], None]
+
+
+def plan(wanted: Wanted) -> list[str]:
+    """What would be done, in words, in its order."""
+    root = wanted.root
+    found = Installed.read(root)
+    lines = []
+    if found is not None:
+        word = "goes on with" if not found.found.complete else "signs anew"
+        lines.append(f"this host has an installation already: this run {word} it")
+    who = "you" if wanted.self_vendor else "the vendor"
+    lines += [
+        f"write /{HOST_ID}, pins and keyrings of vendor and user below /etc/verity",
+        "compile and sign the policy: serial"
+        + (" 1, mode observe" if found is None else " as it is, or the next one if it changed"),
+        f"enable {', '.join(UNITS)}; a line for logins in /etc/motd.d, a reminder for apt",
+        "turn fs-verity on for every file of the system; it stays on, and such a file can only be"
+        " replaced, not written in place",
+        f"have the system granted as {who} signed it"
+        if not wanted.self_vendor
+        else "sign the system as it is now: you vouch for all that is installed",
+        "sign /etc as it is now, and turn fs-verity on for it",
+        f"write /{places.BUNDLE}: from the next boot on the gate observes, and denies nothing",
+    ]
+    return lines
+
+
+def init(wanted: Wanted, keys: Keys, how: How, *, now: int, say: Say) -> Made:
+    """Do it. Raises ContentError ``gate-sealed`` on a host whose gate is sealed."""
+    root = wanted.root
+    if root.resolve() == Path("/"):
+        _check_unsealed()
+    there = Installed.read(root)
+    before = there is not None and there.found.complete
+    installed = there or Installed(root, _fresh(wanted))
+    if installed.found.self_vendor != wanted.self_vendor:
+        raise CallerError(
+            "bad-arguments",
+            f"{root}: this host was made ready {'with' if there else 'without'} --self-vendor",
+            hint="`verity lockdown remove` first, to change that",
+        )
+    installed.save()
+    try:
+        return _init(wanted, keys, how, installed, now=now, say=say)
+    except BaseException:
+        if not before:
+            installed.take_away(str(places.BUNDLE))
+        raise
+
+
+def _check_unsealed() -> None:
+    status = gate_view.status()
+    if status is not None and status.state.value not in ("observe", "loading"):
+        raise ContentError(
+            "gate-sealed",
+            f"the gate: it is {status.state.value}, and what is changed now it would refuse",
+            hint="an unlock, or the next boot with a policy that observes, comes first",
+        )
+
+
+def _fresh(wanted: Wanted) -> Installation:
+    short = host.host_id(wanted.root)[:12]
+    return Installation(
+        self_vendor=wanted.self_vendor,
+        complete=False,
+        streams=(f"system-{short}", f"etc-{short}", f"tools-{short}"),
+        files=(),
+        links=(),
+    )
+
+
+def _init(
+    wanted: Wanted, keys: Keys, how: How, installed: Installed, *, now: int, say: Say
+) -> Made:
+    root = wanted.root
+    notes: list[str] = []
+    # 1. Who is trusted.
+    say("keyrings and pins")
+    installed.put(HOST_ID, host.host_id(root).encode() + b"\n")
+    key_parts = [_trust(wanted, party, installed) for party in (Party.USER, Party.VENDOR)]
+    keyrings = keyring_trust.load(
+        keyring_trust.host_directories(root),
+        keyring_trust.host_pins(root),
+        allow_example_keys=wanted.allow_example_keys,
+    )
+    # 2. The policy.
+    say("policy")
+    os_stream = installed.found.streams[0]
+    if not wanted.self_vendor:
+        os_stream = _commit_stream(root, keyrings)
+    policy = _policy(wanted, keys.policy, keyrings, installed, os_stream)
+    # 3. Units and words.
+    say("units")
+    _units(installed)
+    # 4. and 5. The system.
+    say("fs-verity on the system")
+    if wanted.self_vendor:
+        protected = self_sign.protect(root, how)
+        notes += [f"{label}: {error.message}" for label, error in protected.failed[:10]]
+        if protected.failed:
+            label, error = protected.failed[0]
+            raise HostError(
+                error.code,
+                f"{len(protected.failed)} of {protected.files} files have no fs-verity, the first"
+                f" of them {label}: {error.message}",
+                hint=error.hint,
+            )
+        say("signing the system")
+        grants, manifest, code, config = _self(wanted, keys.os, installed, now=now)
+        folder = root / SYSTEM
+        make_directories(folder, mode=0o755)
+        installed.put(f"{SYSTEM}/manifest", manifest)
+        installed.put(f"{SYSTEM}/grants", bundle.encode([grants]))
+    else:
+        grants, code, config = _vendor(root, keyrings, how, now=now)
+    # 6. /etc.
+    say("signing /etc")
+    spot = Spot(
+        stream=installed.found.streams[1],
+        serial=None,
+        issued=wanted.times[0],
+        expires=wanted.times[1],
+    )
+    etc = host_etc.sign(root, spot, keys.etc, keyrings)
+    notes += [
+        f"{path.decode(errors='replace')}: no grant has room for it" for path in etc.ungranted
+    ]
+    notes += [f"{path.decode(errors='replace')}: {why}" for path, why in etc.plain]
+    # 7. The bundle.
+    say("boot bundle")
+    parts = host_bundle.replaced(
+        host_bundle.read(root), [*key_parts, policy[1], grants, etc.fragment]
+    )
+    written = host_bundle.write(root, parts, now=now, allow_example_keys=wanted.allow_example_keys)
+    installed.complete()
+    return Made(
+        serial=policy[0].serial,
+        mode=policy[0].mode,
+        code=code,
+        config=config + etc.files,
+        bundle=written.sha256,
+        notes=(*notes, *written.notes),
+    )
+
+
+# --- 1. who is trusted ------------------------------------------------------------------------
+
+
+def _trust(wanted: Wanted, party: Party, installed: Installed) -> Fragment:
+    """Pin and keyring of a party; its newest `keys` for the bundle."""
+    name = party.name.lower()
+    source = wanted.keyrings[party]
+    found = keyring_verify.of_party(
+        [source],
+        PinPrint(party=party, fingerprint=wanted.pins[party]),
+        allow_example_keys=wanted.allow_example_keys,
+    )
+    folder = source / name
+    for version in keyring_files.read_versions([source], party):
+        for suffix in (".keys", ".keyring.json"):
+            file = folder / f"{version.number}{suffix}"
+            installed.put(
+                f"etc/verity/keyrings/{name}/{file.name}",
+                read_file(file, max_size=bundle.MAX_BLOB),
+            )
+    pin = kernel_keys.encode_pin(pin_of(found.keyring))
+    installed.put(str(host_bundle.PIN_FILES[party]), pin)
+    keys = folder / f"{found.keyring.version}.keys"
+    return bundle.parse_fragment(read_file(keys, max_size=bundle.MAX_SIZE), label=str(keys))
+
+
+# --- 2. the policy ----------------------------------------------------------------------------
+
+
+def _policy(
+    wanted: Wanted,
+    signing: Sequence[SigningKey],
+    keyrings: Keyrings,
+    installed: Installed,
+    os_stream: str,
+) -> tuple[Policy, Fragment]:
+    """The one that is installed, if it says what the drop-ins say; else the next one."""
+    root = wanted.root
+    _, etc, tools = installed.found.streams
+    source = policy_read.source(root, wanted.profile)
+    made = [
+        StreamLine(stream=one, reason="made by lockdown init", origin="--stream")
+        for one in (
+            Stream(name=etc, party=Party.USER, role=Role.ETC),
+            Stream(name=os_stream, party=Party.VENDOR, role=Role.OS),
+            Stream(name=tools, party=Party.USER, role=Role.EXTENSION),
+        )
+    ]
+    named = [line for line in source.lines if isinstance(line, StreamLine)]
+    streams = {line.stream.name: line for line in (*made, *named)}
+    mode = ModeLine(mode=Mode.OBSERVE, reason="observe first", origin="--mode")
+    before: Policy | None = None
+    if policy_read.is_installed(root):
+        before = policy_next.installed(root, keyrings).policy
+        mode = next(iter(before.of(ModeLine)))
+    lines = (
+        mode,
+        *(one for one in source.lines if not isinstance(one, ModeLine | StreamLine)),
+        *(streams[name] for name in sorted(streams)),
+    )
+    if before is not None and before.lines == lines and before.expires > wanted.times[0]:
+        data = read_file(root / places.POLICY_BLOB, max_size=bundle.MAX_SIZE)
+        return before, bundle.parse_fragment(data, label=str(places.POLICY_BLOB))
+    known = 0 if before is None else before.serial
+    serial = policy_next.highest(root, keyrings, host_bundle.read(root), known) + 1
+    policy = Policy(
+        serial=serial,
+        issued=wanted.times[0],
+        expires=wanted.times[1],
+        profile=wanted.profile,
+        lines=lines,
+    )
+    return policy, write_policy(installed, policy, signing)
+
+
+def write_policy(installed: Installed, policy: Policy, signing: Sequence[SigningKey]) -> Fragment:
+    """Sign a policy and install it: the document, then what the gate is told."""
+    document, fragment = policy_compile.sign(policy, signing)
+    installed.put(str(places.POLICY), document)
+    installed.put(str(places.POLICY_BLOB), bundle.encode([fragment]))
+    return fragment
+
+
+# --- 3. units ---------------------------------------------------------------------------------
+
+
+def _units(installed: Installed) -> None:
+    root = installed.root
+    for unit, wants in UNITS.items():
+        installed.link(f"{_WANTS}/{wants}/{unit}", f"{_UNIT_FILES}/{unit}")
+    if not any((root / place).exists() for place in _CLOUD):
+        installed.put(_WHEN, _EARLY)
+    installed.link(*_MOTD)
+    if (root / _APT).parent.is_dir():
+        installed.put(_APT, _APT_TEXT)
+
+
+# --- 5. the system ----------------------------------------------------------------------------
+
+
+def _self(
+    wanted: Wanted, signing: Sequence[SigningKey], installed: Installed, *, now: int
+) -> tuple[Fragment, bytes, int, int]:
+    stream = installed.found.streams[0]
+    serials = [
+        grants.serial
+        for one in host_bundle.read(wanted.root)
+        for grants in host_bundle.grants_of(one)
+        if grants.stream == stream
+    ]
+    place = self_sign.Place(
+        stream=stream,
+        serial=max(serials, default=0) + 1,
+        issued=wanted.times[0],
+        expires=wanted.times[1],
+    )
+    made = self_sign.sign(wanted.root, place, wanted.root / places.POLICY, signing)
+    fragment = bundle.parse_fragment(made.fragment, label="grants of the system")
+    return fragment, made.manifest, made.code, made.config
+
+
+def _revision(root: Path) -> str:
+    revision = booted.commit(root)
+    if revision is None:
+        raise HostError(
+            "no-commit",
+            f"{root}: no OSTree commit is booted, so there is no vendor's signature to rely on",
+            hint="--self-vendor signs a plain system by yourself",
+        )
+    return revision
+
+
+def _commit_stream(root: Path, keyrings: Keyrings) -> str:
+    with Repository(root / _REPO) as repository:
+        found = signed.load(repository, _revision(root), keyrings.trusted(Role.OS))
+    return found.statement.statement.stream
+
+
+def _vendor(root: Path, keyrings: Keyrings, how: How, *, now: int) -> tuple[Fragment, int, int]:
+    """fs-verity on the commit's objects, and its grants as the vendor signed them."""
+    with Repository(root / _REPO) as repository:
+        revision = _revision(root)
+        commit = signed.load(repository, revision, keyrings.trusted(Role.OS))
+        report = objects.enable(repository, commit, now=now, how=how)
+        for finding in report.findings:
+            raise ContentError(
+                finding.check, f"{finding.object}: {finding.problem}", hint=finding.remedy
+            )
+        data = commit_show.grants(repository, revision)
+    fragment = bundle.parse_fragment(data, label=f"grants of {revision}")
+    granted = commit.grants.grants
+    return fragment, len(granted.code), len(granted.config)
