@@ -41,10 +41,11 @@ _SHOWN = 10
 def check(root: Path, boots: int, everything: bool, as_json: bool) -> int:
     """Prove that a host can be sealed, before it is.
 
-    Everything that it runs as privileged, and every guarded file, must be allowed by the boot bundle
-    that it has. From the kernel's command line and the initramfs to logins, cron, udev, NSS, PAM and sshd it
-    follows what leads to privileged code, and names for each finding the file, who reaches it, and
-    how to sign or exclude it. What the gate refused in the last boots, or would have, counts, too.
+    Everything that it runs as privileged, and every guarded file, must be allowed by the boot
+    bundle that it has. From the kernel's command line and the initramfs to logins, cron, udev, NSS,
+    PAM and sshd it follows what leads to privileged code, and names for each finding the file, who
+    reaches it, and how to sign or exclude it. What the gate refused in the last boots, or would
+    have, counts, too.
 
     Exit status 0 only if nothing is open; 1 with a finding; 3 if something could not be looked at.
     """

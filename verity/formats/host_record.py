@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `lockdown init` has made on a host, bytes <-> values: to go on after a power cut, and to undo.
+"""What `lockdown init` has made on a host, bytes <-> values: to go on with, and to undo.
 
 A small JSON document of the host's own (docs/formats.md, "Record of an installation"). It is signed
 by nobody and says nothing of trust: it names what may be taken away again, and only files below a

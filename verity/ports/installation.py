@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that an installation puts on a host, and the record of them: made durably, taken away again.
+"""Files that an installation puts on a host, and their record: made durably, taken away again.
 
 The record is written before what it names, so that nothing is ever there that it doesn't name. What
 was there before the installation is not in it, and is never taken away.
@@ -79,7 +79,7 @@ class Installed:
         self.save()
 
     def take_away(self, first: str) -> None:
-        """Remove what the record names, ``first`` before all else, then all state, the record last."""
+        """Remove what the record names, ``first`` before all, then all state, the record last."""
         mine = {*self.found.files, *self.found.links}
         try:
             for path in (first, *sorted(mine, reverse=True)):
@@ -106,9 +106,7 @@ class Installed:
 
     def _tidy(self, folder: Path) -> None:
         """Directories that hold nothing any more, up to those of the host itself."""
-        stops = {
-            self.root / one for one in ("etc", "etc/systemd/system", "etc/apt/apt.conf.d", "var")
-        }
+        stops = {self.root / one for one in ("etc", "etc/systemd/system", "var")}
         while folder not in stops and self.root in folder.parents:
             try:
                 os.rmdir(folder)

@@ -26,7 +26,7 @@ _ORDER = (RecordKind.KEYS, RecordKind.POLICY, RecordKind.REVOKE, RecordKind.GRAN
 
 
 def read(root: Path) -> tuple[Fragment, ...]:
-    """What the bundle holds, without its record of floors; nothing is verified. Empty: no bundle."""
+    """What the bundle holds, without its record of floors, unverified. Empty: no bundle."""
     try:
         data = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
     except HostError as error:

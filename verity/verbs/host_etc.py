@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's own /etc signed as it is, with fs-verity on it: what init and a change of mode both do.
+"""The host's own /etc signed as it is, with fs-verity on it, for who makes a host ready.
 
 `etc sign` and `etc apply`, one behind the other, and the grants for the boot bundle.
 """
@@ -33,7 +33,7 @@ class SignedEtc:
 def sign(root: Path, spot: Spot, keys: Sequence[SigningKey], keyrings: Keyrings) -> SignedEtc:
     """Sign /etc as it is, make it the intent, and turn fs-verity on for what is granted."""
     host = Host.at(root, None)
-    prepared, proven = etc_sign.sign(spot, host, (), keys)
+    prepared, _ = etc_sign.sign(spot, host, (), keys)
     applied = etc_apply.apply(host, keyrings.trusted(Role.ETC, spot.stream), None)
     if applied.wrong:
         raise HostError(

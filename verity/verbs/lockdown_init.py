@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lockdown init: a host made ready for the gate, in the mode observe; and signed anew after a change.
+"""lockdown init: a host made ready for the gate, in the mode observe; or signed anew.
 
 1. The host's id, the keyrings of both parties, and the pins.
 2. The policy, signed by the user, with the mode observe at first.
@@ -61,7 +61,10 @@ UNITS = {
 _WANTS = "etc/systemd/system"
 _UNIT_FILES = "/usr/lib/systemd/system"
 _WHEN = "etc/systemd/system/verity-seal.service.d/10-when.conf"
-_EARLY = b"# No cloud-init here: the seal comes before every ordinary service.\n[Unit]\nBefore=basic.target\n"
+_EARLY = b"""# No cloud-init here: the seal comes before every ordinary service.
+[Unit]
+Before=basic.target
+"""
 _CLOUD = (
     "usr/lib/systemd/system/cloud-init.service",
     "usr/lib/systemd/system/cloud-init-main.service",
@@ -71,6 +74,10 @@ _APT = "etc/apt/apt.conf.d/90verity"
 _APT_TEXT = (
     b"DPkg::Post-Invoke { \"echo 'verity: what is installed now is not signed yet: verity lockdown"
     b" check' >&2 || true\"; };\n"
+)
+_POLICY_LINKS = (
+    (places.POLICY, places.POLICY_STATE),
+    (places.POLICY_BLOB, places.POLICY_BLOB_STATE),
 )
 _REPO = Path("ostree/repo")
 
@@ -277,6 +284,13 @@ def _trust(wanted: Wanted, party: Party, installed: Installed) -> Fragment:
                 read_file(file, max_size=bundle.MAX_BLOB),
             )
     pin = kernel_keys.encode_pin(pin_of(found.keyring))
+    if kernel_keys.fingerprint(pin) != wanted.pins[party]:
+        raise ContentError(
+            "pin-differs",
+            f"keyring of the {name}, version {found.keyring.version}: its root keys are others than"
+            f" those of the pin sha256:{wanted.pins[party]}",
+            hint="confirm the pin of the newest version: `verity keyring show` has its fingerprint",
+        )
     installed.put(str(host_bundle.PIN_FILES[party]), pin)
     keys = folder / f"{found.keyring.version}.keys"
     return bundle.parse_fragment(read_file(keys, max_size=bundle.MAX_SIZE), label=str(keys))
@@ -334,8 +348,10 @@ def _policy(
 def write_policy(installed: Installed, policy: Policy, signing: Sequence[SigningKey]) -> Fragment:
     """Sign a policy and install it: the document, then what the gate is told."""
     document, fragment = policy_compile.sign(policy, signing)
-    installed.put(str(places.POLICY), document)
-    installed.put(str(places.POLICY_BLOB), bundle.encode([fragment]))
+    installed.put(str(places.POLICY_STATE), document)
+    installed.put(str(places.POLICY_BLOB_STATE), bundle.encode([fragment]))
+    for place, state in _POLICY_LINKS:
+        installed.link(str(place), f"../../{state}")
     return fragment
 
 

@@ -35,7 +35,7 @@ def installed(root: Path, keyrings: Keyrings) -> VerifiedPolicy:
 
 
 def highest(root: Path, keyrings: Keyrings, parts: Sequence[Fragment], known: int = 0) -> int:
-    """The highest serial that this host has seen: of its bundle, its floor, and the ``known`` one."""
+    """The highest serial that this host has seen: of its bundle, its floor, the ``known`` one."""
     serials = [known]
     serials += [
         kernel_policy.parse(one.blob).serial for one in parts if one.kind is RecordKind.POLICY
