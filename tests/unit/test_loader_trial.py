@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loader's record of a trial, compiled natively: begun once for a serial, and never in doubt."""
+"""The loader's record of a trial, compiled natively: begun once for a serial, never in doubt."""
 
 import os
 import shutil

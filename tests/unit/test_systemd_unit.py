@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from verity.cli.lockdown_journal import DEFAULT_STATE
-from verity.ports import floors, places
+from verity.ports import boots, floors, places
 
 UNITS = Path(__file__).parents[2] / "policy" / "systemd"
 # Each of them gives the service a mount namespace of its own.
@@ -37,6 +37,7 @@ def unit() -> ConfigParser:
 def test_it_runs_the_loader_with_the_files_of_the_host(unit: ConfigParser) -> None:
     program, *arguments = unit["Service"]["ExecStart"].split()
     assert program == "/usr/lib/verity/verity-load"
+    assert arguments.pop(0) == "--until-seal"
     given = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert given == [
         ("--object", "/usr/lib/verity/gate.bpf.o"),
@@ -66,6 +67,20 @@ def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) ->
     assert given == [f"CAP_{name}" for name in needed.split()]
 
 
+def test_the_seal_comes_behind_provisioning_and_before_the_network() -> None:
+    """What it does is done in tests/vm/test_lifecycle.py."""
+    seal = parsed("verity-seal.service")
+    arguments = ["/usr/lib/verity/verity-load", "--seal", "--bundle", f"/{places.BUNDLE}"]
+    assert seal["Service"]["ExecStart"].split() == arguments
+    before, after = (set(seal["Unit"][name].split()) for name in ("Before", "After"))
+    assert {"ssh.service", "ssh.socket", "sshd.service", "verity-sealed.target"} <= before
+    assert {"verity-gate.service", "cloud-config.service"} <= after
+    # Behind multi-user.target on Debian: before it would be a cycle.
+    assert "cloud-final.service" not in after
+    assert not [name for name in seal["Service"] if name.startswith(FORBIDDEN)]
+    assert "CAP_DAC_READ_SEARCH" in seal["Service"]["CapabilityBoundingSet"].split()
+
+
 def test_there_is_no_way_to_stop_it_by_a_command(unit: ConfigParser) -> None:
     assert not {"ExecStop", "ExecStopPost", "ExecReload"} & set(unit["Service"])
 
@@ -84,7 +99,8 @@ def test_the_reader_of_denials_is_nobody_and_nobodys_need() -> None:
     """It runs in tests/vm/test_gate_denial_records.py."""
     denials = parsed("verity-denials.service")
     service = denials["Service"]
-    assert service["ExecStart"] == "/usr/bin/verity lockdown journal"
+    assert service["ExecStart"] == f"/usr/bin/verity lockdown journal --keep /{boots.FOLDER}"
+    assert f"var/lib/{service['StateDirectory']}" == str(boots.FOLDER)
     assert service["DynamicUser"] == "yes"
     assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == "CAP_AUDIT_WRITE"
     assert f"/run/{service['RuntimeDirectory']}/state" == str(DEFAULT_STATE)

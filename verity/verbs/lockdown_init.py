@@ -216,7 +216,10 @@ def _init(
     say("fs-verity on the system")
     if wanted.self_vendor:
         protected = self_sign.protect(root, how)
-        notes += [f"{label}: {error.message}" for label, error in protected.failed[:10]]
+        if protected.in_use:
+            notes.append(
+                f"{protected.in_use} files are in use, with pages from before fs-verity: reboot"
+            )
         if protected.failed:
             label, error = protected.failed[0]
             raise HostError(

@@ -65,9 +65,14 @@ class Signed:
 
 @dataclass(frozen=True, kw_only=True)
 class Protected:
-    """How many files have fs-verity now, and which can't have it, with why."""
+    """How many files have fs-verity now, and which can't have it, with why.
+
+    ``in_use`` of them keep pages that were cached before, which nobody has verified: no gate is
+    loaded before the reboot that drops them.
+    """
 
     files: int
+    in_use: int
     failed: tuple[tuple[str, VerityError], ...]
 
 
@@ -86,7 +91,7 @@ def is_system(path: bytes) -> bool:
 def protect(root: Path, how: How) -> Protected:
     """Turn fs-verity on for every file of the system."""
     failed: list[tuple[str, VerityError]] = []
-    number = 0
+    number = in_use = 0
     with Tree(root) as opened:
         targets = []
         for node in _walk(opened, tree.unjudged):
@@ -96,9 +101,11 @@ def protect(root: Path, how: How) -> Protected:
                 targets.append(Target(label=label, open=opener, size=node.entry.size))
         for target, result in enable_many(targets, how):
             number += 1
-            if isinstance(result, VerityError):
+            if isinstance(result, VerityError) and result.code == "pages-stay":
+                in_use += 1
+            elif isinstance(result, VerityError):
                 failed.append((target.label, result))
-    return Protected(files=number, failed=tuple(failed))
+    return Protected(files=number, in_use=in_use, failed=tuple(failed))
 
 
 def sign(root: Path, place: Place, policy: Path, keys: Sequence[SigningKey]) -> Signed:

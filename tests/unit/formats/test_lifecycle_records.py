@@ -11,7 +11,8 @@ from verity.formats.seal_said import Late
 from verity.values.errors import ContentError
 
 TRIAL = b"verity-trial 1\nserial 7\nboot 0b1c2d3e-0000-4000-8000-000000000001\n"
-SAID = b"verity-seal 1\nstate observe\nwhy late\nserial 3\ntext a\\x20b\nlate 12 a\\x20b /opt/x not-granted\n"
+SAID = b"verity-seal 1\nstate observe\nwhy late\nserial 3\ntext a\\x20b\n"
+SAID += b"late 12 a\\x20b /opt/x not-granted\n"
 INSTALLATION = Installation(
     self_vendor=True,
     complete=False,
