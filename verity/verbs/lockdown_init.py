@@ -214,7 +214,9 @@ def _init(
     _units(installed)
     # 4. and 5. The system.
     say("fs-verity on the system")
-    if wanted.self_vendor:
+    if wanted.self_vendor and root.resolve() != Path("/"):
+        notes.append("a tree, and not the running host: fs-verity is for what boots it to turn on")
+    elif wanted.self_vendor:
         protected = self_sign.protect(root, how)
         if protected.in_use:
             notes.append(
@@ -228,6 +230,7 @@ def _init(
                 f" of them {label}: {error.message}",
                 hint=error.hint,
             )
+    if wanted.self_vendor:
         say("signing the system")
         grants, manifest, code, config = _self(wanted, keys.os, installed, now=now)
         folder = root / SYSTEM

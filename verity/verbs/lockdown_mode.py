@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, trial_record
+from verity.formats.grants import Role
 from verity.formats.kernel_policy import Mode
 from verity.formats.policy import Policy
 from verity.formats.records import Fragment
@@ -21,6 +22,7 @@ from verity.ports import places
 from verity.ports.installation import Installed
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import read_file, replace_file
+from verity.trust import policy as trust_policy
 from verity.values.errors import ContentError, HostError
 from verity.verbs import host_bundle, keyring_trust, policy_compile, policy_next
 
@@ -79,6 +81,10 @@ def change(
     serial = policy_next.highest(root, keyrings, parts, before.serial) + 1
     after = policy_next.with_mode(before, mode, serial=serial, times=times, why=_WHY[mode])
     document, fragment = policy_compile.sign(after, signing)
+    # By the host's own keyring, before anything is written: the keys that sign may be others'.
+    trusted = keyrings.trusted(Role.POLICY)
+    verified = trust_policy.verify_policy(document, trusted)
+    trust_policy.verify_blob(fragment.blob, fragment.signatures, verified, trusted)
     place_policy(root, document, fragment)
     written = host_bundle.write(
         root,

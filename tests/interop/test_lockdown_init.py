@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lockdown init, trial, confirm and remove on a tree: what is there after each, and what is refused.
+
+On a host that runs, with a gate, tests/vm/test_guide_operators.py does the same.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Done, assert_clean_error, needs_root, snapshot, verity
+from tests.reach_world import Host
+from verity.formats import host_record, kernel_policy, records
+from verity.formats.kernel_policy import KernelPolicy, Mode
+from verity.formats.records import RecordKind
+
+MACHINE = "0123456789abcdef0123456789abcdef\n"
+BUNDLE = "var/lib/verity/boot.bundle"
+
+pytestmark = needs_root
+
+
+class Owner:
+    """A tree of a host, the owner's keys beside it, and the verbs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.host = Host(folder / "root")
+        self.root = self.host.root
+        self.keys = folder / "keys"
+        self.host.file("/etc/machine-id", MACHINE.encode())
+        self.host.file("/etc/hosts", b"127.0.0.1 localhost\n")
+        self.host.program("/usr/bin/a")
+        self.host.unit("a.service", "[Service]\nExecStart=/usr/bin/a\n")
+
+    def lockdown(self, verb: str, *options: str) -> Done:
+        return verity("lockdown", verb, f"--root={self.root}", *options, cwd=self.root.parent)
+
+    def init(self, *options: str) -> Done:
+        return self.lockdown("init", "--self-vendor", f"--keys={self.keys}", *options)
+
+    def sign(self, verb: str, *options: str) -> Done:
+        key = self.keys / "user/private/user-policy.pem"
+        return self.lockdown(verb, f"--key={key}", "--insecure-unproven", *options)
+
+    @property
+    def policy(self) -> KernelPolicy:
+        """The policy of the boot bundle."""
+        parts = records.split((self.root / BUNDLE).read_bytes(), label="bundle")
+        (one,) = (part for part in parts if part.kind is RecordKind.POLICY)
+        return kernel_policy.parse(one.blob)
+
+    def tried(self, serial: int) -> None:
+        """As the loader leaves it."""
+        text = f"verity-trial 1\nserial {serial}\nboot 0b1c2d3e-0000-4000-8000-000000000001\n"
+        (self.root / "var/lib/verity/trial").write_text(text)
+
+
+def files(root: Path) -> dict[Path, bytes | str]:
+    """Everything but directories, which may stay behind empty."""
+    found: dict[Path, bytes | str] = {}
+    for path in root.rglob("*"):
+        if path.is_symlink():
+            found[path] = os.readlink(path)
+        elif path.is_file():
+            found[path] = path.read_bytes()
+    return found
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Owner:
+    return Owner(tmp_path)
+
+
+def test_a_plan_changes_nothing(owner: Owner) -> None:
+    before = snapshot(owner.root)
+    done = owner.init("--plan")
+    assert done.status == 0 and done.out.startswith("1. make the keys of the vendor")
+    assert snapshot(owner.root) == before and not owner.keys.exists()
+
+
+def test_there_and_back(owner: Owner) -> None:
+    before = files(owner.root)
+    done = owner.init()
+    assert (done.status, "mode observe" in done.out) == (0, True)
+    assert owner.policy.mode is Mode.OBSERVE and owner.policy.serial == 1
+    record = host_record.parse((owner.root / "var/lib/verity/installation").read_bytes())
+    assert record.complete and record.self_vendor
+    wants = owner.root / "etc/systemd/system"
+    assert os.readlink(wants / "sysinit.target.wants/verity-gate.service").startswith("/usr/lib/")
+    assert (owner.root / "etc/verity/policy.json").resolve().is_relative_to(owner.root)
+    # A second one signs anew: the same policy, later grants.
+    assert owner.init().status == 0
+    assert owner.policy.serial == 1
+    planned = owner.lockdown("remove", "--plan").out.splitlines()
+    assert f"/{BUNDLE}" in planned and "/etc/verity/host-id" in planned
+    assert owner.lockdown("remove").status == 0
+    assert files(owner.root) == before
+    again = owner.lockdown("remove")
+    assert again.status == 3
+    assert_clean_error(again, ("has made nothing here",), hint=True)
+
+
+def test_a_failure_leaves_nothing(owner: Owner) -> None:
+    """A fifo in /etc can't be signed: by then nearly everything is there."""
+    os.mkfifo(owner.root / "etc/fifo")
+    before = files(owner.root)
+    done = owner.init()
+    assert done.status == 1
+    assert_clean_error(done, ("/etc/fifo",), hint=True)
+    assert files(owner.root) == before
+
+
+def test_a_trial_then_the_seal(owner: Owner) -> None:
+    assert owner.init().status == 0
+    early = owner.sign("confirm")
+    assert early.status == 1
+    assert "had no trial on this host" in early.err
+    assert owner.sign("trial").status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (2, Mode.TRIAL)
+    owner.tried(1)
+    assert owner.sign("confirm").status == 1
+    owner.tried(2)
+    done = owner.sign("confirm")
+    assert done.status == 0 and "no boot falls back to observing" in done.out
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.SEALED)
+    # Signed anew after an update, a sealed host stays one.
+    assert owner.init().status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.SEALED)
+
+
+def test_nothing_is_signed_without_the_proof(owner: Owner) -> None:
+    assert owner.init().status == 0
+    key = owner.keys / "user/private/user-policy.pem"
+    before = snapshot(owner.root)
+    done = owner.lockdown("trial", f"--key={key}")
+    assert done.status in (1, 3)
+    assert_clean_error(done, ("the first of them",), hint=True)
+    assert snapshot(owner.root) == before
+
+
+def test_a_cut_between_document_and_bundle(owner: Owner) -> None:
+    """The document is a serial ahead: the next command makes one that is above both."""
+    assert owner.init().status == 0
+    bundle = (owner.root / BUNDLE).read_bytes()
+    assert owner.sign("trial").status == 0
+    (owner.root / BUNDLE).write_bytes(bundle)
+    assert owner.policy.serial == 1
+    assert owner.sign("trial").status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
+
+
+def test_another_key_signs_no_policy(owner: Owner) -> None:
+    assert owner.init().status == 0
+    before = snapshot(owner.root / "var")
+    key = owner.keys / "user/private/user-etc.pem"
+    done = owner.lockdown("trial", f"--key={key}", "--insecure-unproven")
+    assert done.status == 1
+    assert "error: policy: " in done.err
+    assert snapshot(owner.root / "var") == before
+
+
+def test_without_a_vendor_its_pin_is_needed(owner: Owner) -> None:
+    done = owner.lockdown("init", f"--keys={owner.keys}")
+    assert done.status == 2
+    assert_clean_error(done, ("no trust on first use",), hint=True)
+    assert not owner.keys.exists()
