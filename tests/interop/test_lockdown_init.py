@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lockdown init, trial, confirm and remove on a tree: what is there after each, and what is refused.
+"""lockdown init, trial, confirm and remove on a tree: what is there after each, what is refused.
 
 On a host that runs, with a gate, tests/vm/test_guide_operators.py does the same.
 """

@@ -64,10 +64,14 @@ def check(machine: Machine) -> Completed:
     return machine.run("verity lockdown check --all", check=False, timeout_s=_BOOT_S)
 
 
+def trial_line(*options: str) -> str:
+    """What signs a trial for the next boot."""
+    return " ".join(("verity lockdown trial", KEY, *options))
+
+
 def trial(machine: Machine, *options: str) -> Completed:
-    """Signs a trial for the next boot."""
-    words = " ".join(options)
-    return machine.run(f"verity lockdown trial {KEY} {words}", check=False, timeout_s=_BOOT_S)
+    """Signs a trial for the next boot, or says why not."""
+    return machine.run(trial_line(*options), check=False, timeout_s=_BOOT_S)
 
 
 def ready_disk(image: Image) -> Path:
@@ -89,10 +93,10 @@ def _make(image: Image, partial: Path) -> None:
 
 
 @contextmanager
-def ready(image: Image, work: Path) -> Iterator[Machine]:
+def ready(image: Image, work: Path, *, append: str = "") -> Iterator[Machine]:
     """Such a machine, booted, with a disk of its own in ``work``."""
     shutil.copytree(
         ready_disk(image) / "work", work, ignore=shutil.ignore_patterns("*.log", "*.sock")
     )
-    with Machine.boot("system", image, work=work, timeout_s=_BOOT_S) as machine:
+    with Machine.boot("system", image, work=work, append=append, timeout_s=_BOOT_S) as machine:
         yield machine

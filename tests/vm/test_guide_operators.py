@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of docs/guide-operators.md, one after the other: from a plain Debian to a sealed host.
+"""The commands of docs/guide-operators.md, one after the other: a plain Debian becomes sealed.
 
 What stands in fences is run as an owner would type it, each reboot a real one. After it a host is
 sealed, logins work, nothing was denied, and it can't be taken away under the seal.
