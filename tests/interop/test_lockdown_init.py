@@ -11,67 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Done, assert_clean_error, needs_root, snapshot, verity
-from tests.reach_world import Host
-from verity.formats import host_record, kernel_policy, records
-from verity.formats.kernel_policy import KernelPolicy, Mode
-from verity.formats.records import RecordKind
-
-MACHINE = "0123456789abcdef0123456789abcdef\n"
-BUNDLE = "var/lib/verity/boot.bundle"
+from tests.cli.program import assert_clean_error, needs_root, snapshot
+from tests.lockdown_world import BUNDLE, Owner
+from verity.formats import host_record
+from verity.formats.kernel_policy import Mode
 
 pytestmark = needs_root
 
 
-class Owner:
-    """A tree of a host, the owner's keys beside it, and the verbs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.host = Host(folder / "root")
-        self.root = self.host.root
-        self.keys = folder / "keys"
-        self.host.file("/etc/machine-id", MACHINE.encode())
-        self.host.file("/etc/hosts", b"127.0.0.1 localhost\n")
-        self.host.program("/usr/bin/a")
-        self.host.unit("a.service", "[Service]\nExecStart=/usr/bin/a\n")
-
-    def lockdown(self, verb: str, *options: str) -> Done:
-        return verity("lockdown", verb, f"--root={self.root}", *options, cwd=self.root.parent)
-
-    def init(self, *options: str) -> Done:
-        return self.lockdown("init", "--self-vendor", f"--keys={self.keys}", *options)
-
-    def sign(self, verb: str, *options: str) -> Done:
-        key = self.keys / "user/private/user-policy.pem"
-        return self.lockdown(verb, f"--key={key}", "--insecure-unproven", *options)
-
-    @property
-    def policy(self) -> KernelPolicy:
-        """The policy of the boot bundle."""
-        parts = records.split((self.root / BUNDLE).read_bytes(), label="bundle")
-        (one,) = (part for part in parts if part.kind is RecordKind.POLICY)
-        return kernel_policy.parse(one.blob)
-
-    def tried(self, serial: int) -> None:
-        """As the loader leaves it."""
-        text = f"verity-trial 1\nserial {serial}\nboot 0b1c2d3e-0000-4000-8000-000000000001\n"
-        (self.root / "var/lib/verity/trial").write_text(text)
-
-
-def files(root: Path) -> dict[Path, bytes | str]:
-    """Everything but directories, which may stay behind empty."""
-    found: dict[Path, bytes | str] = {}
-    for path in root.rglob("*"):
-        if path.is_symlink():
-            found[path] = os.readlink(path)
-        elif path.is_file():
-            found[path] = path.read_bytes()
-    return found
-
-
 @pytest.fixture
 def owner(tmp_path: Path) -> Owner:
-    return Owner(tmp_path)
+    return Owner.new(tmp_path)
 
 
 def test_a_plan_changes_nothing(owner: Owner) -> None:
@@ -82,7 +32,7 @@ def test_a_plan_changes_nothing(owner: Owner) -> None:
 
 
 def test_there_and_back(owner: Owner) -> None:
-    before = files(owner.root)
+    before = owner.files()
     done = owner.init()
     assert (done.status, "mode observe" in done.out) == (0, True)
     assert owner.policy.mode is Mode.OBSERVE and owner.policy.serial == 1
@@ -97,7 +47,7 @@ def test_there_and_back(owner: Owner) -> None:
     planned = owner.lockdown("remove", "--plan").out.splitlines()
     assert f"/{BUNDLE}" in planned and "/etc/verity/host-id" in planned
     assert owner.lockdown("remove").status == 0
-    assert files(owner.root) == before
+    assert owner.files() == before
     again = owner.lockdown("remove")
     assert again.status == 3
     assert_clean_error(again, ("has made nothing here",), hint=True)
@@ -106,11 +56,11 @@ def test_there_and_back(owner: Owner) -> None:
 def test_a_failure_leaves_nothing(owner: Owner) -> None:
     """A fifo in /etc can't be signed: by then nearly everything is there."""
     os.mkfifo(owner.root / "etc/fifo")
-    before = files(owner.root)
+    before = owner.files()
     done = owner.init()
     assert done.status == 1
     assert_clean_error(done, ("/etc/fifo",), hint=True)
-    assert files(owner.root) == before
+    assert owner.files() == before
 
 
 def test_a_trial_then_the_seal(owner: Owner) -> None:
