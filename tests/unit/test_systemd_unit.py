@@ -23,7 +23,8 @@ FORBIDDEN = (
 
 
 def parsed(name: str) -> ConfigParser:
-    parser = ConfigParser(interpolation=None, strict=True, delimiters=("=",))
+    # Conditions may stand there several times; the last one is seen here.
+    parser = ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names have capitals
     assert parser.read(UNITS / name, encoding="ascii")
     return parser
@@ -67,18 +68,26 @@ def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) ->
     assert given == [f"CAP_{name}" for name in needed.split()]
 
 
-def test_the_seal_comes_behind_provisioning_and_before_the_network() -> None:
-    """What it does is done in tests/vm/test_lifecycle.py."""
-    seal = parsed("verity-seal.service")
+@pytest.mark.parametrize("name", ["verity-seal.service", "verity-seal-late.service"])
+def test_the_seal_is_the_loaders(name: str) -> None:
+    """What it does is done in tests/vm/test_guide_operators.py."""
+    seal = parsed(name)
     arguments = ["/usr/lib/verity/verity-load", "--seal", "--bundle", f"/{places.BUNDLE}"]
     assert seal["Service"]["ExecStart"].split() == arguments
-    before, after = (set(seal["Unit"][name].split()) for name in ("Before", "After"))
-    assert {"ssh.service", "ssh.socket", "sshd.service", "verity-sealed.target"} <= before
-    assert {"verity-gate.service", "cloud-config.service"} <= after
-    # Behind multi-user.target on Debian: before it would be a cycle.
-    assert "cloud-final.service" not in after
-    assert not [name for name in seal["Service"] if name.startswith(FORBIDDEN)]
+    assert not [key for key in seal["Service"] if key.startswith(FORBIDDEN)]
     assert "CAP_DAC_READ_SEARCH" in seal["Service"]["CapabilityBoundingSet"].split()
+    assert "verity-gate.service" in seal["Unit"]["After"].split()
+    assert "verity-sealed.target" in seal["Unit"]["Before"].split()
+
+
+def test_the_seal_comes_behind_provisioning_and_before_the_network() -> None:
+    early, late = parsed("verity-seal.service")["Unit"], parsed("verity-seal-late.service")["Unit"]
+    assert "basic.target" in early["Before"].split()
+    assert {"ssh.service", "ssh.socket", "sshd.service"} <= set(late["Before"].split())
+    assert "cloud-config.service" in late["After"].split()
+    # Behind the network, and behind multi-user.target: before these it would be a cycle.
+    assert "basic.target" not in late["Before"].split()
+    assert "cloud-final.service" not in late["After"].split()
 
 
 def test_there_is_no_way_to_stop_it_by_a_command(unit: ConfigParser) -> None:

@@ -54,21 +54,13 @@ SYSTEM = "var/lib/verity/system"
 """Manifest and grants of a system that its owner signs."""
 UNITS = {
     "verity-gate.service": "sysinit.target.wants",
-    "verity-seal.service": "multi-user.target.wants",
+    "verity-seal.service": "basic.target.wants",
+    "verity-seal-late.service": "multi-user.target.wants",
     "verity-sealed.target": "multi-user.target.wants",
     "verity-denials.service": "multi-user.target.wants",
 }
 _WANTS = "etc/systemd/system"
 _UNIT_FILES = "/usr/lib/systemd/system"
-_WHEN = "etc/systemd/system/verity-seal.service.d/10-when.conf"
-_EARLY = b"""# No cloud-init here: the seal comes before every ordinary service.
-[Unit]
-Before=basic.target
-"""
-_CLOUD = (
-    "usr/lib/systemd/system/cloud-init.service",
-    "usr/lib/systemd/system/cloud-init-main.service",
-)
 _MOTD = ("etc/motd.d/verity", "/run/verity/motd")
 _APT = "etc/apt/apt.conf.d/90verity"
 _APT_TEXT = (
@@ -368,8 +360,6 @@ def _units(installed: Installed) -> None:
     root = installed.root
     for unit, wants in UNITS.items():
         installed.link(f"{_WANTS}/{wants}/{unit}", f"{_UNIT_FILES}/{unit}")
-    if not any((root / place).exists() for place in _CLOUD):
-        installed.put(_WHEN, _EARLY)
     installed.link(*_MOTD)
     if (root / _APT).parent.is_dir():
         installed.put(_APT, _APT_TEXT)

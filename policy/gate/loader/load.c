@@ -176,6 +176,7 @@ static int seal_loaded(struct loader *l, struct sealing *out, struct failure *f)
 		result = read_file(l->options.bundle, VERITY_BUNDLE_MAX, &l->documents.bundle, f);
 	else
 		result = 0;
+	out->is_later = 1;
 	return result ? result : seal_gate(&l->documents.bundle, out, f);
 }
 

@@ -290,6 +290,7 @@ int late_check(const struct late_policy *policy, struct late *out, struct failur
 #define VERITY_MOTD VERITY_RUN_DIR "/motd" /* the same for who logs in: /etc/motd.d leads there */
 
 struct sealing {
+	int is_later;	   /* in: the gate was loaded earlier, and things were started since */
 	const char *state; /* what the gate is in now */
 	const char *why;   /* a word, docs/formats.md "What came of the seal" */
 	uint64_t serial;
@@ -297,7 +298,7 @@ struct sealing {
 	struct late late;
 };
 
-/* Seal the gate that is loaded, as its policy says; bundle may be NULL. */
+/* Seal the gate that is loaded, as its policy says; the bundle may be empty. */
 int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f);
 /* Writes it down; a warning if it can't. */
 void sealing_say(const struct sealing *out);

@@ -7,7 +7,7 @@
  * 1. the gate is there, and not sealed;
  * 2. its policy asks for it: trial or sealed;
  * 3. what the gate itself would refuse to seal for;
- * 4. nothing that runs already would be refused (late.c);
+ * 4. nothing that runs already would be refused (late.c), where the seal comes later than the load;
  * 5. a trial is written down (trial.c);
  * 6. kernel lockdown, the seal, and whether it counts.
  *
@@ -109,7 +109,7 @@ int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f
 	/* 3. and 4. */
 	out->why = "refused";
 	result = check_ready(&status, f);
-	if (!result)
+	if (!result && out->is_later)
 		result = check_running(bundle, status.policy_serial, out, f);
 	if (result)
 		return result;
