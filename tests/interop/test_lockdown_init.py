@@ -91,6 +91,16 @@ def test_nothing_is_signed_without_the_proof(owner: Owner) -> None:
     assert snapshot(owner.root) == before
 
 
+def test_the_profile_stays(owner: Owner) -> None:
+    """Signed anew without --profile, a strict host doesn't become a looser one."""
+    assert owner.init("--profile=strict").status == 0
+    strict = owner.policy
+    assert owner.init().status == 0
+    assert owner.policy == strict
+    assert owner.init("--profile=standard").status == 0
+    assert owner.policy.serial == 2 and owner.policy.observed_acts != strict.observed_acts
+
+
 def test_a_cut_between_document_and_bundle(owner: Owner) -> None:
     """The document is a serial ahead: the next command makes one that is above both."""
     assert owner.init().status == 0

@@ -169,8 +169,29 @@ systemctl enable hang.service
 {init}
 """
 
+_EARLY = """cp /usr/bin/sleep /opt/early; cp /opt/early /run/early
+cat >/etc/systemd/system/early.service <<'END'
+[Unit]
+DefaultDependencies=no
+After=verity-gate.service
+Before=verity-seal.service
+[Service]
+ExecStart=/opt/early infinity
+[Install]
+WantedBy=sysinit.target
+END
+systemctl enable early.service
+{init}
+"""
+
 RECOVERED = {
     "a boot that never ends": Recovered(lines=_HANG, why="the trial had its one boot", hangs=True),
+    "an agent that changes behind the signature and runs before the seal": Recovered(
+        lines=_EARLY,
+        later="printf x >>/run/early; cp --remove-destination /run/early /opt/early\n",
+        why="something that ran before the seal would be refused: process",
+        enforces=False,
+    ),
     "logins that are refused": Recovered(
         later="cp /usr/sbin/sshd /run/s; printf x >>/run/s;"
         " cp --remove-destination /run/s /usr/sbin/sshd\n",

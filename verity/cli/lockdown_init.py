@@ -57,9 +57,7 @@ root_option = click.option(
     "--profile",
     cls=Once,
     type=click.Choice([one.value for one in Profile]),
-    default=Profile.STANDARD.value,
-    show_default=True,
-    help="Which lines of the policy count.",
+    help="Which lines of the policy count.  [default: as installed, or standard]",
 )
 @signing_options.days_option
 @root_option
@@ -70,7 +68,7 @@ def init(
     folder: Path,
     pin_texts: tuple[str, ...],
     plan: bool,
-    profile: str,
+    profile: str | None,
     days: int,
     root: Path,
     as_json: bool,
@@ -150,7 +148,7 @@ def _wanted(
     root: Path,
     folder: Path,
     named: dict[Party, str],
-    profile: str,
+    profile: str | None,
     now: int,
     days: int,
     *,
@@ -177,7 +175,7 @@ def _wanted(
         pins=accepted,
         self_vendor=self_vendor,
         times=(now, now + days * signing_options.DAY),
-        profile=Profile(profile),
+        profile=None if profile is None else Profile(profile),
         allow_example_keys=bool(key_opening.access().allow_example_keys),
     )
 

@@ -86,14 +86,15 @@ class Keys:
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What is to be made. ``keyrings`` are directories that hold PARTY/N.keyring.json, by party;
-    ``pins`` the fingerprints that the owner has confirmed."""
+    ``pins`` the fingerprints that the owner has confirmed. Without a ``profile`` it is that of the
+    policy that is installed, or else the standard one."""
 
     root: Path
     keyrings: Mapping[Party, Path]
     pins: Mapping[Party, str]
     self_vendor: bool
     times: tuple[int, int]
-    profile: Profile = Profile.STANDARD
+    profile: Profile | None = None
     allow_example_keys: bool = False
 
 
@@ -307,7 +308,11 @@ def _policy(
     """The one that is installed, if it says what the drop-ins say; else the next one."""
     root = wanted.root
     _, etc, tools = installed.found.streams
-    source = policy_read.source(root, wanted.profile)
+    before: Policy | None = None
+    if policy_read.is_installed(root):
+        before = policy_next.installed(root, keyrings).policy
+    profile = wanted.profile or (Profile.STANDARD if before is None else before.profile)
+    source = policy_read.source(root, profile)
     made = [
         StreamLine(stream=one, reason="made by lockdown init", origin="--stream")
         for one in (
@@ -319,16 +324,15 @@ def _policy(
     named = [line for line in source.lines if isinstance(line, StreamLine)]
     streams = {line.stream.name: line for line in (*made, *named)}
     mode = ModeLine(mode=Mode.OBSERVE, reason="observe first", origin="--mode")
-    before: Policy | None = None
-    if policy_read.is_installed(root):
-        before = policy_next.installed(root, keyrings).policy
+    if before is not None:
         mode = next(iter(before.of(ModeLine)))
     lines = (
         mode,
         *(one for one in source.lines if not isinstance(one, ModeLine | StreamLine)),
         *(streams[name] for name in sorted(streams)),
     )
-    if before is not None and before.lines == lines and before.expires > wanted.times[0]:
+    same = before is not None and (before.profile, before.lines) == (profile, lines)
+    if before is not None and same and before.expires > wanted.times[0]:
         data = read_file(root / places.POLICY_BLOB, max_size=bundle.MAX_SIZE)
         return before, bundle.parse_fragment(data, label=str(places.POLICY_BLOB))
     known = 0 if before is None else before.serial
@@ -337,7 +341,7 @@ def _policy(
         serial=serial,
         issued=wanted.times[0],
         expires=wanted.times[1],
-        profile=wanted.profile,
+        profile=profile,
         lines=lines,
     )
     return policy, write_policy(installed, policy, signing)
