@@ -112,6 +112,26 @@ def test_a_cut_between_document_and_bundle(owner: Owner) -> None:
     assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
 
 
+def test_a_document_that_is_behind_the_bundle(owner: Owner) -> None:
+    """As a restored backup has it: the next serial is above what the boot knows."""
+    assert owner.init().status == 0
+    document = owner.root / "var/lib/verity/policy.json"
+    old = document.read_bytes()
+    assert owner.sign("trial").status == 0
+    document.write_bytes(old)
+    assert owner.sign("trial").status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
+
+
+def test_what_was_there_before_stays(owner: Owner) -> None:
+    theirs = owner.root / "etc/apt/apt.conf.d/90verity"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("// the owner's own\n")
+    assert owner.init().status == 0
+    assert owner.lockdown("remove").status == 0
+    assert theirs.read_text() == "// the owner's own\n"
+
+
 def test_another_key_signs_no_policy(owner: Owner) -> None:
     assert owner.init().status == 0
     before = snapshot(owner.root / "var")

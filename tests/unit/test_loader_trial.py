@@ -95,7 +95,7 @@ def test_a_link_in_its_place_is_not_followed(begin: Begin, state: Path) -> None:
 @needs_root
 def test_a_full_disk(begin: Begin, state: Path) -> None:
     """A file system without room: what can't be written down isn't begun, and leaves nothing."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=2", "none", state], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=9", "none", state], check=True)
     try:
         (state / "full").write_bytes(b"x" * 4096)
         word, why = begin(2)

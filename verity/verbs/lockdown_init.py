@@ -365,7 +365,8 @@ def _units(installed: Installed) -> None:
     for unit, wants in UNITS.items():
         installed.link(f"{_WANTS}/{wants}/{unit}", f"{_UNIT_FILES}/{unit}")
     installed.link(*_MOTD)
-    if (root / _APT).parent.is_dir():
+    mine = _APT in installed.found.files or not (root / _APT).exists()
+    if mine and (root / _APT).parent.is_dir():
         installed.put(_APT, _APT_TEXT)
 
 

@@ -213,7 +213,8 @@ def test_what_a_boot_would_have_been_denied(host: Host) -> None:
 def test_what_is_settled(host: Host) -> None:
     """Gone since, provoked by the loader, or no longer looked at."""
     canary = denial(comm=b"verity-load", path=b"/memfd:verity-canary (deleted)")
-    assert said(learn(host, denial(path=b"/usr/bin/gone"), canary)) == []
+    other = denial(reason=Reason.ANONYMOUS, comm=b"verity-canary", path=None)
+    assert said(learn(host, denial(path=b"/usr/bin/gone"), canary, other)) == []
     assert said(learn(host, denial(reason=Reason.ANONYMOUS, path=None), most=0)) == []
 
 
