@@ -65,7 +65,7 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "Make a host ready in one go, with a gate that only observes at first.",
         ),
         "remove": (
-            "lockdown_init",
+            "lockdown_remove",
             "Take away what `lockdown init` has made, so that no later boot loads a gate.",
         ),
         "trial": (

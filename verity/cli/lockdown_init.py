@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity lockdown init, remove: make a host ready for the gate, and take that away again."""
+"""verity lockdown init: make a host ready for the gate."""
 
 import sys
 import time
@@ -8,26 +8,19 @@ from pathlib import Path
 import click
 
 from verity.cli import key_opening, keyring_options, output, signing_options
+from verity.cli.lockdown_remove import root_option
 from verity.cli.params import PATH, Once
 from verity.cli.working import enable_jobs, stopping
 from verity.formats import kernel_keys
 from verity.formats.grants import Party
 from verity.formats.policy import Profile
 from verity.values.errors import CallerError
-from verity.verbs import keyring_solo, lockdown_init, lockdown_remove, pins
+from verity.verbs import keyring_solo, lockdown_init, pins
 from verity.verbs.enable import How
 from verity.verbs.keyring_change import Times
 from verity.verbs.lockdown_init import Keys, Wanted
 
 _PRIVATE = {Party.VENDOR: ("os",), Party.USER: ("policy", "etc")}
-
-root_option = click.option(
-    "--root",
-    type=PATH,
-    default=Path("/"),
-    metavar="DIR",
-    help="The root of the host.  [default: /]",
-)
 
 
 @click.command(epilog="Example: verity lockdown init --self-vendor --keys /media/keys --plan")
@@ -178,30 +171,3 @@ def _wanted(
         profile=None if profile is None else Profile(profile),
         allow_example_keys=bool(key_opening.access().allow_example_keys),
     )
-
-
-@click.command(epilog="Example: verity lockdown remove --plan")
-@click.option("--plan", is_flag=True, help="Say what would go, and change nothing.")
-@root_option
-@output.json_option
-def remove(plan: bool, root: Path, as_json: bool) -> int:
-    """Take away what `lockdown init` has made, so that no later boot loads a gate.
-
-    The boot bundle goes first. Refused while the gate is sealed. fs-verity stays on the files that
-    have it.
-    """
-    if plan:
-        for path in lockdown_remove.what(root):
-            output.line(path)
-        return 0
-    loaded = lockdown_remove.remove(root)
-    if as_json:
-        output.record("removed", {"gate_loaded": loaded})
-        return 0
-    output.line("removed: no later boot loads a gate")
-    if loaded:
-        output.line(
-            "next      the gate that observes now goes with a reboot, or with"
-            " `umount /sys/fs/bpf/verity`"
-        )
-    return 0

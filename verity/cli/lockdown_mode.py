@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from verity.cli import audit_roots, key_opening, output, signing_options
-from verity.cli.lockdown_init import root_option
+from verity.cli.lockdown_remove import root_option
 from verity.formats.kernel_policy import Mode
 from verity.formats.statement import format_time
 from verity.values.errors import ContentError, HostError
