@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verity lockdown remove: take away what `lockdown init` has made; and the option for which host."""
+"""verity lockdown remove: take away what `lockdown init` has made; which host that is."""
 
 from pathlib import Path
 
