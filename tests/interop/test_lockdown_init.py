@@ -6,15 +6,18 @@ On a host that runs, with a gate, tests/vm/test_guide_operators.py does the same
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import assert_clean_error, needs_root, snapshot
+from tests.cli.program import assert_clean_error, needs_root, snapshot, stock
 from tests.lockdown_world import BUNDLE, Owner
-from verity.formats import host_record
+from verity.formats import grants, host_record, records
 from verity.formats.kernel_policy import Mode
+from verity.formats.records import RecordKind
 
 pytestmark = needs_root
 
@@ -147,3 +150,34 @@ def test_without_a_vendor_its_pin_is_needed(owner: Owner) -> None:
     assert done.status == 2
     assert_clean_error(done, ("no trust on first use",), hint=True)
     assert not owner.keys.exists()
+
+
+def test_a_host_with_a_vendor(owner: Owner) -> None:
+    """The keyring came with the system, the commit is booted, and its pin was told another way."""
+    vendor = owner.folder / "vendor"
+    made = owner.run(["keyring", "init", "--solo", "--party=vendor", str(vendor)])
+    assert made.status == 0
+    repo = owner.root / "ostree/repo"
+    repo.parent.mkdir()
+    stock("ostree", f"--repo={repo}", "init", "--mode=bare", cwd=owner.folder)
+    tree = f"--tree=dir={owner.root}/usr"
+    stock("ostree", f"--repo={repo}", "commit", "--branch=os", tree, cwd=owner.folder)
+    key = vendor / "private/vendor-os.pem"
+    sign = ["commit", "sign", f"--repo={repo}", f"--key={key}", "--stream=os", "--serial=4", "os"]
+    assert owner.run(sign).status == 0
+    commit = (repo / "refs/heads/os").read_text().strip()
+    (owner.root / "ostree/boot.1/x").mkdir(parents=True)
+    (owner.root / "ostree/boot.1/x/0").symlink_to(f"../../deploy/x/deploy/{commit}.0")
+    (owner.root / "proc").mkdir()
+    (owner.root / "proc/cmdline").write_text("ostree=/ostree/boot.1/x/0\n")
+    keyrings = owner.root / "usr/lib/verity/keyrings"
+    shutil.copytree(vendor / "keyrings", keyrings)
+    print_ = hashlib.sha256((vendor / "vendor.pin").read_bytes()).hexdigest()
+    wrong = owner.lockdown("init", f"--keys={owner.keys}", f"--pin=vendor=sha256:{'0' * 64}")
+    assert wrong.status in (1, 3) and not (owner.root / BUNDLE).exists()
+    done = owner.lockdown("init", f"--keys={owner.keys}", f"--pin=vendor=sha256:{print_}")
+    assert done.status == 0, done.err
+    parts = records.split((owner.root / BUNDLE).read_bytes(), label="bundle")
+    blobs = [grants.parse(one.blob) for one in parts if one.kind is RecordKind.GRANTS]
+    assert [(one.stream, one.serial) for one in blobs if one.code] == [("os", 4)]
+    assert not (owner.root / "etc/verity/keyrings/vendor").exists()

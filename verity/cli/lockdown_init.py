@@ -17,8 +17,8 @@ from verity.formats.policy import Profile
 from verity.values.errors import CallerError
 from verity.verbs import keyring_solo, lockdown_init, pins
 from verity.verbs.enable import How
+from verity.verbs.init_wanted import Keys, Wanted
 from verity.verbs.keyring_change import Times
-from verity.verbs.lockdown_init import Keys, Wanted
 
 _PRIVATE = {Party.VENDOR: ("os",), Party.USER: ("policy", "etc")}
 

@@ -14,44 +14,33 @@ command goes on. A step that fails takes away what this run has made, if the hos
 before. fs-verity stays on files for good: it can't be switched off, and does no harm.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, kernel_keys
-from verity.formats.grants import Party, Role
+from verity.formats.grants import Party
 from verity.formats.host_record import Installation
-from verity.formats.kernel_policy import Mode, Stream
-from verity.formats.policy import ModeLine, Policy, Profile, StreamLine
+from verity.formats.kernel_policy import Mode
 from verity.formats.records import Fragment
-from verity.ports import booted, host, keyring_files, places
+from verity.ports import host, keyring_files, places
 from verity.ports.installation import Installed
-from verity.ports.keystore import SigningKey
-from verity.ports.osfile import make_directories, read_file
-from verity.ports.ostree_repo import Repository
+from verity.ports.osfile import read_file
 from verity.trust.keyring import PinPrint, pin_of
-from verity.values.errors import CallerError, ContentError, HostError
+from verity.values.errors import CallerError, ContentError
 from verity.verbs import (
-    commit_show,
     gate_view,
     host_bundle,
     host_etc,
+    init_policy,
+    init_system,
     keyring_trust,
     keyring_verify,
-    objects,
-    policy_compile,
-    policy_next,
-    policy_read,
-    self_sign,
-    signed,
 )
 from verity.verbs.enable import How
-from verity.verbs.keyring_trust import Keyrings
+from verity.verbs.init_wanted import Keys, Say, Wanted
 from verity.verbs.sign_prepare import Spot
 
 HOST_ID = "etc/verity/host-id"
-SYSTEM = "var/lib/verity/system"
-"""Manifest and grants of a system that its owner signs."""
 UNITS = {
     "verity-gate.service": "sysinit.target.wants",
     "verity-seal.service": "basic.target.wants",
@@ -67,35 +56,6 @@ _APT_TEXT = (
     b"DPkg::Post-Invoke { \"echo 'verity: what is installed now is not signed yet: verity lockdown"
     b" check' >&2 || true\"; };\n"
 )
-_POLICY_LINKS = (
-    (places.POLICY, places.POLICY_STATE),
-    (places.POLICY_BLOB, places.POLICY_BLOB_STATE),
-)
-_REPO = Path("ostree/repo")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keys:
-    """Who signs: by role, one or more keys each. ``os`` is empty where a vendor does it."""
-
-    os: Sequence[SigningKey]
-    policy: Sequence[SigningKey]
-    etc: Sequence[SigningKey]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is to be made. ``keyrings`` are directories that hold PARTY/N.keyring.json, by party;
-    ``pins`` the fingerprints that the owner has confirmed. Without a ``profile`` it is that of the
-    policy that is installed, or else the standard one."""
-
-    root: Path
-    keyrings: Mapping[Party, Path]
-    pins: Mapping[Party, str]
-    self_vendor: bool
-    times: tuple[int, int]
-    profile: Profile | None = None
-    allow_example_keys: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +68,6 @@ class Made:
     config: int
     bundle: str
     notes: tuple[str, ...]
-
-
-Say = Callable[[str], None]
 
 
 def plan(wanted: Wanted) -> list[str]:
@@ -200,38 +157,14 @@ def _init(
     say("policy")
     os_stream = installed.found.streams[0]
     if not wanted.self_vendor:
-        os_stream = _commit_stream(root, keyrings)
-    policy = _policy(wanted, keys.policy, keyrings, installed, os_stream)
+        os_stream = init_system.commit_stream(root, keyrings)
+    policy = init_policy.settle(wanted, keys.policy, keyrings, installed, os_stream)
     # 3. Units and words.
     say("units")
     _units(installed)
     # 4. and 5. The system.
-    say("fs-verity on the system")
-    if wanted.self_vendor and root.resolve() != Path("/"):
-        notes.append("a tree, and not the running host: fs-verity is for what boots it to turn on")
-    elif wanted.self_vendor:
-        protected = self_sign.protect(root, how)
-        if protected.in_use:
-            notes.append(
-                f"{protected.in_use} files are in use, with pages from before fs-verity: reboot"
-            )
-        if protected.failed:
-            label, error = protected.failed[0]
-            raise HostError(
-                error.code,
-                f"{len(protected.failed)} of {protected.files} files have no fs-verity, the first"
-                f" of them {label}: {error.message}",
-                hint=error.hint,
-            )
-    if wanted.self_vendor:
-        say("signing the system")
-        grants, manifest, code, config = _self(wanted, keys.os, installed, now=now)
-        folder = root / SYSTEM
-        make_directories(folder, mode=0o755)
-        installed.put(f"{SYSTEM}/manifest", manifest)
-        installed.put(f"{SYSTEM}/grants", bundle.encode([grants]))
-    else:
-        grants, code, config = _vendor(root, keyrings, how, now=now)
+    system = init_system.own if wanted.self_vendor else init_system.vendors
+    grants = system(wanted, keys, keyrings, how, installed, now=now, say=say, notes=notes)
     # 6. /etc.
     say("signing /etc")
     spot = Spot(
@@ -252,11 +185,12 @@ def _init(
     )
     written = host_bundle.write(root, parts, now=now, allow_example_keys=wanted.allow_example_keys)
     installed.complete()
+    (granted,) = host_bundle.grants_of(grants)
     return Made(
         serial=policy[0].serial,
         mode=policy[0].mode,
-        code=code,
-        config=config + etc.files,
+        code=len(granted.code),
+        config=len(granted.config) + etc.files,
         bundle=written.sha256,
         notes=(*notes, *written.notes),
     )
@@ -275,7 +209,8 @@ def _trust(wanted: Wanted, party: Party, installed: Installed) -> Fragment:
         allow_example_keys=wanted.allow_example_keys,
     )
     folder = source / name
-    for version in keyring_files.read_versions([source], party):
+    arrived = source in keyring_trust.host_directories(wanted.root)
+    for version in [] if arrived else keyring_files.read_versions([source], party):
         for suffix in (".keys", ".keyring.json"):
             file = folder / f"{version.number}{suffix}"
             installed.put(
@@ -295,68 +230,6 @@ def _trust(wanted: Wanted, party: Party, installed: Installed) -> Fragment:
     return bundle.parse_fragment(read_file(keys, max_size=bundle.MAX_SIZE), label=str(keys))
 
 
-# --- 2. the policy ----------------------------------------------------------------------------
-
-
-def _policy(
-    wanted: Wanted,
-    signing: Sequence[SigningKey],
-    keyrings: Keyrings,
-    installed: Installed,
-    os_stream: str,
-) -> tuple[Policy, Fragment]:
-    """The one that is installed, if it says what the drop-ins say; else the next one."""
-    root = wanted.root
-    _, etc, tools = installed.found.streams
-    before: Policy | None = None
-    if policy_read.is_installed(root):
-        before = policy_next.installed(root, keyrings).policy
-    profile = wanted.profile or (Profile.STANDARD if before is None else before.profile)
-    source = policy_read.source(root, profile)
-    made = [
-        StreamLine(stream=one, reason="made by lockdown init", origin="--stream")
-        for one in (
-            Stream(name=etc, party=Party.USER, role=Role.ETC),
-            Stream(name=os_stream, party=Party.VENDOR, role=Role.OS),
-            Stream(name=tools, party=Party.USER, role=Role.EXTENSION),
-        )
-    ]
-    named = [line for line in source.lines if isinstance(line, StreamLine)]
-    streams = {line.stream.name: line for line in (*made, *named)}
-    mode = ModeLine(mode=Mode.OBSERVE, reason="observe first", origin="--mode")
-    if before is not None:
-        mode = next(iter(before.of(ModeLine)))
-    lines = (
-        mode,
-        *(one for one in source.lines if not isinstance(one, ModeLine | StreamLine)),
-        *(streams[name] for name in sorted(streams)),
-    )
-    same = before is not None and (before.profile, before.lines) == (profile, lines)
-    if before is not None and same and before.expires > wanted.times[0]:
-        data = read_file(root / places.POLICY_BLOB, max_size=bundle.MAX_SIZE)
-        return before, bundle.parse_fragment(data, label=str(places.POLICY_BLOB))
-    known = 0 if before is None else before.serial
-    serial = policy_next.highest(root, keyrings, host_bundle.read(root), known) + 1
-    policy = Policy(
-        serial=serial,
-        issued=wanted.times[0],
-        expires=wanted.times[1],
-        profile=profile,
-        lines=lines,
-    )
-    return policy, write_policy(installed, policy, signing)
-
-
-def write_policy(installed: Installed, policy: Policy, signing: Sequence[SigningKey]) -> Fragment:
-    """Sign a policy and install it: the document, then what the gate is told."""
-    document, fragment = policy_compile.sign(policy, signing)
-    installed.put(str(places.POLICY_STATE), document)
-    installed.put(str(places.POLICY_BLOB_STATE), bundle.encode([fragment]))
-    for place, state in _POLICY_LINKS:
-        installed.link(str(place), f"../../{state}")
-    return fragment
-
-
 # --- 3. units ---------------------------------------------------------------------------------
 
 
@@ -368,60 +241,3 @@ def _units(installed: Installed) -> None:
     mine = _APT in installed.found.files or not (root / _APT).exists()
     if mine and (root / _APT).parent.is_dir():
         installed.put(_APT, _APT_TEXT)
-
-
-# --- 5. the system ----------------------------------------------------------------------------
-
-
-def _self(
-    wanted: Wanted, signing: Sequence[SigningKey], installed: Installed, *, now: int
-) -> tuple[Fragment, bytes, int, int]:
-    stream = installed.found.streams[0]
-    serials = [
-        grants.serial
-        for one in host_bundle.read(wanted.root)
-        for grants in host_bundle.grants_of(one)
-        if grants.stream == stream
-    ]
-    place = self_sign.Place(
-        stream=stream,
-        serial=max(serials, default=0) + 1,
-        issued=wanted.times[0],
-        expires=wanted.times[1],
-    )
-    made = self_sign.sign(wanted.root, place, wanted.root / places.POLICY, signing)
-    fragment = bundle.parse_fragment(made.fragment, label="grants of the system")
-    return fragment, made.manifest, made.code, made.config
-
-
-def _revision(root: Path) -> str:
-    revision = booted.commit(root)
-    if revision is None:
-        raise HostError(
-            "no-commit",
-            f"{root}: no OSTree commit is booted, so there is no vendor's signature to rely on",
-            hint="--self-vendor signs a plain system by yourself",
-        )
-    return revision
-
-
-def _commit_stream(root: Path, keyrings: Keyrings) -> str:
-    with Repository(root / _REPO) as repository:
-        found = signed.load(repository, _revision(root), keyrings.trusted(Role.OS))
-    return found.statement.statement.stream
-
-
-def _vendor(root: Path, keyrings: Keyrings, how: How, *, now: int) -> tuple[Fragment, int, int]:
-    """fs-verity on the commit's objects, and its grants as the vendor signed them."""
-    with Repository(root / _REPO) as repository:
-        revision = _revision(root)
-        commit = signed.load(repository, revision, keyrings.trusted(Role.OS))
-        report = objects.enable(repository, commit, now=now, how=how)
-        for finding in report.findings:
-            raise ContentError(
-                finding.check, f"{finding.object}: {finding.problem}", hint=finding.remedy
-            )
-        data = commit_show.grants(repository, revision)
-    fragment = bundle.parse_fragment(data, label=f"grants of {revision}")
-    granted = commit.grants.grants
-    return fragment, len(granted.code), len(granted.config)
