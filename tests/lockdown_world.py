@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -23,12 +24,13 @@ class Owner:
         self.folder = folder
         self.root = folder / "root"
         self.keys = folder / "keys"
+        self.host = Host.of(self.root)
 
     @classmethod
     def new(cls, folder: Path) -> Owner:
         """With a unit and its program, and an /etc."""
         made = cls(folder)
-        host = Host(made.root)
+        made.host = host = Host(made.root)
         host.file("/etc/machine-id", MACHINE.encode())
         host.file("/etc/hosts", b"127.0.0.1 localhost\n")
         host.program("/usr/bin/a")
@@ -55,6 +57,14 @@ class Owner:
 
     def sign(self, verb: str, *options: str) -> Done:
         return self.run(self.sign_line(verb, *options))
+
+    def prove(self, *options: str) -> Done:
+        """The arming proof, by the owner's own pins."""
+        pins = []
+        for party in ("vendor", "user"):
+            data = (self.keys / party / f"{party}.pin").read_bytes()
+            pins.append(f"--pin={party}=sha256:{hashlib.sha256(data).hexdigest()}")
+        return self.lockdown("check", f"--keyring={self.root}/etc/verity/keyrings", *pins, *options)
 
     def run(self, line: list[str]) -> Done:
         return verity(*line, cwd=self.folder)

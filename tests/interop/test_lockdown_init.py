@@ -18,6 +18,7 @@ from tests.lockdown_world import BUNDLE, Owner
 from verity.formats import grants, host_record, records
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
+from verity.ports import gate_object
 
 pytestmark = needs_root
 
@@ -181,3 +182,28 @@ def test_a_host_with_a_vendor(owner: Owner) -> None:
     blobs = [grants.parse(one.blob) for one in parts if one.kind is RecordKind.GRANTS]
     assert [(one.stream, one.serial) for one in blobs if one.code] == [("os", 4)]
     assert not (owner.root / "etc/verity/keyrings/vendor").exists()
+
+
+def test_the_proof_on_a_tree(owner: Owner) -> None:
+    """What is open of a tree that lies there, by the pins of who asks."""
+    loader, gate = (
+        found.path if not isinstance(found, gate_object.Missing) else None
+        for found in (gate_object.find_loader(), gate_object.find())
+    )
+    assert loader is not None and gate is not None
+    for source, place in ((loader, "verity-load"), (gate, "gate.bpf.o")):
+        owner.host.file(f"/usr/lib/verity/{place}", source.read_bytes(), 0o755)
+    assert owner.init().status == 0
+    done = owner.prove()
+    assert done.status == 0, done.out + done.err
+    assert done.out.startswith("nothing is open")
+    owner.host.program("/usr/bin/new")
+    owner.host.unit("new.service", "[Service]\nExecStart=/usr/bin/new\n", "/etc/systemd/system")
+    done = owner.prove("--all")
+    assert done.status == 1
+    assert "FINDING  config-unsigned  /etc/systemd/system/new.service" in done.out
+    assert "FINDING  not-granted  /usr/bin/new: would be started" in done.out
+    (owner.root / BUNDLE).write_bytes((owner.root / BUNDLE).read_bytes()[:-9])
+    done = owner.prove()
+    assert done.status == 1 and "FINDING  bad-bundle  /var/lib/verity/boot.bundle" in done.out
+    assert "NOT EVALUATED  no-bundle" in done.out

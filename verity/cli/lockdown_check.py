@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from verity.cli import audit_roots, key_opening, output
+from verity.cli import audit_roots, output
 from verity.cli.audit import Steps
 from verity.cli.params import PATH
+from verity.cli.trust_options import key_options
 from verity.values.findings import Report
 from verity.verbs import arming_drill, lockdown_check
 from verity.verbs.audit_documents import Asked
@@ -36,9 +37,16 @@ _SHOWN = 10
 @click.option(
     "--all", "everything", is_flag=True, help=f"Name all findings, not {_SHOWN} of each kind."
 )
-@key_opening.example_option
+@key_options
 @output.json_option
-def check(root: Path, boots: int, everything: bool, as_json: bool) -> int:
+def check(
+    root: Path,
+    boots: int,
+    everything: bool,
+    keys: tuple[Path, ...],
+    threshold: int,
+    as_json: bool,
+) -> int:
     """Prove that a host can be sealed, before it is.
 
     Everything that it runs as privileged, and every guarded file, must be allowed by the boot
@@ -47,11 +55,13 @@ def check(root: Path, boots: int, everything: bool, as_json: bool) -> int:
     reaches it, and how to sign or exclude it. What the gate refused in the last boots, or would
     have, counts, too.
 
+    Of a tree (--root) the keyrings and pins are those that you name, or of the host that runs this.
+
     Exit status 0 only if nothing is open; 1 with a finding; 3 if something could not be looked at.
     """
     with Steps() as steps:
         proof = lockdown_check.check(
-            Asked(root=root, roots=audit_roots.roots((), 1), progress=steps.update),
+            Asked(root=root, roots=audit_roots.roots(keys, threshold), progress=steps.update),
             clock=int(time.time()),
             boots=boots,
             drills=lambda: arming_drill.practised(root),
