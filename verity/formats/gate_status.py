@@ -370,17 +370,13 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         raise ContentError(
             "bad-gate-status", f"gate status: revoked_stream {unknown.pop()}: no such stream"
         )
-    taken = len(each("unlock")) + len(each("drill"))
-    if taken > MAX_USED:
-        raise ContentError(
-            "bad-gate-status",
-            f"gate status: {taken} tokens, at most {MAX_USED} are possible",
-        )
-    if len(streams) > MAX_STREAMS:
-        raise ContentError(
-            "bad-gate-status",
-            f"gate status: {len(streams)} streams, at most {MAX_STREAMS} are possible",
-        )
+    for what, count, most in (
+        ("tokens", len(each("unlock")) + len(each("drill")), MAX_USED),
+        ("streams", len(streams), MAX_STREAMS),
+    ):
+        if count > most:
+            problem = f"{count} {what}, at most {most} are possible"
+            raise ContentError("bad-gate-status", f"gate status: {problem}")
     return GateStatus(
         version=number("version"),
         state=State(str(values("state")[0])),
