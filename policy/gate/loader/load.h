@@ -6,7 +6,8 @@
  *
  * - Every function that can fail returns 0 or -errno and then has filled in the failure that
  *   was passed to it; nothing but load.c and options.c prints, nothing but main exits.
- * - bundle.c, floors.c, keylist.c and certificate.c are pure: bytes in, values out, no system calls.
+ * - bundle.c, floors.c, keylist.c, certificate.c and identity.c are pure: bytes in, values out, no
+ *   system calls.
  * - Whatever a part does to the host it can undo, in any half-done state.
  */
 #include <stddef.h>
@@ -48,6 +49,7 @@ struct options {
 	const char *pins[2];
 	const char *bundle;
 	const char *object; /* NULL: beside this program */
+	const char *host_id; /* NULL: no token is taken */
 	int n_pins;
 	int observe;
 	int until_seal; /* load, and leave the seal to a later run */
@@ -146,6 +148,15 @@ ssize_t read_text(const char *path, char *room, size_t size);
 int write_text(const char *path, const char *text);
 
 int host_check(struct failure *f);
+
+/* Who a token must name: the host, from its file, and this boot. 1: there is no such file. */
+int host_id_read(const char *path, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f);
+int boot_nonce_draw(uint8_t out[VERITY_NONCE_SIZE], struct failure *f);
+
+/* --- identity.c ------------------------------------------------------------------------- */
+
+/* The text of the file: not zero, which would be nobody's. */
+int host_id_parse(const struct bytes *text, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f);
 
 /* --- mount.c ---------------------------------------------------------------------------- */
 

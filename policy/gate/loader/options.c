@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 static const char usage[] =
-	"usage: verity-load [--observe | --until-seal] [--object FILE] --pin FILE --pin FILE\n"
-	"                   --bundle FILE\n"
+	"usage: verity-load [--observe | --until-seal] [--object FILE] [--host-id FILE]\n"
+	"                   --pin FILE --pin FILE --bundle FILE\n"
 	"       verity-load --seal [--bundle FILE]\n"
 	"\n"
 	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
@@ -18,6 +18,7 @@ static const char usage[] =
 	"  --pin FILE      the root keys of one party; one for the vendor, one for the user\n"
 	"  --bundle FILE   the boot bundle: signed keys, policy and grants\n"
 	"  --object FILE   the gate (default: gate.bpf.o beside this program)\n"
+	"  --host-id FILE  who this host is to unlock tokens; without it none is taken\n"
 	"  --observe       decide and log, deny nothing, whatever the policy says\n"
 	"  --until-seal    load it and only observe: --seal comes later in this boot\n"
 	"  --seal          seal the gate that is loaded, if the policy says so and nothing that\n"
@@ -38,6 +39,7 @@ int options_parse(int argc, char **argv, struct options *out)
 		{ "pin", required_argument, NULL, 'p' },
 		{ "bundle", required_argument, NULL, 'b' },
 		{ "object", required_argument, NULL, 'o' },
+		{ "host-id", required_argument, NULL, 'i' },
 		{ "observe", no_argument, NULL, 'n' },
 		{ "until-seal", no_argument, NULL, 'u' },
 		{ "seal", no_argument, NULL, 's' },
@@ -64,6 +66,11 @@ int options_parse(int argc, char **argv, struct options *out)
 				return bad_usage("a second --object ", optarg);
 			out->object = optarg;
 			break;
+		case 'i':
+			if (out->host_id)
+				return bad_usage("a second --host-id ", optarg);
+			out->host_id = optarg;
+			break;
 		case 'n':
 			out->observe = 1;
 			break;
@@ -87,8 +94,8 @@ int options_parse(int argc, char **argv, struct options *out)
 	if (out->observe + out->until_seal + out->seal > 1)
 		return bad_usage("one of --observe, --until-seal and --seal at most", "");
 	if (out->seal) {
-		if (out->n_pins || out->object)
-			return bad_usage("--seal loads nothing: no --pin and no --object", "");
+		if (out->n_pins || out->object || out->host_id)
+			return bad_usage("--seal loads nothing: --bundle is all it takes", "");
 		return -1;
 	}
 	if (out->n_pins != 2)
