@@ -13,6 +13,7 @@
  */
 #include "revocations.h"
 #include "subject.h"
+#include "token.h"
 
 /* --- uploads ------------------------------------------------------------------------------ */
 
@@ -209,7 +210,8 @@ static __always_inline int call_seal(const struct verity_request *request)
 		return VERITY_REFUSED_NOT_READY;
 	if (all->foreign)
 		return VERITY_REFUSED_FOREIGN_PROGRAM;
-	if (signed_policy->mode != VERITY_MODE_SEALED)
+	/* Whether a trial is this boot's is the loader's affair: what seals only tightens. */
+	if (signed_policy->mode != VERITY_MODE_SEALED && signed_policy->mode != VERITY_MODE_TRIAL)
 		return VERITY_REFUSED_MODE;
 	if (!documents_stand(configured))
 		return VERITY_REFUSED_REVOKED_KEY;
@@ -253,6 +255,10 @@ static __always_inline int answer_call(__u32 command, union bpf_attr *attr, __u3
 		refusal = call_commit(&request);
 	else if (command == VERITY_COMMAND_SEAL)
 		refusal = call_seal(&request);
+	else if (command == VERITY_COMMAND_UNLOCK)
+		refusal = call_unlock(&request);
+	else if (command == VERITY_COMMAND_RELOCK)
+		refusal = call_relock(&request);
 	else if (command == VERITY_COMMAND_ENTER)
 		refusal = call_enter(&request);
 	if (refusal < 0 || refusal > VERITY_REFUSED_LAST)

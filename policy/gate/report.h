@@ -9,10 +9,8 @@
  * eleventh, `torn`, says that the record was overwritten while it was printed.
  */
 #include "protect.h"
+#include "report_unlock.h"
 #include "revocations.h"
-
-#define NAME_SIZE 20
-
 
 static const char state_names[][NAME_SIZE] = {"off", "loading", "observe", "sealed",
 						"boot",  "off",	    "off",     "off"};
@@ -32,7 +30,8 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
-	"config-mount", "user-namespace", "tracing",   "bpf-program",   "boot-chain"};
+	"config-mount", "user-namespace", "tracing",   "bpf-program", "session-over", "boot-chain"};
+static const char outcome_names[][NAME_SIZE] = {"observed", "denied", "unlocked", "denied"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {
@@ -216,19 +215,16 @@ static __always_inline void print_boot(struct seq_file *seq)
 	BPF_SEQ_PRINTF(seq, "boot_chain %u %u\n", directories, devices);
 }
 
-SEC("iter/bpf_map")
-int verity_status(struct bpf_iter__bpf_map *ctx)
+static __always_inline void print_status(struct seq_file *seq)
 {
 	struct verity_config *configured = THE(config);
 	struct gate_policy *signed_policy = THE(policy);
 	struct control *all = THE(control);
-	struct seq_file *seq = ctx->meta->seq;
 	struct observed_print print = {.seq = seq, .observed = observed_reasons()};
 	__u64 denied = 0, observed = 0;
 
-	/* Called for each map and then exactly once with none, even where there are no maps. */
-	if (ctx->map || !configured || !signed_policy || !all)
-		return 0;
+	if (!configured || !signed_policy || !all)
+		return;
 	BPF_SEQ_PRINTF(seq, "version %u\n", VERITY_GATE_VERSION);
 	BPF_SEQ_PRINTF(seq, "state %s\n", state_names[configured->state & 7]);
 	BPF_SEQ_PRINTF(seq, "boot_clock_s %llu\n", bpf_ktime_get_boot_ns() / NS_PER_S);
@@ -264,26 +260,33 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	bpf_loop(VERITY_REASONS, print_reason, &seq, 0);
 	BPF_SEQ_PRINTF(seq, "sealed_ms %llu\n", all->sealed_ns / 1000000);
 	bpf_for_each_map_elem(&own_ids, print_own, &seq, 0);
+	print_challenge(seq, all, configured);
 	print_boot(seq);
+}
+
+/*
+ * All of it before the first token's line, which has a call of its own: the kernel takes 32 KiB from one
+ * call, and so many tokens don't fit.
+ */
+SEC("iter/bpf_map_elem")
+int verity_status(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const __u32 *key = ctx->key;
+	const struct unlock *unlock;
+	__u32 index;
+
+	if (!key)
+		return 0;
+	index = *key;
+	unlock = bpf_map_lookup_elem(&unlocks, &index);
+	if (!index)
+		print_status(ctx->meta->seq);
+	if (unlock)
+		print_unlock(ctx->meta->seq, unlock);
 	return 0;
 }
 
 /* --- the denials -------------------------------------------------------------------------- */
-
-/* As in a manifest: \xHH for every byte outside 0x21 to 0x7e, and for the backslash. */
-static __always_inline void print_escaped(struct seq_file *seq, const char *text, int size)
-{
-	for (int i = 0; i < size; i++) {
-		__u8 byte = text[i];
-
-		if (!byte)
-			break;
-		if (byte < 0x21 || byte > 0x7e || byte == '\\' || (byte == '-' && !i && !text[1]))
-			BPF_SEQ_PRINTF(seq, "\\x%02x", byte);
-		else
-			bpf_seq_write(seq, &byte, 1);
-	}
-}
 
 SEC("iter/bpf_map_elem")
 int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
@@ -298,7 +301,7 @@ int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
 	if (!number)
 		return 0;
 	BPF_SEQ_PRINTF(seq, "%llu %llu %s %s ", number, denial->boot_ns / 1000000,
-		       denial->enforced ? "denied" : "observed", reason_name(denial->reason));
+		       outcome_names[denial->outcome & 3], reason_name(denial->reason));
 	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 31], denial->uid, denial->pid);
 	print_escaped(seq, denial->comm, sizeof(denial->comm));
 	BPF_SEQ_PRINTF(seq, " ");

@@ -56,6 +56,8 @@ RUNS = {
     "doctor": ({0, 3}, PLAIN),
     "lockdown status": ({0, 1, 3}, PLAIN),
     "lockdown log": ({0, 3}, PLAIN),
+    "lockdown check --root tree --boots 0": ({1, 3}, SIGNING | MAKING),
+    "lockdown remove --plan --root tree": ({0, 3}, PLAIN),
     "lockdown journal --once --state state": ({0, 3}, PLAIN),
     "lockdown exception request /usr/bin/tool --output request": ({0, 3}, PLAIN),
     "explain --denial last": ({0, 3}, PLAIN),

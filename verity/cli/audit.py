@@ -140,7 +140,7 @@ def audit(
             hint="choose another name",
         )
     writing = audit_evidence.begin()
-    with _Steps() as steps:
+    with Steps() as steps:
         host = audit_documents.make(
             Asked(
                 root=root,
@@ -170,14 +170,14 @@ def audit(
     return found.exit_status
 
 
-class _Steps:
+class Steps:
     """A progress bar for each thing that is being done, only on a terminal."""
 
     def __init__(self) -> None:
         self._what = ""
         self._bar: output.Progress | None = None
 
-    def __enter__(self) -> "_Steps":
+    def __enter__(self) -> "Steps":
         return self
 
     def __exit__(self, *exc: object) -> None:

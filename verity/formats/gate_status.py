@@ -5,8 +5,9 @@ Two texts, of which the kernel makes one line after the other:
 
 * status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form, and
   none may be missing but those that stand there any number of times: ``observes``, ``stream``,
-  ``revoked_stream``, ``revocations``, ``reason`` and ``own``; and ``sealed_ms``, and what only a
-  gate has that an initramfs loaded.
+  ``revoked_stream``, ``revocations``, ``reason``, ``own``, ``unlock`` and ``drill``; ``taint``; and
+  those that an older gate, of which evidence may tell, doesn't have: ``sealed_ms``, ``boot_nonce``,
+  ``host_id``, ``unlocked`` and ``unlock_used``; and what only a gate has that an initramfs loaded.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
@@ -21,15 +22,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn
 
+from verity.formats import gate_unlocks
+from verity.formats.gate_lines import (
+    RefusedError,
+    bad,
+    lines,
+    number_of,
+    unescaped,
+    word_of,
+)
+from verity.formats.gate_unlocks import MAX_USED, Drill, TakenUnlock
 from verity.values.errors import ContentError
 
-VERSION = 4
+VERSION = 5
 """VERITY_GATE_VERSION of policy/gate/verity.h: of the gate that comes with this program."""
-MAX_STATUS = 256 * 2**10
+MAX_STATUS = 512 * 2**10
 MAX_DENIALS = 16 * 2**20
-MAX_LINE = 32 * 2**10
 MAX_KEPT = 4096
 RING = 256
 """VERITY_DENIALS_RING: of so many denials in a row the oldest are overwritten."""
@@ -37,13 +46,11 @@ MAX_STREAMS = 64
 _U64 = 2**64 - 1
 _U32 = 2**32 - 1
 
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,19}")
-_ESCAPED = re.compile(rb"(?:[\x21-\x5b\x5d-\x7e]|\\x[0-9a-f]{2})+")
-_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _STREAM = re.compile(rb"[a-z0-9._-]{1,64}")
 _NONE = (b"-", b"")
 _TORN = b"torn"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
+_TOKEN_ID = re.compile(rb"[0-9a-f]{32}")
 
 
 class _Numbered(StrEnum):
@@ -104,6 +111,7 @@ class Reason(_Numbered):
     USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
     TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
     BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
+    SESSION_OVER = "session-over"  # the unlock that this session was for is over
     BOOT_CHAIN = "boot-chain"  # the next boot would be another one
 
     @property
@@ -174,6 +182,11 @@ class Room:
     capacity: int
 
 
+NOBODY = bytes(32)
+"""The boot nonce or host id of a gate that takes no token."""
+NO_TOKENS = Room(used=0, capacity=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GateStatus:
     """The status text. ``boot_clock_s`` is seconds since boot; key versions: 0 is none.
@@ -182,6 +195,10 @@ class GateStatus:
     ``denied`` and ``observed`` count refusals since the load, ``lost`` those of them that the log
     no longer has. ``own_programs`` and ``own_links`` are the kernel's ids of what is the gate's.
     ``sealed_ms`` is when it was sealed, in milliseconds since boot; 0: not, or it doesn't say.
+
+    ``boot_nonce`` and ``host_id`` are what a token must name; the latter is zero where no token is
+    taken. ``unlocks`` and ``drills`` are what this boot has taken, oldest first; ``unlocked``: one
+    of them is live. ``tainted``: one of the scope off was taken.
 
     Of a gate that an initramfs loaded: ``initial_root`` is that file system's device, as the kernel
     numbers it, 0 of any other gate; ``entered_ms`` when the trust in it ended, 0: not yet;
@@ -208,6 +225,13 @@ class GateStatus:
     observed: int
     lost: int
     reasons: Mapping[Reason, int]
+    boot_nonce: bytes = NOBODY
+    host_id: bytes = NOBODY
+    unlocked: bool = False
+    unlock_used: Room = NO_TOKENS
+    unlocks: tuple[TakenUnlock, ...] = ()
+    drills: tuple[Drill, ...] = ()
+    tainted: bool = False
     own_programs: frozenset[int] = frozenset()
     own_links: frozenset[int] = frozenset()
     sealed_ms: int = 0
@@ -220,7 +244,10 @@ class GateStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Denial:
-    """One refusal. ``boot_ms`` is milliseconds since boot; ``denied``: False if only logged."""
+    """One refusal. ``boot_ms`` is milliseconds since boot; ``denied``: False if only logged.
+
+    ``unlocked``: it was let through by a live unlock token, and would have been denied without.
+    """
 
     seq: int
     boot_ms: int
@@ -232,10 +259,14 @@ class Denial:
     comm: bytes
     digest: bytes | None
     path: bytes | None
+    unlocked: bool = False
 
-
-class _RefusedError(Exception):
-    """Why one line is refused; the parsers add its number."""
+    @property
+    def outcome(self) -> str:
+        """What came of it, in one word."""
+        if self.denied:
+            return "denied"
+        return "unlocked" if self.unlocked else "observed"
 
 
 # key: the fields that follow it; those in capitals are part of the key
@@ -262,6 +293,13 @@ _STATUS = {
     b"reason": "reason number",
     b"own": "object number",
     b"sealed_ms": "number",
+    b"boot_nonce": "sha256",
+    b"host_id": "sha256",
+    b"unlocked": "flag",
+    b"unlock_used": "number number",
+    b"unlock": "id scope owners number number unlock sha256 operand",
+    b"drill": "id number",
+    b"taint": "taint",
     b"initial_root": "number",
     b"entered_ms": "number",
     b"survivors": "number",
@@ -275,7 +313,12 @@ _WORDS = {
     "signer": ["root", "os", "etc", "extension"],
     "reason": [item.value for item in Reason],
     "object": ["program", "link"],
+    "scope": list(gate_unlocks.SCOPES),
+    "unlock": [item.value for item in gate_unlocks.UnlockState],
+    "flag": ["0", "1"],
+    "taint": ["off"],
 }
+_FORMS = {"sha256": (_DIGEST, 64), "id": (_TOKEN_ID, 32)}
 # key: how many of its first fields tell apart lines of one key
 _NAMED = {
     b"observes": 1,
@@ -285,26 +328,28 @@ _NAMED = {
     b"reason": 1,
     b"revocations": 2,
     b"own": 2,
+    b"unlock": 1,
+    b"drill": 1,
 }
 
 
 def parse_status(data: bytes) -> GateStatus:
     """Read the status text; ContentError ``bad-gate-status`` with line and reason."""
     found: dict[tuple[str, ...], tuple[int | str, ...]] = {}
-    for number, line in enumerate(_lines(data, MAX_STATUS, "status"), 1):
+    for number, line in enumerate(lines(data, MAX_STATUS, "status"), 1):
         key, *fields = line.split(b" ")
         if key not in _STATUS:
             continue
         try:
             form = _STATUS[key].split()
             if len(fields) != len(form):
-                raise _RefusedError(f"{len(fields)} fields, expected {len(form)}")
+                raise RefusedError(f"{len(fields)} fields, expected {len(form)}")
             values = tuple(map(_value, fields, form))
             name = (key.decode(), *map(str, values[: _NAMED.get(key, 0)]))
             if name in found:
-                raise _RefusedError("stands there twice")
-        except _RefusedError as refused:
-            _bad("status", number, line, str(refused))
+                raise RefusedError("stands there twice")
+        except RefusedError as refused:
+            bad("status", number, line, str(refused))
         found[name] = values
     return _status(found)
 
@@ -326,6 +371,9 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         used, capacity = values(name)
         return Room(used=int(used), capacity=int(capacity))
 
+    def identity(name: str) -> bytes:
+        return bytes.fromhex(str(values(name)[0])) if (name,) in found else NOBODY
+
     def each(key: str) -> list[tuple[int | str, ...]]:
         return [value for name, value in found.items() if name[0] == key]
 
@@ -341,11 +389,13 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         raise ContentError(
             "bad-gate-status", f"gate status: revoked_stream {unknown.pop()}: no such stream"
         )
-    if len(streams) > MAX_STREAMS:
-        raise ContentError(
-            "bad-gate-status",
-            f"gate status: {len(streams)} streams, at most {MAX_STREAMS} are possible",
-        )
+    for what, count, most in (
+        ("tokens", len(each("unlock")) + len(each("drill")), MAX_USED),
+        ("streams", len(streams), MAX_STREAMS),
+    ):
+        if count > most:
+            problem = f"{count} {what}, at most {most} are possible"
+            raise ContentError("bad-gate-status", f"gate status: {problem}")
     return GateStatus(
         version=number("version"),
         state=State(str(values("state")[0])),
@@ -378,6 +428,16 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         observed=number("observed"),
         lost=number("lost"),
         reasons={Reason(str(reason)): int(count) for reason, count in each("reason")},
+        boot_nonce=identity("boot_nonce"),
+        host_id=identity("host_id"),
+        unlocked=("unlocked",) in found and values("unlocked")[0] == "1",
+        unlock_used=room("unlock_used") if ("unlock_used",) in found else NO_TOKENS,
+        unlocks=tuple(gate_unlocks.of_fields(line) for line in each("unlock")),
+        drills=tuple(
+            Drill(token_id=bytes.fromhex(str(token_id)), at_s=int(at))
+            for token_id, at in each("drill")
+        ),
+        tainted=("taint",) in found,
         own_programs=own("program"),
         own_links=own("link"),
         sealed_ms=number("sealed_ms") if ("sealed_ms",) in found else 0,
@@ -392,17 +452,17 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
 def parse_denials(data: bytes) -> tuple[Denial, ...]:
     """Read the denials text, oldest first; ContentError ``bad-gate-denials``."""
     denials: dict[int, Denial] = {}
-    for number, line in enumerate(_lines(data, MAX_DENIALS, "denials"), 1):
+    for number, line in enumerate(lines(data, MAX_DENIALS, "denials"), 1):
         if _is_torn(line):
             continue
         try:
             denial = _denial(line)
             if denials.setdefault(denial.seq, denial) != denial:
-                raise _RefusedError("another line has this number and says something else")
+                raise RefusedError("another line has this number and says something else")
             if len(denials) > MAX_KEPT:
-                raise _RefusedError(f"more than {MAX_KEPT} denials")
-        except _RefusedError as refused:
-            _bad("denials", number, line, str(refused))
+                raise RefusedError(f"more than {MAX_KEPT} denials")
+        except RefusedError as refused:
+            bad("denials", number, line, str(refused))
     return tuple(denials[number] for number in sorted(denials))
 
 
@@ -415,85 +475,49 @@ def _is_torn(line: bytes) -> bool:
 def _denial(line: bytes) -> Denial:
     fields = line.split(b" ")
     if len(fields) != 10:
-        raise _RefusedError(f"{len(fields)} fields, expected 10")
+        raise RefusedError(f"{len(fields)} fields, expected 10")
     seq, boot_ms, outcome, reason, act, uid, pid, comm, digest, path = fields
-    if outcome not in (b"denied", b"observed"):
-        raise _RefusedError("neither denied nor observed")
+    if outcome not in (b"denied", b"observed", b"unlocked"):
+        raise RefusedError("none of denied, observed, unlocked")
     if reason == b"allow":
-        raise _RefusedError("allow is no reason to refuse")
+        raise RefusedError("allow is no reason to refuse")
     if digest != b"-" and not _DIGEST.fullmatch(digest):
-        raise _RefusedError("the digest is not 64 lower-case hex digits")
-    where = None if path in _NONE else _unescaped(path, "path")
+        raise RefusedError("the digest is not 64 lower-case hex digits")
+    where = None if path in _NONE else unescaped(path, "path")
     if where is not None and b"\0" in where:
-        raise _RefusedError("the path holds a NUL")
+        raise RefusedError("the path holds a NUL")
     return Denial(
-        seq=_number(seq, _U64),
-        boot_ms=_number(boot_ms, _U64),
+        seq=number_of(seq, _U64),
+        boot_ms=number_of(boot_ms, _U64),
         denied=outcome == b"denied",
-        reason=Reason(_word(reason, [item.value for item in Reason])),
-        act=Act(_word(act, [item.value for item in Act])),
-        uid=_number(uid, _U32),
-        pid=_number(pid, _U32),
+        reason=Reason(word_of(reason, [item.value for item in Reason])),
+        act=Act(word_of(act, [item.value for item in Act])),
+        uid=number_of(uid, _U32),
+        pid=number_of(pid, _U32),
         # A task may call itself nothing at all: that must not make the log unreadable.
-        comm=b"" if comm in _NONE else _unescaped(comm, "name"),
+        comm=b"" if comm in _NONE else unescaped(comm, "name"),
         digest=None if digest == b"-" else bytes.fromhex(digest.decode()),
         path=where,
-    )
-
-
-def _lines(data: bytes, most: int, what: str) -> list[bytes]:
-    if len(data) > most:
-        raise ContentError(
-            f"bad-gate-{what}", f"gate {what}: {len(data)} bytes, at most {most} are possible"
-        )
-    if not data:
-        return []
-    if not data.endswith(b"\n"):
-        raise ContentError(f"bad-gate-{what}", f"gate {what}: the last line is cut off")
-    lines = data[:-1].split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if len(line) > MAX_LINE:
-            raise ContentError(
-                f"bad-gate-{what}",
-                f"gate {what} line {number}: {len(line)} bytes, at most {MAX_LINE} are possible",
-            )
-    return lines
-
-
-def _bad(what: str, number: int, line: bytes, problem: str) -> NoReturn:
-    start = _ESCAPED.match(line[:60])
-    shown = start[0].decode() if start else "..."
-    raise ContentError(
-        f"bad-gate-{what}",
-        f"gate {what} line {number} ({shown}): {problem}",
-        hint="gate and program are of one version: install them together",
+        unlocked=outcome == b"unlocked",
     )
 
 
 def _value(field: bytes, form: str) -> int | str:
     if form == "number":
-        return _number(field, _U64)
+        return number_of(field, _U64)
     if form == "stream":
         if not _STREAM.fullmatch(field):
-            raise _RefusedError("not the name of a stream")
+            raise RefusedError("not the name of a stream")
         return field.decode()
-    return _word(field, _WORDS[form])
-
-
-def _number(field: bytes, most: int) -> int:
-    if not _NUMBER.fullmatch(field) or int(field) > most:
-        raise _RefusedError(f"not a decimal number up to {most}")
-    return int(field)
-
-
-def _word(field: bytes, words: list[str]) -> str:
-    text = field.decode("ascii", "replace")
-    if text not in words:
-        raise _RefusedError(f"expected one of {', '.join(words)}")
-    return text
-
-
-def _unescaped(field: bytes, what: str) -> bytes:
-    if not _ESCAPED.fullmatch(field):
-        raise _RefusedError(f"the {what} is not escaped")
-    return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), field)
+    if form in _FORMS:
+        pattern, digits = _FORMS[form]
+        if not pattern.fullmatch(field):
+            raise RefusedError(f"not {digits} lower-case hex digits")
+        return field.decode()
+    if form == "owners":
+        return number_of(field, 2**gate_unlocks.MAX_OWNERS - 1)
+    if form == "operand":
+        if field not in _NONE:
+            unescaped(field, "operand")
+        return field.decode()
+    return word_of(field, _WORDS[form])

@@ -47,6 +47,20 @@ def seal() -> None:
     _expect(kernel.gate_seal(), "the seal")
 
 
+def unlock(token: bytes, signatures: Sequence[bytes]) -> None:
+    """Hand over an unlock token; return once it counts. Refused, it isn't used up.
+
+    A token of the scope session makes the thread that calls this the session, and all that it
+    begins.
+    """
+    _expect(kernel.gate_unlock(token, signatures), "the unlock token")
+
+
+def relock(token_id: bytes | None = None) -> None:
+    """End all unlocks, of which there may be none; or the live one with this token id."""
+    _expect(kernel.gate_relock(token_id), "the relock")
+
+
 def _expect(answer: int, label: str) -> None:
     if answer != gate_calls.ACCEPTED:
         raise gate_calls.refusal(answer, label)

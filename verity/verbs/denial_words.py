@@ -47,6 +47,7 @@ RULES: Mapping[str, tuple[str, str]] = {
     "bpf-program": (_reaction("bpf-programs"), "a policy that only observes it"),
     "boot-chain": (_BUILT_IN, "an update that the next boot's initramfs puts there"),
     "extension-module": (_reaction("extension-modules"), "a module grant of the vendor"),
+    "session-over": (_BUILT_IN, "a live unlock token of the scope session"),
     "undecided": (_BUILT_IN, "a fact that the gate could not get"),
 }
 

@@ -81,6 +81,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
     " kernel",
     Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
+    Reason.SESSION_OVER: "the process is of an unlocked session, and the unlock is over",
     Reason.BOOT_CHAIN: "the next boot would load another kernel, initramfs or gate",
 }
 
@@ -151,6 +152,7 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
         "load it before the gate is sealed",
         _REACTION.format("bpf-programs"),
     ),
+    Reason.SESSION_OVER: ("log in again, or apply another token of the scope session",),
     Reason.BOOT_CHAIN: (
         "have the next boot put it there: verity lockdown stage, see docs/guides/boot.md",
     ),

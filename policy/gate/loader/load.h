@@ -6,7 +6,8 @@
  *
  * - Every function that can fail returns 0 or -errno and then has filled in the failure that
  *   was passed to it; nothing but load.c and options.c prints, nothing but main exits.
- * - bundle.c, floors.c, keylist.c and certificate.c are pure: bytes in, values out, no system calls.
+ * - bundle.c, floors.c, keylist.c, certificate.c and identity.c are pure: bytes in, values out, no
+ *   system calls.
  * - Whatever a part does to the host it can undo, in any half-done state.
  */
 #include <stddef.h>
@@ -48,8 +49,11 @@ struct options {
 	const char *pins[2];
 	const char *bundle;
 	const char *object; /* NULL: beside this program */
+	const char *host_id; /* NULL: no token is taken */
 	int n_pins;
 	int observe;
+	int until_seal; /* load, and leave the seal to a later run */
+	int seal;	/* seal the gate that is loaded */
 	const char *root; /* --boot: where the root file system is mounted; NULL: not in an initramfs */
 	const char *devices[VERITY_BOOT_PLACES];
 	int n_devices;
@@ -154,6 +158,15 @@ ssize_t read_text(const char *path, char *room, size_t size);
 int write_text(const char *path, const char *text);
 
 int host_check(struct failure *f);
+
+/* Who a token must name: the host, from its file, and this boot. 1: there is no such file. */
+int host_id_read(const char *path, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f);
+int boot_nonce_draw(uint8_t out[VERITY_NONCE_SIZE], struct failure *f);
+
+/* --- identity.c ------------------------------------------------------------------------- */
+
+/* The text of the file: not zero, which would be nobody's. */
+int host_id_parse(const struct bytes *text, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f);
 
 /* --- mount.c ---------------------------------------------------------------------------- */
 
@@ -298,5 +311,59 @@ struct gate_status {
 int status_read(struct gate_status *status, struct failure *f);
 /* An exec that no gate would allow. sealed: it must be refused; else it must be counted. */
 int canary(int sealed, struct failure *f);
+
+/* --- trial.c ---------------------------------------------------------------------------- */
+
+#ifndef VERITY_STATE_DIR /* a test has one of its own */
+#define VERITY_STATE_DIR "/var/lib/verity"
+#endif
+#define VERITY_TRIAL VERITY_STATE_DIR "/trial"
+
+enum trial { TRIAL_BEGUN, TRIAL_OVER, TRIAL_UNWRITTEN };
+
+/* Whether this boot may enforce for the trial of a policy; if not, why. Written before the seal. */
+enum trial trial_begin(const char *root, uint64_t serial, char *why, size_t size);
+
+/* --- late.c ----------------------------------------------------------------------------- */
+
+/* Who is privileged by the policy's word; not known: everybody is. */
+struct late_policy {
+	int known;
+	size_t count;
+	uint32_t groups[VERITY_GROUPS];
+};
+
+/* How many mappings a sealed gate would have refused, and the first of them. */
+struct late {
+	unsigned int count;
+	long pid;
+	char comm[64];
+	char file[512];
+	char reason[64];
+};
+
+int late_check(const struct late_policy *policy, struct late *out, struct failure *f);
+
+/* --- seal.c ----------------------------------------------------------------------------- */
+
+/* What came of it, for `verity lockdown status`: said where it is found until the next boot. */
+#define VERITY_RUN_DIR "/run/verity"
+#define VERITY_SAID VERITY_RUN_DIR "/seal"
+#define VERITY_MOTD VERITY_RUN_DIR "/motd" /* the same for who logs in: /etc/motd.d leads there */
+
+struct sealing {
+	int is_later;	   /* in: the gate was loaded earlier, and things were started since */
+	const char *state; /* what the gate is in now */
+	const char *why;   /* a word, docs/formats.md "What came of the seal" */
+	uint64_t serial;
+	const char *root; /* where the root file system is, in an initramfs; or NULL */
+	char text[512];
+	struct late late;
+};
+
+/* Seal the gate that is loaded, as its policy says; the bundle may be empty. */
+int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f);
+/* Writes it down; a warning if it can't. */
+void sealing_say(const struct sealing *out);
 
 #endif

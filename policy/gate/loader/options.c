@@ -10,8 +10,10 @@
 #include <stdlib.h>
 
 static const char usage[] =
-	"usage: verity-load [--observe] [--object FILE] --pin FILE --pin FILE --bundle FILE\n"
-	"                   [--boot ROOT [--boot-device DEVICE]...]\n"
+	"usage: verity-load [--observe | --until-seal] [--object FILE] [--host-id FILE]\n"
+	"                   --pin FILE --pin FILE --bundle FILE\n"
+	"                   [--boot ROOT [--boot-device DEVICE]...] [--least-policy SERIAL]\n"
+	"       verity-load --seal [--bundle FILE]\n"
 	"       verity-load --enter ROOT [--init PATH]\n"
 	"       verity-load --stage ROOT --pin FILE --pin FILE [--least-policy SERIAL]\n"
 	"       verity-load --try ROOT\n"
@@ -22,7 +24,11 @@ static const char usage[] =
 	"  --pin FILE      the root keys of one party; one for the vendor, one for the user\n"
 	"  --bundle FILE   the boot bundle: signed keys, policy and grants\n"
 	"  --object FILE   the gate (default: gate.bpf.o beside this program)\n"
+	"  --host-id FILE  who this host is to unlock tokens; without it none is taken\n"
 	"  --observe       decide and log, deny nothing, whatever the policy says\n"
+	"  --until-seal    load it and only observe: --seal comes later in this boot\n"
+	"  --seal          seal the gate that is loaded, if the policy says so and nothing that\n"
+	"                  runs already would be refused\n"
 	"  --boot ROOT     in an initramfs: files of it count as granted until ROOT is entered, and\n"
 	"                  what the machine boots from isn't written any more\n"
 	"  --boot-device DEVICE  what it boots from beside ROOT, such as the ESP and its disk\n"
@@ -50,14 +56,17 @@ int options_parse(int argc, char **argv, struct options *out)
 		{ "pin", required_argument, NULL, 'p' },
 		{ "bundle", required_argument, NULL, 'b' },
 		{ "object", required_argument, NULL, 'o' },
+		{ "host-id", required_argument, NULL, 'i' },
 		{ "observe", no_argument, NULL, 'n' },
+		{ "until-seal", no_argument, NULL, 'u' },
+		{ "seal", no_argument, NULL, 's' },
 		{ "boot", required_argument, NULL, 'r' },
 		{ "boot-device", required_argument, NULL, 'd' },
 		{ "least-policy", required_argument, NULL, 'l' },
 		{ "enter", required_argument, NULL, 'e' },
-		{ "stage", required_argument, NULL, 's' },
+		{ "stage", required_argument, NULL, 'S' },
 		{ "try", required_argument, NULL, 't' },
-		{ "init", required_argument, NULL, 'i' },
+		{ "init", required_argument, NULL, 'I' },
 		{ "mode", no_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -83,8 +92,19 @@ int options_parse(int argc, char **argv, struct options *out)
 				return bad_usage("a second --object ", optarg);
 			out->object = optarg;
 			break;
+		case 'i':
+			if (out->host_id)
+				return bad_usage("a second --host-id ", optarg);
+			out->host_id = optarg;
+			break;
 		case 'n':
 			out->observe = 1;
+			break;
+		case 'u':
+			out->until_seal = 1;
+			break;
+		case 's':
+			out->seal = 1;
 			break;
 		case 'r':
 			out->root = optarg;
@@ -102,10 +122,10 @@ int options_parse(int argc, char **argv, struct options *out)
 		case 'e':
 			out->enter = optarg;
 			break;
-		case 'i':
+		case 'I':
 			out->init = optarg;
 			break;
-		case 's':
+		case 'S':
 			out->stage = optarg;
 			break;
 		case 't':
@@ -125,6 +145,13 @@ int options_parse(int argc, char **argv, struct options *out)
 	}
 	if (optind < argc)
 		return bad_usage("unexpected argument ", argv[optind]);
+	if (out->observe + out->until_seal + out->seal > 1)
+		return bad_usage("one of --observe, --until-seal and --seal at most", "");
+	if (out->seal) {
+		if (out->n_pins || out->object || out->host_id)
+			return bad_usage("--seal loads nothing: --bundle is all it takes", "");
+		return -1;
+	}
 	if (!out->init)
 		out->init = "/sbin/init";
 	if (out->enter || out->attempt)

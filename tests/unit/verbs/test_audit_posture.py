@@ -118,7 +118,7 @@ def _swap(root: Path) -> None:
 CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "observes": (_says(b"state sealed", b"state observe"), "posture-gate"),
     "loading": (_says(b"state sealed", b"state loading"), "posture-gate"),
-    "another version": (_says(b"version 4", b"version 3"), "posture-gate-version"),
+    "another version": (_says(b"version 5", b"version 3"), "posture-gate-version"),
     "only logs": (_says(b"observes device\n", b"observes not-granted\n"), "posture-observed"),
     "ftrace": (_is("proc/sys/kernel/ftrace_enabled", "0\n"), "posture-ftrace"),
     "lockdown": (_unlocked_kernel, "posture-lockdown"),
