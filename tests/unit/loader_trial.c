@@ -16,6 +16,6 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return 9;
-	printf("%s %s\n", words[trial_begin(strtoull(argv[1], NULL, 10), why, sizeof(why))], why);
+	printf("%s %s\n", words[trial_begin(NULL, strtoull(argv[1], NULL, 10), why, sizeof(why))], why);
 	return 0;
 }

@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         pytest.fail("a C compiler is needed: apt-get install gcc")
     folder = tmp_path_factory.mktemp("trial")
     state = folder / "state"
-    parts = ("trial", "host", "failure", "import", "bundle", "floors", "keylist")
+    parts = ("trial", "host", "identity", "failure", "import", "bundle", "floors", "keylist")
     sources = [LOADER / f"{part}.c" for part in parts]
     flags = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
     flags += [f'-DVERITY_STATE_DIR="{state}"', f"-I{GATE}", f"-I{LOADER}"]

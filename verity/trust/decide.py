@@ -140,6 +140,7 @@ _LIFTED_HOST = set(Reason) - {
     Reason.DEVICE,
     Reason.UNDECIDED,
     Reason.SESSION_OVER,
+    Reason.BOOT_CHAIN,
 }
 _RUN = {Act.EXEC.number, Act.ELEVATE.number, Act.MAP.number}
 _ENDED = _RUN | {Act.PROTECT.number, Act.CONFIG.number, Act.LINK.number}

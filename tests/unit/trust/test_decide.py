@@ -213,6 +213,6 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_its_name_and_number() -> None:
-    assert [reason.number for reason in Reason] == list(range(28))
+    assert [reason.number for reason in Reason] == list(range(29))
     assert str(Reason.NOT_GRANTED) == "not-granted"
     assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]
