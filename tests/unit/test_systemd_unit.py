@@ -106,6 +106,21 @@ def test_a_boot_is_accepted_behind_what_calls_it_good() -> None:
     assert "Before" not in accept["Unit"]
 
 
+def test_a_boot_is_confirmed_behind_what_calls_it_good() -> None:
+    """What it runs only chooses between signed bundles, and writes nothing else."""
+    confirm = parsed("verity-confirm.service")
+    assert confirm["Unit"]["Requires"] == confirm["Unit"]["After"] == "boot-complete.target"
+    assert confirm["Unit"]["ConditionPathExists"] == f"/{places.BUNDLE}"
+    assert confirm["Service"]["ExecStart"] == "/usr/lib/verity/verity-confirm"
+    assert confirm["Service"]["ReadWritePaths"] == f"/{places.BUNDLE.parent}"
+    assert confirm["Service"]["ProtectSystem"] == "strict"
+    assert "Before" not in confirm["Unit"]
+
+
+def test_a_gate_of_the_initramfs_is_not_loaded_again(unit: ConfigParser) -> None:
+    assert unit["Unit"]["ConditionPathIsMountPoint"] == "!/sys/fs/bpf/verity"
+
+
 def test_the_reader_of_denials_is_nobody_and_nobodys_need() -> None:
     """It runs in tests/vm/test_gate_denial_records.py."""
     denials = parsed("verity-denials.service")
