@@ -49,7 +49,7 @@ IN_DIRECTORIES = (
     _row("a device made", "mknod PLACE/n c 1 3 && echo ran", cleanup="rm -f PLACE/n"),
     _row("a mode changed", "chmod 600 PLACE/old && echo ran"),
     _row("an attribute set", "setfattr -n user.x -v y PLACE/old && echo ran"),
-    _row("an attribute removed", "setfattr -x user.z PLACE/old && echo ran"),
+    _row("an attribute removed", "setfattr -x user.z PLACE/tagged && echo ran"),
     _row(
         "by a bind mount",
         "echo x >/mnt/new && echo ran",
@@ -110,7 +110,7 @@ VARIABLES = (
 PREPARE = """
 mkdir -p /srv/other
 for place in /boot /efi /srv/other; do
-    for name in old gone gone2; do echo $name >$place/$name; done
-    mkdir -p $place/empty; setfattr -n user.z -v z $place/old
+    for name in old gone gone2 tagged; do echo $name >$place/$name; done
+    mkdir -p $place/empty; setfattr -n user.z -v z $place/tagged
 done
 """
