@@ -7,14 +7,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import (
-    audit_evidence,
-    audit_report,
-    audit_since,
-    audit_verify,
-    evidence_options,
-    output,
-)
+from verity.cli import audit_evidence, audit_report, audit_since, evidence_options, output
 from verity.cli.audit_roots import roots
 from verity.cli.params import Once
 from verity.cli.trust_options import PATH, key_options
@@ -126,6 +119,8 @@ def audit(
     says what else of it depends on the host's honesty.
     """
     if evidence_options.verifying():
+        from verity.cli import audit_verify  # here: another work than an audit
+
         return audit_verify.verify(keys, threshold, repo=repo, as_json=as_json)
     if as_json:
         context = click.get_current_context()

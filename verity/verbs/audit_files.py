@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verity.formats.dump import entry_of_line
 from verity.formats.escaped import escape
 from verity.formats.grants import ConfigKind
 from verity.ports.signed_tree import Lines, Record, SignedTree, State, What, lines_of
@@ -181,7 +180,7 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
             for record in records:
                 if record.what is What.NO_VERITY and collected.counts_only("no-verity"):
                     continue
-                due = None if record.line is None else entry_of_line(lines.text(record.line))
+                due = None if record.line is None else lines.entry(record.line)
                 seen = look(opened, record, due, deep=how.deep)
                 collected.add(seen.finding, seen.gap)
                 if seen.gap is not None and record.what is not What.STAYS:
@@ -192,7 +191,7 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
     for line in _unseen(walked.states):
         if not unread and collected.counts_only("missing"):
             continue
-        due = entry_of_line(lines.text(line))
+        due = lines.entry(line)
         if _inside(due.path, unread):
             found.unread += 1
         else:

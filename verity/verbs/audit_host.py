@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verity.formats.grants import Code, Grants, Party, Role
-from verity.trust.policy import VerifiedPolicy
-from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area
 from verity.values.errors import VerityError
 from verity.verbs.signed import SignedCommit
@@ -23,6 +21,8 @@ from verity.verbs.signed import SignedCommit
 if TYPE_CHECKING:
     from verity.trust.boot_bundle import Labelled, Part
     from verity.trust.keyring import PinPrint
+    from verity.trust.policy import VerifiedPolicy
+    from verity.trust.trusted import TrustedSet
     from verity.verbs.keyring_trust import Keyrings
     from verity.verbs.serial_floors import Judged
 
@@ -36,7 +36,7 @@ class Roots:
     people; ``given`` whether the auditor named them, and not the host.
     """
 
-    of: Callable[[Role, Party], TrustedSet]
+    of: "Callable[[Role, Party], TrustedSet]"
     names: tuple[str, ...] = ()
     given: bool = False
     keyrings: "Keyrings | None" = None
@@ -73,7 +73,7 @@ class AuditedHost:
     now: int
     clock: int
     commit: SignedCommit | None = None
-    policy: VerifiedPolicy | None = None
+    policy: "VerifiedPolicy | None" = None
     grants: tuple[Grants, ...] = ()
     deep: bool = False
     areas: frozenset[Area] = frozenset(Area)

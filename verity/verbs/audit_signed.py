@@ -23,7 +23,7 @@ def parts(host: AuditedHost, roots: Sequence[str]) -> tuple[SignedPart, ...]:
             kind=verified.statement.kind.value,
             serial=verified.statement.serial,
             signers=tuple(sorted(verified.signers)),
-            entries=len(host.commit.manifest.entries),
+            entries=host.commit.manifest.count,
         )
     for granted in host.grants:
         if granted.stream not in found:
