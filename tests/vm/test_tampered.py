@@ -75,7 +75,9 @@ def test_the_updated_system_has_no_finding(system: Audited) -> None:
 def test_it_is_found_and_nothing_else(system: Audited, tampering: Tampering) -> None:
     system.machine.restore(CLEAN)
     system.machine.run(f"cd {ROOT}\n{PRELUDE}\n{tampering.do}")
-    status, records = system.audit()
+    if tampering.deep:
+        assert system.audit()[0] == 0
+    status, records = system.audit(*["--deep"] * tampering.deep)
     findings = of_type(records, "finding")
     assert {finding["check"] for finding in findings} == set(tampering.finds), findings
     if tampering.gap is not None:

@@ -70,6 +70,8 @@ def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path]
         module = cast("_Module", importlib.import_module(name))
         checks += (_examined(area), *module.CHECKS)
         results.append(_examine(area, module, host))
+    if only and all(_is_absent(one, checks) for one in results):
+        results = list(map(_asked_in_vain, results))
     # 2. Waivers.
     applied = audit_waivers.apply(host, head.host_id, results, waivers)
     checks += audit_waivers.CHECKS
@@ -102,6 +104,25 @@ def _examine(area: Area, module: _Module, host: AuditedHost) -> AreaResult:
         for check in (_examined(area), *module.CHECKS)
     ]
     return AreaResult(area=area, not_evaluated=tuple(gaps))
+
+
+def _is_absent(found: AreaResult, checks: Sequence[Check]) -> bool:
+    """Whether nothing of an area applies to this host."""
+    examined = _examined(found.area).id
+    ids = {one.id for one in checks if one.area is found.area and one.id != examined}
+    return ids <= found.not_applicable.keys()
+
+
+def _asked_in_vain(found: AreaResult) -> AreaResult:
+    """The same, not evaluated: where none of what was asked for applies, nothing is good."""
+    gap = NotEvaluated(
+        check=_examined(found.area).id,
+        object=f"the area {found.area}",
+        why="it was asked for, and there is nothing of it here: "
+        + "; ".join(sorted(set(found.not_applicable.values()))),
+        hint="without --only it is passed over",
+    )
+    return replace(found, not_evaluated=(*found.not_evaluated, gap))
 
 
 def _with_state(
