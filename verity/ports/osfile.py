@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -249,6 +248,8 @@ def new_directory(path: Path) -> Iterator[Path]:
         there = path
         sync_directory(path.parent)
     except BaseException as error:
+        import shutil  # here: little else needs it
+
         shutil.rmtree(there)
         if isinstance(error, OSError):
             raise translate_oserror(error, str(path)) from error

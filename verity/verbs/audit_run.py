@@ -8,7 +8,6 @@ hide what comes after. Nothing is printed and nothing on the host is changed.
 
 import importlib
 import os
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +92,8 @@ def _examine(area: Area, module: _Module, host: AuditedHost) -> AreaResult:
     except VerityError as error:
         why, hint = error.message, error.hint or ""
     except Exception as error:
+        import traceback
+
         # A fault of ours: told as what it is, so that nobody takes silence for an answer.
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{os.path.basename(last.filename)}:{last.lineno}"
