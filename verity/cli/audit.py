@@ -111,8 +111,8 @@ def audit(
 
     What can't be checked is reported as not evaluated, with why, and the exit status is then 3, or
     1 with a finding. A signed waiver takes one finding of one file out of the count, until it
-    expires. The state is printed if every file was measured and is as signed, as `manifest show
-    --checksum os:STREAM=DIR --root DIR` prints it.
+    expires. The state is printed if every file was measured and is as signed, /etc as well where
+    it is signed, as `manifest show --checksum os:STREAM=DIR etc:STREAM=DIR --root DIR` prints it.
 
     --evidence writes a signed capsule of the audit, which --verify verifies on another machine,
     without the host: its signature, every signed document in it, and what follows from these. It
