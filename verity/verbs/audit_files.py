@@ -8,7 +8,8 @@
 3. What nobody signed is a finding by what it could do, but for what lies in directories of state.
 4. What is signed and was not seen is missing, unless a directory above it could not be read.
 
-With ``deep`` the disk is read, too: whatever is cached is evicted before, and the contents hashed.
+With ``deep`` the disk is read, too: whatever is cached is evicted before, so that the kernel checks
+what it reads; what stays cached is hashed.
 Nothing is repaired; what can't be read is not evaluated, never skipped in silence.
 """
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:  # who compares one tree with one manifest has no host
 STATE = tuple(
     f"/{name}".encode()
     for name in (
-        "boot dev efi etc home lost+found media mnt ostree proc root run srv sys sysroot tmp var"
+        "boot dev efi etc home lost+found media mnt nix ostree proc root run srv sys sysroot tmp var"
     ).split()
 )
 """Where a running host keeps what no commit holds: other areas look at what matters there."""
