@@ -36,7 +36,8 @@ if TYPE_CHECKING:  # who compares one tree with one manifest has no host
 STATE = tuple(
     f"/{name}".encode()
     for name in (
-        "boot dev efi etc home lost+found media mnt nix ostree proc root run srv sys sysroot tmp var"
+        "boot dev efi etc home lost+found media mnt nix ostree proc root run srv sys sysroot tmp"
+        " var"
     ).split()
 )
 """Where a running host keeps what no commit holds: other areas look at what matters there."""
