@@ -136,6 +136,7 @@ def audit(
         )
     writing = audit_evidence.begin()
     with _Steps() as steps:
+        steps.update("documents", 0, 1)  # at once: verifying them takes its time
         host = audit_documents.make(
             Asked(
                 root=root,
