@@ -126,7 +126,7 @@ static __noinline int check_link(struct dentry *link, struct inode *inode, struc
 	if (reason)
 		return answer_at(&facts, reason, NULL, mount ? &scratch->seen : &scratch->real);
 	if (mount)
-		keep_known(scratch, NULL, link, inode, &then);
+		keep_known(scratch, NULL, link, by, inode, &then);
 	return 0;
 }
 
