@@ -26,12 +26,12 @@
  *   more names, which link(2) adds without being counted, so the directory's number and generation and
  *   the name itself are compared;
  * - FUSE and network file systems move directories without telling: what has d_revalidate is asked
- *   anew. So are all who have another root than the first process: somebody's own image in a jail
+ *   anew, but in the kernel's own file systems. So are all who have another root than the first process: somebody's own image in a jail
  *   can have one directory at two places.
  *
- * The kernel's own file systems for itself move and make directories all the time, but nobody renames
- * one there: where nothing can be refused at the root of such a mount, nothing can below it, and there
- * it is kept.
+ * In /proc, /sys and cgroups directories come and go all the time, but nobody renames one into another:
+ * where nothing can be refused at the root of such a mount and below it, nothing will be, and there it is kept
+ * (ADR 55).
  *
  * A record is more than a word: `version` is odd while it is written, and changes with it.
  */

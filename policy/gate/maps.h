@@ -90,6 +90,7 @@ struct gate_policy {
 	__u64 group_bits; /* group_bit of each */
 	struct signers signers;
 	__u32 n_guarded;
+	__u32 requires; /* whether anything there must stay */
 	__u32 observed_acts;
 	__u64 observed_reasons;
 	__u32 unlock_seconds[VERITY_SCOPES];
@@ -114,7 +115,8 @@ struct guarded_place {
 	__u8 match;
 	__u16 parent; /* 0: none */
 	__u16 len;
-	__u16 zero;
+	__u8 flags;
+	__u8 zero;
 };
 VERITY_ARRAY(guarded, struct guarded_place, VERITY_GUARDED);
 

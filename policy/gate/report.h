@@ -23,7 +23,7 @@ static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",
 					    "object",  "pin",  "key",	  "program", "ftrace",
 					    "module",  "kexec", "trace",  "device",  "config",
 					    "link",    "mount", "user-namespace", "tracing",
-					    "bpf-program", "unknown", "unknown", "unknown",
+					    "bpf-program", "remove", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
@@ -31,7 +31,7 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
-	"config-mount", "user-namespace", "tracing",   "bpf-program"};
+	"config-mount", "user-namespace", "tracing",   "bpf-program", "config-removed"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {

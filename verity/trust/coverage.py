@@ -139,7 +139,8 @@ GATE: Mapping[int, Held] = {
     20: Held(
         reasons=_CONFIGURATION,
         since=ADDED_IN,
-        rest="a file that is gone is found by `verity audit` and `verity etc status`",
+        rest="where the policy doesn't require it to stay, a file that is gone is found by"
+        " `verity audit` and `verity etc status`",
     ),
     21: Held(
         reasons=("gate-object", "gate-pin", "gate-key", "foreign-program"), firm=True, early=True

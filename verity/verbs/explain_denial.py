@@ -80,6 +80,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
     " kernel",
     Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
+    Reason.CONFIG_REMOVED: "the policy requires what grants put at this path, or below it, to stay:"
+    " it isn't removed, renamed or replaced by anything that they don't put there as well",
 }
 
 _SIGN = (
@@ -140,6 +142,11 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.CONFIG_UNSIGNED: (_ENABLE, _SIGN_ETC, _EXEMPT),
     Reason.CONFIG_LINK: (_SIGN_ETC, _EXEMPT),
     Reason.CONFIG_MOUNT: ("mount it before the gate is loaded, or at another path", _EXEMPT),
+    Reason.CONFIG_REMOVED: (
+        "have the next serial of its stream signed without it, or with what shall be there:"
+        " verity etc sign, verity commit sign; then: verity lockdown import",
+        "or sign the policy's next serial without require, and reboot",
+    ),
     Reason.USER_NAMESPACE: (_REACTION.format("user-namespaces"),),
     Reason.TRACING: (
         "trace your own programs as an ordinary user, or on a machine whose gate isn't sealed",
