@@ -236,9 +236,18 @@ static __always_inline __u32 locate(struct path_scratch *scratch, __u64 dentry, 
 
 /* --- anchors ------------------------------------------------------------------------------ */
 
+static __always_inline void count_anchor(long failed)
+{
+	struct control *all = THE(control);
+
+	if (all && failed != -EEXIST)
+		__sync_fetch_and_add(failed ? &all->anchors_lost : &all->anchors, 1);
+}
+
 /*
  * A directory that is opened before the seal, and is guarded or leads to what is. The loader opens
- * all of them. The root is kept as an empty path, so that what follows an anchor begins with a slash.
+ * all of them, and doesn't seal if one was lost: under another name it would be guarded no more. The
+ * root is kept as an empty path, so that what follows an anchor begins with a slash.
  */
 static __noinline void keep_anchor(struct file *file)
 {
@@ -246,8 +255,12 @@ static __noinline void keep_anchor(struct file *file)
 	struct inode *inode = file->f_inode;
 	struct anchor_key key = {};
 
-	if (!scratch ||
-	    !locate(scratch, (__u64)file->f_path.dentry, mount_of(file->f_path.mnt)) ||
+	if (!scratch) {
+		count_anchor(-EPERM);
+		return;
+	}
+	/* What is longer than a guarded path is below one or nothing. */
+	if (!locate(scratch, (__u64)file->f_path.dentry, mount_of(file->f_path.mnt)) ||
 	    scratch->seen_len > VERITY_GUARDED_PATH_SIZE - 1)
 		return;
 	key.inode = inode->i_ino;
@@ -262,7 +275,7 @@ static __noinline void keep_anchor(struct file *file)
 	} else if (class_of_way(&scratch->seen, scratch->seen_len) != VERITY_CLASS_SIGNED) {
 		return;
 	}
-	bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_NOEXIST);
+	count_anchor(bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_NOEXIST));
 }
 
 #endif

@@ -45,6 +45,24 @@ static __noinline __u32 digest_in_memory(struct inode *inode, struct config_cont
 	return VERITY_DIGEST_KNOWN;
 }
 
+/* Whether grants put any file there. */
+static __noinline __u32 is_any_put_there(const struct path_key *path)
+{
+	const struct config_cells *cells = bpf_map_lookup_elem(&config_grants, path);
+
+	if (!cells)
+		return 0;
+	for (int i = 0; i < VERITY_CONFIG_CELLS; i++) {
+		__u32 cell = cells->of[i].cell, number = CELL_SLOT(cell);
+		struct slot *slot = bpf_map_lookup_elem(&slots, &number);
+
+		if (cell & CELL_USED && slot && !is_dead(slot, 0) &&
+		    CELL_FLAGS(cell, slot->active & 1) == VERITY_CONFIG_FILE)
+			return 1;
+	}
+	return 0;
+}
+
 /* Whether grants put this file or symlink there; `unknown`: what is said where there is no digest. */
 static __noinline __u32 is_inode_put_there(struct inode *inode, struct path_scratch *scratch,
 					   __u32 unknown)
@@ -61,7 +79,7 @@ static __noinline __u32 is_inode_put_there(struct inode *inode, struct path_scra
 				    revoked_digest((void *)&scratch->content), &revoked);
 	if (digest != ~0u)
 		return 0;
-	return unknown && bpf_map_lookup_elem(&config_grants, &scratch->real);
+	return unknown && is_any_put_there(&scratch->real);
 }
 
 /* `inode` at `dentry` goes away, and `instead`, if it isn't NULL, takes its place. */

@@ -46,6 +46,7 @@
 #define FS_VERITY_HASH_ALG_SHA256 1
 #define CAP_SYS_ADMIN 21
 #define EPERM 1
+#define EEXIST 17
 #define ENOSYS 38
 #define SIGKILL 9
 #define S_VERITY (1u << 16)

@@ -226,6 +226,8 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "config %llu %u\n", all->config_entries, VERITY_CONFIG_CAPACITY);
+	BPF_SEQ_PRINTF(seq, "anchors %llu %u\n", all->anchors, VERITY_ANCHORS);
+	BPF_SEQ_PRINTF(seq, "anchors_lost %llu\n", all->anchors_lost);
 	print_revocations(seq, all, configured);
 	print_streams(seq);
 	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);

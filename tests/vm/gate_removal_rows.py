@@ -87,7 +87,9 @@ REMOVING = [
     _removes(
         "the same contents put over it",
         f"cat {OUTSIDE}/same >&2 && mv -f {OUTSIDE}/same {_STAYS} && cat {_STAYS}",
-        setup=f"cp {_STAYS} {OUTSIDE}/same && fsverity enable {OUTSIDE}/same",
+        # Enabled under the gate: no page from before may be left.
+        setup=f"cp {_STAYS} {OUTSIDE}/same && fsverity enable {OUTSIDE}/same && sync &&"
+        " echo 1 >/proc/sys/vm/drop_caches",
         why="",
     ),
     _removes(
