@@ -137,7 +137,7 @@ GATE: Mapping[int, Held] = {
         rest="readers that aren't privileged, as polkitd, are asked nothing",
     ),
     20: Held(
-        reasons=_CONFIGURATION,
+        reasons=(*_CONFIGURATION, "config-removed"),
         since=ADDED_IN,
         rest="where the policy doesn't require it to stay, a file that is gone is found by"
         " `verity audit` and `verity etc status`",

@@ -42,6 +42,7 @@ ACTS: Mapping[Act, str] = {
     Act.TRACING: "to trace the kernel, a processor, or programs: kprobes, perf events, ftrace, or a"
     " BPF program for them",
     Act.BPF_PROGRAM: "to load a BPF program",
+    Act.REMOVE: "to delete a file, symlink or directory, to rename it, or to put another over it",
 }
 
 REASONS: Mapping[Reason, str] = {
@@ -142,11 +143,6 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.CONFIG_UNSIGNED: (_ENABLE, _SIGN_ETC, _EXEMPT),
     Reason.CONFIG_LINK: (_SIGN_ETC, _EXEMPT),
     Reason.CONFIG_MOUNT: ("mount it before the gate is loaded, or at another path", _EXEMPT),
-    Reason.CONFIG_REMOVED: (
-        "have the next serial of its stream signed without it, or with what shall be there:"
-        " verity etc sign, verity commit sign; then: verity lockdown import",
-        "or sign the policy's next serial without require, and reboot",
-    ),
     Reason.USER_NAMESPACE: (_REACTION.format("user-namespaces"),),
     Reason.TRACING: (
         "trace your own programs as an ordinary user, or on a machine whose gate isn't sealed",
@@ -155,6 +151,11 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.BPF_PROGRAM: (
         "load it before the gate is sealed",
         _REACTION.format("bpf-programs"),
+    ),
+    Reason.CONFIG_REMOVED: (
+        "have the next serial of its stream signed without it, or with what shall be there:"
+        " verity etc sign, verity commit sign; then: verity lockdown import",
+        "or sign the policy's next serial without require, and reboot",
     ),
 }
 
