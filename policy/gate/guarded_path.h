@@ -46,6 +46,31 @@ static __always_inline __u64 mount_of(struct vfsmount *mount)
 	return (__u64)mount - bpf_core_field_offset(struct mount, mnt);
 }
 
+static __always_inline __u64 device_bit(__u32 device)
+{
+	return 1ull << (device * 0x9e3779b1u >> 26);
+}
+
+/*
+ * Whether there can be an anchor on the way from here to the root of the file system. No walk by dentries
+ * alone leaves it, and anchors are never taken away, so the answer no is as good as the walk.
+ */
+static __always_inline int may_have_anchors(const struct super_block *sb)
+{
+	struct control *all = THE(control);
+
+	return !all || all->anchor_devices & device_bit(sb->s_dev);
+}
+
+/* Before the anchor is there. */
+static __always_inline void note_device(const struct super_block *sb)
+{
+	struct control *all = THE(control);
+
+	if (all)
+		__sync_fetch_and_or(&all->anchor_devices, device_bit(sb->s_dev));
+}
+
 /* Whether a better anchor may be found further up. */
 static __always_inline int wants_anchor(const struct trail *trail)
 {
@@ -209,6 +234,8 @@ __noinline __u32 find_paths(struct path_scratch *scratch)
 		trail.alias = 0;
 		trail.at = VERITY_TRAIL_SIZE;
 		trail.end = TRAIL_GOING;
+		if (!may_have_anchors(AS_KERNEL(struct dentry, trail.dentry)->d_sb))
+			return 1;
 		bpf_loop(TRAIL_STEPS, step, &trail, 0);
 		if (trail.end != TRAIL_ELSEWHERE)
 			return 0;
@@ -275,6 +302,7 @@ static __noinline void keep_anchor(struct file *file)
 	} else if (class_of_way(&scratch->seen, scratch->seen_len) != VERITY_CLASS_SIGNED) {
 		return;
 	}
+	note_device(inode->i_sb);
 	count_anchor(bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_NOEXIST));
 }
 

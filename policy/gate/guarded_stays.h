@@ -120,7 +120,9 @@ static __always_inline int check_unlinked(struct dentry *dentry)
 {
 	struct inode *inode = dentry->d_inode;
 
-	return inode && is_asked_of_removals() ? check_stays(inode, dentry, NULL) : 0;
+	return inode && is_asked_of_removals() && may_have_anchors(inode->i_sb)
+		       ? check_stays(inode, dentry, NULL)
+		       : 0;
 }
 
 static __always_inline int check_rmdir(struct dentry *dentry)
@@ -133,7 +135,7 @@ static __always_inline int check_replaced(struct dentry *dentry, struct dentry *
 	struct inode *inode = dentry->d_inode, *before = new_dentry->d_inode;
 	int refused;
 
-	if (!inode || !is_asked_of_removals())
+	if (!inode || !is_asked_of_removals() || !may_have_anchors(inode->i_sb))
 		return 0;
 	/* Two names of one file: the kernel renames nothing. */
 	if (inode == before)

@@ -213,7 +213,8 @@ struct dentry {
 	unsigned int d_flags;
 	struct dentry *d_parent;
 	struct qstr d_name;
-	struct inode *d_inode;
+	struct inode *d_inode; /* NULL: the name isn't there */
+	struct super_block *d_sb;
 } VERITY_RELOCATED;
 
 struct vfsmount {

@@ -353,6 +353,7 @@ struct control {
 	__u64 elevate_entries;
 	__u64 config_entries; /* in the map `config_grants` */
 	__u64 anchors;	     /* in the map of that name, before the seal */
+	__u64 anchor_devices; /* a bit for the device of each, which others may share */
 	__u64 anchors_lost;  /* directories for which there was no room, likewise */
 	__u64 revoked_digests; /* in the map of that name */
 	__u64 revoked_keys;
