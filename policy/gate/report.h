@@ -22,7 +22,7 @@ static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",
 					    "object",  "pin",  "key",	  "program", "ftrace",
 					    "module",  "kexec", "trace",  "device",  "config",
 					    "link",    "mount", "user-namespace", "tracing",
-					    "bpf-program", "boot", "unknown", "unknown",
+					    "bpf-program", "remove", "boot", "unknown",
 					    "unknown", "unknown", "unknown", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
@@ -30,7 +30,7 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
-	"config-mount", "user-namespace", "tracing",   "bpf-program", "session-over", "boot-chain"};
+	"config-mount", "user-namespace", "tracing",   "bpf-program", "config-removed", "session-over", "boot-chain"};
 static const char outcome_names[][NAME_SIZE] = {"observed", "denied", "unlocked", "denied"};
 
 static __always_inline const char *reason_name(__u32 reason)
@@ -241,6 +241,8 @@ static __always_inline void print_status(struct seq_file *seq)
 	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "config %llu %u\n", all->config_entries, VERITY_CONFIG_CAPACITY);
+	BPF_SEQ_PRINTF(seq, "anchors %llu %u\n", all->anchors, VERITY_ANCHORS);
+	BPF_SEQ_PRINTF(seq, "anchors_lost %llu\n", all->anchors_lost);
 	print_revocations(seq, all, configured);
 	print_streams(seq);
 	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);

@@ -67,6 +67,7 @@ class Reason(_Numbered):
     USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
     TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
     BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
+    CONFIG_REMOVED = "config-removed"  # what grants put there, and the policy requires
     SESSION_OVER = "session-over"  # the unlock that this session was for is over
     BOOT_CHAIN = "boot-chain"  # the next boot would be another one
 
@@ -98,6 +99,7 @@ class Act(_Numbered):
     USER_NAMESPACE = "user-namespace"  # one is made
     TRACING = "tracing"  # the kernel or a program is traced: kprobes, perf, ftrace
     BPF_PROGRAM = "bpf-program"  # any other BPF program is loaded
+    REMOVE = "remove"  # a name is taken away, or what it means is replaced
     BOOT = "boot"  # what the machine boots from is changed
 
 

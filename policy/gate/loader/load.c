@@ -109,6 +109,10 @@ static int finish(struct loader *l, struct sealing *out, struct failure *f)
 	out->state = "observe";
 	out->serial = status.policy_serial;
 	out->root = l->options.root;
+	if (status.anchors_lost && !l->options.stage)
+		fprintf(stderr, "verity-load: warning: %llu guarded directories found no room\n"
+			"  hint: guard fewer directories: with these it won't seal\n",
+			(unsigned long long)status.anchors_lost);
 	if (l->options.observe || l->options.until_seal) {
 		out->why = l->options.observe ? "asked" : "not-yet";
 		return 0;

@@ -301,6 +301,7 @@ struct gate_status {
 	uint64_t policy_serial;
 	uint64_t code_entries; /* digests that are granted */
 	uint64_t foreign_programs;
+	uint64_t anchors, anchors_lost; /* guarded directories that it remembers, or couldn't */
 	uint64_t revoked_documents; /* 1: keys or policy rest on keys that are revoked */
 	uint64_t denied;
 	uint64_t observed;

@@ -58,6 +58,12 @@ static int check_ready(const struct gate_status *status, struct failure *f)
 			      "%llu modify-return, extension, LSM cgroup or answering sysctl "
 			      "programs are loaded",
 			      (unsigned long long)status->foreign_programs);
+	if (status->anchors_lost)
+		return refuse(f, "guard fewer directories, or free some memory, and load it again",
+			      "the gate remembers %llu guarded directories, and %llu found no room: "
+			      "renamed, they would be guarded no more",
+			      (unsigned long long)status->anchors,
+			      (unsigned long long)status->anchors_lost);
 	return 0;
 }
 

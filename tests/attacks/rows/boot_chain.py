@@ -68,7 +68,12 @@ IN_DIRECTORIES = (
 IN_THE_ROOT = (
     _row("the directory renamed", "mv PLACE PLACE.old && mv PLACE.old PLACE && echo ran"),
     _row("a hard link out of it", "ln PLACE/old /srv/link && echo ran", cleanup="rm -f /srv/link"),
-    _row("a hard link into it", "ln /srv/y PLACE/y && echo ran", setup="echo y >/srv/y"),
+    _row(
+        "a hard link into it",
+        "ln /srv/y PLACE/y && echo ran",
+        setup="echo y >/srv/y",
+        cleanup="rm -f PLACE/y",
+    ),
     _row("by a file handle", f'python3 -c "{_HANDLE}"'),
     _row(
         "below an overlay",
