@@ -21,6 +21,7 @@ from tests.vm.test_boot import host_files
 from .attack import Attack, attempt
 from .gatelog import status
 from .rows.boot_chain import (
+    BY_HANDLE,
     DEVICES,
     ESP,
     IN_DIRECTORIES,
@@ -47,7 +48,7 @@ def at(row: Attack, place: str) -> Attack:
 
 ROWS = (
     *(at(row, place) for place in ("/boot", ESP) for row in IN_DIRECTORIES),
-    *(at(row, "/boot") for row in IN_THE_ROOT),
+    *(at(row, "/boot") for row in (*IN_THE_ROOT, BY_HANDLE)),
     *DEVICES,
     *VARIABLES,
 )

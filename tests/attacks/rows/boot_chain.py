@@ -74,7 +74,6 @@ IN_THE_ROOT = (
         setup="echo y >/srv/y",
         cleanup="rm -f PLACE/y",
     ),
-    _row("by a file handle", f'python3 -c "{_HANDLE}"'),
     _row(
         "below an overlay",
         "echo x >>/mnt/old && echo ran",
@@ -83,6 +82,9 @@ IN_THE_ROOT = (
     ),
 )
 """Likewise, of the root's file system."""
+
+BY_HANDLE = _row("by a file handle", f'python3 -c "{_HANDLE}"')
+"""Without a control: a file that was opened so has no parents, and counts as inside wherever it is."""
 
 DEVICES = (
     _row("the ESP's device", f"dd if={PART} of={PART} bs=512 count=1 conv=notrunc && echo ran"),
@@ -116,6 +118,7 @@ PREPARE = """
 mkdir -p /srv/other
 for place in /boot /efi /srv/other; do
     for name in old gone gone2 tagged; do echo $name >$place/$name; done
+    chmod 644 $place/old; rm -f $place/y
     mkdir -p $place/empty; setfattr -n user.z -v z $place/tagged
 done
 """
