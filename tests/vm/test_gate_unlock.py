@@ -7,7 +7,7 @@ token that differs from it in this one thing alone, which is taken right behind 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from verity.formats import challenge, gate_status
 from verity.formats.gate_calls import Refusal
 from verity.formats.gate_unlocks import UnlockState
 from verity.formats.unlock import Scope
-from verity.ports.content import digest_path
 
 from . import gate_world as world
 from .gate_blobs import Revoke, key_id, signed
@@ -34,7 +33,6 @@ from .unlock_machine import (
     Locked,
     changed,
     counts,
-    locked_machine,
     seal,
 )
 
@@ -42,22 +40,6 @@ FIRST, SECOND, THIRD = world.UNLOCK
 NONCE_AT, ID_AT, HOST_AT, SCOPE_AT, OPERAND_AT, ZERO_AT = 16, 48, 64, 104, 152, 408
 REASON_AT, DURATION_AT = 120, 108
 DAY = 86400
-
-
-@pytest.fixture(scope="module")
-def locked(
-    gate_image: Image, gate_files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Locked]:
-    """The machine, for this module."""
-    folder = tmp_path_factory.mktemp("unlock")
-    with locked_machine(gate_image, gate_files, folder) as locked:
-        yield locked
-
-
-@pytest.fixture(scope="module")
-def digests(gate_files: Path) -> dict[str, bytes]:
-    """Of the specimens, which nothing grants."""
-    return {name: digest_path(gate_files / name).value for name in "abcd"}
 
 
 # --- refused ------------------------------------------------------------------------------------
