@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, kernel_keys
+from verity.formats.dump import printable
 from verity.formats.grants import Party
 from verity.formats.host_record import Installation
 from verity.formats.kernel_policy import Mode
@@ -175,10 +176,10 @@ def _init(
         expires=wanted.times[1],
     )
     etc = host_etc.sign(root, spot, keys.etc, keyrings)
-    notes += [
-        f"{path.decode(errors='replace')}: no grant has room for it" for path in etc.ungranted
-    ]
-    notes += [f"{path.decode(errors='replace')}: {why}" for path, why in etc.plain]
+    notes += [f"{printable(path)}: no grant has room for it" for path in etc.ungranted]
+    if etc.plain and not init_system.is_tree(root):
+        path, why = etc.plain[0]
+        notes.append(f"{len(etc.plain)} files of /etc have no fs-verity: {printable(path)}: {why}")
     # 7. The bundle.
     say("boot bundle")
     parts = host_bundle.replaced(

@@ -105,6 +105,8 @@ def _next_boot(root: Path) -> KernelPolicy | VerityError | None:
 
 def _why(found: Lockdown, said: Said | VerityError | None) -> str:
     if found.gate is None:
+        if isinstance(said, Said) and said.text:
+            return f"no gate is loaded: {said.text}"
         return "no gate is loaded" if said is None else "no gate is loaded any more"
     if said is None:
         return "the loader has left no word in this boot"
