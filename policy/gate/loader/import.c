@@ -140,3 +140,30 @@ int gate_seal(struct failure *f)
 
 	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "the seal", f);
 }
+
+int gate_unlock(const struct token *token, struct failure *f)
+{
+	struct verity_request request = { .size = sizeof(request),
+					  .version = VERITY_REQUEST_VERSION,
+					  .data = (uintptr_t)&token->token,
+					  .len = sizeof(token->token),
+					  .nsig = token->nsig,
+					  .sigs = (uintptr_t)token->sigs };
+	int answer = call(VERITY_COMMAND_UNLOCK, &request);
+
+	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "the token", f);
+}
+
+int gate_relock(const struct token *token, struct failure *f)
+{
+	struct verity_request request = { .size = sizeof(request),
+					  .version = VERITY_REQUEST_VERSION };
+	int answer;
+
+	if (token) {
+		request.data = (uintptr_t)token->token.token_id;
+		request.len = VERITY_TOKEN_ID_SIZE;
+	}
+	answer = call(VERITY_COMMAND_RELOCK, &request);
+	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "the relock", f);
+}
