@@ -43,11 +43,14 @@ int verity_gate_put(const uint8_t *data, uint32_t len)
 	return call(VERITY_COMMAND_PUT, &request);
 }
 
-int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig)
+/* Calls with signatures in their slots. */
+static int call_signed(unsigned int command, struct verity_request *request, const uint8_t *sigs,
+		       const uint32_t *lens, uint32_t nsig)
 {
 	struct verity_signature slots[VERITY_OWNERS];
-	struct verity_request request = { .nsig = nsig, .sigs = (uintptr_t)slots };
 
+	request->nsig = nsig;
+	request->sigs = (uintptr_t)slots;
 	if (!sigs || !lens)
 		return -EFAULT;
 	if (nsig == 0)
@@ -65,7 +68,31 @@ int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig)
 		memcpy(slots[i].der, sigs, lens[i]);
 		sigs += lens[i];
 	}
-	return call(VERITY_COMMAND_COMMIT, &request);
+	return call(command, request);
+}
+
+int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig)
+{
+	struct verity_request request = { .data = 0 };
+
+	return call_signed(VERITY_COMMAND_COMMIT, &request, sigs, lens, nsig);
+}
+
+int verity_gate_unlock(const uint8_t *token, uint32_t len, const uint8_t *sigs,
+		       const uint32_t *lens, uint32_t nsig)
+{
+	struct verity_request request = { .data = (uintptr_t)token, .len = len };
+
+	if (!token)
+		return -EFAULT;
+	return call_signed(VERITY_COMMAND_UNLOCK, &request, sigs, lens, nsig);
+}
+
+int verity_gate_relock(const uint8_t *id, uint32_t len)
+{
+	struct verity_request request = { .data = len ? (uintptr_t)id : 0, .len = len };
+
+	return call(VERITY_COMMAND_RELOCK, &request);
 }
 
 int verity_gate_seal(void)

@@ -8,3 +8,6 @@ int verity_gate_put(const uint8_t *data, uint32_t len);
 int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig);
 int verity_gate_seal(void);
 int verity_gate_probe(void);
+int verity_gate_unlock(const uint8_t *token, uint32_t len, const uint8_t *sigs,
+		       const uint32_t *lens, uint32_t nsig);
+int verity_gate_relock(const uint8_t *id, uint32_t len);

@@ -23,6 +23,13 @@ int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig)
 
 int verity_gate_seal(void);
 
+/* A token, with signatures as above. */
+int verity_gate_unlock(const uint8_t *token, uint32_t len, const uint8_t *sigs,
+		       const uint32_t *lens, uint32_t nsig);
+
+/* The token of this id, or with a length of 0 all of them. */
+int verity_gate_relock(const uint8_t *id, uint32_t len);
+
 /* An empty part that belongs to no upload: any gate refuses it, and no state changes. */
 int verity_gate_probe(void);
 

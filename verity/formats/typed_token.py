@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An unlock token as people read it out and type it: values <-> numbered groups of characters.
 
-A group is ``NN CCCC CCCC CCCC CCCC KK``: its number, ten bytes in Crockford's base 32, and two check
-digits by ISO/IEC 7064 MOD 97-10, as an IBAN has them. All groups together end in a CRC-32
+A group is ``NN CCCC CCCC CCCC CCCC KK``: its number, ten bytes in Crockford's base 32, and two
+check digits by ISO/IEC 7064 MOD 97-10, as an IBAN has them. All groups together end in a CRC-32
 (docs/formats.md, "Typed token"). policy/gate/loader/typed.c reads the same and says the same;
 tests/vectors/typed.toml holds both. Rules:
 
@@ -31,6 +31,7 @@ GROUP = 20
 BEGIN = "begin verity unlock"
 END = "end verity unlock"
 MAX_SIGNATURES = 8
+INCOMPLETE = "typed-incomplete"
 _BYTES = 10
 _HEAD = 74
 _SIGNATURE = 80
@@ -87,9 +88,7 @@ def of_token(token: UnlockToken, signatures: Sequence[BlobSignature]) -> TypedTo
         reason=token.reason,
         operand=token.operand,
         signatures=tuple(
-            TypedSignature(
-                serial=one.serial.to_bytes(16, "big"), r_s=der.raw_ecdsa(one.value)
-            )
+            TypedSignature(serial=one.serial.to_bytes(16, "big"), r_s=der.raw_ecdsa(one.value))
             for one in signatures
         ),
     )
@@ -147,7 +146,8 @@ def check_group(data: bytes) -> str:
 
 
 def decode(data: bytes) -> TypedToken:
-    """Read groups. Raises ContentError (``bad-typed``) that names the groups that are wrong.
+    """Read groups. Raises ContentError (``bad-typed``, ``typed-incomplete``) that names the groups
+    that are wrong.
 
     1. What is between the two lines, if they are there.
     2. Groups of 20 characters: of all lines joined, as a mail program may have broken them; else of
@@ -156,6 +156,24 @@ def decode(data: bytes) -> TypedToken:
     4. The first says how many there are; all of them are there.
     5. The CRC over all of it, and nothing but zeros behind.
     """
+    return _assembled(_by_number(data))
+
+
+def next_group(data: bytes) -> str:
+    """Which number is missing yet of groups that are right; empty if none is.
+
+    ContentError as of ``decode`` for those that are wrong, or that are no token together.
+    """
+    try:
+        _assembled(_by_number(data))
+    except ContentError as error:
+        if error.code != INCOMPLETE:
+            raise
+        return error.message.partition("group ")[2][:2]
+    return ""
+
+
+def _by_number(data: bytes) -> dict[int, bytes]:
     # 1. Between the lines.
     if len(data) > MAX_TEXT:
         _bad(f"more than {MAX_TEXT} bytes", "name the file with the token alone")
@@ -174,7 +192,7 @@ def decode(data: bytes) -> TypedToken:
         number, part = int(group[:2]), _data(group)
         if found.setdefault(number, part) != part:
             _bad(f"group {number:02} is there twice, with different contents", _ASK)
-    return _assembled(found)
+    return found
 
 
 def rebuild(typed: TypedToken, challenge: Challenge) -> tuple[bytes, tuple[bytes, ...]]:
@@ -229,7 +247,7 @@ def _groups(lines: Sequence[str]) -> list[str]:
 def _assembled(found: Mapping[int, bytes]) -> TypedToken:
     # 4. How many.
     if 1 not in found:
-        _bad("group 01 is missing", _RETYPE)
+        _lacks("group 01 is missing")
     version, scope, count, length = found[1][:4]
     if version != VERSION:
         _bad(f"it is of the version {version}, expected {VERSION}", "install one version of both")
@@ -239,11 +257,8 @@ def _assembled(found: Mapping[int, bytes]) -> TypedToken:
     total = -(-size // _BYTES)
     missing = [number for number in range(1, total + 1) if number not in found]
     if missing:
-        _bad(
-            f"group {missing[0]:02} of {total} is missing"
-            + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
-            _RETYPE,
-        )
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        _lacks(f"group {missing[0]:02} of {total} is missing{more}")
     beyond = max(found)
     if beyond > total:
         _bad(f"group {beyond:02} does not belong to it: it has {total}", _ASK)
@@ -277,9 +292,7 @@ def _group(number: int, data: bytes) -> str:
 
 
 def _is_group(group: str) -> bool:
-    return (
-        _GROUP.fullmatch(group) is not None and group[:2] != "00" and _mod97(group) == 1
-    )
+    return _GROUP.fullmatch(group) is not None and group[:2] != "00" and _mod97(group) == 1
 
 
 def _mod97(text: str) -> int:
@@ -301,6 +314,10 @@ def _chunks(text: str) -> Iterator[str]:
 
 def _bad(reason: str, hint: str | None = None) -> NoReturn:
     raise ContentError("bad-typed", f"typed token: {reason}", hint=hint)
+
+
+def _lacks(reason: str) -> NoReturn:
+    raise ContentError(INCOMPLETE, f"typed token: {reason}", hint=_RETYPE)
 
 
 def _other(code: str, what: str, here: str, found: str) -> NoReturn:

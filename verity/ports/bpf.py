@@ -47,6 +47,16 @@ def seal() -> None:
     _expect(kernel.gate_seal(), "the seal")
 
 
+def unlock(token: bytes, signatures: Sequence[bytes]) -> None:
+    """Hand over an unlock token; return once the gate has taken it, or raise its refusal."""
+    _expect(kernel.gate_unlock(token, signatures), "the token")
+
+
+def relock(token_id: bytes | None = None) -> None:
+    """End one unlock before its time, or all of them."""
+    _expect(kernel.gate_relock(token_id or b""), "the relock")
+
+
 def _expect(answer: int, label: str) -> None:
     if answer != gate_calls.ACCEPTED:
         raise gate_calls.refusal(answer, label)

@@ -345,6 +345,19 @@ def gate_seal() -> int:
     return _answer(lib.verity_gate_seal())
 
 
+def gate_unlock(token: bytes, signatures: Sequence[bytes]) -> int:
+    """A token, with the PKCS#7 over it."""
+    lengths = ffi.new("uint32_t[]", [len(one) for one in signatures])
+    whole = ffi.from_buffer("uint8_t[]", b"".join(signatures))
+    data = ffi.from_buffer("uint8_t[]", token)
+    return _answer(lib.verity_gate_unlock(data, len(token), whole, lengths, len(signatures)))
+
+
+def gate_relock(token_id: bytes) -> int:
+    """The end of one unlock, or with no bytes of all."""
+    return _answer(lib.verity_gate_relock(ffi.from_buffer("uint8_t[]", token_id), len(token_id)))
+
+
 def gate_probe() -> int:
     """Something that any gate refuses and that changes nothing."""
     return _answer(lib.verity_gate_probe())

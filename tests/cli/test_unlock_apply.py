@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A token on the host: handed to a gate that is played, counted down, ended."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.gate_host import Host
+from tests.cli.keyring_world import good
+from tests.cli.program import assert_clean_error, copy
+from tests.cli.terminal import on_terminal
+from tests.cli.unlock_world import (
+    ASK,
+    FROM,
+    MORE,
+    calling,
+    calls,
+    challenge,
+    ledger,
+    make_desk,
+    on,
+    played,
+    say,
+    seal,
+)
+from verity.formats import records, typed_token
+from verity.formats.gate_calls import Refusal
+from verity.verbs import unlock_sign
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The operator's desk, for reading."""
+    return make_desk(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture
+def desk(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, without the token."""
+    path = copy(made, tmp_path / "desk")
+    (path / "token").unlink()
+    return path
+
+
+@pytest.fixture
+def sealed(host: Host) -> Host:
+    """A sealed host, in second 99 of its boot."""
+    return seal(host)
+
+
+# --- applying
+
+
+def test_a_token_is_handed_to_the_gate(made: Path, sealed: Host) -> None:
+    token = made / "token"
+    (fragment,) = records.split(token.read_bytes(), label="token")
+    done = calling(sealed, "apply", str(token), answers=(3000,))
+    assert done.status == 0, done.err
+    assert "unlocked  path-prefix /opt/r\\xc3\\xa9scue, for 30 min at the most" in done.out
+    (call,) = calls(sealed)
+    sizes = " ".join(f"sig {len(one)} {one[:4].hex()}" for one in fragment.signatures)
+    assert call == f"3 size 32 32 version 1 len 416 nsig 2 data 93766572 {sizes}"
+    events = [entry["event"] for entry in ledger(sealed)]
+    assert events == ["apply", "grant"]
+
+
+def test_a_token_that_is_typed(made: Path, sealed: Host) -> None:
+    (fragment,) = records.split((made / "token").read_bytes(), label="token")
+    groups = unlock_sign.groups(fragment)
+    lines = [f"{one[:2]} {one[2:10].lower()} {one[10:]}" for one in groups]
+    wrong = lines[4][:-1] + ("0" if lines[4][-1] != "0" else "1")
+    session = on_terminal(
+        *("unlock", "apply", "--typed", "--root", "."),
+        cwd=sealed.root,
+        answers=[*lines[:4], wrong, lines[4][:-1], *lines[4:]],
+        environment=played(sealed, (3000,)),
+    )
+    assert session.status == 0, session.screen
+    assert "group 05: a character is wrong" in session.screen
+    assert "19 characters, expected 20" in session.screen
+    assert f"group {len(groups):02}: " in session.screen
+    assert len(calls(sealed)) == 1
+
+
+def as_page(data: bytes) -> bytes:
+    (fragment,) = records.split(data, label="token")
+    return typed_token.page(unlock_sign.groups(fragment)).encode()
+
+
+CHANGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "nothing": (lambda data: b"", "this is nothing at all, and no token"),
+    "cut": (lambda data: data[:-1], "the token is damaged: a part was cut off"),
+    "doubled": (lambda data: data * 2, "more than one token"),
+    "without signatures": (lambda data: data[:424], "more than one token, or one without"),
+    "a challenge": (lambda data: challenge(), "this is a challenge, and no token"),
+    "the status": (lambda data: MORE.encode(), "this is a challenge, and no token"),
+    "OpenPGP": (
+        lambda data: b"-----BEGIN PGP MESSAGE-----\n\nhQEMA\n",
+        "this is an OpenPGP message, and no token",
+    ),
+    "SSH": (lambda data: b"ssh-ed25519 AAAAC3Nz ann\n", "this is an SSH key or signature"),
+    "a web token": (lambda data: b"eyJhbGciOiJIUzI1NiJ9.e30.abc", "a token of some web service"),
+    "prose": (lambda data: b"call me when you are back", "this is something else, and no token"),
+    "grants": (
+        lambda data: data.replace(b"verity-unlock1", b"verity-grants1"),
+        "this is another signed document of verity",
+    ),
+    "a damaged signature": (
+        lambda data: data[:470] + b"\0" + data[471:],
+        "not the one PKCS#7 template",
+    ),
+    "a damaged scope": (lambda data: data[:112] + b"\x09" + data[113:], "the scope 9 is unknown"),
+    "another host": (lambda data: data[:80] + b"x" + data[81:], "the token is for another host"),
+    "another boot": (lambda data: data[:30] + b"x" + data[31:], "the token is for another boot"),
+    "another policy": (
+        lambda data: data[:104] + b"\x04" + data[105:],
+        "the token is for another policy: 4, and here it is 3",
+    ),
+    "too late": (
+        lambda data: data[:120] + (99).to_bytes(8, "little") + data[128:],
+        "had to be applied before second 99 of this boot, and it is second 99",
+    ),
+    "typed, a group missing": (
+        lambda data: b"\n".join(as_page(data).split(b"\n")[:7] + as_page(data).split(b"\n")[8:]),
+        "typed token: group 07 of 25 is missing",
+    ),
+    "typed, cut": (lambda data: as_page(data)[:300], "the line `end verity unlock` is missing"),
+    "half a QR code": (
+        lambda data: b" ".join(as_page(data).replace(b" ", b"").split(b"\n")[1:10]),
+        "typed token: group 10 of 25 is missing (and 15 more)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_is_no_token_here(made: Path, sealed: Host, name: str) -> None:
+    change, words = CHANGED[name]
+    (sealed.root / "token").write_bytes(change((made / "token").read_bytes()))
+    done = on(sealed, "apply", "token")
+    assert (done.status, done.out) == (1, "")
+    assert_clean_error(done, (words,), hint=True)
+    # A gate would have been called after `apply` was written down.
+    assert [entry["event"] for entry in ledger(sealed)] == ["refused"]
+
+
+def test_a_bundle_that_is_half_signed(desk: Path, sealed: Host) -> None:
+    good(desk, "unlock", "sign", *FROM, "--yes", "-o", "half", "ann.pem")
+    done = on(sealed, "apply", str(desk / "half"))
+    assert_clean_error(done, ("a sign bundle, which is not signed by all yet",), hint=True)
+    assert "unlock sign --bundle" in done.err
+
+
+def test_the_gate_refuses(made: Path, sealed: Host) -> None:
+    answers = (Refusal.THRESHOLD.number,)
+    done = calling(sealed, "apply", str(made / "token"), answers=answers)
+    assert (done.status, done.out) == (1, "")
+    assert_clean_error(done, ("the token: the gate refuses it (threshold)",), hint=True)
+    assert [entry["event"] for entry in ledger(sealed)] == ["apply", "refused"]
+    assert ledger(sealed)[1]["why"] == "gate-threshold"
+
+
+def test_neither_file_nor_typed(sealed: Host) -> None:
+    assert on(sealed, "apply").status == 2
+    assert on(sealed, "apply", "--typed", "x").status == 2
+
+
+# --- afterwards
+
+ID, OTHER = "01" * 16, "02" * 16
+LIVE = (
+    f"unlock {ID} path-prefix 3 90 1890 live {'aa' * 32} /opt/rescue\n"
+    f"unlock {OTHER} session 3 10 40 expired {'bb' * 32} -\n"
+)
+
+
+def test_status_counts_down(sealed: Host) -> None:
+    empty = on(sealed, "status")
+    assert empty.out.startswith("locked    nothing is unlocked; the gate is sealed\n")
+    assert "never practised here" in empty.out
+    say(sealed, LIVE)
+    done = on(sealed, "status")
+    shown = f"UNLOCKED  path-prefix /opt/rescue\ntoken     {ID}\nends      in 29 min 51 s\n"
+    assert shown in done.out
+    assert "over      session" in done.out
+    first, second, _ = on(sealed, "status", "--json").records
+    assert (first["state"], first["left_s"]) == ("expired", 0)
+    assert (second["state"], second["left_s"]) == ("live", 1791)
+
+
+def test_what_the_ledger_lacks_is_added_late(sealed: Host) -> None:
+    on(sealed, "challenge", *ASK)
+    say(sealed, LIVE + f"drill {'03' * 16} 50\n")
+    for _ in range(2):  # once, however often it is asked
+        on(sealed, "status")
+    found = [(one["event"], one.get("token"), one.get("late")) for one in ledger(sealed)[1:]]
+    assert found == [
+        ("grant", OTHER, 1),
+        ("end", OTHER, 1),
+        ("grant", ID, 1),
+        ("drill", "03" * 16, 1),
+    ]
+    notice = (sealed.root / "run/motd.d/verity-unlock").read_text()
+    assert "UNLOCKED: path-prefix /opt/rescue" in notice
+
+
+def test_relock(sealed: Host) -> None:
+    say(sealed, LIVE)
+    gone = on(sealed, "relock", OTHER)
+    assert gone.status == 1
+    assert_clean_error(gone, (f"unlock {OTHER}: it is not live",), hint=True)
+    assert on(sealed, "relock", "xyz").status == 2
+    assert calls(sealed) == []
+    assert calling(sealed, "relock", ID, answers=(3000,)).status == 0
+    assert calling(sealed, "relock", answers=(3000,)).out == "relocked  1 ended\n"
+    assert [call.split()[0] for call in calls(sealed)] == ["6", "6"]
+    assert "len 16 nsig 0 data 01010101" in calls(sealed)[0]
+    assert "len 0 nsig 0 data" in calls(sealed)[1]
