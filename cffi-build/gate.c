@@ -43,14 +43,10 @@ int verity_gate_put(const uint8_t *data, uint32_t len)
 	return call(VERITY_COMMAND_PUT, &request);
 }
 
-/* Calls with signatures in their slots. */
-static int call_signed(unsigned int command, struct verity_request *request, const uint8_t *sigs,
-		       const uint32_t *lens, uint32_t nsig)
+/* The signatures into slots: 0 or -errno. */
+static int fill(struct verity_signature slots[VERITY_OWNERS], const uint8_t *sigs,
+		const uint32_t *lens, uint32_t nsig)
 {
-	struct verity_signature slots[VERITY_OWNERS];
-
-	request->nsig = nsig;
-	request->sigs = (uintptr_t)slots;
 	if (!sigs || !lens)
 		return -EFAULT;
 	if (nsig == 0)
@@ -58,7 +54,7 @@ static int call_signed(unsigned int command, struct verity_request *request, con
 	if (nsig > VERITY_OWNERS)
 		return -E2BIG;
 
-	memset(slots, 0, sizeof(slots));
+	memset(slots, 0, VERITY_OWNERS * sizeof(*slots));
 	for (uint32_t i = 0; i < nsig; i++) {
 		if (lens[i] == 0)
 			return -ENODATA;
@@ -68,31 +64,16 @@ static int call_signed(unsigned int command, struct verity_request *request, con
 		memcpy(slots[i].der, sigs, lens[i]);
 		sigs += lens[i];
 	}
-	return call(command, request);
+	return 0;
 }
 
 int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig)
 {
-	struct verity_request request = { .data = 0 };
+	struct verity_signature slots[VERITY_OWNERS];
+	struct verity_request request = { .nsig = nsig, .sigs = (uintptr_t)slots };
+	int result = fill(slots, sigs, lens, nsig);
 
-	return call_signed(VERITY_COMMAND_COMMIT, &request, sigs, lens, nsig);
-}
-
-int verity_gate_unlock(const uint8_t *token, uint32_t len, const uint8_t *sigs,
-		       const uint32_t *lens, uint32_t nsig)
-{
-	struct verity_request request = { .data = (uintptr_t)token, .len = len };
-
-	if (!token)
-		return -EFAULT;
-	return call_signed(VERITY_COMMAND_UNLOCK, &request, sigs, lens, nsig);
-}
-
-int verity_gate_relock(const uint8_t *id, uint32_t len)
-{
-	struct verity_request request = { .data = len ? (uintptr_t)id : 0, .len = len };
-
-	return call(VERITY_COMMAND_RELOCK, &request);
+	return result ? result : call(VERITY_COMMAND_COMMIT, &request);
 }
 
 int verity_gate_seal(void)
@@ -100,6 +81,27 @@ int verity_gate_seal(void)
 	struct verity_request request = { .data = 0 };
 
 	return call(VERITY_COMMAND_SEAL, &request);
+}
+
+int verity_gate_unlock(const uint8_t *token, const uint8_t *sigs, const uint32_t *lens,
+		       uint32_t nsig)
+{
+	struct verity_signature slots[VERITY_OWNERS];
+	struct verity_request request = { .data = (uintptr_t)token,
+					  .len = VERITY_TOKEN_SIZE,
+					  .nsig = nsig,
+					  .sigs = (uintptr_t)slots };
+	int result = token ? fill(slots, sigs, lens, nsig) : -EFAULT;
+
+	return result ? result : call(VERITY_COMMAND_UNLOCK, &request);
+}
+
+int verity_gate_relock(const uint8_t *token_id)
+{
+	struct verity_request request = { .data = (uintptr_t)token_id,
+					  .len = token_id ? VERITY_TOKEN_ID_SIZE : 0 };
+
+	return call(VERITY_COMMAND_RELOCK, &request);
 }
 
 int verity_gate_probe(void)

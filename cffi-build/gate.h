@@ -13,6 +13,8 @@
 
 #include "verity.h"
 
+#define VERITY_TOKEN_SIZE sizeof(struct verity_unlock_token)
+
 int verity_gate_begin(uint32_t len);
 
 /* The next part, at most VERITY_PART_SIZE bytes. */
@@ -23,12 +25,12 @@ int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig)
 
 int verity_gate_seal(void);
 
-/* A token, with signatures as above. */
-int verity_gate_unlock(const uint8_t *token, uint32_t len, const uint8_t *sigs,
-		       const uint32_t *lens, uint32_t nsig);
+/* A token, VERITY_TOKEN_SIZE bytes, and signatures as for a commit. */
+int verity_gate_unlock(const uint8_t *token, const uint8_t *sigs, const uint32_t *lens,
+		       uint32_t nsig);
 
-/* The token of this id, or with a length of 0 all of them. */
-int verity_gate_relock(const uint8_t *id, uint32_t len);
+/* All tokens, or the one with this id of VERITY_TOKEN_ID_SIZE bytes. */
+int verity_gate_relock(const uint8_t *token_id);
 
 /* An empty part that belongs to no upload: any gate refuses it, and no state changes. */
 int verity_gate_probe(void);

@@ -14,14 +14,14 @@ from pathlib import Path
 from verity.formats.gate_status import Act, Reason, State
 from verity.formats.grants import Code
 from verity.formats.kernel_guarded import GuardedClass
-from verity.trust.decide import DigestState, Facts, Mapped, Prot
+from verity.trust.decide import DigestState, Facts, Mapped, Prot, Unlocked
 
 VECTORS = Path(__file__).parent / "vectors" / "decisions.toml"
 UNKNOWN_ACT = "unknown"
 
 _FIELDS = frozenset(Facts.__dataclass_fields__)
 _TRUE = frozenset(
-    {"privileged", "jit", "raises", "covered", "chained", "traced", "revoked", "placed"}
+    {"privileged", "jit", "raises", "covered", "chained", "traced", "revoked", "placed", "trust"}
 )
 _CLASSES = {one.name.lower(): one.value for one in GuardedClass}
 _DIGESTS = {state.name.lower().replace("_", "-"): state.value for state in DigestState}
@@ -29,6 +29,10 @@ _FLAGS: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "grant": ("granted", {str(flag.name).lower(): flag.value for flag in Code}),
     "prot": ("prot", {str(flag.name).lower(): flag.value for flag in Prot}),
     "observed": ("observed", {str(reason): 1 << reason.number for reason in Reason}),
+    "unlocked": (
+        "unlocked",
+        {str(flag.name).lower().replace("_", "-"): flag.value for flag in Unlocked},
+    ),
     "mapped": ("mapped", {str(flag.name).lower(): flag.value for flag in Mapped}),
 }
 
@@ -41,6 +45,7 @@ class Vector:
     facts: Facts
     reason: Reason
     denied: bool
+    unlocked: bool
 
 
 def vectors() -> list[Vector]:
@@ -58,6 +63,8 @@ def vectors() -> list[Vector]:
 def _of_row(act: str, row: str, from_load: set[Reason]) -> Iterator[Vector]:
     words, arrow, said = row.partition(" -> ")
     assert arrow, f"{row}: FACTS -> REASON"
+    said, lifted, rest = said.partition(" lifted")
+    assert not rest, f"{row}: {rest}"
     reason = Reason(said)
     for chosen in itertools.product(*(word.split("|") for word in words.split())):
         values = {} if act == UNKNOWN_ACT else {"act": Act(act).number}
@@ -72,7 +79,8 @@ def _of_row(act: str, row: str, from_load: set[Reason]) -> Iterator[Vector]:
                 name=f"{act} {' '.join(chosen)}, {state.name.lower()}",
                 facts=Facts(state=state.number, **values),
                 reason=reason,
-                denied=denies and not reason.allow and not observed,
+                denied=denies and not reason.allow and not observed and not lifted,
+                unlocked=denies and not reason.allow and not observed and bool(lifted),
             )
 
 

@@ -13,6 +13,7 @@
  */
 #include "revocations.h"
 #include "subject.h"
+#include "token.h"
 
 /* --- uploads ------------------------------------------------------------------------------ */
 
@@ -238,6 +239,10 @@ static __always_inline int answer_call(__u32 command, union bpf_attr *attr, __u3
 		refusal = call_commit(&request);
 	else if (command == VERITY_COMMAND_SEAL)
 		refusal = call_seal(&request);
+	else if (command == VERITY_COMMAND_UNLOCK)
+		refusal = call_unlock(&request);
+	else if (command == VERITY_COMMAND_RELOCK)
+		refusal = call_relock(&request);
 	if (refusal < 0 || refusal > VERITY_REFUSED_LAST)
 		refusal = VERITY_REFUSED_UNSUPPORTED;
 	return negative(refusal ? refusal : VERITY_ACCEPTED);

@@ -19,6 +19,7 @@
 #define VERITY_MAP_OWN_IDS "own_ids"   /* hash, struct verity_id -> 1 */
 #define VERITY_MAP_FLOORS "floors"     /* hash, a stream's name -> lowest serial to take */
 #define VERITY_MAP_DENIALS "denials"   /* what VERITY_PROGRAM_DENIALS is attached to */
+#define VERITY_MAP_UNLOCKS "unlocks"   /* what VERITY_PROGRAM_STATUS is attached to */
 
 struct verity_config {
 	__u32 state;	/* VERITY_STATE_*; the gate itself sets SEALED */
@@ -27,6 +28,9 @@ struct verity_config {
 	__u8 root_threshold[VERITY_PARTIES]; /* from the pins, by party */
 	__u8 backing; /* the hook for files below an overlay is there, and attached */
 	__u8 zero[4];
+	/* Who a token must name; nobody writes them after the seal. */
+	__u8 boot_nonce[VERITY_NONCE_SIZE];
+	__u8 host_id[VERITY_HOST_ID_SIZE]; /* zero: it isn't known, and no token is taken */
 };
 
 /* dev_t as the kernel has it in memory, not as stat(2) encodes it */
@@ -76,13 +80,15 @@ struct verity_id {
 
 /* --- pinned ----------------------------------------------------------------------------- */
 
-VERITY_SIZE_IS(verity_config, 24);
+VERITY_SIZE_IS(verity_config, 88);
 VERITY_AT(verity_config, state, 0);
 VERITY_AT(verity_config, gate_dev, 4);
 VERITY_AT(verity_config, mount, 8);
 VERITY_AT(verity_config, root_threshold, 16);
 VERITY_AT(verity_config, backing, 19);
 VERITY_AT(verity_config, zero, 20);
+VERITY_AT(verity_config, boot_nonce, 24);
+VERITY_AT(verity_config, host_id, 56);
 VERITY_SIZE_IS(verity_id, 8);
 VERITY_AT(verity_id, type, 0);
 VERITY_AT(verity_id, id, 4);

@@ -14,7 +14,8 @@
  * - subjects that are not privileged are asked nothing but whether they try to raise privileges,
  *   to give code to the kernel, to write below a file system, or to touch the gate itself;
  * - the order of the tests is part of the table: the first one that refuses is the reason, but one
- *   that is only observed hides none that denies.
+ *   that is only observed, or lifted by an unlock, hides none that denies;
+ * - an unlock changes no reason: it lifts some, and which it may lift is in verity_lifted alone.
  */
 #include "verity.h"
 
@@ -78,7 +79,18 @@ struct verity_facts {
 	__u32 observed; /* reasons that are logged and don't deny, a bit each */
 	__u32 guarded;	/* ACT_CONFIG, ACT_LINK, ACT_MOUNT: VERITY_CLASS_* of the place; 0: none */
 	__u32 placed;	/* likewise: grants put this here; ACT_MOUNT: it is mounted over itself */
+	__u32 unlocked; /* VERITY_UNLOCKED_*: what live tokens have to do with this act */
+	__u32 trust;	/* the place is one of the trust files, or could not be found out */
 };
+
+/* 1 << the scope of a token that is live, and is about this object, this subject or everything */
+#define VERITY_UNLOCKED_DIGEST 2u
+#define VERITY_UNLOCKED_PATH_PREFIX 4u
+#define VERITY_UNLOCKED_CONFIG_PATH 8u
+#define VERITY_UNLOCKED_SESSION 16u
+#define VERITY_UNLOCKED_OBSERVE_ONLY 32u
+#define VERITY_UNLOCKED_OFF 64u
+#define VERITY_UNLOCKED_OVER 128u /* the subject is of a session whose token is over */
 
 /* --- states and reasons ----------------------------------------------------------------- */
 
@@ -114,7 +126,8 @@ struct verity_facts {
 #define VERITY_USER_NAMESPACE 24u /* in one, much more of the kernel can be reached */
 #define VERITY_TRACING 25u	  /* reads what privileged programs and the kernel keep to themselves */
 #define VERITY_BPF_PROGRAM 26u	  /* a program in the kernel, of whatever kind */
-#define VERITY_REASONS 27u
+#define VERITY_SESSION_OVER 27u	  /* the unlock that this session was for is over */
+#define VERITY_REASONS 28u
 /* What a policy may have logged and not denied: never what protects the gate, nor not knowing. */
 #define VERITY_OBSERVABLE \
 	(((2ull << VERITY_NOT_ELEVATED) - 2) | 7ull << VERITY_CONFIG_UNSIGNED)
@@ -143,12 +156,64 @@ static __always_inline int verity_observes(const struct verity_facts *facts, __u
 	return facts->observed >> (reason & 31) & 1;
 }
 
-/* Refuse for this reason, unless it is only observed: then go on, and remember the first such. */
+/* --- unlocks ------------------------------------------------------------------------------ */
+
+#define VERITY_BIT(reason) (1u << (reason))
+/* What a digest that is granted as a program, a script and a library would not be refused for. */
+#define VERITY_LIFTED_DIGEST (VERITY_BIT(VERITY_NOT_GRANTED) | VERITY_BIT(VERITY_WRONG_USE))
+#define VERITY_LIFTED_FILE \
+	(VERITY_LIFTED_DIGEST | VERITY_BIT(VERITY_NO_DIGEST) | VERITY_BIT(VERITY_OTHER_DIGEST) | \
+	 VERITY_BIT(VERITY_STALE))
+#define VERITY_LIFTED_CONFIG (VERITY_BIT(VERITY_CONFIG_UNSIGNED) | VERITY_BIT(VERITY_CONFIG_LINK))
+#define VERITY_LIFTED_SESSION \
+	(VERITY_LIFTED_FILE | VERITY_LIFTED_CONFIG | VERITY_BIT(VERITY_ANONYMOUS) | \
+	 VERITY_BIT(VERITY_WRITABLE) | VERITY_BIT(VERITY_DIRTY) | VERITY_BIT(VERITY_UNVERIFIED) | \
+	 VERITY_BIT(VERITY_INTERPRETER))
+/* All but what protects the gate and its trust files, what is revoked, and not knowing. */
+#define VERITY_LIFTED_HOST \
+	((VERITY_BIT(VERITY_REASONS) - 1) & \
+	 ~(VERITY_BIT(VERITY_ALLOW) | VERITY_BIT(VERITY_GATE_OBJECT) | VERITY_BIT(VERITY_GATE_PIN) | \
+	   VERITY_BIT(VERITY_GATE_KEY) | VERITY_BIT(VERITY_FOREIGN_PROGRAM) | \
+	   VERITY_BIT(VERITY_FTRACE) | VERITY_BIT(VERITY_REVOKED) | VERITY_BIT(VERITY_DEVICE) | \
+	   VERITY_BIT(VERITY_UNDECIDED) | VERITY_BIT(VERITY_SESSION_OVER)))
+
+/*
+ * The reasons that don't count for this act because of an unlock. None for what becomes part of the
+ * kernel, which could change the gate itself, and none at a place of the trust files.
+ */
+static __always_inline __u32 verity_lifted(const struct verity_facts *facts)
+{
+	__u32 unlocked = facts->unlocked, act = facts->act, lifted = 0;
+
+	if (!unlocked || facts->trust || act == VERITY_ACT_MODULE || act == VERITY_ACT_KEXEC)
+		return 0;
+	if (unlocked & (VERITY_UNLOCKED_OBSERVE_ONLY | VERITY_UNLOCKED_OFF))
+		lifted |= VERITY_LIFTED_HOST;
+	if (unlocked & VERITY_UNLOCKED_SESSION)
+		lifted |= VERITY_LIFTED_SESSION;
+	if (act == VERITY_ACT_EXEC || act == VERITY_ACT_ELEVATE || act == VERITY_ACT_MAP) {
+		if (unlocked & VERITY_UNLOCKED_DIGEST)
+			lifted |= VERITY_LIFTED_DIGEST;
+		if (unlocked & VERITY_UNLOCKED_PATH_PREFIX)
+			lifted |= VERITY_LIFTED_FILE;
+	}
+	if (unlocked & VERITY_UNLOCKED_CONFIG_PATH)
+		lifted |= VERITY_LIFTED_CONFIG;
+	return lifted;
+}
+
+/* Whether the reason doesn't deny here: the policy only observes it, or an unlock lifts it. */
+static __always_inline int verity_lets(const struct verity_facts *facts, __u32 reason)
+{
+	return (facts->observed | verity_lifted(facts)) >> (reason & 31) & 1;
+}
+
+/* Refuse for this reason, unless it doesn't deny: then go on, and remember the first such. */
 #define VERITY_REFUSE(facts, reason, seen) \
 	do { \
 		__u32 refusal_ = (reason); \
 \
-		if (refusal_ && !verity_observes(facts, refusal_)) \
+		if (refusal_ && !verity_lets(facts, refusal_)) \
 			return refusal_; \
 		if (!(seen)) \
 			(seen) = refusal_; \
@@ -236,9 +301,21 @@ static __always_inline __u32 verity_decide_mount(const struct verity_facts *fact
 	return !verity_must_be_placed(facts) || facts->placed ? VERITY_ALLOW : VERITY_CONFIG_MOUNT;
 }
 
+/* A session that is over does nothing more that the gate is asked about, whatever it is. */
+static __always_inline int verity_ends(const struct verity_facts *facts)
+{
+	__u32 act = facts->act;
+
+	return facts->unlocked & VERITY_UNLOCKED_OVER &&
+	       (act == VERITY_ACT_EXEC || act == VERITY_ACT_ELEVATE || act == VERITY_ACT_MAP ||
+		act == VERITY_ACT_PROTECT || act == VERITY_ACT_CONFIG || act == VERITY_ACT_LINK);
+}
+
 /* The reason against it, or VERITY_ALLOW. */
 static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 {
+	if (verity_ends(facts))
+		return VERITY_SESSION_OVER;
 	switch (facts->act) {
 	case VERITY_ACT_OBJECT:
 		return VERITY_GATE_OBJECT;
@@ -310,7 +387,14 @@ static __always_inline int verity_enforced(__u32 state, __u32 reason)
 /* Whether this decision denies. */
 static __always_inline int verity_denies(const struct verity_facts *facts, __u32 reason)
 {
-	return verity_enforced(facts->state, reason) && !verity_observes(facts, reason);
+	return verity_enforced(facts->state, reason) && !verity_lets(facts, reason);
+}
+
+/* Whether it would deny, were it not for an unlock. */
+static __always_inline int verity_unlocks(const struct verity_facts *facts, __u32 reason)
+{
+	return verity_enforced(facts->state, reason) && !verity_observes(facts, reason) &&
+	       verity_lets(facts, reason);
 }
 
 #endif

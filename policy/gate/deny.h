@@ -11,7 +11,7 @@
  * loaded, whether it was denied or only observed; later ones, the first denial too, go to the ring
  * alone.
  */
-#include "object.h"
+#include "unlock.h"
 
 #define FREQUENT_NS 60000000000ull
 
@@ -82,20 +82,49 @@ static __always_inline int is_frequent(const struct verity_facts *facts, __u32 r
 	return 0;
 }
 
+/* Decided anew, with what live tokens have to do with it. */
+__noinline __u32 decide_unlocked(const struct verity_facts *facts)
+{
+	return facts ? verity_decide(facts) & 31 : VERITY_UNDECIDED;
+}
+
+static __always_inline __u32 outcome_of(const struct verity_facts *facts, __u32 reason)
+{
+	if (verity_denies(facts, reason))
+		return OUTCOME_DENIED;
+	return facts->unlocked && verity_unlocks(facts, reason) ? OUTCOME_UNLOCKED
+								: OUTCOME_OBSERVED;
+}
+
 /*
  * `file` may be NULL; it must be one that the verifier trusts. `path`, where it isn't NULL, is what is
- * written down of it.
+ * written down of it. What an unlock of the scope off lets through is neither counted nor written down.
  */
-static __always_inline int answer_at(const struct verity_facts *facts, __u32 reason,
+static __always_inline int answer_as(int at_place, struct verity_facts *facts, __u32 reason,
 				     struct file *file, const struct path_key *path)
 {
-	__u32 enforced = verity_denies(facts, reason) ? 1 : 0;
+	__u32 outcome = outcome_of(facts, reason), enforced;
 	__u32 index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
 	struct count *count = bpf_map_lookup_elem(&counts, &index);
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct control *all = THE(control);
 	struct denial *draft;
 
+	if (outcome == OUTCOME_DENIED && all && (all->unlocked || all->sessions_begun)) {
+		if (at_place)
+			know_place_unlocks(facts);
+		else
+			know_unlocks(facts, file);
+		if (facts->unlocked) {
+			reason = decide_unlocked(facts);
+			index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
+			count = bpf_map_lookup_elem(&counts, &index);
+			outcome = outcome_of(facts, reason);
+		}
+		if (outcome == OUTCOME_UNLOCKED && facts->unlocked & VERITY_UNLOCKED_OFF)
+			return 0;
+	}
+	enforced = outcome == OUTCOME_DENIED;
 	/* Until all grants are in (the census is what follows) nothing true can be said of others. */
 	if (facts->state == VERITY_STATE_LOADING && !enforced && all && !all->counted)
 		return 0;
@@ -107,7 +136,7 @@ static __always_inline int answer_at(const struct verity_facts *facts, __u32 rea
 	if (!draft || !all)
 		return negative(enforced * EPERM);
 	draft->boot_ns = bpf_ktime_get_boot_ns();
-	draft->enforced = enforced;
+	draft->outcome = outcome;
 	draft->reason = index;
 	draft->act = facts->act;
 	draft->uid = task->real_cred->uid.val; /* on an overlay the present ones are another's */
@@ -137,9 +166,36 @@ static __always_inline int answer_at(const struct verity_facts *facts, __u32 rea
 	return negative(enforced * EPERM);
 }
 
-static __always_inline int answer(const struct verity_facts *facts, __u32 reason, struct file *file)
+static __always_inline int answer(struct verity_facts *facts, __u32 reason, struct file *file)
 {
-	return answer_at(facts, reason, file, NULL);
+	return answer_as(0, facts, reason, file, NULL);
+}
+
+/* Of a guarded place, which the task's path scratch has, or says that it wasn't found. */
+static __always_inline int answer_at(struct verity_facts *facts, __u32 reason, struct file *file,
+				     const struct path_key *path)
+{
+	return answer_as(1, facts, reason, file, path);
+}
+
+/*
+ * The task is of a session that is over: what it tries is refused, and it is ended. Asked first in each
+ * hook that the tasks of a session come by, since others let through what is granted.
+ */
+static __noinline int end_session(__u32 act)
+{
+	struct verity_facts facts = {
+		.act = act, .state = gate_state(), .unlocked = VERITY_UNLOCKED_OVER};
+	int refused = answer(&facts, verity_decide(&facts), NULL);
+
+	if (refused)
+		bpf_send_signal(SIGKILL);
+	return refused;
+}
+
+static __always_inline int is_session_over(void)
+{
+	return session() & VERITY_UNLOCKED_OVER;
 }
 
 /* An act upon the gate itself. */

@@ -58,6 +58,8 @@ SEC("lsm.s/bprm_check_security")
 int BPF_PROG(verity_bprm_check, struct linux_binprm *bprm)
 {
 	begin_exec(bprm);
+	if (is_session_over())
+		return end_session(VERITY_ACT_EXEC);
 	if (is_granted(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT,
 		       VERITY_CODE_INTERPRETER) ||
 	    gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
@@ -154,12 +156,16 @@ static __always_inline int mark_stale(struct file *file, unsigned int cmd)
 SEC("lsm.s/file_ioctl")
 int BPF_PROG(verity_file_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
 {
+	if (is_session_over())
+		return end_session(VERITY_ACT_EXEC);
 	return mark_stale(file, cmd);
 }
 
 SEC("lsm/file_ioctl_compat")
 int BPF_PROG(verity_file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
 {
+	if (is_session_over())
+		return end_session(VERITY_ACT_EXEC);
 	return mark_stale(file, cmd);
 }
 
@@ -169,6 +175,8 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 	struct inode_tag *tag;
 	struct task_scratch *scratch;
 
+	if (is_session_over())
+		return end_session(VERITY_ACT_CONFIG);
 	if ((file->f_mode & FMODE_WRITE) && is_ftrace_switch(file) &&
 	    gate_state() != VERITY_STATE_OFF) {
 		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
@@ -375,14 +383,15 @@ int verity_sysctl(struct bpf_sysctl *ctx)
 
 /*
  * The decision by itself, for the vectors: run by BPF_PROG_TEST_RUN in a test machine, never by the
- * loader. The reason, and 256 where it is enforced.
+ * loader. The reason, 256 where it is enforced, and 512 where it would be but for an unlock.
  */
 SEC("syscall")
 int verity_decide_facts(struct verity_facts *facts)
 {
 	__u32 reason = verity_decide(facts);
 
-	return reason | (verity_denies(facts, reason) ? 256 : 0);
+	return reason | (verity_denies(facts, reason) ? 256 : 0) |
+	       (verity_unlocks(facts, reason) ? 512 : 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

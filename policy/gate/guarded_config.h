@@ -139,7 +139,7 @@ static __noinline int check_read(struct file *file, const struct moment *then)
 		reason = verity_decide(&facts);
 	}
 	if (reason)
-		return answer(&facts, reason, file);
+		return answer_at(&facts, reason, file, NULL);
 	if (!moved)
 		keep_known(scratch, file, NULL, file->f_inode, then);
 	return 0;

@@ -193,6 +193,7 @@ __noinline __u32 find_paths(struct path_scratch *scratch)
 	trail.mount = scratch->mount;
 	trail.root_dentry = (__u64)task->fs->root.dentry;
 	trail.root_mount = mount_of(task->fs->root.mnt);
+	scratch->seen_len = 0;
 	scratch->real_len = 0;
 	/* 1. */
 	bpf_loop(TRAIL_STEPS, step, &trail, 0);

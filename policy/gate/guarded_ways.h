@@ -29,7 +29,7 @@ static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new
 	struct anchor *anchor;
 
 	if (!scratch || !locate(scratch, dentry, 0))
-		return answer(&facts, verity_decide(&facts), NULL);
+		return answer_at(&facts, verity_decide(&facts), NULL, NULL);
 	if (!scratch->real_len || scratch->real_len > VERITY_GUARDED_PATH_SIZE - 1 ||
 	    class_of_way(&scratch->real, scratch->real_len) != VERITY_CLASS_SIGNED)
 		return 0;
@@ -37,7 +37,7 @@ static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new
 	scratch->fresh.len = scratch->real_len;
 	scratch->fresh.leads = class_of(&scratch->real) != VERITY_CLASS_SIGNED;
 	if (!locate(scratch, new_dentry, 0))
-		return answer(&facts, verity_decide(&facts), NULL);
+		return answer_at(&facts, verity_decide(&facts), NULL, NULL);
 	if (scratch->real_len && class_of(&scratch->real) == VERITY_CLASS_SIGNED)
 		return 0;
 	if ((inode->i_mode & S_IFMT) == S_IFDIR) {
@@ -107,7 +107,7 @@ static __noinline int check_link(struct dentry *link, struct inode *inode, struc
 	facts.observed = observed_reasons();
 	facts.guarded = VERITY_CLASS_SIGNED;
 	if (!scratch || !locate(scratch, (__u64)link, mount))
-		return answer(&facts, verity_decide(&facts), NULL);
+		return answer_at(&facts, verity_decide(&facts), NULL, NULL);
 	if (mount) {
 		facts.guarded = class_of_way(&scratch->seen, scratch->seen_len);
 		if (facts.guarded == VERITY_CLASS_SIGNED)
@@ -166,7 +166,7 @@ static __noinline int check_mount(__u64 dentry, __u64 mount, const char *source,
 	facts.observed = observed_reasons();
 	facts.guarded = VERITY_CLASS_SIGNED;
 	if (!scratch || !locate(scratch, dentry, mount))
-		return answer(&facts, verity_decide(&facts), NULL);
+		return answer_at(&facts, verity_decide(&facts), NULL, NULL);
 	facts.guarded = class_of_way(&scratch->seen, scratch->seen_len);
 	if (source) {
 		__u64 differs = 0;

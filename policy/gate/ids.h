@@ -89,9 +89,40 @@ static __always_inline int maps_as_privileged(void)
 	return is_privileged(current_cred()) || is_marked();
 }
 
+/*
+ * Whoever is begun by a task of a session is of it, too; without a tag it isn't begun. One that is over
+ * begins nothing.
+ */
+static __always_inline int keep_session(struct task_struct *child)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_EXEC,
+				     .state = gate_state(),
+				     .privileged = 1,
+				     .digest = ~0u};
+	struct control *all = THE(control);
+	__u64 *tag, *own;
+
+	if (!all || !all->sessions_begun)
+		return 0;
+	own = bpf_task_storage_get(&session_tags, bpf_get_current_task_btf(), 0, 0);
+	if (!own)
+		return 0;
+	if (is_session_over())
+		return end_session(VERITY_ACT_EXEC);
+	tag = bpf_task_storage_get(&session_tags, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!tag)
+		return answer(&facts, verity_decide(&facts), NULL);
+	*tag = *own;
+	return 0;
+}
+
 SEC("lsm/task_alloc")
 int BPF_PROG(verity_task_alloc, struct task_struct *child, unsigned long flags)
 {
+	int refused = keep_session(child);
+
+	if (refused)
+		return refused;
 	if (!(flags & CLONE_VM) || gate_state() == VERITY_STATE_OFF)
 		return 0;
 	if (is_marked())

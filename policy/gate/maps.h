@@ -293,6 +293,32 @@ struct path_scratch {
 };
 VERITY_TASK_STORAGE(paths, struct path_scratch);
 
+/* --- unlocks ------------------------------------------------------------------------------ */
+
+struct token_id {
+	__u64 word[2];
+};
+/* What this boot has taken, by the id of the token: who puts one in first has it. */
+VERITY_HASH(used_tokens, struct token_id, __u32, VERITY_UNLOCKS);
+
+/* A token that was taken, in the order in which they were. The deadline is written last. */
+struct unlock {
+	__u64 until_ns;	   /* on the boot clock; 0: nothing was taken here yet */
+	__u64 relocked_ns; /* 0: not */
+	__u64 applied_ns;
+	struct token_id id;
+	__u32 scope;
+	__u32 owners; /* a bit for each that signed */
+	__u32 drill;  /* it opens nothing */
+	__u32 operand_len; /* of a path */
+	__u8 reason[VERITY_SHA256_SIZE];
+	struct path_key operand; /* a path, or a digest, zero padded */
+};
+VERITY_ARRAY(unlocks, struct unlock, VERITY_UNLOCKS);
+
+/* The place of the token that a task's session is for, and one. */
+VERITY_TASK_STORAGE(session_tags, __u64);
+
 /* --- denials ------------------------------------------------------------------------------ */
 
 #define VERITY_PATH_SIZE 256
@@ -301,7 +327,7 @@ struct denial {
 	__u64 number; /* from 1; 0: this place is empty, or being written */
 	__u64 busy;   /* somebody is writing here */
 	__u64 boot_ns;
-	__u32 enforced;
+	__u32 outcome; /* OUTCOME_* */
 	__u32 reason;
 	__u32 act;
 	__u32 uid;
@@ -311,6 +337,9 @@ struct denial {
 	char comm[16];
 	char path[VERITY_PATH_SIZE]; /* NUL-terminated; empty: none */
 };
+#define OUTCOME_OBSERVED 0u
+#define OUTCOME_DENIED 1u
+#define OUTCOME_UNLOCKED 2u /* an unlock has let it through */
 VERITY_ARRAY(denials, struct denial, VERITY_DENIALS);
 VERITY_TASK_STORAGE(drafts, struct denial);
 
@@ -333,6 +362,8 @@ struct upload {
 	__u8 slack[256]; /* so that an offset into a signature can be bounded by a mask */
 	struct signer at_hand;
 	struct signers signers; /* that counted when these signatures were checked last */
+	__u32 owners;		/* likewise, a bit each */
+	__u32 operand_len;	/* of the token's path */
 };
 VERITY_TASK_STORAGE(uploads, struct upload);
 
@@ -357,6 +388,10 @@ struct control {
 	__u64 foreign;	     /* programs that could change answers, when last counted */
 	__u64 counted;	     /* they were counted to the end */
 	__u64 sealed_ns;     /* when, on the boot clock; 0: not yet */
+	__u64 unlocks;	     /* tokens that were taken */
+	__u64 unlocked;	     /* the last one's place and one; 0: none of them is live */
+	__u64 sessions_begun; /* tasks have tags */
+	__u64 tainted;	     /* a token of the scope off was taken */
 };
 VERITY_ARRAY(control, struct control, 1);
 

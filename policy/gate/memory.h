@@ -32,6 +32,8 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 	facts.prot = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
 	if (!(facts.prot & VERITY_PROT_EXEC))
 		return 0;
+	if (is_session_over())
+		return end_session(VERITY_ACT_MAP);
 	bpf_get_func_arg(ctx, 0, &given);
 	if (given && file && !(facts.prot & VERITY_PROT_WRITE) &&
 	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY,

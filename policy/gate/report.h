@@ -31,7 +31,10 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
-	"config-mount", "user-namespace", "tracing",   "bpf-program"};
+	"config-mount", "user-namespace", "tracing",   "bpf-program", "session-over"};
+static const char scope_names[][NAME_SIZE] = {"none",	 "digest",	 "path-prefix", "config-path",
+					      "session", "observe-only", "off",	 "none"};
+static const char outcome_names[][NAME_SIZE] = {"observed", "denied", "unlocked", "denied"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {
@@ -197,19 +200,86 @@ static __always_inline void print_streams(struct seq_file *seq)
 	}
 }
 
-SEC("iter/bpf_map")
-int verity_status(struct bpf_iter__bpf_map *ctx)
+/* --- unlocks ------------------------------------------------------------------------------ */
+
+static __always_inline void print_hex(struct seq_file *seq, const __u8 *bytes, int size)
+{
+	for (int i = 0; i < size; i++)
+		BPF_SEQ_PRINTF(seq, "%02x", bytes[i]);
+}
+
+/* As in a manifest: \xHH for every byte outside 0x21 to 0x7e, and for the backslash. */
+static __always_inline void print_escaped(struct seq_file *seq, const char *text, int size)
+{
+	for (int i = 0; i < size; i++) {
+		__u8 byte = text[i];
+
+		if (!byte)
+			break;
+		if (byte < 0x21 || byte > 0x7e || byte == '\\' || (byte == '-' && !i && !text[1]))
+			BPF_SEQ_PRINTF(seq, "\\x%02x", byte);
+		else
+			bpf_seq_write(seq, &byte, 1);
+	}
+}
+
+/* What is in a place of `unlocks`: a line for each token that this boot has taken. */
+static __always_inline void print_unlock(struct seq_file *seq, const struct unlock *unlock)
+{
+	__u64 until = unlock->until_ns, now = bpf_ktime_get_boot_ns();
+
+	if (!until)
+		return;
+	BPF_SEQ_PRINTF(seq, "%s ", unlock->drill ? "drill" : "unlock");
+	print_hex(seq, (const __u8 *)&unlock->id, sizeof(unlock->id));
+	if (unlock->drill) {
+		BPF_SEQ_PRINTF(seq, " %llu\n", unlock->applied_ns / NS_PER_S);
+		return;
+	}
+	if (unlock->relocked_ns)
+		until = unlock->relocked_ns;
+	BPF_SEQ_PRINTF(seq, " %s %u %llu %llu ", scope_names[unlock->scope & 7], unlock->owners,
+		       unlock->applied_ns / NS_PER_S, until / NS_PER_S);
+	if (unlock->relocked_ns)
+		BPF_SEQ_PRINTF(seq, "relocked ");
+	else if (until > now)
+		BPF_SEQ_PRINTF(seq, "live ");
+	else
+		BPF_SEQ_PRINTF(seq, "expired ");
+	print_hex(seq, unlock->reason, sizeof(unlock->reason));
+	BPF_SEQ_PRINTF(seq, " ");
+	if (unlock->scope == VERITY_UNLOCK_DIGEST)
+		print_hex(seq, (const __u8 *)&unlock->operand, VERITY_SHA256_SIZE);
+	else if (unlock->operand_len)
+		print_escaped(seq, (const char *)&unlock->operand, VERITY_OPERAND_SIZE);
+	else
+		BPF_SEQ_PRINTF(seq, "-");
+	BPF_SEQ_PRINTF(seq, "\n");
+}
+
+static __always_inline void print_challenge(struct seq_file *seq, const struct control *all,
+					    const struct verity_config *configured)
+{
+	BPF_SEQ_PRINTF(seq, "boot_nonce ");
+	print_hex(seq, configured->boot_nonce, sizeof(configured->boot_nonce));
+	BPF_SEQ_PRINTF(seq, "\nhost_id ");
+	print_hex(seq, configured->host_id, sizeof(configured->host_id));
+	BPF_SEQ_PRINTF(seq, "\nunlocked %u\n", ask_unlocks(NULL, NULL, ASKED_NOTHING) & 1);
+	BPF_SEQ_PRINTF(seq, "unlock_used %llu %u\n", all->unlocks, VERITY_UNLOCKS);
+	if (all->tainted)
+		BPF_SEQ_PRINTF(seq, "taint off\n");
+}
+
+static __always_inline void print_status(struct seq_file *seq)
 {
 	struct verity_config *configured = THE(config);
 	struct gate_policy *signed_policy = THE(policy);
 	struct control *all = THE(control);
-	struct seq_file *seq = ctx->meta->seq;
 	struct observed_print print = {.seq = seq, .observed = observed_reasons()};
 	__u64 denied = 0, observed = 0;
 
-	/* Called for each map and then exactly once with none, even where there are no maps. */
-	if (ctx->map || !configured || !signed_policy || !all)
-		return 0;
+	if (!configured || !signed_policy || !all)
+		return;
 	BPF_SEQ_PRINTF(seq, "version %u\n", VERITY_GATE_VERSION);
 	BPF_SEQ_PRINTF(seq, "state %s\n", state_names[configured->state & 3]);
 	BPF_SEQ_PRINTF(seq, "boot_clock_s %llu\n", bpf_ktime_get_boot_ns() / NS_PER_S);
@@ -245,25 +315,32 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	bpf_loop(VERITY_REASONS, print_reason, &seq, 0);
 	BPF_SEQ_PRINTF(seq, "sealed_ms %llu\n", all->sealed_ns / 1000000);
 	bpf_for_each_map_elem(&own_ids, print_own, &seq, 0);
+	print_challenge(seq, all, configured);
+}
+
+/*
+ * All of it before the first token's line, which has a call of its own: the kernel takes 32 KiB from one
+ * call, and so many tokens don't fit.
+ */
+SEC("iter/bpf_map_elem")
+int verity_status(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const __u32 *key = ctx->key;
+	const struct unlock *unlock;
+	__u32 index;
+
+	if (!key)
+		return 0;
+	index = *key;
+	unlock = bpf_map_lookup_elem(&unlocks, &index);
+	if (!index)
+		print_status(ctx->meta->seq);
+	if (unlock)
+		print_unlock(ctx->meta->seq, unlock);
 	return 0;
 }
 
 /* --- the denials -------------------------------------------------------------------------- */
-
-/* As in a manifest: \xHH for every byte outside 0x21 to 0x7e, and for the backslash. */
-static __always_inline void print_escaped(struct seq_file *seq, const char *text, int size)
-{
-	for (int i = 0; i < size; i++) {
-		__u8 byte = text[i];
-
-		if (!byte)
-			break;
-		if (byte < 0x21 || byte > 0x7e || byte == '\\' || (byte == '-' && !i && !text[1]))
-			BPF_SEQ_PRINTF(seq, "\\x%02x", byte);
-		else
-			bpf_seq_write(seq, &byte, 1);
-	}
-}
 
 SEC("iter/bpf_map_elem")
 int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
@@ -278,7 +355,7 @@ int verity_denials(struct bpf_iter__bpf_map_elem *ctx)
 	if (!number)
 		return 0;
 	BPF_SEQ_PRINTF(seq, "%llu %llu %s %s ", number, denial->boot_ns / 1000000,
-		       denial->enforced ? "denied" : "observed", reason_name(denial->reason));
+		       outcome_names[denial->outcome & 3], reason_name(denial->reason));
 	BPF_SEQ_PRINTF(seq, "%s %u %u ", act_names[denial->act & 31], denial->uid, denial->pid);
 	print_escaped(seq, denial->comm, sizeof(denial->comm));
 	BPF_SEQ_PRINTF(seq, " ");

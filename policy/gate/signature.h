@@ -114,6 +114,7 @@ struct verification {
 	__u32 owners;  /* a bit each: who signed */
 	__u32 known;   /* a bit each: who has a keyring */
 	__u32 revoked; /* somebody signed with a key that is revoked */
+	__u32 is_token; /* what was signed is a token, in upload->part */
 };
 
 /*
@@ -184,7 +185,11 @@ static long try_signature(__u32 index, struct verification *all)
 	if (!keyring)
 		return 0;
 	if (is_same_key(*serial, keyring->key)) {
-		bpf_dynptr_from_mem(staged->blob, len, 0, &data);
+		if (all->is_token)
+			bpf_dynptr_from_mem(upload->part, sizeof(struct verity_unlock_token), 0,
+					    &data);
+		else
+			bpf_dynptr_from_mem(staged->blob, len, 0, &data);
 		bpf_dynptr_from_mem(upload->signatures[number & (VERITY_OWNERS - 1)].der, size, 0,
 				    &signature);
 		scratch->in_verify = 1;
@@ -205,16 +210,18 @@ static long try_signature(__u32 index, struct verification *all)
 }
 
 /*
- * Whether enough distinct owners of this role signed the staged blob: 0 or a refusal.
+ * Whether enough distinct owners of this role signed the staged blob, or the token: 0 or a refusal.
  *
  * 1. Every signature is the template.
  * 2. Each is tried against each owner's keyring.
  * 3. The owners are counted. What they signed with is in upload->signers afterwards.
  */
-static __always_inline int check_signatures(struct upload *upload, __u32 nsig, __u32 party,
-					    __u32 role, __u32 threshold)
+static __always_inline int check_signatures_over(__u32 is_token, struct upload *upload, __u32 nsig,
+						 __u32 party, __u32 role, __u32 threshold)
 {
-	struct verification all = {.keyring = VERITY_KEYRING(party, role, 0), .nsig = nsig};
+	struct verification all = {.keyring = VERITY_KEYRING(party, role, 0),
+				   .nsig = nsig,
+				   .is_token = is_token};
 	__u32 count = 0;
 
 	if (!threshold || !task_scratch())
@@ -231,9 +238,16 @@ static __always_inline int check_signatures(struct upload *upload, __u32 nsig, _
 	/* 3. */
 	for (int i = 0; i < VERITY_OWNERS; i++)
 		count += all.owners >> i & 1;
+	upload->owners = all.owners;
 	if (count >= threshold)
 		return 0;
 	return all.revoked ? VERITY_REFUSED_REVOKED_KEY : VERITY_REFUSED_THRESHOLD;
+}
+
+static __always_inline int check_signatures(struct upload *upload, __u32 nsig, __u32 party,
+					    __u32 role, __u32 threshold)
+{
+	return check_signatures_over(0, upload, nsig, party, role, threshold);
 }
 
 #endif

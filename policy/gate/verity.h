@@ -16,7 +16,7 @@
 #endif
 
 /* What `status` prints first; raised with every change that userspace could notice. */
-#define VERITY_GATE_VERSION 4
+#define VERITY_GATE_VERSION 5
 
 /* --- kinds: 0x93, ASCII, NUL to 16 bytes ------------------------------------------------
  * Split so that the hex escape ends. The compiler drops the last NUL where a kind fills all
@@ -259,6 +259,11 @@ struct verity_floor {
 #define VERITY_UNLOCK_OBSERVE_ONLY 5u
 #define VERITY_UNLOCK_OFF 6u
 
+/* Tokens that one boot takes; the next one is refused. */
+#define VERITY_UNLOCKS 256
+/* How far ahead of the boot clock a token may say that it must be applied before. */
+#define VERITY_UNLOCK_AHEAD_S 86400u
+
 #define VERITY_NONCE_SIZE 32
 #define VERITY_TOKEN_ID_SIZE 16
 #define VERITY_HOST_ID_SIZE 32
@@ -271,7 +276,7 @@ struct verity_unlock_token {
 	__u8 host_id[VERITY_HOST_ID_SIZE];
 	__u64 policy_serial;
 	__u32 scope;
-	__u32 duration_s;
+	__u32 duration_s; /* 0: a drill, which is verified and used up and opens nothing */
 	__u64 apply_before_s; /* on the boot clock */
 	__u8 reason[VERITY_SHA256_SIZE];
 	__u8 operand[VERITY_OPERAND_SIZE]; /* a digest, or one path */
@@ -333,16 +338,29 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_NOT_READY 3040	/* no keys, no policy or no grants yet */
 #define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a program that could change answers is loaded */
 #define VERITY_REFUSED_MODE 3042	/* the signed policy doesn't say sealed */
+/* the unlock */
+#define VERITY_REFUSED_NOT_SEALED 3050	/* nothing to unlock: it isn't sealed */
+#define VERITY_REFUSED_NONCE 3051	/* for another boot, of this host or another */
+#define VERITY_REFUSED_HOST 3052	/* for another host */
+#define VERITY_REFUSED_POLICY_SERIAL 3053 /* for another policy than the one that the gate has */
+#define VERITY_REFUSED_SCOPE 3054	/* no scope of ours, or one that the policy never opens */
+#define VERITY_REFUSED_OPERAND 3055	/* not what the scope wants, or of the trust files */
+#define VERITY_REFUSED_DURATION 3056	/* longer than the policy allows for this scope */
+#define VERITY_REFUSED_APPLY_BEFORE 3057 /* the boot clock is past it */
+#define VERITY_REFUSED_APPLY_AHEAD 3058 /* it could be applied for more than a day */
+#define VERITY_REFUSED_USED 3059	/* this token was taken before */
+#define VERITY_REFUSED_USED_FULL 3060	/* so many tokens were taken in this boot */
+#define VERITY_REFUSED_NO_UNLOCK 3061	/* no live token has this id */
 
 #define VERITY_REQUEST_VERSION 1
 
 struct verity_request {
 	__u32 size; /* of this request, 32 */
 	__u32 version;
-	__u64 data; /* put: a pointer to `len` bytes */
-	__u32 len;  /* begin: of the whole blob; put: of this part */
+	__u64 data; /* put: a pointer to `len` bytes; unlock: to the token; relock: to an id, or 0 */
+	__u32 len;  /* begin: of the whole blob; put: of this part; unlock, relock: of data */
 	__u32 nsig;
-	__u64 sigs; /* commit: a pointer to `nsig` struct verity_signature */
+	__u64 sigs; /* commit, unlock: a pointer to `nsig` struct verity_signature */
 };
 
 /* A blob comes in parts, in order, each at most this long. */

@@ -155,7 +155,7 @@ def test_the_gate_refuses(made: Path, sealed: Host) -> None:
     answers = (Refusal.THRESHOLD.number,)
     done = calling(sealed, "apply", str(made / "token"), answers=answers)
     assert (done.status, done.out) == (1, "")
-    assert_clean_error(done, ("the token: the gate refuses it (threshold)",), hint=True)
+    assert_clean_error(done, ("the unlock token: the gate refuses it (threshold)",), hint=True)
     assert [entry["event"] for entry in ledger(sealed)] == ["apply", "refused"]
     assert ledger(sealed)[1]["why"] == "gate-threshold"
 

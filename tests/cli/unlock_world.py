@@ -14,7 +14,7 @@ from verity.formats.unlock import Scope
 from verity.formats.unlock_request import Request
 
 NONCE, HOST = "5a" * 32, "c3" * 32
-MORE = f"boot_nonce {NONCE}\nhost_id {HOST}\nunlock_used 0 256\n"
+MORE = f"boot_nonce {NONCE}\nhost_id {HOST}\nunlocked 0\nunlock_used 0 256\n"
 REASON = "disk of rack 7: naïve 3\\4"
 ASK = ("--scope", "path-prefix", "--operand", "/opt/réscue", "--for", "30m", "--reason", REASON)
 INVENTORY = f"""\

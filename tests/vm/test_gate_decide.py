@@ -17,21 +17,21 @@ import pytest
 
 from tests.decisions import vectors
 from verity.formats.gate_status import Act, Reason, State
-from verity.trust.decide import DigestState, Facts, decide, denies
+from verity.trust.decide import DigestState, Facts, Unlocked, decide, denies, unlocks
 
 from .debian import run
 from .gate_machine import AT
 from .image import Image
 from .machine import Machine
 
-ENFORCED = 256
+ENFORCED, UNLOCKED = 256, 512
 HUGE = 2**32 - 1
 SAMPLE = 20_000
 PROGRAM = "verity_decide_facts"
 
 _HERE = Path(__file__).parent
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<16I")
+_FACTS = struct.Struct("<18I")
 _VALUES: dict[str, Sequence[int]] = {
     "act": (0, *(act.number for act in Act), len(Act) + 1, HUGE),
     "state": (*(state.number for state in State), 4, HUGE),
@@ -49,6 +49,8 @@ _VALUES: dict[str, Sequence[int]] = {
     "observed": (0, 0, 2, 1 << 7, 1 << 10, 1 << 21, 1 << 22 | 1 << 23, HUGE),
     "guarded": (0, 1, 2, 3, 4, 5, HUGE),
     "placed": (0, 1, 2),
+    "unlocked": (0, 0, 0, *(flag.value for flag in Unlocked), 1, 256, HUGE & ~128),
+    "trust": (0, 0, 1),
 }
 
 
@@ -84,7 +86,10 @@ def ask(machine: Machine, questions: Sequence[Facts]) -> list[int]:
 def test_every_vector(machine: Machine) -> None:
     rows = vectors()
     answers = ask(machine, [row.facts for row in rows])
-    expected = [row.reason.number | (ENFORCED if row.denied else 0) for row in rows]
+    expected = [
+        row.reason.number | (ENFORCED if row.denied else 0) | (UNLOCKED if row.unlocked else 0)
+        for row in rows
+    ]
     wrong = [
         (row.name, answer)
         for row, answer, right in zip(rows, answers, expected, strict=True)
@@ -103,8 +108,9 @@ def test_as_python_decides(machine: Machine) -> None:
     seen = set()
     for facts, answer in zip(questions, ask(machine, questions), strict=True):
         reason = decide(facts)
-        assert answer == reason.number | (ENFORCED if denies(facts, reason) else 0), facts
-        seen.add(answer)
+        right = reason.number | (ENFORCED if denies(facts, reason) else 0)
+        assert answer == right | (UNLOCKED if unlocks(facts, reason) else 0), facts
+        seen.add(answer & ~UNLOCKED)
     # Each reason both enforced and not, but for allow, which is never enforced.
     assert len(seen) == 2 * len(Reason) - 1
     numbers = range(len(Reason))

@@ -38,9 +38,8 @@ def denial_line(denial: "Denial") -> str:
     seconds = f"{denial.boot_ms // 1000}.{denial.boot_ms % 1000:03}"
     what = "" if denial.path is None else f" {output.shown(denial.path)}"
     digest = "" if denial.digest is None else f" sha256:{denial.digest.hex()}"
-    outcome = "denied" if denial.denied else "observed"
     return (
-        f"{denial.seq} {seconds}s {outcome} {denial.reason} {denial.act}"
+        f"{denial.seq} {seconds}s {denial.outcome} {denial.reason} {denial.act}"
         f" uid {denial.uid} pid {denial.pid} {output.shown(denial.comm) or '?'}{what}{digest}"
     )
 
@@ -51,6 +50,7 @@ def denial_fields(denial: "Denial") -> dict[str, Any]:
         "seq": denial.seq,
         "boot_ms": denial.boot_ms,
         "denied": denial.denied,
+        "unlocked": denial.unlocked,
         "reason": denial.reason.value,
         "act": denial.act.value,
         "uid": denial.uid,

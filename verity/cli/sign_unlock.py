@@ -9,7 +9,7 @@ from verity.cli import output, sign_output, signing_options, unlock_options
 from verity.cli.trust_options import PATH
 from verity.formats import challenge as challenges
 from verity.formats.challenge import Challenge
-from verity.formats.unlock_request import SCOPES
+from verity.formats.gate_unlocks import SCOPES
 from verity.ports.osfile import read_file
 from verity.ports.token_ids import new_token_id
 from verity.values.errors import CallerError, ContentError

@@ -8,7 +8,8 @@ import click
 
 from verity.cli import output, unlock_options
 from verity.formats import unlock_request
-from verity.formats.unlock_request import SCOPES, Request
+from verity.formats.gate_unlocks import SCOPES
+from verity.formats.unlock_request import Request
 from verity.ports import gate_files
 from verity.ports.osfile import write_new_file
 from verity.verbs import gate_abilities, unlock_challenge, unlock_host
@@ -66,7 +67,7 @@ def challenge(
 
 def level(host: unlock_host.UnlockHost) -> str:
     """The assurance level that the host claims."""
-    claimed, _ = gate_abilities.assurance(host.state, gate_files.kernel_lockdown(host.root))
+    claimed, _ = gate_abilities.assurance(host.gate.state, gate_files.kernel_lockdown(host.root))
     return "B0" if claimed else "none"
 
 

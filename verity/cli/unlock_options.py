@@ -13,8 +13,8 @@ import click
 
 from verity.cli import output, signing_options
 from verity.cli.params import PATH
+from verity.formats.gate_unlocks import SCOPES
 from verity.formats.unlock import MAX_DURATION_S, PATH_SCOPES, Scope
-from verity.formats.unlock_request import SCOPES
 from verity.ports.osfile import read_file
 from verity.values.errors import CallerError, HostError
 

@@ -11,11 +11,12 @@ from verity.cli import key_opening, output, signing_options, unlock_options
 from verity.cli.params import PATH
 from verity.formats import inventory as inventories
 from verity.formats import records, typed_token, unlock_request
+from verity.formats.gate_unlocks import SCOPES
 from verity.formats.inventory import KnownHost
 from verity.formats.pasted import Pasted, kind_of
 from verity.formats.sign_bundle import encode as encode_bundle
 from verity.formats.sign_payloads import Opened
-from verity.formats.unlock_request import SCOPES, Request
+from verity.formats.unlock_request import Request
 from verity.ports.osfile import read_file, write_new_file
 from verity.ports.token_ids import new_token_id
 from verity.values.errors import CallerError, ContentError

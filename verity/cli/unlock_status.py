@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output, unlock_options
-from verity.formats import gate_unlocks
-from verity.formats.gate_unlocks import Unlock
+from verity.formats.gate_unlocks import TakenUnlock
 from verity.formats.ledger import Event
 from verity.formats.statement import format_time
 from verity.formats.unlock_request import operand_text, scope_name
@@ -32,23 +31,28 @@ def status(root: Path, as_json: bool) -> int:
     who logs in brought up to date by it.
     """
     host = unlock_host.look(root, int(time.time()))
-    for one in host.unlocks.unlocks:
+    for one in host.gate.unlocks:
         _show(one, host, as_json=as_json)
     if os.geteuid() == 0:
         for note in (*unlock_host.carry_over(host), *unlock_apply.show(host)):
             output.message(f"note: {note}")
-    used, most = host.unlocks.used, gate_unlocks.MOST
+    used = host.gate.unlock_used
     if as_json:
         output.record(
             "unlocks",
-            {"live": len(host.live), "used": used, "most": most, "off": host.unlocks.off},
+            {
+                "live": len(host.live),
+                "used": used.used,
+                "most": used.capacity,
+                "off": host.gate.tainted,
+            },
         )
         return 0
     if not host.live:
-        output.line(f"locked    nothing is unlocked; the gate is {host.state}")
-    if host.unlocks.off:
+        output.line(f"locked    nothing is unlocked; the gate is {host.gate.state}")
+    if host.gate.tainted:
         output.line("taint     the gate was off in this boot, by a token")
-    output.line(f"used      {used} of {most} tokens of this boot")
+    output.line(f"used      {used.used} of {used.capacity} tokens of this boot")
     output.line(f"drill     {_practised(root)}")
     return 0
 
@@ -91,7 +95,7 @@ def _practised(root: Path) -> str:
     return f"last practised {format_time(drills[-1].at)}"
 
 
-def _show(one: Unlock, host: UnlockHost, *, as_json: bool) -> None:
+def _show(one: TakenUnlock, host: UnlockHost, *, as_json: bool) -> None:
     is_live = one in host.live
     seconds = unlock_words.left(one, host.clock_s)
     if as_json:
@@ -103,7 +107,7 @@ def _show(one: Unlock, host: UnlockHost, *, as_json: bool) -> None:
                 "operand": operand_text(one.scope, one.operand),
                 "applied_s": one.applied_s,
                 "until_s": one.until_s,
-                "state": "live" if is_live else one.phase.value,
+                "state": "live" if is_live else one.state.value,
                 "left_s": seconds if is_live else 0,
             },
         )
@@ -115,4 +119,4 @@ def _show(one: Unlock, host: UnlockHost, *, as_json: bool) -> None:
     if is_live:
         output.line(f"{'ends':9} in {unlock_words.lasting(seconds)}")
     else:
-        output.line(f"{'ended':9} {one.phase} at second {one.until_s} of this boot")
+        output.line(f"{'ended':9} {one.state} at second {one.until_s} of this boot")

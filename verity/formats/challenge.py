@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from verity.values.errors import ContentError
 
-MAX_SIZE = 64 * 2**10
+MAX_SIZE = 512 * 2**10
 
 _HEX = re.compile(r"[0-9a-f]{64}")  # 32 bytes, as both the nonce and the host id have
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)

@@ -179,7 +179,7 @@ def _denial_fields(denial: Denial) -> dict[str, Any]:
     return {
         "seq": denial.seq,
         "boot_ms": denial.boot_ms,
-        "outcome": "denied" if denial.denied else "observed",
+        "outcome": denial.outcome,
         "reason": denial.reason.value,
         "act": denial.act.value,
         "uid": denial.uid,
@@ -193,10 +193,12 @@ def _denial_fields(denial: Denial) -> dict[str, Any]:
 def _denial(fields: Fields) -> Denial:
     try:
         path, digest = fields.text("path"), fields.text("digest")
+        outcome = fields.text("outcome")
         found = Denial(
             seq=_count(fields, "seq"),
             boot_ms=_count(fields, "boot_ms"),
-            denied={"denied": True, "observed": False}[fields.text("outcome")],
+            denied={"denied": True, "observed": False, "unlocked": False}[outcome],
+            unlocked=outcome == "unlocked",
             reason=Reason(fields.text("reason")),
             act=Act(fields.text("act")),
             uid=_count(fields, "uid"),

@@ -184,6 +184,68 @@ class Refusal(Enum):
         "the signed policy does not say sealed",
         "sign a policy with the mode sealed and a higher serial, and boot with it",
     )
+    # the unlock
+    NOT_SEALED = (
+        3050,
+        "it is not sealed, so there is nothing to unlock",
+        "`verity lockdown status` shows its state",
+    )
+    NONCE = (
+        3051,
+        "the token is for another boot, of this host or another",
+        "make a new challenge here, `verity unlock challenge`, and have that signed",
+    )
+    HOST = (
+        3052,
+        "the token is for another host",
+        "make the challenge on this host; a gate that was loaded without a host id takes no token",
+    )
+    POLICY_SERIAL = (
+        3053,
+        "the token is for another policy than the one that the gate has",
+        "make a new challenge here, `verity unlock challenge`, and have that signed",
+    )
+    SCOPE = (
+        3054,
+        "the scope is unknown, or the policy never opens it",
+        "`verity policy show` has the [[unlock]] lines: ask for a scope that they open",
+    )
+    OPERAND = (
+        3055,
+        "the digest or path is malformed, or it is of the trust files, which no token opens",
+        "below /etc/verity, /usr/lib/verity, /var/lib/verity, /boot and the gate's pins nothing is"
+        " ever opened: sign what belongs there",
+    )
+    DURATION = (
+        3056,
+        "it would last longer than the policy allows for this scope",
+        "`verity policy show` has the [[unlock]] lines: ask for less time",
+    )
+    APPLY_BEFORE = (
+        3057,
+        "it had to be applied earlier: the host's boot clock is past that",
+        "make a new challenge here, `verity unlock challenge`, and have that signed",
+    )
+    APPLY_AHEAD = (
+        3058,
+        "it could be applied for more than a day",
+        "have it signed with an earlier apply-before",
+    )
+    USED = (
+        3059,
+        "this token was taken before in this boot",
+        "a token opens once: have another one signed",
+    )
+    USED_FULL = (
+        3060,
+        "so many tokens were taken in this boot that there is no room for another",
+        "reboot: the next boot begins with none",
+    )
+    NO_UNLOCK = (
+        3061,
+        "no live token has this id",
+        "`verity lockdown status` lists them; it may have ended already",
+    )
 
     def __init__(self, number: int, says: str, hint: str) -> None:
         self.number = number

@@ -5,7 +5,8 @@ Two texts, of which the kernel makes one line after the other:
 
 * status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form, and
   none may be missing but those that stand there any number of times: ``observes``, ``stream``,
-  ``revoked_stream``, ``revocations``, ``reason`` and ``own``; and ``sealed_ms``.
+  ``revoked_stream``, ``revocations``, ``reason``, ``own``, ``unlock`` and ``drill``; ``sealed_ms``;
+  and ``taint``.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
@@ -22,11 +23,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
 
+from verity.formats import gate_unlocks
+from verity.formats.gate_unlocks import MAX_USED, Drill, TakenUnlock
 from verity.values.errors import ContentError
 
-VERSION = 4
+VERSION = 5
 """VERITY_GATE_VERSION of policy/gate/verity.h: of the gate that comes with this program."""
-MAX_STATUS = 256 * 2**10
+MAX_STATUS = 512 * 2**10
 MAX_DENIALS = 16 * 2**20
 MAX_LINE = 32 * 2**10
 MAX_KEPT = 4096
@@ -43,6 +46,7 @@ _STREAM = re.compile(rb"[a-z0-9._-]{1,64}")
 _NONE = (b"-", b"")
 _TORN = b"torn"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
+_TOKEN_ID = re.compile(rb"[0-9a-f]{32}")
 
 
 class _Numbered(StrEnum):
@@ -102,6 +106,7 @@ class Reason(_Numbered):
     USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
     TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
     BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
+    SESSION_OVER = "session-over"  # the unlock that this session was for is over
 
     @property
     def allow(self) -> bool:
@@ -178,6 +183,10 @@ class GateStatus:
     ``denied`` and ``observed`` count refusals since the load, ``lost`` those of them that the log
     no longer has. ``own_programs`` and ``own_links`` are the kernel's ids of what is the gate's.
     ``sealed_ms`` is when it was sealed, in milliseconds since boot; 0: not, or it doesn't say.
+
+    ``boot_nonce`` and ``host_id`` are what a token must name, the latter zero where no token is taken.
+    ``unlocks`` and ``drills`` are what this boot has taken, oldest first; ``unlocked``: one of them is
+    live. ``tainted``: one of the scope off was taken.
     """
 
     version: int
@@ -199,6 +208,13 @@ class GateStatus:
     observed: int
     lost: int
     reasons: Mapping[Reason, int]
+    boot_nonce: bytes
+    host_id: bytes
+    unlocked: bool
+    unlock_used: Room
+    unlocks: tuple[TakenUnlock, ...] = ()
+    drills: tuple[Drill, ...] = ()
+    tainted: bool = False
     own_programs: frozenset[int] = frozenset()
     own_links: frozenset[int] = frozenset()
     sealed_ms: int = 0
@@ -206,7 +222,10 @@ class GateStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Denial:
-    """One refusal. ``boot_ms`` is milliseconds since boot; ``denied``: False if only logged."""
+    """One refusal. ``boot_ms`` is milliseconds since boot; ``denied``: False if only logged.
+
+    ``unlocked``: it was let through by a live unlock token, and would have been denied without.
+    """
 
     seq: int
     boot_ms: int
@@ -218,6 +237,14 @@ class Denial:
     comm: bytes
     digest: bytes | None
     path: bytes | None
+    unlocked: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, in one word."""
+        if self.denied:
+            return "denied"
+        return "unlocked" if self.unlocked else "observed"
 
 
 class _RefusedError(Exception):
@@ -248,6 +275,13 @@ _STATUS = {
     b"reason": "reason number",
     b"own": "object number",
     b"sealed_ms": "number",
+    b"boot_nonce": "sha256",
+    b"host_id": "sha256",
+    b"unlocked": "flag",
+    b"unlock_used": "number number",
+    b"unlock": "id scope owners number number unlock sha256 operand",
+    b"drill": "id number",
+    b"taint": "taint",
 }
 _WORDS = {
     "state": [item.value for item in State if item is not State.OFF],  # there is no text then
@@ -257,7 +291,12 @@ _WORDS = {
     "signer": ["root", "os", "etc", "extension"],
     "reason": [item.value for item in Reason],
     "object": ["program", "link"],
+    "scope": list(gate_unlocks.SCOPES),
+    "unlock": [item.value for item in gate_unlocks.UnlockState],
+    "flag": ["0", "1"],
+    "taint": ["off"],
 }
+_FORMS = {"sha256": (_DIGEST, 64), "id": (_TOKEN_ID, 32)}
 # key: how many of its first fields tell apart lines of one key
 _NAMED = {
     b"observes": 1,
@@ -267,6 +306,8 @@ _NAMED = {
     b"reason": 1,
     b"revocations": 2,
     b"own": 2,
+    b"unlock": 1,
+    b"drill": 1,
 }
 
 
@@ -321,6 +362,12 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         raise ContentError(
             "bad-gate-status", f"gate status: revoked_stream {unknown.pop()}: no such stream"
         )
+    taken = len(each("unlock")) + len(each("drill"))
+    if taken > MAX_USED:
+        raise ContentError(
+            "bad-gate-status",
+            f"gate status: {taken} tokens, at most {MAX_USED} are possible",
+        )
     if len(streams) > MAX_STREAMS:
         raise ContentError(
             "bad-gate-status",
@@ -358,6 +405,16 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         observed=number("observed"),
         lost=number("lost"),
         reasons={Reason(str(reason)): int(count) for reason, count in each("reason")},
+        boot_nonce=bytes.fromhex(str(values("boot_nonce")[0])),
+        host_id=bytes.fromhex(str(values("host_id")[0])),
+        unlocked=values("unlocked")[0] == "1",
+        unlock_used=room("unlock_used"),
+        unlocks=tuple(gate_unlocks.of_fields(line, _operand(line)) for line in each("unlock")),
+        drills=tuple(
+            Drill(token_id=bytes.fromhex(str(token_id)), at_s=int(at))
+            for token_id, at in each("drill")
+        ),
+        tainted=("taint",) in found,
         own_programs=own("program"),
         own_links=own("link"),
         sealed_ms=number("sealed_ms") if ("sealed_ms",) in found else 0,
@@ -392,8 +449,8 @@ def _denial(line: bytes) -> Denial:
     if len(fields) != 10:
         raise _RefusedError(f"{len(fields)} fields, expected 10")
     seq, boot_ms, outcome, reason, act, uid, pid, comm, digest, path = fields
-    if outcome not in (b"denied", b"observed"):
-        raise _RefusedError("neither denied nor observed")
+    if outcome not in (b"denied", b"observed", b"unlocked"):
+        raise _RefusedError("none of denied, observed, unlocked")
     if reason == b"allow":
         raise _RefusedError("allow is no reason to refuse")
     if digest != b"-" and not _DIGEST.fullmatch(digest):
@@ -413,6 +470,7 @@ def _denial(line: bytes) -> Denial:
         comm=b"" if comm in _NONE else _unescaped(comm, "name"),
         digest=None if digest == b"-" else bytes.fromhex(digest.decode()),
         path=where,
+        unlocked=outcome == b"unlocked",
     )
 
 
@@ -452,7 +510,30 @@ def _value(field: bytes, form: str) -> int | str:
         if not _STREAM.fullmatch(field):
             raise _RefusedError("not the name of a stream")
         return field.decode()
+    if form in _FORMS:
+        pattern, digits = _FORMS[form]
+        if not pattern.fullmatch(field):
+            raise _RefusedError(f"not {digits} lower-case hex digits")
+        return field.decode()
+    if form == "owners":
+        return _number(field, 2**gate_unlocks.MAX_OWNERS - 1)
+    if form == "operand":
+        if field not in _NONE:
+            _unescaped(field, "operand")
+        return field.decode()
     return _word(field, _WORDS[form])
+
+
+def _operand(line: tuple[int | str, ...]) -> bytes:
+    """What a token was for: bytes, by its scope."""
+    scope, text = line[1], str(line[-1]).encode()
+    if text in _NONE:
+        return b""
+    if scope == "digest":
+        if not _DIGEST.fullmatch(text):
+            raise ContentError("bad-gate-status", "gate status: unlock: the operand is no digest")
+        return bytes.fromhex(text.decode())
+    return _unescaped(text, "operand")
 
 
 def _number(field: bytes, most: int) -> int:

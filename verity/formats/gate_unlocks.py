@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate says of unlocks: the lines of its status that are about them, bytes -> values.
+"""What the gate's status says of unlocks: the tokens that this boot has taken, and drills.
 
-As ``gate_status``, which reads the rest (docs/formats.md, "What the gate says about itself"). A
-gate without these lines has no unlock; a line that can't be one refuses all.
+Values only. The lines are read by ``verity.formats.gate_status``, which has each field in its form
+here as text; what a token was signed for is in ``verity.formats.unlock``.
 """
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn
 
-from verity.formats import challenge, escaped
-from verity.formats.challenge import Challenge
 from verity.formats.unlock import Scope
-from verity.formats.unlock_request import SCOPES
-from verity.values.errors import ContentError
 
-MOST = 256
-_ID = re.compile(r"[0-9a-f]{32}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,19}")
+MAX_USED = 256
+"""VERITY_UNLOCKS of policy/gate/verity.h: tokens that one boot takes."""
+MAX_OWNERS = 8
+
+SCOPES = {scope.name.lower().replace("_", "-"): scope for scope in Scope}
 
 
-class Phase(StrEnum):
-    """Where an unlock is."""
+class UnlockState(StrEnum):
+    """What became of a token that was taken."""
 
     LIVE = "live"
     EXPIRED = "expired"
@@ -31,106 +27,41 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unlock:
-    """A token that this boot has taken. Times are seconds since boot; ``owners``: a bit each."""
+class TakenUnlock:
+    """A token that this boot has taken; times are seconds of the boot clock.
+
+    ``owners`` are the numbers of those who signed, in the `keys` of the user's role unlock. ``until_s``
+    is when it ends, or ended. ``operand`` is a digest, a path, or empty, by the scope.
+    """
 
     token_id: bytes
     scope: Scope
-    owners: int
+    owners: frozenset[int]
     applied_s: int
     until_s: int
-    phase: Phase
+    state: UnlockState
     reason: bytes
-    operand: bytes = b""
+    operand: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """A token that was taken and changed nothing."""
+    """A token that was verified and used up, and opened nothing."""
 
     token_id: bytes
     at_s: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unlocks:
-    """All of this boot, in the order in which they were taken. ``off``: one of them was."""
-
-    challenge: Challenge
-    used: int = 0
-    unlocks: tuple[Unlock, ...] = ()
-    drills: tuple[Drill, ...] = ()
-    off: bool = False
-
-    def live(self, now_s: int) -> tuple[Unlock, ...]:
-        """Those that count at this second of the boot clock."""
-        return tuple(one for one in self.unlocks if one.phase is Phase.LIVE and now_s < one.until_s)
-
-
-def parse(data: bytes) -> Unlocks:
-    """Read a status. Raises ContentError (``bad-challenge``, ``bad-gate-status``)."""
-    unlocks: list[Unlock] = []
-    drills: list[Drill] = []
-    used, off = 0, False
-    for line in data.decode("ascii", "replace").split("\n"):
-        key, *fields = line.split(" ")
-        if key == "unlock":
-            unlocks.append(_unlock(line, fields))
-        elif key == "drill":
-            if len(fields) != 2 or not _ID.fullmatch(fields[0]):
-                _refuse(line)
-            drills.append(Drill(token_id=bytes.fromhex(fields[0]), at_s=_number(line, fields[1])))
-        elif key == "unlock_used":
-            used = _number(line, fields[0])
-        elif line == "taint off":
-            off = True
-    return Unlocks(
-        challenge=challenge.parse(data),
-        used=used,
-        unlocks=tuple(sorted(unlocks, key=lambda one: one.applied_s)),
-        drills=tuple(drills),
-        off=off,
-    )
-
-
-def _unlock(line: str, fields: list[str]) -> Unlock:
-    if len(fields) != 8:
-        _refuse(line)
-    token_id, scope, owners, applied, until, phase, reason, operand = fields
-    if (
-        not _ID.fullmatch(token_id)
-        or scope not in SCOPES
-        or phase not in set(Phase)
-        or not _DIGEST.fullmatch(reason)
-    ):
-        _refuse(line)
-    found: bytes | None = b""
-    if operand != "-":
-        is_digest = SCOPES[scope] is Scope.DIGEST and _DIGEST.fullmatch(operand) is not None
-        found = bytes.fromhex(operand) if is_digest else escaped.unescape(operand)
-    if found is None:
-        _refuse(line)
-    return Unlock(
-        token_id=bytes.fromhex(token_id),
-        scope=SCOPES[scope],
-        owners=_number(line, owners),
-        applied_s=_number(line, applied),
-        until_s=_number(line, until),
-        phase=Phase(phase),
-        reason=bytes.fromhex(reason),
-        operand=found,
-    )
-
-
-def _number(line: str, text: str) -> int:
-    if not _NUMBER.fullmatch(text):
-        _refuse(line)
-    return int(text)
-
-
-def _refuse(line: str) -> NoReturn:
-    raise ContentError(
-        "bad-gate-status",
-        f"gate status: the line {escaped.one_line(line[:80])} is none that a gate writes",
-        hint="gate and program are of one version: install them together",
+def of_fields(fields: Sequence[int | str], operand: bytes) -> TakenUnlock:
+    """A token from the fields of its line; ``operand`` is the last one, unescaped."""
+    token_id, scope, owners, applied, until, state, reason, _ = fields
+    return TakenUnlock(
+        token_id=bytes.fromhex(str(token_id)),
+        scope=SCOPES[str(scope)],
+        owners=frozenset(n for n in range(MAX_OWNERS) if int(owners) >> n & 1),
+        applied_s=int(applied),
+        until_s=int(until),
+        state=UnlockState(str(state)),
+        reason=bytes.fromhex(str(reason)),
+        operand=operand,
     )

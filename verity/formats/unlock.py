@@ -47,7 +47,8 @@ PATH_SCOPES = frozenset({Scope.PATH_PREFIX, Scope.CONFIG_PATH})
 class UnlockToken:
     """A whole token. ``operand`` is the digest (32 bytes), the path, or empty, by the scope.
 
-    ``apply_before_s`` is on the boot clock of the host.
+    ``apply_before_s`` is on the boot clock of the host. A token with ``duration_s`` 0 is a drill: it
+    is verified and used up, and opens nothing (ADR 47).
     """
 
     boot_nonce: bytes
@@ -81,7 +82,7 @@ def encode(token: UnlockToken) -> bytes:
     if len(token.operand) > MAX_CONFIG_PATH:
         _refuse(f"an operand of {len(token.operand)} bytes, at most {MAX_CONFIG_PATH} fit")
     if not 0 <= token.duration_s <= MAX_DURATION_S:
-        _refuse(f"the duration {token.duration_s} s is not 1 to {MAX_DURATION_S}")
+        _refuse(f"the duration {token.duration_s} s is not 0 to {MAX_DURATION_S}")
     for name, number in (
         ("policy serial", token.policy_serial),
         ("apply-before", token.apply_before_s),
@@ -136,8 +137,6 @@ def parse(data: bytes) -> UnlockToken:
     for name, number in (("policy serial", serial), ("apply-before", before)):
         if not 1 <= number < 2**53:
             _refuse(f"the {name} {number} is not 1 to 2^53-1")
-    if not duration:
-        _refuse("the duration is 0")
     # 4. Operand.
     return UnlockToken(
         boot_nonce=nonce,

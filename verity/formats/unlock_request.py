@@ -19,6 +19,7 @@ from typing import NoReturn
 from verity.formats import challenge as challenges
 from verity.formats import escaped, unlock
 from verity.formats.challenge import Challenge
+from verity.formats.gate_unlocks import SCOPES
 from verity.formats.unlock import MAX_DURATION_S, PATH_SCOPES, Scope
 from verity.values.errors import ContentError
 
@@ -52,9 +53,6 @@ class Request:
 def scope_name(scope: Scope) -> str:
     """As options, policies and texts have it."""
     return scope.name.lower().replace("_", "-")
-
-
-SCOPES = {scope_name(scope): scope for scope in Scope}
 
 
 def operand_text(scope: Scope, operand: bytes) -> str:

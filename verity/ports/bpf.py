@@ -48,13 +48,16 @@ def seal() -> None:
 
 
 def unlock(token: bytes, signatures: Sequence[bytes]) -> None:
-    """Hand over an unlock token; return once the gate has taken it, or raise its refusal."""
-    _expect(kernel.gate_unlock(token, signatures), "the token")
+    """Hand over an unlock token; return once it counts. Refused, it isn't used up.
+
+    A token of the scope session makes the thread that calls this, and all that it begins, the session.
+    """
+    _expect(kernel.gate_unlock(token, signatures), "the unlock token")
 
 
 def relock(token_id: bytes | None = None) -> None:
-    """End one unlock before its time, or all of them."""
-    _expect(kernel.gate_relock(token_id or b""), "the relock")
+    """End all unlocks, of which there may be none; or the live one with this token id."""
+    _expect(kernel.gate_relock(token_id), "the relock")
 
 
 def _expect(answer: int, label: str) -> None:

@@ -58,8 +58,7 @@ def within(root: Path, place: bytes, begin: int, end: int) -> Iterator[Change | 
                 is_directory = stat.S_ISDIR(found.st_mode)
                 yield Change(path=path, at=int(found.st_ctime), is_directory=is_directory)
         while failed:
-            error = failed.pop()
-            yield translate_oserror(error, os.fsdecode(error.filename or top))
-    while failed:
-        error = failed.pop()
-        yield translate_oserror(error, os.fsdecode(error.filename or top))
+            problem = failed.pop()
+            yield translate_oserror(problem, os.fsdecode(problem.filename or top))
+    for problem in failed:
+        yield translate_oserror(problem, os.fsdecode(problem.filename or top))

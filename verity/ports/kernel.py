@@ -340,27 +340,37 @@ def gate_commit(signatures: Sequence[bytes]) -> int:
     return _answer(lib.verity_gate_commit(whole, lengths, len(signatures)))
 
 
+def gate_unlock(token: bytes, signatures: Sequence[bytes]) -> int:
+    """A token and the PKCS#7 over it; who calls becomes the session, if it is for one."""
+    _of_size(token, lib.VERITY_TOKEN_SIZE)
+    lengths = ffi.new("uint32_t[]", [len(one) for one in signatures])
+    whole = ffi.from_buffer("uint8_t[]", b"".join(signatures))
+    data = ffi.from_buffer("uint8_t[]", token)
+    return _answer(lib.verity_gate_unlock(data, whole, lengths, len(signatures)))
+
+
+def gate_relock(token_id: bytes | None) -> int:
+    """Take all tokens back, or the live one with this id."""
+    if token_id is None:
+        return _answer(lib.verity_gate_relock(ffi.NULL))
+    _of_size(token_id, lib.VERITY_TOKEN_ID_SIZE)
+    return _answer(lib.verity_gate_relock(ffi.from_buffer("uint8_t[]", token_id)))
+
+
 def gate_seal() -> int:
     """Seal until reboot."""
     return _answer(lib.verity_gate_seal())
 
 
-def gate_unlock(token: bytes, signatures: Sequence[bytes]) -> int:
-    """A token, with the PKCS#7 over it."""
-    lengths = ffi.new("uint32_t[]", [len(one) for one in signatures])
-    whole = ffi.from_buffer("uint8_t[]", b"".join(signatures))
-    data = ffi.from_buffer("uint8_t[]", token)
-    return _answer(lib.verity_gate_unlock(data, len(token), whole, lengths, len(signatures)))
-
-
-def gate_relock(token_id: bytes) -> int:
-    """The end of one unlock, or with no bytes of all."""
-    return _answer(lib.verity_gate_relock(ffi.from_buffer("uint8_t[]", token_id), len(token_id)))
-
-
 def gate_probe() -> int:
     """Something that any gate refuses and that changes nothing."""
     return _answer(lib.verity_gate_probe())
+
+
+def _of_size(data: bytes, size: int) -> None:
+    """C reads so many bytes."""
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes, expected {size}")
 
 
 def _answer(result: int) -> int:

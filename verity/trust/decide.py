@@ -10,7 +10,8 @@ Rules:
 - subjects that are not privileged are asked nothing but whether they try to raise privileges, to
   give code to the kernel, to write below a file system, or to touch the gate itself;
 - the order of the tests is part of the table: the first one that refuses is the reason, but one
-  that is only observed hides none that denies.
+  that is only observed, or lifted by an unlock, hides none that denies;
+- an unlock changes no reason: it lifts some, and which it may lift is in ``lifted`` alone.
 """
 
 from collections.abc import Iterator
@@ -46,6 +47,19 @@ class Mapped(IntFlag):
     DIRTY = 2  # it has private pages, which may differ from the file
 
 
+class Unlocked(IntFlag):
+    """What live tokens have to do with an act: 1 << the scope of a token that is about this object,
+    this subject or everything."""
+
+    DIGEST = 2
+    PATH_PREFIX = 4
+    CONFIG_PATH = 8
+    SESSION = 16
+    OBSERVE_ONLY = 32
+    OFF = 64
+    OVER = 128  # the subject is of a session whose token is over
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """``struct verity_facts``. Plain numbers: a fact that is out of range is decided, too."""
@@ -69,6 +83,8 @@ class Facts:
     observed: int = 0  # reasons that are logged and don't deny, a bit each
     guarded: int = 0  # CONFIG, LINK, MOUNT: ``GuardedClass`` of the place; 0: none
     placed: int = 0  # likewise: grants put this here; MOUNT: it is mounted over itself
+    unlocked: int = 0  # ``Unlocked``
+    trust: int = 0  # the place is one of the trust files, or could not be found out
 
 
 _ACTS = {act.number: act for act in Act}
@@ -106,14 +122,63 @@ _WRITE, _EXEC = int(Prot.WRITE), int(Prot.EXEC)
 _VERIFIED, _DIRTY = int(Mapped.VERIFIED), int(Mapped.DIRTY)
 
 
+# What a digest that is granted as a program, a script and a library would not be refused for.
+_LIFTED_DIGEST = {Reason.NOT_GRANTED, Reason.WRONG_USE}
+_LIFTED_FILE = _LIFTED_DIGEST | {Reason.NO_DIGEST, Reason.OTHER_DIGEST, Reason.STALE}
+_LIFTED_CONFIG = {Reason.CONFIG_UNSIGNED, Reason.CONFIG_LINK}
+_LIFTED_SESSION = (
+    _LIFTED_FILE
+    | _LIFTED_CONFIG
+    | {Reason.ANONYMOUS, Reason.WRITABLE, Reason.DIRTY, Reason.UNVERIFIED, Reason.INTERPRETER}
+)
+# All but what protects the gate and its trust files, what is revoked, and not knowing.
+_LIFTED_HOST = set(Reason) - {
+    Reason.ALLOW,
+    *_SELF_PROTECTION.values(),
+    Reason.REVOKED,
+    Reason.DEVICE,
+    Reason.UNDECIDED,
+    Reason.SESSION_OVER,
+}
+_RUN = {Act.EXEC.number, Act.ELEVATE.number, Act.MAP.number}
+_ENDED = _RUN | {Act.PROTECT.number, Act.CONFIG.number, Act.LINK.number}
+
+
+def lifted(facts: Facts) -> set[Reason]:
+    """The reasons that don't count for this act because of an unlock.
+
+    None for what becomes part of the kernel, which could change the gate itself, and none at a place
+    of the trust files.
+    """
+    found: set[Reason] = set()
+    if not facts.unlocked or facts.trust or facts.act in (Act.MODULE.number, Act.KEXEC.number):
+        return found
+    if facts.unlocked & (Unlocked.OBSERVE_ONLY | Unlocked.OFF):
+        found |= _LIFTED_HOST
+    if facts.unlocked & Unlocked.SESSION:
+        found |= _LIFTED_SESSION
+    if facts.act in _RUN and facts.unlocked & Unlocked.DIGEST:
+        found |= _LIFTED_DIGEST
+    if facts.act in _RUN and facts.unlocked & Unlocked.PATH_PREFIX:
+        found |= _LIFTED_FILE
+    if facts.unlocked & Unlocked.CONFIG_PATH:
+        found |= _LIFTED_CONFIG
+    return found
+
+
 def decide(facts: Facts) -> Reason:
     """The reason against it, or ``Reason.ALLOW``."""
     found = _against(facts)
     first = next(found, Reason.ALLOW)
-    if not observes(facts, first):
+    if not lets(facts, first):
         return first
-    # One that is only observed hides none that denies.
-    return next((one for one in found if not observes(facts, one)), first)
+    # One that doesn't deny hides none that does.
+    return next((one for one in found if not lets(facts, one)), first)
+
+
+def lets(facts: Facts, reason: Reason) -> bool:
+    """Whether the reason doesn't deny here: the policy only observes it, or an unlock lifts it."""
+    return observes(facts, reason) or reason in lifted(facts)
 
 
 def observes(facts: Facts, reason: Reason) -> bool:
@@ -123,13 +188,21 @@ def observes(facts: Facts, reason: Reason) -> bool:
 
 def denies(facts: Facts, reason: Reason) -> bool:
     """Whether this decision denies."""
-    return enforced(facts.state, reason) and not observes(facts, reason)
+    return enforced(facts.state, reason) and not lets(facts, reason)
+
+
+def unlocks(facts: Facts, reason: Reason) -> bool:
+    """Whether it would deny, were it not for an unlock."""
+    denies_else = enforced(facts.state, reason) and not observes(facts, reason)
+    return denies_else and reason in lifted(facts)
 
 
 def _against(facts: Facts) -> Iterator[Reason]:
     """Each reason against it, in the order in which they count."""
     act = _ACTS.get(facts.act)
-    if act is None:
+    if facts.unlocked & Unlocked.OVER and facts.act in _ENDED:
+        yield Reason.SESSION_OVER
+    elif act is None:
         yield Reason.UNDECIDED
     elif act in _SELF_PROTECTION:
         yield _SELF_PROTECTION[act]

@@ -73,9 +73,16 @@ def audit(record: Record, record_id: str) -> bytes:
     return audit_message.text(fields)
 
 
+_OUTCOMES = {
+    "denied": "denied",
+    "observed": "observed, not denied",
+    "unlocked": "let through by an unlock",
+}
+
+
 def sentence(denial: Denial) -> str:
     """What happened, for people: one line without anything that a terminal would obey."""
-    outcome = "denied" if denial.denied else "observed, not denied"
+    outcome = _OUTCOMES[denial.outcome]
     what = "memory or a kernel object" if denial.path is None else printable(denial.path)
     who = printable(denial.comm) or "?"
     return (
@@ -107,7 +114,7 @@ def _denial_fields(denial: Denial) -> dict[str, str]:
     fields = {
         "VERITY_SEQ": str(denial.seq),
         "VERITY_BOOT_MS": str(denial.boot_ms),
-        "VERITY_OUTCOME": "denied" if denial.denied else "observed",
+        "VERITY_OUTCOME": denial.outcome,
         "VERITY_REASON": denial.reason.value,
         "VERITY_ACT": denial.act.value,
         "VERITY_RULE": denial_words.rule(denial),

@@ -46,6 +46,7 @@ RULES: Mapping[str, tuple[str, str]] = {
     "tracing": (_reaction("tracing"), "a policy that only observes it"),
     "bpf-program": (_reaction("bpf-programs"), "a policy that only observes it"),
     "extension-module": (_reaction("extension-modules"), "a module grant of the vendor"),
+    "session-over": (_BUILT_IN, "a live unlock token of the scope session"),
     "undecided": (_BUILT_IN, "a fact that the gate could not get"),
 }
 

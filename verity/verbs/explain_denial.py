@@ -80,6 +80,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
     " kernel",
     Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
+    Reason.SESSION_OVER: "the process is of an unlocked session, and the unlock is over",
 }
 
 _SIGN = (
@@ -149,6 +150,7 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
         "load it before the gate is sealed",
         _REACTION.format("bpf-programs"),
     ),
+    Reason.SESSION_OVER: ("log in again, or apply another token of the scope session",),
 }
 
 

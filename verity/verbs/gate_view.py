@@ -25,13 +25,8 @@ _ATTEMPTS = 3
 
 def status(root: Path = Path("/")) -> GateStatus | None:
     """The gate's status; None if there is no gate."""
-    data = status_text(root)
+    data = _believed(root, gate_files.STATUS, gate_files.read_status)
     return None if data is None else gate_status.parse_status(data)
-
-
-def status_text(root: Path = Path("/")) -> bytes | None:
-    """The text of it, believed in the same way; None if there is no gate."""
-    return _believed(root, gate_files.STATUS, gate_files.read_status)
 
 
 def denials(root: Path = Path("/")) -> tuple[Denial, ...]:

@@ -51,7 +51,7 @@ def read(data: bytes, host: UnlockHost, *, label: str) -> SignedToken:
     found = kind_of(data)
     try:
         if found is Pasted.TYPED:
-            blob, signatures = typed_token.rebuild(typed_token.decode(data), host.unlocks.challenge)
+            blob, signatures = typed_token.rebuild(typed_token.decode(data), host.challenge)
         elif found is Pasted.TOKEN:
             blob, signatures = _file(data, label)
         else:
@@ -71,7 +71,7 @@ def check(token: UnlockToken, host: UnlockHost) -> None:
 
     The gate asks all of it again. Here it costs nothing, and the answer names both sides.
     """
-    here = host.unlocks.challenge
+    here = host.challenge
     anew = "print a challenge here, and have that one signed: `verity unlock challenge`"
     if token.host_id != here.host_id:
         _other("other-host", "another host", token.host_id.hex(), here.host_id.hex(), anew)
@@ -88,7 +88,7 @@ def check(token: UnlockToken, host: UnlockHost) -> None:
             f" is second {here.boot_clock_s}",
             hint=anew,
         )
-    if token.token_id in {one.token_id for one in host.unlocks.unlocks}:
+    if token.token_id in {one.token_id for one in host.gate.unlocks}:
         raise ContentError(
             "used", f"the token {token.token_id.hex()} was applied before", hint=anew
         )
@@ -119,7 +119,7 @@ def apply(host: UnlockHost, signed: SignedToken) -> tuple[str, ...]:
     # 4. What became of it.
     after = unlock_host.look(host.root, host.now)
     if token.duration_s:
-        shown = [one for one in after.unlocks.unlocks if one.token_id == token.token_id]
+        shown = [one for one in after.gate.unlocks if one.token_id == token.token_id]
         notes += unlock_host.record(
             after,
             unlock_host.granting(after, shown[0]) if shown else after.entry(Event.GRANT, fields),

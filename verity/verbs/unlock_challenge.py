@@ -26,14 +26,13 @@ def make(
     host: UnlockHost, *, scope: Scope, operand: bytes, duration_s: int, reason: str, level: str
 ) -> Request:
     """The request; ContentError (``bad-unlock``, ``not-sealed``) for one that can't be."""
-    if host.state is not State.SEALED:
+    if host.gate.state is not State.SEALED:
         raise ContentError(
             "not-sealed",
-            f"the gate is in the state {host.state}: nothing is refused, so there is nothing to"
-            " unlock",
+            f"the gate is in the state {host.gate.state}: nothing is refused, and nothing to unlock",
             hint="`verity lockdown status` shows it",
         )
-    here = host.unlocks.challenge
+    here = host.challenge
     if scope in unlock.PATH_SCOPES and _is_trusted(operand):
         raise ContentError(
             "bad-unlock",

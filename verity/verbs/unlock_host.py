@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import gate_status, gate_unlocks, strictjson
-from verity.formats.gate_status import State
-from verity.formats.gate_unlocks import Phase, Unlock, Unlocks
+from verity.formats import strictjson
+from verity.formats.challenge import Challenge
+from verity.formats.gate_status import GateStatus
+from verity.formats.gate_unlocks import TakenUnlock, UnlockState
 from verity.formats.ledger import Chain, Entry, Event
 from verity.formats.unlock_request import operand_text, scope_name
 from verity.ports import kernel_log
 from verity.ports import ledger as ledger_files
-from verity.values.errors import ContentError, HostError, VerityError
+from verity.values.errors import HostError, VerityError
 from verity.verbs import gate_view
 
 
@@ -26,24 +27,33 @@ class UnlockHost:
     """A host with a gate: its root, what the gate says, and the wall clock of this run."""
 
     root: Path
-    state: State
-    unlocks: Unlocks
+    gate: GateStatus
     now: int
+
+    @property
+    def challenge(self) -> Challenge:
+        """What a token must name."""
+        return Challenge(
+            boot_nonce=self.gate.boot_nonce,
+            host_id=self.gate.host_id,
+            policy_serial=self.gate.policy_serial,
+            boot_clock_s=self.gate.boot_clock_s,
+        )
 
     @property
     def boot(self) -> str:
         """The boot, as the ledger names it."""
-        return self.unlocks.challenge.boot_nonce.hex()
+        return self.gate.boot_nonce.hex()
 
     @property
     def clock_s(self) -> int:
         """The boot clock when the gate was asked."""
-        return self.unlocks.challenge.boot_clock_s
+        return self.gate.boot_clock_s
 
     @property
-    def live(self) -> tuple[Unlock, ...]:
+    def live(self) -> tuple[TakenUnlock, ...]:
         """The unlocks that count now."""
-        return self.unlocks.live(self.clock_s)
+        return tuple(one for one in self.gate.unlocks if one.state is UnlockState.LIVE)
 
     def entry(
         self,
@@ -69,31 +79,20 @@ class UnlockHost:
 
 def look(root: Path, now: int) -> UnlockHost:
     """Ask the gate. HostError (``no-gate``, ``no-host-id``) where nothing can be unlocked."""
-    text = gate_view.status_text(root)
-    if text is None:
+    gate = gate_view.status(root)
+    if gate is None:
         raise HostError(
             "no-gate",
             "no gate is loaded: nothing is refused here, so there is nothing to unlock",
             hint="`verity lockdown status` says what is missing",
         )
-    state = gate_status.parse_status(text).state
-    try:
-        unlocks = gate_unlocks.parse(text)
-    except ContentError as error:
-        if error.code != "bad-challenge":
-            raise
-        raise HostError(
-            "no-challenge",
-            "the gate says neither boot nonce nor host id: it is of a version without unlocks",
-            hint="install gate and program together, and reboot",
-        ) from error
-    if not any(unlocks.challenge.host_id):
+    if not any(gate.host_id):
         raise HostError(
             "no-host-id",
             "the gate has no host id, and takes no token in this boot",
             hint="`verity lockdown init` writes /etc/verity/host-id; then reboot",
         )
-    return UnlockHost(root=root, state=state, unlocks=unlocks, now=now)
+    return UnlockHost(root=root, gate=gate, now=now)
 
 
 def record(host: UnlockHost, *entries: Entry) -> tuple[str, ...]:
@@ -130,21 +129,21 @@ def missing(host: UnlockHost, chain: Chain) -> list[Entry]:
     granted = {(one.boot, one.token) for one in chain.entries if one.event is Event.GRANT}
     ended = {(one.boot, one.token) for one in chain.entries if one.event is Event.END}
     drilled = {one.token for one in chain.entries if one.event is Event.DRILL}
-    for one in host.unlocks.unlocks:
+    for one in host.gate.unlocks:
         key = (host.boot, one.token_id.hex())
         # 1. Grants.
         if key not in granted:
             found.append(granting(host, one, late=True))
         # 2. Ends.
         if key not in ended and one not in host.live:
-            why = "relocked" if one.phase is Phase.RELOCKED else "its time was over"
+            why = "relocked" if one.state is UnlockState.RELOCKED else "its time was over"
             over = min(one.until_s, host.clock_s)
             found.append(
                 host.entry(Event.END, {"token": key[1], "why": why}, late=True, clock_s=over)
             )
     found += [
         host.entry(Event.DRILL, {"token": one.token_id.hex()}, late=True, clock_s=one.at_s)
-        for one in host.unlocks.drills
+        for one in host.gate.drills
         if one.token_id.hex() not in drilled
     ]
     # 3. Earlier boots.
@@ -155,7 +154,7 @@ def missing(host: UnlockHost, chain: Chain) -> list[Entry]:
     return found
 
 
-def granting(host: UnlockHost, one: Unlock, *, late: bool = False) -> Entry:
+def granting(host: UnlockHost, one: TakenUnlock, *, late: bool = False) -> Entry:
     """The line of a grant."""
     return host.entry(
         Event.GRANT,
@@ -167,7 +166,7 @@ def granting(host: UnlockHost, one: Unlock, *, late: bool = False) -> Entry:
         },
         late=late,
         clock_s=one.applied_s,
-        numbers={"until_s": one.until_s, "owners": one.owners},
+        numbers={"until_s": one.until_s, "owners": sum(1 << owner for owner in one.owners)},
     )
 
 

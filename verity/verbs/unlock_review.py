@@ -2,9 +2,9 @@
 """unlock review: what ran and what changed under an unlock, for its owner to take back or to sign.
 
 Two sources: the gate's own log, which marks what it let through because of a token and forgets the
-oldest; and change times of files at the places that the token opened. It lists and suggests, changes
-nothing, and says what it could not see. Times of files are by the wall clock, an unlock's by the
-boot clock: they are brought together by how long ago it was.
+oldest; and change times of files at the places that the token opened. It lists and suggests,
+changes nothing, and says what it could not see. Times of files are by the wall clock, an unlock's
+by the boot clock: they are brought together by how long ago it was.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from verity.formats.escaped import shell_word
 from verity.formats.gate_status import Denial
-from verity.formats.gate_unlocks import Unlock
+from verity.formats.gate_unlocks import TakenUnlock
 from verity.formats.unlock import PATH_SCOPES
 from verity.ports import changed
 from verity.ports.changed import Change
@@ -38,9 +38,9 @@ class Item:
     undo: str
 
 
-def chosen(host: UnlockHost, token_id: bytes | None) -> Unlock:
+def chosen(host: UnlockHost, token_id: bytes | None) -> TakenUnlock:
     """The unlock of this id, or the last one; ContentError if there is none in this boot."""
-    found = [one for one in host.unlocks.unlocks if token_id in (None, one.token_id)]
+    found = [one for one in host.gate.unlocks if token_id in (None, one.token_id)]
     if not found:
         raise ContentError(
             "no-unlock",
@@ -52,7 +52,7 @@ def chosen(host: UnlockHost, token_id: bytes | None) -> Unlock:
     return found[-1]
 
 
-def review(host: UnlockHost, one: Unlock) -> tuple[list[Item], list[NotEvaluated]]:
+def review(host: UnlockHost, one: TakenUnlock) -> tuple[list[Item], list[NotEvaluated]]:
     """What ran, then what changed, and what could not be looked at."""
     items: list[Item] = []
     gaps: list[NotEvaluated] = []
@@ -72,13 +72,13 @@ def review(host: UnlockHost, one: Unlock) -> tuple[list[Item], list[NotEvaluated
     return items, gaps
 
 
-def _let_through(host: UnlockHost, one: Unlock) -> Iterator[Denial]:
+def _let_through(host: UnlockHost, one: TakenUnlock) -> Iterator[Denial]:
     """Each file once, the first time."""
     seen = set()
     for denial in gate_view.denials(host.root):
         key = (denial.path, denial.digest, denial.reason)
         in_time = one.applied_s * 1000 <= denial.boot_ms <= (one.until_s + 1) * 1000
-        if in_time and not denial.denied and key not in seen:
+        if in_time and denial.unlocked and key not in seen:
             seen.add(key)
             yield denial
 

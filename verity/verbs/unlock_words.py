@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unlocks in plain words: for status, journal and who logs in. Pure."""
 
-from verity.formats.gate_unlocks import Unlock
+from verity.formats.gate_unlocks import TakenUnlock
 from verity.formats.unlock import Scope, UnlockToken
 from verity.formats.unlock_request import operand_text, scope_name
 from verity.verbs.unlock_host import UnlockHost
@@ -23,7 +23,7 @@ def lasting(seconds: int) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
-def left(one: Unlock, now_s: int) -> int:
+def left(one: TakenUnlock, now_s: int) -> int:
     """How many seconds it has left."""
     return max(0, one.until_s - now_s)
 
@@ -31,7 +31,7 @@ def left(one: Unlock, now_s: int) -> int:
 def granted(host: UnlockHost, token: UnlockToken) -> str:
     """What a token that was taken has opened."""
     until = host.clock_s + token.duration_s
-    for one in host.unlocks.unlocks:
+    for one in host.gate.unlocks:
         if one.token_id == token.token_id:
             until = one.until_s
     return (

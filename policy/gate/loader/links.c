@@ -19,12 +19,14 @@
 #define END_TRIES 250
 #define END_US 20000
 
-/* An iterator over the elements of a map wants to know which: there is one such map. */
+/* An iterator over the elements of a map wants to know which. */
 static struct bpf_link *attach_iterator(const struct gate *gate, struct bpf_program *program)
 {
 	union bpf_iter_link_info info = { 0 };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-	int fd = bpf_object__find_map_fd_by_name(gate->object, VERITY_MAP_DENIALS);
+	int is_status = !strcmp(bpf_program__name(program), VERITY_PROGRAM_STATUS);
+	int fd = bpf_object__find_map_fd_by_name(gate->object, is_status ? VERITY_MAP_UNLOCKS
+									  : VERITY_MAP_DENIALS);
 
 	if (strcmp(bpf_program__section_name(program), "iter/bpf_map_elem") != 0)
 		return bpf_program__attach_iter(program, NULL);

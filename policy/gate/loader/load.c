@@ -146,7 +146,16 @@ static int load(struct loader *l, const char **state, struct failure *f)
 	if (!result)
 		result = documents_check(l->pins, &l->documents, f);
 	if (!result)
+		result = host_id_read(l->options.host_id, config.host_id, f);
+	if (result > 0) {
+		fprintf(stderr, "verity-load: warning: %s is missing: no unlock token is taken\n"
+			"  hint: verity lockdown init makes it\n", l->options.host_id);
+		result = 0;
+	}
+	if (!result)
 		result = host_check(f);
+	if (!result)
+		result = boot_nonce_draw(config.boot_nonce, f);
 	if (result)
 		return result;
 	/* 1. A bpffs of the gate's own. */

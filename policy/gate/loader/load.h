@@ -48,6 +48,7 @@ struct options {
 	const char *pins[2];
 	const char *bundle;
 	const char *object; /* NULL: beside this program */
+	const char *host_id; /* NULL: no token is taken */
 	int n_pins;
 	int observe;
 };
@@ -148,6 +149,12 @@ ssize_t read_text(const char *path, char *room, size_t size);
 int write_text(const char *path, const char *text);
 
 int host_check(struct failure *f);
+
+/* --- identity.c ------------------------------------------------------------------------- */
+
+/* Who a token must name: the host, from its file, and this boot. 1: there is no such file. */
+int host_id_read(const char *path, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f);
+int boot_nonce_draw(uint8_t out[VERITY_NONCE_SIZE], struct failure *f);
 
 /* --- mount.c ---------------------------------------------------------------------------- */
 

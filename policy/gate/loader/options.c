@@ -9,13 +9,15 @@
 #include <stdio.h>
 
 static const char usage[] =
-	"usage: verity-load [--observe] [--object FILE] --pin FILE --pin FILE --bundle FILE\n"
+	"usage: verity-load [--observe] [--object FILE] [--host-id FILE]\n"
+	"                   --pin FILE --pin FILE --bundle FILE\n"
 	"\n"
 	"Loads verity's gate into the kernel and seals it, if the signed policy says so.\n"
 	"\n"
 	"  --pin FILE      the root keys of one party; one for the vendor, one for the user\n"
 	"  --bundle FILE   the boot bundle: signed keys, policy and grants\n"
 	"  --object FILE   the gate (default: gate.bpf.o beside this program)\n"
+	"  --host-id FILE  who this host is to unlock tokens; without it none is taken\n"
 	"  --observe       decide and log, deny nothing, whatever the policy says\n"
 	"  --help          this text\n"
 	"\n"
@@ -33,6 +35,7 @@ int options_parse(int argc, char **argv, struct options *out)
 		{ "pin", required_argument, NULL, 'p' },
 		{ "bundle", required_argument, NULL, 'b' },
 		{ "object", required_argument, NULL, 'o' },
+		{ "host-id", required_argument, NULL, 'i' },
 		{ "observe", no_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -56,6 +59,11 @@ int options_parse(int argc, char **argv, struct options *out)
 			if (out->object)
 				return bad_usage("a second --object ", optarg);
 			out->object = optarg;
+			break;
+		case 'i':
+			if (out->host_id)
+				return bad_usage("a second --host-id ", optarg);
+			out->host_id = optarg;
 			break;
 		case 'n':
 			out->observe = 1;

@@ -16,7 +16,7 @@
 
 static const char usage[] =
 	"usage: verity-unlock                 prints this host's challenge, for `verity unlock sign`\n"
-	"       verity-unlock TOKEN           hands a token to the gate\n"
+	"       verity-unlock TOKEN           hands a token to the gate; a session gets a shell\n"
 	"       verity-unlock --typed         the same, typed in or from a pipe\n"
 	"       verity-unlock --relock [ID]   ends all unlocks, or one\n"
 	"\n"
@@ -113,7 +113,12 @@ static int apply(const char *path, struct failure *f)
 	log_it("applying", &token); /* before the effect */
 	result = gate_unlock(&token, f);
 	log_it(result ? "refused" : "unlocked", &token);
-	return result;
+	if (result || token.token.scope != VERITY_UNLOCK_SESSION || !token.token.duration_s)
+		return result;
+	/* Whoever applied it is the session, with all that it begins. */
+	fflush(NULL);
+	execl("/bin/sh", "sh", (char *)NULL);
+	return cannot(f, errno, HINT_LOG, "unlocked, and /bin/sh can't be started");
 }
 
 static int relock(const char *id, struct failure *f)

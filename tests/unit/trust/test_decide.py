@@ -14,14 +14,23 @@ import pytest
 from tests.decisions import Vector, vectors
 from verity.formats.gate_status import Act, Reason, State
 from verity.formats.kernel_guarded import GuardedClass
-from verity.trust.decide import DigestState, Facts, Mapped, Prot, decide, denies
+from verity.trust.decide import (
+    DigestState,
+    Facts,
+    Mapped,
+    Prot,
+    Unlocked,
+    decide,
+    denies,
+    unlocks,
+)
 
 HERE = Path(__file__).parent
 GATE = Path("policy/gate")
 HUGE = 2**32 - 1
 VECTORS = vectors()
 _NAMES = tuple(Facts.__dataclass_fields__)  # in the order of struct verity_facts
-_FACTS = struct.Struct("<16I")
+_FACTS = struct.Struct("<18I")
 _ANSWER = struct.Struct("<II")
 
 
@@ -52,11 +61,11 @@ def ask_c(program: Path, questions: Sequence[Facts]) -> list[tuple[int, int]]:
 
 def ask_python(facts: Facts) -> tuple[int, int]:
     reason = decide(facts)
-    return reason.number, int(denies(facts, reason))
+    return reason.number, denies(facts, reason) | unlocks(facts, reason) << 1
 
 
 def expected(vector: Vector) -> tuple[int, int]:
-    return vector.reason.number, int(vector.denied)
+    return vector.reason.number, vector.denied | vector.unlocked << 1
 
 
 def test_the_vectors_cover_the_table() -> None:
@@ -143,7 +152,20 @@ def every_combination() -> Iterator[Facts]:
         "placed": [0, 1, HUGE],
         "observed": [0, 2, 1 << 16, 1 << 21, 1 << 22, 1 << 23, HUGE],
     }
-    for chosen in (values, memory, mapping, starting, guarding):
+    unlocking: dict[str, list[int]] = {
+        "act": values["act"],
+        "privileged": [1],
+        "digest": values["digest"],
+        "granted": [0, 9],
+        "prot": [6],
+        "raises": [0, 1],
+        "revoked": [0, 1],
+        "guarded": [1],
+        "observed": [0, 1 << 4],
+        "unlocked": [*(flag.value for flag in Unlocked), 1, 256, HUGE & ~128],
+        "trust": [0, 1],
+    }
+    for chosen in (values, memory, mapping, starting, guarding, unlocking):
         for combination in itertools.product(*chosen.values()):
             yield Facts(**dict(zip(chosen, combination, strict=True)))
 
@@ -175,6 +197,7 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
         **{f"VERITY_STATE_{state.name}": state.number for state in State},
         **{f"VERITY_{reason.name}": reason.number for reason in Reason},
         **{f"VERITY_CLASS_{one.name}": one.value for one in GuardedClass},
+        **{f"VERITY_UNLOCKED_{flag.name}": flag.value for flag in Unlocked},
         "VERITY_REASONS": len(Reason),
     }
     checks = "\n".join(f'_Static_assert({n} == {v}u, "{n}");' for n, v in names.items())
@@ -190,6 +213,6 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_its_name_and_number() -> None:
-    assert [reason.number for reason in Reason] == list(range(27))
+    assert [reason.number for reason in Reason] == list(range(28))
     assert str(Reason.NOT_GRANTED) == "not-granted"
     assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]
