@@ -169,8 +169,8 @@ def test_neither_file_nor_typed(sealed: Host) -> None:
 
 ID, OTHER = "01" * 16, "02" * 16
 LIVE = (
-    f"unlock {ID} path-prefix 3 90 1890 live {'aa' * 32} /opt/rescue\n"
     f"unlock {OTHER} session 3 10 40 expired {'bb' * 32} -\n"
+    f"unlock {ID} path-prefix 3 90 1890 live {'aa' * 32} /opt/rescue\n"
 )
 
 
@@ -216,3 +216,76 @@ def test_relock(sealed: Host) -> None:
     assert [call.split()[0] for call in calls(sealed)] == ["6", "6"]
     assert "len 16 nsig 0 data 01010101" in calls(sealed)[0]
     assert "len 0 nsig 0 data" in calls(sealed)[1]
+
+
+# --- a session
+
+
+def test_a_session_is_what_it_runs(made: Path, desk: Path, sealed: Host) -> None:
+    own = ("--scope", "session", "--for", "10m", "--reason", "Ann called")
+    good(desk, "unlock", "sign", *FROM, *own, "--yes", "--owners", "1", "-o", "token", "ann.pem")
+    token = str(desk / "token")
+    alone = on(sealed, "apply", token)
+    assert alone.status == 2
+    assert_clean_error(alone, ("a session without a terminal needs --run",), hint=True)
+    assert ledger(sealed) == []
+    done = calling(sealed, "apply", "--run", "echo in it; exit 7", token, answers=(3000,))
+    assert (done.status, done.out.splitlines()[-1]) == (7, "in it")
+    wrong = on(sealed, "apply", "--run", "true", str(made / "token"))
+    assert wrong.status == 2
+    assert_clean_error(wrong, ("--run is for a token of the scope session",), hint=False)
+
+
+# --- a drill
+
+
+def test_a_drill(desk: Path, sealed: Host) -> None:
+    done = on(sealed, "drill", "-o", str(desk / "drill"))
+    assert "duration_s 0\nreason drill\nend\n" in done.out
+    how = ("--challenge", "drill", "--inventory", "hosts.toml", "--yes", "--owners", "1")
+    said = good(desk, "unlock", "sign", *how, "-o", "token", "ann.pem")
+    assert "opens     NOTHING: this is a drill" in said.out
+    taken = calling(sealed, "apply", str(desk / "token"), answers=(3000,))
+    assert (taken.status, "drill     passed" in taken.out) == (0, True)
+    assert [entry["event"] for entry in ledger(sealed)] == ["challenge", "apply", "drill"]
+    assert "drill     last practised 20" in on(sealed, "status").out
+
+
+# --- review and card
+
+
+def test_what_changed_under_an_unlock(sealed: Host) -> None:
+    none = on(sealed, "review")
+    assert none.status == 1
+    assert_clean_error(none, ("no unlock in this boot",), hint=True)
+    say(sealed, f"unlock {ID} observe-only 3 98 1890 live {'aa' * 32} -\n")
+    sealed.put(
+        "sys/fs/bpf/verity/denials", "7 98500 unlocked no-digest exec 0 8 sh - /opt/r\\x20x\n"
+    )
+    sealed.put("etc/cron.d/new file", "x")
+    sealed.put("home/ann/notes", "x")
+    done = on(sealed, "review")
+    assert done.status == 0, done.err
+    assert "let through /opt/r\\x20x exec by pid 8, uid 0: no-digest" in done.out
+    assert "keep: verity lockdown exception request $'/opt/r\\x20x'" in done.out
+    assert "changed     /etc/cron.d/new\\x20file\n            keep: verity etc sign\n" in done.out
+    assert "notes" not in done.out
+    found = on(sealed, "review", "--json", ID).of_type("item")
+    assert {item["path"] for item in found} >= {"/opt/r x", "/etc/cron.d/new file", "/etc"}
+    assert on(sealed, "review", OTHER).status == 1
+
+
+def test_the_card(host: Host, forge: Path) -> None:
+    no_id = on(host, "card")
+    assert no_id.status == 3
+    host.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+    host.put("etc/hostname", "db7\n")
+    bare = on(host, "card")
+    assert bare.status == 0
+    assert "who signs is not known: " in bare.out
+    assert "name db7, printed 20" in bare.out
+    assert len(bare.out.splitlines()) < 60, "one page"
+    page = on(host, "card", "--format", "html", "-o", "card.html")
+    assert "put it into the drawer" in page.err
+    text = (host.root / "card.html").read_text()
+    assert text.startswith("<!doctype html>") and "<code>verity unlock relock</code>" in text

@@ -53,10 +53,13 @@ def make_desk(path: Path) -> Path:
     return path
 
 
-def seal(host: Host) -> Host:
+def seal(host: Host, state: str = "sealed", more: str = MORE) -> Host:
     """The host is sealed, in second 99 of its boot."""
-    host.gate("sealed")
-    say(host, MORE)
+    host.gate(state)
+    status = host.root / "sys/fs/bpf/verity/status"
+    ours = tuple(line.split(" ")[0] + " " for line in MORE.splitlines())
+    lines = status.read_text().splitlines(keepends=True)
+    status.write_text("".join(line for line in lines if not line.startswith(ours)) + more)
     host.lockdown("integrity")
     host.put("etc/hostname", "claims-to-be-db1\n")
     return host

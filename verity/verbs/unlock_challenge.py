@@ -29,7 +29,7 @@ def make(
     if host.gate.state is not State.SEALED:
         raise ContentError(
             "not-sealed",
-            f"the gate is in the state {host.gate.state}: nothing is refused, and nothing to unlock",
+            f"the gate's state is {host.gate.state}: it refuses nothing that could be unlocked",
             hint="`verity lockdown status` shows it",
         )
     here = host.challenge
