@@ -26,7 +26,7 @@ def ledger() -> None:
     """
 
 
-@ledger.command(epilog="Example: verity unlock ledger show")
+@ledger.command(epilog="Example: verity unlock ledger show --json")
 @unlock_options.root_option
 @output.json_option
 def show(root: Path, as_json: bool) -> int:
@@ -37,7 +37,7 @@ def show(root: Path, as_json: bool) -> int:
     return output.report(_report(root, chain.problems), as_json=as_json, good=lambda: "whole")
 
 
-@ledger.command(epilog="Example: verity unlock ledger verify")
+@ledger.command(epilog="Example: verity unlock ledger verify --root /sysroot")
 @unlock_options.root_option
 @output.json_option
 def verify(root: Path, as_json: bool) -> int:

@@ -19,7 +19,7 @@ _LIMIT = (
 )
 
 
-@click.command(epilog="Example: verity unlock review")
+@click.command(epilog="Example: verity unlock review --json")
 @unlock_options.root_option
 @output.json_option
 @click.argument("token_id", metavar="[ID]", required=False)

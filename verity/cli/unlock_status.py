@@ -21,7 +21,7 @@ from verity.verbs.unlock_host import UnlockHost
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-@click.command(epilog="Example: verity unlock status")
+@click.command(epilog="Example: verity unlock status --json")
 @unlock_options.root_option
 @output.json_option
 def status(root: Path, as_json: bool) -> int:
@@ -57,7 +57,7 @@ def status(root: Path, as_json: bool) -> int:
     return 0
 
 
-@click.command(epilog="Example: verity unlock relock")
+@click.command(epilog="Example: verity unlock relock 0102030405060708090a0b0c0d0e0f10")
 @unlock_options.root_option
 @output.json_option
 @click.argument("token_id", metavar="[ID]", required=False)
