@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity-unlock, for the rescue shell: what it prints and refuses, where no gate takes a call.
 
-It runs with a status in the place of the kernel's. A token that is right goes as far as the call, to
-which this kernel has no gate; that a gate takes it is for the test machines.
+It runs with a status in the place of the kernel's. A token that is right goes as far as the call,
+to which this kernel has no gate; that a gate takes it is for the test machines.
 """
 
 import os
 import pty
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_token_goes_to_the_gate(made: Path, page: str, sealed: Host, how: str)
     assert done.out == f"applying {token_id}\nrefused {token_id}\n"
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[str], str], str]] = {
     "a wrong character": (lambda page: page.replace("\n07  ", "\n07  U"), "line 7 (07...) has 21"),
     "cut": (lambda page: page[:200], "the line `end verity unlock` is missing"),
     "a challenge": (lambda page: challenge().decode(), "has "),

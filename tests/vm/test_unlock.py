@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An unlock by the tools, on a sealed Debian: from the challenge to the ledger, and the helper.
 
-Who signs is on this side, with keys that the host's policy names, and sees nothing of the machine but
-its challenge. That the gate refuses what it must is in tests/attacks; here is what a user does.
+Who signs is on this side, with keys that the host's policy names, and sees nothing of the machine
+but its challenge. That the gate refuses what it must is in tests/attacks; here is what a user does.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def test_the_helper_where_nothing_else_works(host: Machine, desk: Path) -> None:
         "mkdir -p /var/lib/verity; mount -t tmpfs -o size=4k,nr_inodes=2 tmpfs /var/lib/verity"
     )
     host.run("date -s 1999-12-31; chmod 0 /usr/bin/python3.*")
-    challenge = host.run(HELPER).text
+    challenge = host.run(HELPER).stdout.decode()
     own = ("--scope", "path-prefix", "--operand", RESCUE, "--for", "10m", "--reason", "Ann called")
     sign(desk, challenge, *own)
     page = typed(desk)
