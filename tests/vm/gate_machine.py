@@ -105,6 +105,7 @@ def files(folder: Path) -> Path:
         source = str(_HERE / "gate_tools/specimen.c")
         run([*_CC, f'-DNAME="{name}"', "-o", str(folder / name), source])
     world.pins(folder)
+    (folder / "host-id").write_text(f"{world.HOST_ID.hex()}\n")
     for file in folder.iterdir():
         file.chmod(0o755)
     return folder
@@ -113,7 +114,8 @@ def files(folder: Path) -> Path:
 def load_command(bundle: str, *options: str) -> list[str]:
     """The loader's command line in the machine."""
     pins = [word for party in ("vendor", "user") for word in ("--pin", f"{AT}/{party}.pin")]
-    return [f"{AT}/verity-load", *options, *pins, "--bundle", bundle]
+    host = ["--host-id", f"{AT}/host-id"]
+    return [f"{AT}/verity-load", *options, *host, *pins, "--bundle", bundle]
 
 
 def load(

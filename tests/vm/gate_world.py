@@ -8,6 +8,9 @@ Streams of the policy, each by the one party and role that may:
     harness          user extension; the programs of the tests themselves, by a key of their own
     tools, t1 to t5  user extension; at the tests' disposal, nothing imported at the start
 
+Tokens need two of three owners of the user's role unlock, the first of whom has two keys; for the
+scope off the policy of `unlocking` wants all three.
+
 Everything else here has a threshold of one. Keys are made from numbers, so that all of it repeats.
 """
 
@@ -23,8 +26,9 @@ from verity.formats import grants, kernel_keys, records
 from verity.formats.grant_rules import earned
 from verity.formats.grants import Code, Grants, Party, Role
 from verity.formats.kernel_keys import KeyEntry
-from verity.formats.kernel_policy import ActSet, Mode, Stream
+from verity.formats.kernel_policy import ActSet, Mode, Stream, UnlockLimit
 from verity.formats.records import Fragment, RecordKind
+from verity.formats.unlock import Scope
 from verity.ports.content import digest_path
 from verity.verbs.manifest import read_directory
 
@@ -37,6 +41,19 @@ ETC_SECOND_KEY = Signer(40)
 """Of the owner of ETC[0]."""
 HARNESS = Signer(41)
 """Signs the tests' own programs: they go on when a test revokes the key EXTENSION."""
+
+UNLOCK = tuple(Signer(number) for number in (51, 52, 53))
+UNLOCK_SECOND_KEY = Signer(54)
+"""Of the owner of UNLOCK[0]."""
+HOST_ID = bytes.fromhex("c3" * 32)
+LIMITS = (
+    UnlockLimit(scope=Scope.DIGEST, seconds=3600),
+    UnlockLimit(scope=Scope.PATH_PREFIX, seconds=3600),
+    UnlockLimit(scope=Scope.CONFIG_PATH, seconds=3600),
+    UnlockLimit(scope=Scope.SESSION, seconds=1800),
+    UnlockLimit(scope=Scope.OBSERVE_ONLY, seconds=600),
+    UnlockLimit(scope=Scope.OFF, seconds=300, owners=3),
+)
 
 EXTENSION_STREAMS = ("harness", "t1", "t2", "t3", "t4", "t5", "tools")
 _STREAMS = (
@@ -70,7 +87,7 @@ def user_keys(version: int = 3) -> Fragment:
         Party.USER,
         {Role.EXTENSION: [EXTENSION, HARNESS], Role.POLICY: [POLICY], Role.ETC: ETC},
         keys=_user_entries(),
-        thresholds={Role.EXTENSION: 1, Role.POLICY: 1, Role.ETC: 2},
+        thresholds={Role.EXTENSION: 1, Role.POLICY: 1, Role.ETC: 2, Role.UNLOCK: 2},
         expires=EXPIRES,
         version=version,
     )
@@ -115,6 +132,8 @@ def encode(fragments: Sequence[Fragment]) -> bytes:
 def _user_entries() -> tuple[KeyEntry, ...]:
     owners = {str(signer.number): [signer.public.spki] for signer in ETC}
     owners[str(ETC[0].number)].append(ETC_SECOND_KEY.public.spki)
+    unlocks = {str(signer.number): [signer.public.spki] for signer in UNLOCK}
+    unlocks[str(UNLOCK[0].number)].append(UNLOCK_SECOND_KEY.public.spki)
     return kernel_keys.sorted_keys(
         {
             Role.EXTENSION: {
@@ -123,6 +142,7 @@ def _user_entries() -> tuple[KeyEntry, ...]:
             },
             Role.POLICY: {"policy": [POLICY.public.spki]},
             Role.ETC: owners,
+            Role.UNLOCK: unlocks,
         }
     )
 

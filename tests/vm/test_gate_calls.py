@@ -20,7 +20,7 @@ from .gate_blobs import Blob, code_rows, signed
 from .gate_machine import ACCEPTED, AT, Gate, serial, value
 
 OK = ACCEPTED
-PERMISSION, REQUEST, MEMORY, NO_UPLOAD, SEALED, UNSUPPORTED = (
+PERMISSION, REQUEST, MEMORY, NO_UPLOAD, SEALED, UNSUPPORTED, KIND = (
     refusal.number
     for refusal in (
         Refusal.PERMISSION,
@@ -29,6 +29,7 @@ PERMISSION, REQUEST, MEMORY, NO_UPLOAD, SEALED, UNSUPPORTED = (
         Refusal.NO_UPLOAD,
         Refusal.SEALED,
         Refusal.UNSUPPORTED,
+        Refusal.KIND,
     )
 )
 NO_GATE = 22  # EINVAL: the kernel's own answer to a command that nobody knows
@@ -151,9 +152,34 @@ REQUESTS: Rows = {
     "4 G signatures": ("begin put commit=0xffffffff", (OK, OK, REQUEST)),
     "data in seal": (request(SEAL, data="blob"), (REQUEST,)),
     "a second seal": (request(SEAL), (SEALED,)),
-    "unlock": (request(UNLOCK), (UNSUPPORTED,)),
+    "unlock": (request(UNLOCK), (REQUEST,)),
+    "no signature in unlock": (request(UNLOCK, data="blob", length=416), (REQUEST,)),
     "enter": (request(ENTER), (UNSUPPORTED,)),
-    "relock": (request(RELOCK), (UNSUPPORTED,)),
+    "relock of nothing": (request(RELOCK), (OK,)),
+    "relock of half an id": (request(RELOCK, data="blob", length=8), (REQUEST,)),
+    "relock of an id that isn't there": (request(RELOCK, data="nowhere", length=16), (MEMORY,)),
+    "relock with data and no length": (request(RELOCK, data="blob"), (REQUEST,)),
+    "relock with signatures": (request(RELOCK, nsig=1, sigs="sigs"), (REQUEST,)),
+    "unlock with memory that isn't there": (
+        request(UNLOCK, data="nowhere", length=416, nsig=1, sigs="sigs"),
+        (MEMORY,),
+    ),
+    "unlock with signatures that aren't there": (
+        request(UNLOCK, data="blob", length=416, nsig=1, sigs="nowhere"),
+        (MEMORY,),
+    ),
+    "unlock with another length": (
+        request(UNLOCK, data="blob", length=415, nsig=1, sigs="sigs"),
+        (REQUEST,),
+    ),
+    "unlock with nine signatures": (
+        request(UNLOCK, data="blob", length=416, nsig=9, sigs="sigs"),
+        (REQUEST,),
+    ),
+    "unlock with something else": (
+        request(UNLOCK, data="blob", length=416, nsig=1, sigs="sigs"),
+        (KIND,),
+    ),
     "a command behind the last": (request(RELOCK + 1), (NO_GATE,)),
     "a command before the first": (request(-1), (NO_GATE,)),
 }

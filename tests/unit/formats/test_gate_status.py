@@ -3,6 +3,7 @@
 
 import pytest
 
+from verity.formats import challenge
 from verity.formats.escaped import escape
 from verity.formats.gate_status import (
     MAX_DENIALS,
@@ -19,10 +20,12 @@ from verity.formats.gate_status import (
     parse_denials,
     parse_status,
 )
+from verity.formats.gate_unlocks import Drill, TakenUnlock, UnlockState
+from verity.formats.unlock import Scope
 from verity.values.errors import ContentError
 
 STATUS = b"""\
-version 4
+version 5
 state sealed
 boot_clock_s 99
 policy_serial 3
@@ -52,14 +55,30 @@ sealed_ms 13250
 own program 17
 own program 18
 own link 17
-"""
+boot_nonce %b
+host_id %b
+unlocked 1
+unlock_used 4 256
+taint off
+unlock %b digest 3 100 1900 live %b %b
+unlock %b path-prefix 5 101 1901 expired %b /opt/a\\x20b
+drill %b 102
+unlock %b off 128 103 1903 relocked %b -
+""" % (
+    b"5a" * 32,
+    b"c3" * 32,
+    *(b"01" * 16, b"a1" * 32, b"d1" * 32),
+    *(b"02" * 16, b"a2" * 32),
+    b"03" * 16,
+    *(b"04" * 16, b"a4" * 32),
+)
 DIGEST = "00112233445566778899aabbccddeeff" * 2
 LINE = b"7 13000 denied not-granted exec 0 813 tool %b /opt/tool\n" % DIGEST.encode()
 
 
 def test_status() -> None:
     found = parse_status(STATUS)
-    assert (found.version, found.state, found.boot_clock_s) == (4, State.SEALED, 99)
+    assert (found.version, found.state, found.boot_clock_s) == (5, State.SEALED, 99)
     assert (found.policy_serial, found.policy_mode) == (3, Mode.TRIAL)
     assert found.observes == {Reason.WRITABLE, Reason.DEVICE}
     assert found.keys == {"vendor": 1, "user": 0}
@@ -83,6 +102,41 @@ def test_status() -> None:
     assert found.own_programs == {17, 18}
     assert found.own_links == {17}
     assert found.sealed_ms == 13250
+
+
+def test_status_of_unlocks() -> None:
+    found = parse_status(STATUS)
+    assert (found.boot_nonce, found.host_id) == (b"\x5a" * 32, b"\xc3" * 32)
+    assert (found.unlocked, found.tainted) == (True, True)
+    assert found.unlock_used == Room(used=4, capacity=256)
+    assert found.unlocks[0] == TakenUnlock(
+        token_id=b"\1" * 16,
+        scope=Scope.DIGEST,
+        owners=frozenset({0, 1}),
+        applied_s=100,
+        until_s=1900,
+        state=UnlockState.LIVE,
+        reason=b"\xa1" * 32,
+        operand=b"\xd1" * 32,
+    )
+    assert [one.operand for one in found.unlocks] == [b"\xd1" * 32, b"/opt/a b", b""]
+    assert [one.state for one in found.unlocks] == ["live", "expired", "relocked"]
+    assert [one.owners for one in found.unlocks] == [{0, 1}, {0, 2}, {7}]
+    assert found.drills == (Drill(token_id=b"\3" * 16, at_s=102),)
+    quiet = parse_status(STATUS.replace(b"taint off\n", b"").replace(b"unlocked 1", b"unlocked 0"))
+    assert (quiet.unlocked, quiet.tainted) == (False, False)
+
+
+def test_the_status_serves_as_a_challenge() -> None:
+    """Also one with every token that a boot can take, and the longest operands."""
+    line = b"unlock %032x path-prefix 255 %d %d live %b " % (1, 2**53, 2**53, b"a1" * 32)
+    most = b"".join(
+        line.replace(b"%032x" % 1, b"%032x" % n) + b"\\xff" * 255 + b"\n" for n in range(2, 254)
+    )
+    assert len(parse_status(STATUS + most).unlocks) == 255
+    found = challenge.parse(STATUS + most)
+    assert (found.boot_nonce, found.host_id) == (b"\x5a" * 32, b"\xc3" * 32)
+    assert (found.policy_serial, found.boot_clock_s) == (3, 99)
 
 
 @pytest.mark.parametrize("extra", [b"future\n", b"stateless x y z\n", b"\n", b"version2 3\n"])
@@ -114,12 +168,12 @@ def test_unknown_keys_are_ignored(extra: bytes) -> None:
         (b"host.etc", b"Host.etc", "name of a stream"),
         (b"host.etc", b"h" * 65, "name of a stream"),
         (b"reason ftrace 2", b"reason because 2", "expected one of"),
-        (b"own link 17\n", b"own link 17", "cut off"),
+        (b" -\n", b" -", "cut off"),
         (b"own link 17", b"own map 17", "expected one of program, link"),
         (b"own link 17", b"own program 17", "stands there twice"),
         (b"sealed_ms 13250", b"sealed_ms -1", "decimal"),
-        (b"version 4", b"version \xff", "decimal"),
-        (b"version 4", b"version 4\r", "decimal"),
+        (b"version 5", b"version \xff", "decimal"),
+        (b"version 5", b"version 5\r", "decimal"),
         (b"revocations user root 2", b"revocations vendor root 5", "stands there twice"),
         (b"revocations user root 2", b"revocations user policy 2", "expected one of root, os"),
         (b"revocations user root 2", b"revocations user 2", "2 fields, expected 3"),
@@ -132,6 +186,22 @@ def test_unknown_keys_are_ignored(extra: bytes) -> None:
         (b"revoked_stream debian-trixie", b"revoked_stream other", "no such stream"),
         (b"revoked_digests 5 8192\n", b"", "no line `revoked_digests`"),
         (b"revoked_keys 2 1024\n", b"", "no line `revoked_keys`"),
+        (b"boot_nonce 5a", b"boot_nonce 5", "64 lower-case hex"),
+        (b"boot_nonce 5a", b"boot_nonce 5A", "64 lower-case hex"),
+        (b"host_id c3", b"host c3", "no line `host_id`"),
+        (b"unlocked 1", b"unlocked 2", "expected one of 0, 1"),
+        (b"unlock_used 4 256\n", b"", "no line `unlock_used`"),
+        (b"taint off", b"taint on", "expected one of off"),
+        (b"unlock 01", b"unlock 1", "32 lower-case hex"),
+        (b"expired a2", b"expired a2 a2", "9 fields, expected 8"),
+        (b" digest 3 ", b" digest 256 ", "decimal number up to 255"),
+        (b" digest 3 ", b" file 3 ", "expected one of digest, path-prefix"),
+        (b" off 128 ", b" none 128 ", "expected one of"),
+        (b"100 1900 live", b"100 1900 dead", "expected one of live, expired, relocked"),
+        (b"d1" * 32, b"/opt", "the operand is no digest"),
+        (b"/opt/a\\x20b", b"/opt/a\\x2", "not escaped"),
+        (b"unlock %b" % (b"04" * 16), b"unlock %b" % (b"02" * 16), "stands there twice"),
+        (b"drill 03", b"drill 3", "32 lower-case hex"),
     ],
 )
 def test_a_bad_status(old: bytes, new: bytes, word: str) -> None:
@@ -152,8 +222,9 @@ def test_a_bad_status(old: bytes, new: bytes, word: str) -> None:
         STATUS + b"x" * MAX_STATUS + b"\n",
         STATUS + b"x" * (MAX_LINE + 1) + b"\n",
         STATUS + b"".join(b"stream s%d user etc 0\n" % n for n in range(63)),
+        STATUS + b"".join(b"drill %032x 1\n" % n for n in range(1, 254)),
     ],
-    ids=["empty", "blank", "zeros", "too large", "long line", "65 streams"],
+    ids=["empty", "blank", "zeros", "too large", "long line", "65 streams", "257 tokens"],
 )
 def test_no_status(data: bytes) -> None:
     with pytest.raises(ContentError) as caught:
@@ -212,6 +283,13 @@ def test_a_file_may_be_called_torn() -> None:
     assert found.path == b"torn"
 
 
+def test_what_an_unlock_has_let_through() -> None:
+    (found,) = parse_denials(LINE.replace(b"denied", b"unlocked"))
+    assert (found.denied, found.unlocked, found.outcome) == (False, True, "unlocked")
+    (found,) = parse_denials(LINE.replace(b"denied", b"observed"))
+    assert (found.denied, found.unlocked, found.outcome) == (False, False, "observed")
+
+
 def test_no_file() -> None:
     (found,) = parse_denials(b"1 2 observed anonymous map 4294967295 1 x - -\n")
     assert (found.denied, found.digest, found.path, found.uid) == (False, None, None, 2**32 - 1)
@@ -222,7 +300,7 @@ def test_no_file() -> None:
     [
         (b"7 13000", b"07 13000", "decimal"),
         (b"7 13000", b"18446744073709551616 13000", "decimal"),
-        (b"denied", b"refused", "neither denied nor observed"),
+        (b"denied", b"refused", "none of denied, observed, unlocked"),
         (b"not-granted", b"allow", "no reason to refuse"),
         (b"not-granted", b"because", "expected one of"),
         (b"exec", b"open", "expected one of"),

@@ -81,7 +81,7 @@ def test_what_protects_the_gate_is_never_only_observed() -> None:
     never |= {Reason.GATE_OBJECT, Reason.GATE_PIN, Reason.GATE_KEY}
     # By the act, not by the reason; and what was revoked never.
     never |= {Reason.REVOKED, Reason.TRACED, Reason.DEVICE, Reason.INTERPRETER}
-    never |= {Reason.USER_NAMESPACE, Reason.TRACING, Reason.BPF_PROGRAM}
+    never |= {Reason.USER_NAMESPACE, Reason.TRACING, Reason.BPF_PROGRAM, Reason.SESSION_OVER}
     assert kernel_policy.OBSERVABLE == frozenset(Reason) - never
 
 

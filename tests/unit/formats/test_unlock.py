@@ -98,7 +98,7 @@ BAD_CHALLENGES = {
     "empty": ("", "does not end with a line feed"),
     "cut": (LINES[:-1], "does not end with a line feed"),
     "not ASCII": (LINES + "ü\n", "not ASCII"),
-    "too long": ("x\n" * 40_000, "at most 65536"),
+    "too long": ("x\n" * 300_000, "at most 524288"),
     "no nonce": (LINES.replace("boot_nonce", "nonce"), "the key boot_nonce is missing"),
     "no clock": (LINES.replace("boot_clock_s", "clock"), "the key boot_clock_s is missing"),
     "a key twice": (LINES + "policy_serial 4\n", "policy_serial stands there twice"),

@@ -13,6 +13,11 @@
  *                    it takes, and all its signatures
  *     send           begin, put, commit; prints the first answer that isn't 3000, or the last
  *     next           take, send
+ *     unlock         hands the blob over as a token, with its signatures, in one call
+ *     token          take, unlock
+ *     race=N         N threads hand it over at once; prints their answers, the lowest first
+ *     relock[=ID]    all tokens, or the one with this id, in hex
+ *     run=COMMAND    a shell does it; prints nothing of its own
  *     call=COMMAND,ATTR,SIZE,VERSION,DATA,LEN,NSIG,SIGS   any request: numbers, or blob, sigs, edge
  *                    (the last byte that can be read) and nowhere for a pointer; ATTR is what bpf(2)
  *                    is told that the request's size is
@@ -138,6 +143,61 @@ static int any_call(char *text)
 	return syscall(SYS_bpf, VERITY_COMMAND(command), &request, attr) < 0 ? errno : 0;
 }
 
+static int unlock(const struct upload *token)
+{
+	return call(VERITY_COMMAND_UNLOCK,
+		    (struct verity_request){ .data = (uintptr_t)token->blob,
+					     .len = token->len,
+					     .nsig = token->nsig,
+					     .sigs = (uintptr_t)token->sigs });
+}
+
+static int relock(const char *hex)
+{
+	struct verity_request request = { 0 };
+	uint8_t id[VERITY_TOKEN_ID_SIZE];
+
+	if (hex) {
+		for (size_t i = 0; i < sizeof(id); i++)
+			if (sscanf(hex + 2 * i, "%2hhx", &id[i]) != 1)
+				trouble("an id in hex");
+		request.data = (uintptr_t)id;
+		request.len = sizeof(id);
+	}
+	return call(VERITY_COMMAND_RELOCK, request);
+}
+
+static pthread_barrier_t start_line;
+
+static void *compete(void *answer)
+{
+	pthread_barrier_wait(&start_line);
+	*(int *)answer = unlock(&current);
+	return NULL;
+}
+
+static int compare(const void *left, const void *right)
+{
+	return *(const int *)left - *(const int *)right;
+}
+
+static void race(unsigned int count)
+{
+	pthread_t threads[64];
+	int answers[64];
+
+	if (!count || count > 64 || pthread_barrier_init(&start_line, NULL, count))
+		trouble("race");
+	for (unsigned int i = 0; i < count; i++)
+		if (pthread_create(&threads[i], NULL, compete, &answers[i]))
+			trouble("thread");
+	for (unsigned int i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	qsort(answers, count, sizeof(*answers), compare);
+	for (unsigned int i = 0; i < count; i++)
+		printf("%d\n", answers[i]);
+}
+
 static void print_status(void)
 {
 	char text[16384];
@@ -181,7 +241,20 @@ static void *step(void *argument)
 		answer = send(&current);
 	else if (!strcmp(word, "next"))
 		answer = take(&input, &current) ? send(&current) : (trouble("no blob is left"), 0);
-	else if (!strcmp(word, "call"))
+	else if (!strcmp(word, "unlock"))
+		answer = unlock(&current);
+	else if (!strcmp(word, "token"))
+		answer = take(&input, &current) ? unlock(&current)
+						: (trouble("no token is left"), 0);
+	else if (!strcmp(word, "race"))
+		race((unsigned int)strtoul(value, NULL, 0));
+	else if (!strcmp(word, "relock"))
+		answer = relock(value);
+	else if (!strcmp(word, "run")) {
+		fflush(stdout);
+		if (system(value) < 0)
+			trouble(value);
+	} else if (!strcmp(word, "call"))
 		answer = any_call(value);
 	else if (!strcmp(word, "stall"))
 		stall(put_forever), stall(commit_forever);

@@ -3,6 +3,7 @@
  * Very many uploads; prints how often each answer came, "NUMBER COUNT" a line. 3000 is "accepted".
  *
  *     flood noise SEED COUNT    sends COUNT mutations of the fragment on standard input
+ *     flood tokens SEED COUNT   hands over COUNT mutations of the token on standard input
  *     flood rivals FILE         sends each fragment of standard input until it is accepted, while
  *                               another thread does the same with those of FILE
  *     flood denied COUNT FILE...
@@ -90,6 +91,70 @@ static void noise(const struct upload *good, uint32_t count)
 	print_counts(counts);
 }
 
+static void swap_words(uint8_t *bytes, uint32_t words)
+{
+	uint8_t kept[8], *one = bytes + 8 * roll(words), *other = bytes + 8 * roll(words);
+
+	memcpy(kept, one, 8);
+	memcpy(one, other, 8);
+	memcpy(other, kept, 8);
+}
+
+/* One of: a bit, bytes, two words swapped, a word of another token's; of a signature; cut; a field. */
+static void mutate_token(const struct upload *good, struct upload *bad, uint8_t *token)
+{
+	static const uint32_t fields[] = { 16, 48, 64, 96, 104, 108, 112, 120, 152, 408 };
+	uint32_t which = roll(8), i = roll(good->nsig);
+
+	*bad = *good;
+	memcpy(token, good->blob, good->len);
+	bad->blob = token;
+	if (which < 2)
+		token[roll(good->len)] ^= (uint8_t)(1 << roll(8));
+	else if (which == 2)
+		spoil(token, good->len, 1 + roll(4));
+	else if (which == 3)
+		swap_words(token, good->len / 8);
+	else if (which == 4)
+		bad->len = roll(2 * good->len);
+	else if (which == 5)
+		spoil(token + fields[roll(sizeof(fields) / sizeof(*fields))], 1, 1);
+	else if (which == 6)
+		bad->sigs[i].der[roll(good->sigs[i].len)] ^= (uint8_t)(1 << roll(8));
+	else if (roll(2))
+		bad->sigs[i].len = roll(2 * good->sigs[i].len);
+	else
+		bad->nsig = roll(16);
+}
+
+static int hand_over(const struct upload *token)
+{
+	return call(VERITY_COMMAND_UNLOCK,
+		    (struct verity_request){ .data = (uintptr_t)token->blob,
+					     .len = token->len,
+					     .nsig = token->nsig,
+					     .sigs = (uintptr_t)token->sigs });
+}
+
+static void tokens(const struct upload *good, uint32_t count)
+{
+	static uint32_t counts[ANSWERS];
+	uint8_t *token = calloc(2, good->len);
+	struct upload bad;
+
+	if (!token || good->nsig < 2)
+		trouble("nothing to mutate");
+	while (count) {
+		mutate_token(good, &bad, token);
+		/* Another signature fewer is what is left; more are zeroes. */
+		if (is_same(good, &bad) && bad.nsig >= good->nsig && bad.nsig <= VERITY_OWNERS)
+			continue;
+		counts[hand_over(&bad) % ANSWERS]++;
+		count--;
+	}
+	print_counts(counts);
+}
+
 struct rival {
 	struct stream from;
 	uint32_t pace; /* in microseconds */
@@ -159,6 +224,12 @@ int main(int argc, char **argv)
 			trouble("no blob");
 		random_state = strtoull(argv[2], NULL, 10);
 		noise(&good, (uint32_t)strtoul(argv[3], NULL, 10));
+	} else if (argc == 4 && !strcmp(argv[1], "tokens")) {
+		input = read_stream("-");
+		if (!take(&input, &good))
+			trouble("no token");
+		random_state = strtoull(argv[2], NULL, 10);
+		tokens(&good, (uint32_t)strtoul(argv[3], NULL, 10));
 	} else if (argc == 3 && !strcmp(argv[1], "rivals")) {
 		rival(argv[2]);
 	} else if (argc > 3 && !strcmp(argv[1], "denied")) {
