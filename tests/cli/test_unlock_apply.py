@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import boot
 from tests.cli.gate_host import Host
 from tests.cli.keyring_world import good
 from tests.cli.program import assert_clean_error, copy
@@ -26,6 +27,9 @@ from tests.cli.unlock_world import (
 )
 from verity.formats import records, typed_token
 from verity.formats.gate_calls import Refusal
+from verity.formats.grants import Role
+from verity.formats.kernel_policy import UnlockLimit
+from verity.formats.unlock import Scope
 from verity.verbs import unlock_sign
 
 
@@ -275,7 +279,7 @@ def test_what_changed_under_an_unlock(sealed: Host) -> None:
     assert on(sealed, "review", OTHER).status == 1
 
 
-def test_the_card(host: Host, forge: Path) -> None:
+def test_the_card(host: Host) -> None:
     no_id = on(host, "card")
     assert no_id.status == 3
     host.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
@@ -284,7 +288,27 @@ def test_the_card(host: Host, forge: Path) -> None:
     assert bare.status == 0
     assert "who signs is not known: " in bare.out
     assert "name db7, printed 20" in bare.out
-    assert len(bare.out.splitlines()) < 60, "one page"
+    assert "not known: the host has no boot bundle" in bare.out
+
+
+def test_the_card_says_who_signs_and_for_how_long(host: Host) -> None:
+    host.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+    roles = {Role.POLICY: [boot.POLICY], Role.UNLOCK: [boot.STRANGER, boot.SECOND_ROOT]}
+    keys = boot.user_keys(roles=roles, thresholds={Role.POLICY: 1, Role.UNLOCK: 2})
+    limits = (
+        UnlockLimit(scope=Scope.DIGEST, seconds=7200),
+        UnlockLimit(scope=Scope.SESSION, seconds=1800, owners=2),
+    )
+    blobs = (boot.vendor_keys(), keys, boot.policy(unlock=limits))
+    (host.root / "var/lib/verity").mkdir(parents=True)
+    bundled = records.join([one.fragment for one in blobs])
+    (host.root / "var/lib/verity/boot.bundle").write_bytes(bundled)
+    out = on(host, "card").out
+    assert "    2 of these owners must sign:\n" in out
+    for signer in (boot.STRANGER, boot.SECOND_ROOT):
+        assert f"key {signer.public.key_id[:16]}...   who, phone: ____" in out
+    assert "    digest: 2 h at the most\n    session: 30 min at the most, signed by 2" in out
+    assert len(out.splitlines()) < 60, "one page"
     page = on(host, "card", "--format", "html", "-o", "card.html")
     assert "put it into the drawer" in page.err
     text = (host.root / "card.html").read_text()

@@ -20,6 +20,7 @@ CHALLENGE = _EXAMPLE[1] if _EXAMPLE else ""
 HERE = challenge.parse(CHALLENGE.encode())
 GOOD, BAD = load("typed-token")
 MUTATIONS = 3000
+ALL = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,11 @@ def test_both_say_the_same_of_every_vector(program: Path, tmp_path: Path) -> Non
     assert all(text.startswith("93766572697479") for text in said[: len(GOOD)])
 
 
-def test_both_say_the_same_of_mutations(program: Path, tmp_path: Path) -> None:
-    pick = random.Random(8)
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(one, marks=pytest.mark.full) for one in range(1, ALL // MUTATIONS))]
+)
+def test_both_say_the_same_of_mutations(program: Path, tmp_path: Path, seed: int) -> None:
+    pick = random.Random(seed)
     pieces = [
         b"\n",
         b" ",

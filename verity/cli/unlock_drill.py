@@ -33,7 +33,5 @@ def drill(root: Path, target: Path | None, qr: bool, as_json: bool) -> int:
         reason=_REASON,
         level=unlock_challenge.level(host),
     )
-    for note in making.record(host, request):
-        output.message(f"note: {note}")
-    unlock_challenge.show(request, target, qr=qr, as_json=as_json)
+    unlock_challenge.give(host, request, target, qr=qr, as_json=as_json)
     return 0

@@ -77,8 +77,7 @@ def _chain(chain: Chain, gate: GateStatus | None, said: Said) -> None:
         said.finds(
             "posture-unlock-ledger",
             str(places.LEDGER),
-            f"it lacks {len(lacking)} unlocks of this boot, the first"
-            f" {lacking[0].token_id.hex()}",
+            f"it lacks {len(lacking)} unlocks of this boot, the first {lacking[0].token_id.hex()}",
             expected="a line for each token that the gate has taken",
             found="none: the ledger could not be written, or was taken away",
             remedy="`verity unlock status`, as root, adds them",

@@ -69,7 +69,7 @@ def _is_trusted(path: bytes) -> bool:
 
 
 def record(host: UnlockHost, request: Request) -> tuple[str, ...]:
-    """The ledger's line of it; what couldn't be written."""
+    """The ledger's line of it, for root; what couldn't be written."""
     scope = request.scope or Scope.OFF
     return unlock_host.record(
         host,
