@@ -114,6 +114,7 @@ def test_two_people_sign(desk: Path, sealed: Host) -> None:
     for words in (
         "what is at or below /opt/r\\xc3\\xa9scue may run and be mapped",
         f"host      db7 (rack 7) (id {HOST})",
+        "level     B0  (so the host says)",
         "it calls itself claims-to-be-db1, which proves nothing",
         "naïve 3\\4  (so the host says; ask who called you)",
         "signed    by 1 of 2; it is no token yet",
@@ -202,6 +203,12 @@ NOT_SIGNED: dict[str, tuple[Spoil, tuple[str, ...], int, str]] = {
         (*FROM, "--yes", "ann.pem"),
         1,
         "this is a PEM file, such as a key or a certificate, and no challenge",
+    ),
+    "ready for two days": (
+        lambda desk: None,
+        (*FROM, "--within", "2d", "--yes", "ann.pem"),
+        2,
+        "--within 2d: a gate takes none that lies ready for over a day",
     ),
     "both": (
         lambda desk: None,

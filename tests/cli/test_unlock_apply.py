@@ -288,21 +288,44 @@ def test_the_card(host: Host) -> None:
     assert bare.status == 0
     assert "who signs is not known: " in bare.out
     assert "name db7, printed 20" in bare.out
-    assert "not known: the host has no boot bundle" in bare.out
+    assert "boot.bundle: does not exist" in bare.out
 
 
-def test_the_card_says_who_signs_and_for_how_long(host: Host) -> None:
-    host.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+def bundled(host: Host, serial: int = 4) -> None:
+    """The host has a boot bundle, by whose policy two open some scopes."""
     roles = {Role.POLICY: [boot.POLICY], Role.UNLOCK: [boot.STRANGER, boot.SECOND_ROOT]}
     keys = boot.user_keys(roles=roles, thresholds={Role.POLICY: 1, Role.UNLOCK: 2})
     limits = (
         UnlockLimit(scope=Scope.DIGEST, seconds=7200),
         UnlockLimit(scope=Scope.SESSION, seconds=1800, owners=2),
     )
-    blobs = (boot.vendor_keys(), keys, boot.policy(unlock=limits))
+    blobs = (boot.vendor_keys(), keys, boot.policy(unlock=limits, serial=serial))
     (host.root / "var/lib/verity").mkdir(parents=True)
-    bundled = records.join([one.fragment for one in blobs])
-    (host.root / "var/lib/verity/boot.bundle").write_bytes(bundled)
+    data = records.join([one.fragment for one in blobs])
+    (host.root / "var/lib/verity/boot.bundle").write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("scope", "time", "serial", "words"),
+    [
+        ("off", "5m", 3, "the policy never opens this scope; it opens digest, session"),
+        ("session", "31m", 3, "the policy opens this scope for 30 min at the most"),
+        ("session", "30m", 3, ""),
+        ("off", "5m", 4, ""),  # of another policy than the gate's it says nothing
+    ],
+)
+def test_what_would_be_asked_for_in_vain(
+    sealed: Host, scope: str, time: str, serial: int, words: str
+) -> None:
+    bundled(sealed, serial)
+    done = on(sealed, "challenge", "--scope", scope, "--for", time, "--reason", "why")
+    assert done.status == 0
+    assert done.err == (f"verity: warning: {words}\n" if words else "")
+
+
+def test_the_card_says_who_signs_and_for_how_long(host: Host) -> None:
+    host.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+    bundled(host)
     out = on(host, "card").out
     assert "    2 of these owners must sign:\n" in out
     for signer in (boot.STRANGER, boot.SECOND_ROOT):

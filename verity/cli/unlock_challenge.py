@@ -13,7 +13,7 @@ from verity.formats.gate_unlocks import SCOPES
 from verity.formats.unlock_request import Request
 from verity.ports import gate_files
 from verity.ports.osfile import write_new_file
-from verity.verbs import gate_abilities, unlock_challenge, unlock_host
+from verity.verbs import gate_abilities, unlock_challenge, unlock_host, unlock_policy
 
 
 @click.command(
@@ -60,6 +60,9 @@ def challenge(
         reason=reason,
         level=level(host),
     )
+    warning = unlock_policy.warning(root, request)
+    if warning:
+        output.message(f"warning: {warning}")
     give(host, request, target, qr=qr, as_json=as_json)
     return 0
 

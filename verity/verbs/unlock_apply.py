@@ -14,14 +14,13 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verity.formats import journal_entry, pkcs7, records, typed_token, unlock
+from verity.formats import pkcs7, records, typed_token, unlock
 from verity.formats.ledger import Event
 from verity.formats.pasted import Pasted, kind_of
 from verity.formats.records import RecordKind
 from verity.formats.unlock import UnlockToken
 from verity.formats.unlock_request import operand_text, scope_name
 from verity.ports import bpf, notice
-from verity.ports.journal import Journal
 from verity.values.errors import ContentError, VerityError
 from verity.verbs import unlock_host, unlock_words
 from verity.verbs.unlock_host import UnlockHost
@@ -156,18 +155,7 @@ def relock(host: UnlockHost, token_id: bytes | None) -> tuple[str, ...]:
 
 def tell(host: UnlockHost, said: str) -> tuple[str, ...]:
     """The journal, and who logs in; what didn't work is said and stops nothing."""
-    notes: list[str] = []
-    fields = {
-        "MESSAGE": f"verity: {said}",
-        "PRIORITY": "4",
-        "SYSLOG_IDENTIFIER": "verity",
-        "VERITY_UNLOCKED": str(len(host.live)),
-    }
-    try:
-        Journal(host.root).send(journal_entry.encode(fields))
-    except VerityError as error:
-        notes.append(error.message)
-    return (*notes, *show(host))
+    return (*unlock_host.journal(host, said), *show(host))
 
 
 def show(host: UnlockHost) -> tuple[str, ...]:

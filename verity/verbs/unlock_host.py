@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import strictjson
+from verity.formats import journal_entry, strictjson
 from verity.formats.challenge import Challenge
 from verity.formats.gate_status import GateStatus
 from verity.formats.gate_unlocks import TakenUnlock, UnlockState
@@ -18,6 +18,7 @@ from verity.formats.ledger import Chain, Entry, Event
 from verity.formats.unlock_request import operand_text, scope_name
 from verity.ports import kernel_log
 from verity.ports import ledger as ledger_files
+from verity.ports.journal import Journal
 from verity.values.errors import HostError, VerityError
 from verity.verbs import gate_view
 
@@ -115,7 +116,26 @@ def carry_over(host: UnlockHost) -> tuple[str, ...]:
     except VerityError as error:
         return (f"the ledger can't be read: {error.message}",)
     lacking = missing(host, chain)
-    return record(host, *lacking) if lacking else ()
+    notes = record(host, *lacking) if lacking else ()
+    for entry in lacking:
+        if entry.event is Event.END and entry.boot == host.boot:
+            notes += journal(host, f"the unlock {entry.token} is over: {entry.texts['why']}")
+    return notes
+
+
+def journal(host: UnlockHost, said: str) -> tuple[str, ...]:
+    """An entry for systemd's journal; what didn't work."""
+    fields = {
+        "MESSAGE": f"verity: {said}",
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "verity",
+        "VERITY_UNLOCKED": str(len(host.live)),
+    }
+    try:
+        Journal(host.root).send(journal_entry.encode(fields))
+    except VerityError as error:
+        return (error.message,)
+    return ()
 
 
 def missing(host: UnlockHost, chain: Chain) -> list[Entry]:

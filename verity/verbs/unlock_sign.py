@@ -110,6 +110,8 @@ def words(
             found.append((word, f"{host.name} (id {text})"))
             if asked is not None and asked.host_name is not None:
                 found.append(("", f"it calls itself {asked.host_name}, which proves nothing"))
+            if asked is not None and asked.level is not None:
+                found.append(("level", f"{asked.level}  (so the host says)"))
         elif word == "opens" and not token.duration_s:
             found.append((word, DRILL))
         elif word == "because" and asked is not None and terms.reason is None:

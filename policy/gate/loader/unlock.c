@@ -9,10 +9,15 @@
 #include "load.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* What who logs in reads; verity-unlock.timer keeps it up to date once it is there. */
+#define NOTICE "/run/motd.d/verity-unlock"
 
 static const char usage[] =
 	"usage: verity-unlock                 prints this host's challenge, for `verity unlock sign`\n"
@@ -100,6 +105,17 @@ static int log_it(const char *what, const struct token *token)
 	return printf("%s %s\n", what, id) < 0 ? -EIO : 0;
 }
 
+/* Whoever can't be told isn't told: that is no reason to fail. */
+static void write_new_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	if (fd >= 0 && write(fd, text, strlen(text)) < 0)
+		unlink(path);
+	if (fd >= 0)
+		close(fd);
+}
+
 static int apply(const char *path, struct failure *f)
 {
 	struct challenge here;
@@ -113,6 +129,10 @@ static int apply(const char *path, struct failure *f)
 	log_it("applying", &token); /* before the effect */
 	result = gate_unlock(&token, f);
 	log_it(result ? "refused" : "unlocked", &token);
+	if (!result && token.token.duration_s) {
+		mkdir("/run/motd.d", 0755);
+		write_new_text(NOTICE, "*** verity: this host is UNLOCKED\n");
+	}
 	if (result || token.token.scope != VERITY_UNLOCK_SESSION || !token.token.duration_s)
 		return result;
 	/* Whoever applied it is the session, with all that it begins. */
