@@ -260,7 +260,7 @@ def test_two_challenges_at_once(locked: Locked, digests: dict[str, bytes]) -> No
 def test_after_another_load_it_is_for_another_boot(
     locked: Locked, gate_image: Image, gate_files: Path, digests: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """After a reboot, from a restored disk, in a clone with the same machine-id: the nonce is new."""
+    """After a reboot, from a restored disk, in a clone with the same machine-id: a new nonce."""
     token = locked.token(Scope.DIGEST, digests["a"])
     nonce = locked.says("boot_nonce")
     locked.machine.restore(PLAIN)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sealed machine whose policy opens every scope to tokens, and the tokens that open it.
 
-What gate_config.py guards is there, and /etc/verity besides. `attempt` says what a command showed and
-what the gate wrote down meanwhile; tokens are signed by UNLOCK of gate_world.py.
+What gate_config.py guards is there, and /etc/verity besides. `attempt` says what a command showed
+and what the gate wrote down meanwhile; tokens are signed by UNLOCK of gate_world.py.
 """
 
 from __future__ import annotations

@@ -184,9 +184,9 @@ class GateStatus:
     no longer has. ``own_programs`` and ``own_links`` are the kernel's ids of what is the gate's.
     ``sealed_ms`` is when it was sealed, in milliseconds since boot; 0: not, or it doesn't say.
 
-    ``boot_nonce`` and ``host_id`` are what a token must name, the latter zero where no token is taken.
-    ``unlocks`` and ``drills`` are what this boot has taken, oldest first; ``unlocked``: one of them is
-    live. ``tainted``: one of the scope off was taken.
+    ``boot_nonce`` and ``host_id`` are what a token must name; the latter is zero where no token is
+    taken. ``unlocks`` and ``drills`` are what this boot has taken, oldest first; ``unlocked``: one
+    of them is live. ``tainted``: one of the scope off was taken.
     """
 
     version: int

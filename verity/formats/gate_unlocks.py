@@ -30,8 +30,8 @@ class UnlockState(StrEnum):
 class TakenUnlock:
     """A token that this boot has taken; times are seconds of the boot clock.
 
-    ``owners`` are the numbers of those who signed, in the `keys` of the user's role unlock. ``until_s``
-    is when it ends, or ended. ``operand`` is a digest, a path, or empty, by the scope.
+    ``owners`` are the numbers of those who signed, in the `keys` of the user's role unlock.
+    ``until_s`` is when it ends, or ended. ``operand`` is a digest, a path, or empty, by the scope.
     """
 
     token_id: bytes

@@ -47,8 +47,8 @@ PATH_SCOPES = frozenset({Scope.PATH_PREFIX, Scope.CONFIG_PATH})
 class UnlockToken:
     """A whole token. ``operand`` is the digest (32 bytes), the path, or empty, by the scope.
 
-    ``apply_before_s`` is on the boot clock of the host. A token with ``duration_s`` 0 is a drill: it
-    is verified and used up, and opens nothing (ADR 47).
+    ``apply_before_s`` is on the boot clock of the host. A token with ``duration_s`` 0 is a drill:
+    it is verified and used up, and opens nothing (ADR 47).
     """
 
     boot_nonce: bytes

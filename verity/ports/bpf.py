@@ -50,7 +50,8 @@ def seal() -> None:
 def unlock(token: bytes, signatures: Sequence[bytes]) -> None:
     """Hand over an unlock token; return once it counts. Refused, it isn't used up.
 
-    A token of the scope session makes the thread that calls this, and all that it begins, the session.
+    A token of the scope session makes the thread that calls this the session, and all that it
+    begins.
     """
     _expect(kernel.gate_unlock(token, signatures), "the unlock token")
 

@@ -147,8 +147,8 @@ _ENDED = _RUN | {Act.PROTECT.number, Act.CONFIG.number, Act.LINK.number}
 def lifted(facts: Facts) -> set[Reason]:
     """The reasons that don't count for this act because of an unlock.
 
-    None for what becomes part of the kernel, which could change the gate itself, and none at a place
-    of the trust files.
+    None for what becomes part of the kernel, which could change the gate itself, and none at a
+    place of the trust files.
     """
     found: set[Reason] = set()
     if not facts.unlocked or facts.trust or facts.act in (Act.MODULE.number, Act.KEXEC.number):
