@@ -21,7 +21,6 @@ from verity.values.errors import CallerError, HostError
 _DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,9})(?P<unit>[smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _STDIN = Path("-")
-MAX_PASTED = 64 * 2**10
 
 root_option = click.option(
     "--root",

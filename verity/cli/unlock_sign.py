@@ -9,6 +9,7 @@ import click
 
 from verity.cli import key_opening, output, signing_options, unlock_options
 from verity.cli.params import PATH
+from verity.formats import challenge as challenges
 from verity.formats import inventory as inventories
 from verity.formats import records, typed_token, unlock_request
 from verity.formats.gate_unlocks import SCOPES
@@ -159,7 +160,7 @@ def _terms(
 
 
 def _request(path: Path) -> Request:
-    data = unlock_options.read(path, max_size=unlock_options.MAX_PASTED)
+    data = unlock_options.read(path, max_size=challenges.MAX_SIZE)
     found = kind_of(data)
     if found is not Pasted.CHALLENGE:
         raise ContentError(

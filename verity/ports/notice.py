@@ -11,18 +11,17 @@ from pathlib import Path
 from verity.ports.folder import Folder
 from verity.ports.osfile import translate_oserror
 
-_PLACE = Path("run/motd.d")
-_NAME = "verity-unlock"
+PLACE = Path("run/motd.d/verity-unlock")
 
 
 def write(root: Path, text: str) -> None:
     """Put it there, or with no text take it away. HostError if that can't be."""
-    with Folder.opened(root, _PLACE, create=0o755) as folder:
+    with Folder.opened(root, PLACE.parent, create=0o755) as folder:
         if text:
-            folder.replace(_NAME, text.encode(), mode=0o644)
+            folder.replace(PLACE.name, text.encode(), mode=0o644)
             return
         try:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(_NAME, dir_fd=folder.fd)
+                os.unlink(PLACE.name, dir_fd=folder.fd)
         except OSError as error:
-            raise translate_oserror(error, str(root / _PLACE / _NAME)) from error
+            raise translate_oserror(error, str(root / PLACE)) from error

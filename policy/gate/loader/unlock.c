@@ -29,7 +29,7 @@ static const char usage[] =
 
 static int read_challenge(struct challenge *out, struct failure *f)
 {
-	static char text[256 * 1024];
+	static char text[512 * 1024];
 	ssize_t len = read_text(VERITY_PIN_STATUS, text, sizeof(text));
 
 	if (len < 0)
