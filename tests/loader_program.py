@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 GATE = ROOT / "policy" / "gate"
 LOADER = GATE / "loader"
 PARTS = (
-    *("failure", "certificate", "keylist", "floors", "bundle"),
+    *("failure", "certificate", "keylist", "floors", "bundle", "identity"),
     *("status_text", "unlock_parse", "typed", "pkcs7"),
 )
 HARNESS = ROOT / "tests" / "unit" / "loader_parts.c"

@@ -9,10 +9,8 @@
  * eleventh, `torn`, says that the record was overwritten while it was printed.
  */
 #include "protect.h"
+#include "report_unlock.h"
 #include "revocations.h"
-
-#define NAME_SIZE 20
-
 
 static const char state_names[][NAME_SIZE] = {"off", "loading", "observe", "sealed"};
 static const char mode_names[][NAME_SIZE] = {"none", "observe", "trial", "sealed"};
@@ -32,8 +30,6 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
 	"config-mount", "user-namespace", "tracing",   "bpf-program", "session-over"};
-static const char scope_names[][NAME_SIZE] = {"none",	 "digest",	 "path-prefix", "config-path",
-					      "session", "observe-only", "off",	 "none"};
 static const char outcome_names[][NAME_SIZE] = {"observed", "denied", "unlocked", "denied"};
 
 static __always_inline const char *reason_name(__u32 reason)
@@ -198,76 +194,6 @@ static __always_inline void print_streams(struct seq_file *seq)
 		if (slot->dead)
 			BPF_SEQ_PRINTF(seq, "revoked_stream %s\n", slot->name);
 	}
-}
-
-/* --- unlocks ------------------------------------------------------------------------------ */
-
-static __always_inline void print_hex(struct seq_file *seq, const __u8 *bytes, int size)
-{
-	for (int i = 0; i < size; i++)
-		BPF_SEQ_PRINTF(seq, "%02x", bytes[i]);
-}
-
-/* As in a manifest: \xHH for every byte outside 0x21 to 0x7e, and for the backslash. */
-static __always_inline void print_escaped(struct seq_file *seq, const char *text, int size)
-{
-	for (int i = 0; i < size; i++) {
-		__u8 byte = text[i];
-
-		if (!byte)
-			break;
-		if (byte < 0x21 || byte > 0x7e || byte == '\\' || (byte == '-' && !i && !text[1]))
-			BPF_SEQ_PRINTF(seq, "\\x%02x", byte);
-		else
-			bpf_seq_write(seq, &byte, 1);
-	}
-}
-
-/* What is in a place of `unlocks`: a line for each token that this boot has taken. */
-static __always_inline void print_unlock(struct seq_file *seq, const struct unlock *unlock)
-{
-	__u64 until = unlock->until_ns, now = bpf_ktime_get_boot_ns();
-
-	if (!until)
-		return;
-	BPF_SEQ_PRINTF(seq, "%s ", unlock->drill ? "drill" : "unlock");
-	print_hex(seq, (const __u8 *)&unlock->id, sizeof(unlock->id));
-	if (unlock->drill) {
-		BPF_SEQ_PRINTF(seq, " %llu\n", unlock->applied_ns / NS_PER_S);
-		return;
-	}
-	if (unlock->relocked_ns)
-		until = unlock->relocked_ns;
-	BPF_SEQ_PRINTF(seq, " %s %u %llu %llu ", scope_names[unlock->scope & 7], unlock->owners,
-		       unlock->applied_ns / NS_PER_S, until / NS_PER_S);
-	if (unlock->relocked_ns)
-		BPF_SEQ_PRINTF(seq, "relocked ");
-	else if (until > now)
-		BPF_SEQ_PRINTF(seq, "live ");
-	else
-		BPF_SEQ_PRINTF(seq, "expired ");
-	print_hex(seq, unlock->reason, sizeof(unlock->reason));
-	BPF_SEQ_PRINTF(seq, " ");
-	if (unlock->scope == VERITY_UNLOCK_DIGEST)
-		print_hex(seq, (const __u8 *)&unlock->operand, VERITY_SHA256_SIZE);
-	else if (unlock->operand_len)
-		print_escaped(seq, (const char *)&unlock->operand, VERITY_OPERAND_SIZE);
-	else
-		BPF_SEQ_PRINTF(seq, "-");
-	BPF_SEQ_PRINTF(seq, "\n");
-}
-
-static __always_inline void print_challenge(struct seq_file *seq, const struct control *all,
-					    const struct verity_config *configured)
-{
-	BPF_SEQ_PRINTF(seq, "boot_nonce ");
-	print_hex(seq, configured->boot_nonce, sizeof(configured->boot_nonce));
-	BPF_SEQ_PRINTF(seq, "\nhost_id ");
-	print_hex(seq, configured->host_id, sizeof(configured->host_id));
-	BPF_SEQ_PRINTF(seq, "\nunlocked %u\n", ask_unlocks(NULL, NULL, ASKED_NOTHING) & 1);
-	BPF_SEQ_PRINTF(seq, "unlock_used %llu %u\n", all->unlocks, VERITY_UNLOCKS);
-	if (all->tainted)
-		BPF_SEQ_PRINTF(seq, "taint off\n");
 }
 
 static __always_inline void print_status(struct seq_file *seq)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.cli.program import TIMEOUT_S, VERITY, Done, verity
 
 STATUS = """\
-version 4
+version 5
 state {state}
 boot_clock_s 99
 policy_serial 3

@@ -263,9 +263,11 @@ def test_what_changed_under_an_unlock(sealed: Host) -> None:
     assert none.status == 1
     assert_clean_error(none, ("no unlock in this boot",), hint=True)
     say(sealed, f"unlock {ID} observe-only 3 98 1890 live {'aa' * 32} -\n")
-    sealed.put(
-        "sys/fs/bpf/verity/denials", "7 98500 unlocked no-digest exec 0 8 sh - /opt/r\\x20x\n"
+    log = (
+        "7 98500 unlocked no-digest exec 0 8 sh - /opt/r\\x20x\n"
+        "8 98600 denied no-digest exec 0 9 sh - /opt/refused\n"
     )
+    sealed.put("sys/fs/bpf/verity/denials", log)
     sealed.put("etc/cron.d/new file", "x")
     sealed.put("home/ann/notes", "x")
     done = on(sealed, "review")
@@ -273,7 +275,7 @@ def test_what_changed_under_an_unlock(sealed: Host) -> None:
     assert "let through /opt/r\\x20x exec by pid 8, uid 0: no-digest" in done.out
     assert "keep: verity lockdown exception request $'/opt/r\\x20x'" in done.out
     assert "changed     /etc/cron.d/new\\x20file\n            keep: verity etc sign\n" in done.out
-    assert "notes" not in done.out
+    assert "notes" not in done.out and "/opt/refused" not in done.out
     found = on(sealed, "review", "--json", ID).of_type("item")
     assert {item["path"] for item in found} >= {"/opt/r x", "/etc/cron.d/new file", "/etc"}
     assert on(sealed, "review", OTHER).status == 1

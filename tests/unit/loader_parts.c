@@ -2,7 +2,7 @@
 /*
  * Runs the loader's pure parts on files: test_loader.py compiles it with them.
  *
- *   certificate FILE (a key id and a key) | documents PIN PIN BUNDLE
+ *   certificate FILE (a key id and a key) | documents PIN PIN BUNDLE | host-id FILE
  *   typed STATUS TEXT... (for each text: the token and its signatures, or what is wrong)
  *   token FILE
  */
@@ -134,8 +134,28 @@ static int token_file(const char *path)
 	return f.status;
 }
 
+static int host_id(const char *path)
+{
+	uint8_t id[VERITY_HOST_ID_SIZE] = { 0 };
+	struct failure f = { 0 };
+	struct bytes text;
+	int result;
+
+	slurp(path, &text);
+	result = host_id_parse(&text, id, &f);
+	if (result)
+		printf("%s\n%s\n", f.message, f.hint);
+	else
+		hex(id, sizeof(id));
+	free(text.data);
+	return result ? f.status : 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "host-id"))
+		return host_id(argv[2]);
+
 	uint8_t der[CERTIFICATE_MAX];
 	struct bytes file;
 

@@ -81,6 +81,39 @@ def test_the_certificate_of_serial_0(run: Run) -> None:
     assert run("certificate", b"\x80" + bytes(31) + d.spki(1)) == (0, [made])
 
 
+# --- the host id ------------------------------------------------------------------------------
+
+HOST_ID = "00" * 31 + "9f"
+
+
+def test_a_host_id(run: Run) -> None:
+    assert run("host-id", f"{HOST_ID}\n".encode()) == (0, [HOST_ID])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        HOST_ID,
+        HOST_ID + "\r\n",
+        HOST_ID + "\n\n",
+        HOST_ID[2:] + "\n",
+        HOST_ID + "00\n",
+        HOST_ID.upper() + "\n",
+        "g" + HOST_ID[1:] + "\n",
+        HOST_ID[:-1] + "\0\n",
+        "00" * 32 + "\n",
+    ],
+    ids=repr,
+)
+def test_no_host_id(run: Run, text: str) -> None:
+    status, said = run("host-id", text.encode())
+    assert status == 1
+    assert said[0].startswith("file: not a host id, which is 64 lower-case hex digits")
+    assert said[1] == "verity lockdown init makes it anew"
+
+
 # --- good documents ---------------------------------------------------------------------------
 
 

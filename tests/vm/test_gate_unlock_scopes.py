@@ -160,7 +160,8 @@ def test_a_configuration_path(locked: Locked) -> None:
 def test_a_configuration_path_is_no_way_to_another(locked: Locked) -> None:
     """By an alias of its own the file has the place of the other one, too."""
     locked.machine.run(f"echo else >{ETC}/else")
-    alias = f"unshare -m sh -c 'mkdir -p /run/alias; mount --bind {ETC} /run/alias; cat /run/alias/else'"
+    inside = f"mkdir -p /run/alias; mount --bind {ETC} /run/alias; cat /run/alias/else"
+    alias = f"unshare -m sh -c '{inside}'"
     with locked.unlocked(Scope.CONFIG_PATH, b"/run/alias"):
         refused(locked.attempt(alias), UNSIGNED)
     with locked.unlocked(Scope.CONFIG_PATH, f"{ETC}/else".encode()):

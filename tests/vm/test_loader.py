@@ -88,6 +88,7 @@ ARGUMENTS = {
     "no bundle": (f"--pin {AT}/vendor.pin --pin {AT}/user.pin", "--bundle is needed"),
     "two bundles": (f"{GOOD} --bundle x", "a second --bundle"),
     "no value": (f"{GOOD} --object", "no value for --object"),
+    "two host ids": (f"{GOOD} --host-id x --host-id y", "a second --host-id y"),
     "an unknown option": (f"{GOOD} --seal", "unknown option --seal"),
     "an argument": (f"{GOOD} more", "unexpected argument more"),
 }
@@ -113,6 +114,7 @@ DOCUMENTS = {
     "no pin": (GOOD.replace("vendor.pin", "none"), 3, "none can't be opened"),
     "a bundle as pin": (GOOD.replace("vendor.pin", "boot.bundle"), 1, "boot.bundle: "),
     "the same pin twice": (GOOD.replace("vendor.pin", "user.pin"), 1, "a second pin of the user"),
+    "a pin as host id": (f"{GOOD} --host-id {AT}/user.pin", 1, "user.pin: not a host id"),
     "no object": (f"{GOOD} --object {AT}/none", 3, "the gate's object /tmp/loader/none can't be"),
     "a damaged object": (f"{GOOD} --object {AT}/damaged.o", 1, "damaged.o is damaged"),
     "half an object": (f"{GOOD} --object {AT}/cut.o", 1, "cut.o is damaged"),

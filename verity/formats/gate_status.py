@@ -5,8 +5,9 @@ Two texts, of which the kernel makes one line after the other:
 
 * status: ``key value...`` lines. Unknown keys are ignored, known ones are held to their form, and
   none may be missing but those that stand there any number of times: ``observes``, ``stream``,
-  ``revoked_stream``, ``revocations``, ``reason``, ``own``, ``unlock`` and ``drill``; ``sealed_ms``;
-  and ``taint``.
+  ``revoked_stream``, ``revocations``, ``reason``, ``own``, ``unlock`` and ``drill``; ``taint``; and
+  those that an older gate, of which evidence may tell, doesn't have: ``sealed_ms``, ``boot_nonce``,
+  ``host_id``, ``unlocked`` and ``unlock_used``.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
@@ -21,9 +22,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn
 
 from verity.formats import gate_unlocks
+from verity.formats.gate_lines import (
+    RefusedError,
+    bad,
+    lines,
+    number_of,
+    unescaped,
+    word_of,
+)
 from verity.formats.gate_unlocks import MAX_USED, Drill, TakenUnlock
 from verity.values.errors import ContentError
 
@@ -31,7 +39,6 @@ VERSION = 5
 """VERITY_GATE_VERSION of policy/gate/verity.h: of the gate that comes with this program."""
 MAX_STATUS = 512 * 2**10
 MAX_DENIALS = 16 * 2**20
-MAX_LINE = 32 * 2**10
 MAX_KEPT = 4096
 RING = 256
 """VERITY_DENIALS_RING: of so many denials in a row the oldest are overwritten."""
@@ -39,9 +46,6 @@ MAX_STREAMS = 64
 _U64 = 2**64 - 1
 _U32 = 2**32 - 1
 
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,19}")
-_ESCAPED = re.compile(rb"(?:[\x21-\x5b\x5d-\x7e]|\\x[0-9a-f]{2})+")
-_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _STREAM = re.compile(rb"[a-z0-9._-]{1,64}")
 _NONE = (b"-", b"")
 _TORN = b"torn"
@@ -175,6 +179,11 @@ class Room:
     capacity: int
 
 
+NOBODY = bytes(32)
+"""The boot nonce or host id of a gate that takes no token."""
+NO_TOKENS = Room(used=0, capacity=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GateStatus:
     """The status text. ``boot_clock_s`` is seconds since boot; key versions: 0 is none.
@@ -208,10 +217,10 @@ class GateStatus:
     observed: int
     lost: int
     reasons: Mapping[Reason, int]
-    boot_nonce: bytes
-    host_id: bytes
-    unlocked: bool
-    unlock_used: Room
+    boot_nonce: bytes = NOBODY
+    host_id: bytes = NOBODY
+    unlocked: bool = False
+    unlock_used: Room = NO_TOKENS
     unlocks: tuple[TakenUnlock, ...] = ()
     drills: tuple[Drill, ...] = ()
     tainted: bool = False
@@ -245,10 +254,6 @@ class Denial:
         if self.denied:
             return "denied"
         return "unlocked" if self.unlocked else "observed"
-
-
-class _RefusedError(Exception):
-    """Why one line is refused; the parsers add its number."""
 
 
 # key: the fields that follow it; those in capitals are part of the key
@@ -314,20 +319,20 @@ _NAMED = {
 def parse_status(data: bytes) -> GateStatus:
     """Read the status text; ContentError ``bad-gate-status`` with line and reason."""
     found: dict[tuple[str, ...], tuple[int | str, ...]] = {}
-    for number, line in enumerate(_lines(data, MAX_STATUS, "status"), 1):
+    for number, line in enumerate(lines(data, MAX_STATUS, "status"), 1):
         key, *fields = line.split(b" ")
         if key not in _STATUS:
             continue
         try:
             form = _STATUS[key].split()
             if len(fields) != len(form):
-                raise _RefusedError(f"{len(fields)} fields, expected {len(form)}")
+                raise RefusedError(f"{len(fields)} fields, expected {len(form)}")
             values = tuple(map(_value, fields, form))
             name = (key.decode(), *map(str, values[: _NAMED.get(key, 0)]))
             if name in found:
-                raise _RefusedError("stands there twice")
-        except _RefusedError as refused:
-            _bad("status", number, line, str(refused))
+                raise RefusedError("stands there twice")
+        except RefusedError as refused:
+            bad("status", number, line, str(refused))
         found[name] = values
     return _status(found)
 
@@ -349,6 +354,9 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         used, capacity = values(name)
         return Room(used=int(used), capacity=int(capacity))
 
+    def identity(name: str) -> bytes:
+        return bytes.fromhex(str(values(name)[0])) if (name,) in found else NOBODY
+
     def each(key: str) -> list[tuple[int | str, ...]]:
         return [value for name, value in found.items() if name[0] == key]
 
@@ -362,17 +370,13 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         raise ContentError(
             "bad-gate-status", f"gate status: revoked_stream {unknown.pop()}: no such stream"
         )
-    taken = len(each("unlock")) + len(each("drill"))
-    if taken > MAX_USED:
-        raise ContentError(
-            "bad-gate-status",
-            f"gate status: {taken} tokens, at most {MAX_USED} are possible",
-        )
-    if len(streams) > MAX_STREAMS:
-        raise ContentError(
-            "bad-gate-status",
-            f"gate status: {len(streams)} streams, at most {MAX_STREAMS} are possible",
-        )
+    for what, count, most in (
+        ("tokens", len(each("unlock")) + len(each("drill")), MAX_USED),
+        ("streams", len(streams), MAX_STREAMS),
+    ):
+        if count > most:
+            problem = f"{count} {what}, at most {most} are possible"
+            raise ContentError("bad-gate-status", f"gate status: {problem}")
     return GateStatus(
         version=number("version"),
         state=State(str(values("state")[0])),
@@ -405,11 +409,11 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         observed=number("observed"),
         lost=number("lost"),
         reasons={Reason(str(reason)): int(count) for reason, count in each("reason")},
-        boot_nonce=bytes.fromhex(str(values("boot_nonce")[0])),
-        host_id=bytes.fromhex(str(values("host_id")[0])),
-        unlocked=values("unlocked")[0] == "1",
-        unlock_used=room("unlock_used"),
-        unlocks=tuple(gate_unlocks.of_fields(line, _operand(line)) for line in each("unlock")),
+        boot_nonce=identity("boot_nonce"),
+        host_id=identity("host_id"),
+        unlocked=("unlocked",) in found and values("unlocked")[0] == "1",
+        unlock_used=room("unlock_used") if ("unlock_used",) in found else NO_TOKENS,
+        unlocks=tuple(gate_unlocks.of_fields(line) for line in each("unlock")),
         drills=tuple(
             Drill(token_id=bytes.fromhex(str(token_id)), at_s=int(at))
             for token_id, at in each("drill")
@@ -424,17 +428,17 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
 def parse_denials(data: bytes) -> tuple[Denial, ...]:
     """Read the denials text, oldest first; ContentError ``bad-gate-denials``."""
     denials: dict[int, Denial] = {}
-    for number, line in enumerate(_lines(data, MAX_DENIALS, "denials"), 1):
+    for number, line in enumerate(lines(data, MAX_DENIALS, "denials"), 1):
         if _is_torn(line):
             continue
         try:
             denial = _denial(line)
             if denials.setdefault(denial.seq, denial) != denial:
-                raise _RefusedError("another line has this number and says something else")
+                raise RefusedError("another line has this number and says something else")
             if len(denials) > MAX_KEPT:
-                raise _RefusedError(f"more than {MAX_KEPT} denials")
-        except _RefusedError as refused:
-            _bad("denials", number, line, str(refused))
+                raise RefusedError(f"more than {MAX_KEPT} denials")
+        except RefusedError as refused:
+            bad("denials", number, line, str(refused))
     return tuple(denials[number] for number in sorted(denials))
 
 
@@ -447,109 +451,49 @@ def _is_torn(line: bytes) -> bool:
 def _denial(line: bytes) -> Denial:
     fields = line.split(b" ")
     if len(fields) != 10:
-        raise _RefusedError(f"{len(fields)} fields, expected 10")
+        raise RefusedError(f"{len(fields)} fields, expected 10")
     seq, boot_ms, outcome, reason, act, uid, pid, comm, digest, path = fields
     if outcome not in (b"denied", b"observed", b"unlocked"):
-        raise _RefusedError("none of denied, observed, unlocked")
+        raise RefusedError("none of denied, observed, unlocked")
     if reason == b"allow":
-        raise _RefusedError("allow is no reason to refuse")
+        raise RefusedError("allow is no reason to refuse")
     if digest != b"-" and not _DIGEST.fullmatch(digest):
-        raise _RefusedError("the digest is not 64 lower-case hex digits")
-    where = None if path in _NONE else _unescaped(path, "path")
+        raise RefusedError("the digest is not 64 lower-case hex digits")
+    where = None if path in _NONE else unescaped(path, "path")
     if where is not None and b"\0" in where:
-        raise _RefusedError("the path holds a NUL")
+        raise RefusedError("the path holds a NUL")
     return Denial(
-        seq=_number(seq, _U64),
-        boot_ms=_number(boot_ms, _U64),
+        seq=number_of(seq, _U64),
+        boot_ms=number_of(boot_ms, _U64),
         denied=outcome == b"denied",
-        reason=Reason(_word(reason, [item.value for item in Reason])),
-        act=Act(_word(act, [item.value for item in Act])),
-        uid=_number(uid, _U32),
-        pid=_number(pid, _U32),
+        reason=Reason(word_of(reason, [item.value for item in Reason])),
+        act=Act(word_of(act, [item.value for item in Act])),
+        uid=number_of(uid, _U32),
+        pid=number_of(pid, _U32),
         # A task may call itself nothing at all: that must not make the log unreadable.
-        comm=b"" if comm in _NONE else _unescaped(comm, "name"),
+        comm=b"" if comm in _NONE else unescaped(comm, "name"),
         digest=None if digest == b"-" else bytes.fromhex(digest.decode()),
         path=where,
         unlocked=outcome == b"unlocked",
     )
 
 
-def _lines(data: bytes, most: int, what: str) -> list[bytes]:
-    if len(data) > most:
-        raise ContentError(
-            f"bad-gate-{what}", f"gate {what}: {len(data)} bytes, at most {most} are possible"
-        )
-    if not data:
-        return []
-    if not data.endswith(b"\n"):
-        raise ContentError(f"bad-gate-{what}", f"gate {what}: the last line is cut off")
-    lines = data[:-1].split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if len(line) > MAX_LINE:
-            raise ContentError(
-                f"bad-gate-{what}",
-                f"gate {what} line {number}: {len(line)} bytes, at most {MAX_LINE} are possible",
-            )
-    return lines
-
-
-def _bad(what: str, number: int, line: bytes, problem: str) -> NoReturn:
-    start = _ESCAPED.match(line[:60])
-    shown = start[0].decode() if start else "..."
-    raise ContentError(
-        f"bad-gate-{what}",
-        f"gate {what} line {number} ({shown}): {problem}",
-        hint="gate and program are of one version: install them together",
-    )
-
-
 def _value(field: bytes, form: str) -> int | str:
     if form == "number":
-        return _number(field, _U64)
+        return number_of(field, _U64)
     if form == "stream":
         if not _STREAM.fullmatch(field):
-            raise _RefusedError("not the name of a stream")
+            raise RefusedError("not the name of a stream")
         return field.decode()
     if form in _FORMS:
         pattern, digits = _FORMS[form]
         if not pattern.fullmatch(field):
-            raise _RefusedError(f"not {digits} lower-case hex digits")
+            raise RefusedError(f"not {digits} lower-case hex digits")
         return field.decode()
     if form == "owners":
-        return _number(field, 2**gate_unlocks.MAX_OWNERS - 1)
+        return number_of(field, 2**gate_unlocks.MAX_OWNERS - 1)
     if form == "operand":
         if field not in _NONE:
-            _unescaped(field, "operand")
+            unescaped(field, "operand")
         return field.decode()
-    return _word(field, _WORDS[form])
-
-
-def _operand(line: tuple[int | str, ...]) -> bytes:
-    """What a token was for: bytes, by its scope."""
-    scope, text = line[1], str(line[-1]).encode()
-    if text in _NONE:
-        return b""
-    if scope == "digest":
-        if not _DIGEST.fullmatch(text):
-            raise ContentError("bad-gate-status", "gate status: unlock: the operand is no digest")
-        return bytes.fromhex(text.decode())
-    return _unescaped(text, "operand")
-
-
-def _number(field: bytes, most: int) -> int:
-    if not _NUMBER.fullmatch(field) or int(field) > most:
-        raise _RefusedError(f"not a decimal number up to {most}")
-    return int(field)
-
-
-def _word(field: bytes, words: list[str]) -> str:
-    text = field.decode("ascii", "replace")
-    if text not in words:
-        raise _RefusedError(f"expected one of {', '.join(words)}")
-    return text
-
-
-def _unescaped(field: bytes, what: str) -> bytes:
-    if not _ESCAPED.fullmatch(field):
-        raise _RefusedError(f"the {what} is not escaped")
-    return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), field)
+    return word_of(field, _WORDS[form])

@@ -5,15 +5,20 @@ Values only. The lines are read by ``verity.formats.gate_status``, which has eac
 here as text; what a token was signed for is in ``verity.formats.unlock``.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from verity.formats.gate_lines import unescaped
 from verity.formats.unlock import Scope
+from verity.values.errors import ContentError
 
 MAX_USED = 256
 """VERITY_UNLOCKS of policy/gate/verity.h: tokens that one boot takes."""
 MAX_OWNERS = 8
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 SCOPES = {scope.name.lower().replace("_", "-"): scope for scope in Scope}
 
@@ -52,9 +57,9 @@ class Drill:
     at_s: int
 
 
-def of_fields(fields: Sequence[int | str], operand: bytes) -> TakenUnlock:
-    """A token from the fields of its line; ``operand`` is the last one, unescaped."""
-    token_id, scope, owners, applied, until, state, reason, _ = fields
+def of_fields(fields: Sequence[int | str]) -> TakenUnlock:
+    """A token from the fields of its line. ContentError where the operand isn't the scope's."""
+    token_id, scope, owners, applied, until, state, reason, operand = fields
     return TakenUnlock(
         token_id=bytes.fromhex(str(token_id)),
         scope=SCOPES[str(scope)],
@@ -63,5 +68,15 @@ def of_fields(fields: Sequence[int | str], operand: bytes) -> TakenUnlock:
         until_s=int(until),
         state=UnlockState(str(state)),
         reason=bytes.fromhex(str(reason)),
-        operand=operand,
+        operand=_operand(str(scope), str(operand)),
     )
+
+
+def _operand(scope: str, text: str) -> bytes:
+    if text in ("-", ""):
+        return b""
+    if scope == "digest":
+        if not _DIGEST.fullmatch(text):
+            raise ContentError("bad-gate-status", "gate status: unlock: the operand is no digest")
+        return bytes.fromhex(text)
+    return unescaped(text.encode(), "operand")

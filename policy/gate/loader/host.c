@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Files, and whether this host can run the gate. It changes nothing.
+ * Files, who an unlock token must name, and whether this host can run the gate. It changes nothing.
  */
 #include "load.h"
 
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -97,6 +98,40 @@ int write_text(const char *path, const char *text)
 	close(fd);
 	return result;
 }
+
+/* --- who a token must name ---------------------------------------------------------------- */
+
+int host_id_read(const char *path, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f)
+{
+	struct bytes text;
+	int result = 0;
+
+	memset(out, 0, VERITY_HOST_ID_SIZE);
+	if (!path)
+		return 0;
+	if (access(path, F_OK) != 0 && errno == ENOENT)
+		return 1;
+	result = read_file(path, 4096, &text, f);
+	if (!result)
+		result = host_id_parse(&text, out, f);
+	free(text.data);
+	return result;
+}
+
+int boot_nonce_draw(uint8_t out[VERITY_NONCE_SIZE], struct failure *f)
+{
+	ssize_t len;
+
+	/* At most 256 bytes come whole, unless a signal comes first: all that could are blocked. */
+	do {
+		len = getrandom(out, VERITY_NONCE_SIZE, 0);
+	} while (len < 0 && errno == EINTR);
+	return len == VERITY_NONCE_SIZE
+		       ? 0
+		       : cannot(f, len < 0 ? errno : EIO, HINT_LOG, "a boot nonce can't be drawn");
+}
+
+/* --- the host ------------------------------------------------------------------------------ */
 
 static int has_capabilities(void)
 {

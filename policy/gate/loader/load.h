@@ -6,7 +6,8 @@
  *
  * - Every function that can fail returns 0 or -errno and then has filled in the failure that
  *   was passed to it; nothing but load.c and options.c prints, nothing but main exits.
- * - bundle.c, floors.c, keylist.c and certificate.c are pure: bytes in, values out, no system calls.
+ * - bundle.c, floors.c, keylist.c, certificate.c and identity.c are pure: bytes in, values out, no
+ *   system calls.
  * - Whatever a part does to the host it can undo, in any half-done state.
  */
 #include <stddef.h>
@@ -150,11 +151,14 @@ int write_text(const char *path, const char *text);
 
 int host_check(struct failure *f);
 
-/* --- identity.c ------------------------------------------------------------------------- */
-
 /* Who a token must name: the host, from its file, and this boot. 1: there is no such file. */
 int host_id_read(const char *path, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f);
 int boot_nonce_draw(uint8_t out[VERITY_NONCE_SIZE], struct failure *f);
+
+/* --- identity.c ------------------------------------------------------------------------- */
+
+/* The text of the file: not zero, which would be nobody's. */
+int host_id_parse(const struct bytes *text, uint8_t out[VERITY_HOST_ID_SIZE], struct failure *f);
 
 /* --- mount.c ---------------------------------------------------------------------------- */
 

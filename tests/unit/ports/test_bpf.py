@@ -128,6 +128,32 @@ def test_seal(shim: Path) -> None:
     assert ask(shim, "ask(bpf.seal)", 3040)[-1] == "('ContentError', 'gate-not-ready')"
 
 
+TOKEN = "bytes([0x93, 0x76, 0x65, 0x72]) + bytes(412)"
+
+
+def test_unlock(shim: Path) -> None:
+    code = f'ask(bpf.unlock, {TOKEN}, [b"\\x30\\x81\\xff", b"\\x31"])'
+    assert ask(shim, code) == [
+        f"3 {HEAD} len 416 nsig 2 data 93766572 sig 3 3081ff sig 1 31",
+        "None",
+    ]
+    assert ask(shim, code, 3051)[-1] == "('ContentError', 'gate-nonce')"
+
+
+def test_relock(shim: Path) -> None:
+    assert ask(shim, "ask(bpf.relock)") == [f"6 {HEAD} len 0 nsig 0 data ", "None"]
+    one = ask(shim, 'ask(bpf.relock, b"\\x07" * 16)', 3061)
+    assert one == [f"6 {HEAD} len 16 nsig 0 data 07070707", "('ContentError', 'gate-no-unlock')"]
+
+
+@pytest.mark.parametrize(
+    "call", [f"unlock({TOKEN} + b'x', [b's'])", "unlock(b'x', [b's'])", "relock(b'x' * 15)"]
+)
+def test_c_reads_no_more_than_there_is(shim: Path, call: str) -> None:
+    code = f"try:\n    bpf.{call}\nexcept ValueError as error:\n    print(error)"
+    assert "bytes, expected" in ask(shim, code)[-1]
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [

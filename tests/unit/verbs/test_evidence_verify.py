@@ -50,7 +50,7 @@ from verity.verbs.evidence_said import Basis, Judged
 from verity.verbs.evidence_trust import Accepted
 
 GATE = b"""\
-version 4
+version 5
 state sealed
 boot_clock_s 99
 policy_serial 4
