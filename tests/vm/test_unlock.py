@@ -69,7 +69,9 @@ def machine(vm_image: Image, gate_files: Path) -> Iterator[Machine]:
         machine.push(gate_files, AT)
         machine.run(f"fsverity enable {AT}/call; fsverity enable {AT}/flood")
         machine.run(f"mkdir -p /etc/verity {RESCUE}; cp {AT}/a {RESCUE}/a")
-        machine.run(f"echo {HOST_ID} >/etc/verity/host-id; echo db7-itself >/etc/hostname")
+        machine.run(
+            f"echo {HOST_ID} >/etc/verity/host-id; rm /etc/hostname; echo db7-itself >/etc/hostname"
+        )
         load(machine, bundle, "--host-id", "/etc/verity/host-id")
         machine.snapshot(SEALED)
         yield machine
