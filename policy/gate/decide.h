@@ -208,12 +208,12 @@ static __always_inline int verity_lets(const struct verity_facts *facts, __u32 r
 	return (facts->observed | verity_lifted(facts)) >> (reason & 31) & 1;
 }
 
-/* Refuse for this reason, unless it doesn't deny: then go on, and remember the first such. */
+/* Refuse for this reason, unless it is only observed: then go on, and remember the first such. */
 #define VERITY_REFUSE(facts, reason, seen) \
 	do { \
 		__u32 refusal_ = (reason); \
 \
-		if (refusal_ && !verity_lets(facts, refusal_)) \
+		if (refusal_ && !verity_observes(facts, refusal_)) \
 			return refusal_; \
 		if (!(seen)) \
 			(seen) = refusal_; \
@@ -311,7 +311,7 @@ static __always_inline int verity_ends(const struct verity_facts *facts)
 		act == VERITY_ACT_PROTECT || act == VERITY_ACT_CONFIG || act == VERITY_ACT_LINK);
 }
 
-/* The reason against it, or VERITY_ALLOW. */
+/* The reason against it where nothing is unlocked, or VERITY_ALLOW. */
 static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 {
 	if (verity_ends(facts))
@@ -361,6 +361,15 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return VERITY_BPF_PROGRAM;
 	}
 	return VERITY_UNDECIDED;
+}
+
+/* The same with what is unlocked: what is lifted counts as if it were only observed. */
+static __always_inline __u32 verity_decide_unlocked(const struct verity_facts *facts)
+{
+	struct verity_facts lifted = *facts;
+
+	lifted.observed |= verity_lifted(facts);
+	return verity_decide(&lifted);
 }
 
 /*

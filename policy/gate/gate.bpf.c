@@ -181,7 +181,7 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 	    gate_state() != VERITY_STATE_OFF) {
 		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
 
-		return answer(&facts, verity_decide(&facts), file);
+		return answer_shut(&facts, verity_decide(&facts), file);
 	}
 	if (file->f_mode & FMODE_WRITE) {
 		int refused = check_written(file);
@@ -388,7 +388,7 @@ int verity_sysctl(struct bpf_sysctl *ctx)
 SEC("syscall")
 int verity_decide_facts(struct verity_facts *facts)
 {
-	__u32 reason = verity_decide(facts);
+	__u32 reason = verity_decide_unlocked(facts);
 
 	return reason | (verity_denies(facts, reason) ? 256 : 0) |
 	       (verity_unlocks(facts, reason) ? 512 : 0);
