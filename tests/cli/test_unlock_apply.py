@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A token on the host: handed to a gate that is played, counted down, ended."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tests import boot
 from tests.cli.gate_host import Host
 from tests.cli.keyring_world import good
-from tests.cli.program import assert_clean_error, copy
+from tests.cli.program import VERITY, assert_clean_error, copy
 from tests.cli.terminal import on_terminal
 from tests.cli.unlock_world import (
     ASK,
@@ -190,6 +191,23 @@ def test_status_counts_down(sealed: Host) -> None:
     first, second, _ = on(sealed, "status", "--json").records
     assert (first["state"], first["left_s"]) == ("expired", 0)
     assert (second["state"], second["left_s"]) == ("live", 1791)
+
+
+def test_status_goes_on_counting(sealed: Host) -> None:
+    """Until nothing is live: the text of a gate, as it is when somebody relocks."""
+    assert on(sealed, "status", "--watch", "--json").status == 2
+    status = sealed.root / "sys/fs/bpf/verity/status"
+    (sealed.root / "locked").write_bytes(status.read_bytes())
+    say(sealed, LIVE)
+    argv = [str(VERITY), "unlock", "status", "--watch", "--root", "."]
+    with subprocess.Popen(argv, cwd=sealed.root, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        for line in program.stdout:
+            if line.startswith("path-prefix /opt/rescue ends in 29 min 51 s"):
+                break
+        (sealed.root / "locked").rename(status)  # never half of it, as the kernel's
+        rest = program.stdout.read()
+    assert (program.returncode, "nothing is unlocked any more" in rest) == (0, True)
 
 
 def test_what_the_ledger_lacks_is_added_late(sealed: Host) -> None:

@@ -3,6 +3,7 @@
 
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -21,15 +22,18 @@ from verity.verbs.unlock_host import UnlockHost
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-@click.command(epilog="Example: verity unlock status --json")
+@click.command(epilog="Example: verity unlock status --watch")
+@click.option("--watch", is_flag=True, help="Go on counting, until nothing is unlocked any more.")
 @unlock_options.root_option
 @output.json_option
-def status(root: Path, as_json: bool) -> int:
+def status(watch: bool, root: Path, as_json: bool) -> int:
     """Say what is unlocked, and for how long yet.
 
     Each token of this boot with the time that it has left. Root has the ledger and the notice for
     who logs in brought up to date by it.
     """
+    if as_json and watch:
+        raise CallerError("bad-arguments", "--watch is for people: with --json ask again")
     host = unlock_host.look(root, int(time.time()))
     for one in host.gate.unlocks:
         _show(one, host, as_json=as_json)
@@ -54,7 +58,23 @@ def status(root: Path, as_json: bool) -> int:
         output.line("taint     the gate was off in this boot, by a token")
     output.line(f"used      {used.used} of {used.capacity} tokens of this boot")
     output.line(f"drill     {_practised(root)}")
+    if watch:
+        _watch(root)
     return 0
+
+
+def _watch(root: Path) -> None:
+    """A line a second with what is left, the same line where that is a terminal."""
+    end = "\r" if sys.stdout.isatty() else "\n"
+    while (host := unlock_host.look(root, int(time.time()))).live:
+        parts = (
+            f"{unlock_words.what(one.scope, one.operand)} ends in"
+            f" {unlock_words.lasting(unlock_words.left(one, host.clock_s))}"
+            for one in host.live
+        )
+        click.echo(f"{'; '.join(parts):70}{end}", nl=False)
+        time.sleep(1)
+    output.line(f"{'locked    nothing is unlocked any more':70}")
 
 
 @click.command(epilog="Example: verity unlock relock 0102030405060708090a0b0c0d0e0f10")
