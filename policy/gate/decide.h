@@ -191,12 +191,10 @@ static __always_inline __u32 verity_lifted(const struct verity_facts *facts)
 		lifted |= VERITY_LIFTED_HOST;
 	if (unlocked & VERITY_UNLOCKED_SESSION)
 		lifted |= VERITY_LIFTED_SESSION;
-	if (act == VERITY_ACT_EXEC || act == VERITY_ACT_ELEVATE || act == VERITY_ACT_MAP) {
-		if (unlocked & VERITY_UNLOCKED_DIGEST)
-			lifted |= VERITY_LIFTED_DIGEST;
-		if (unlocked & VERITY_UNLOCKED_PATH_PREFIX)
-			lifted |= VERITY_LIFTED_FILE;
-	}
+	if (unlocked & VERITY_UNLOCKED_DIGEST)
+		lifted |= VERITY_LIFTED_DIGEST;
+	if (unlocked & VERITY_UNLOCKED_PATH_PREFIX)
+		lifted |= VERITY_LIFTED_FILE;
 	if (unlocked & VERITY_UNLOCKED_CONFIG_PATH)
 		lifted |= VERITY_LIFTED_CONFIG;
 	return lifted;
