@@ -14,19 +14,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from tests import boot
-from tests.boot import EXTENSION, POLICY, USER_ROOT
 from tests.cli.program import Done, verity
-from tests.world import Signer
 from verity.formats import records, typed_token
-from verity.formats.grants import Party, Role
-from verity.formats.kernel_policy import UnlockLimit
-from verity.formats.records import Fragment, RecordKind
-from verity.formats.unlock import Scope
 from verity.verbs import unlock_sign
 
 from . import gate_world as world
-from .gate_blobs import EXPIRES
 from .gate_machine import AT, load, whole_bundle
 from .image import Image
 from .machine import Machine
@@ -34,45 +26,25 @@ from .verity_root import verity_root
 
 pytestmark = pytest.mark.full
 
-SIGNERS = {"ann": Signer(61), "bob": Signer(62)}
-HOST_ID = "c3" * 32
+SIGNERS = {"ann": world.UNLOCK[0], "bob": world.UNLOCK[1]}
+HOST_ID = world.HOST_ID.hex()
 HELPER = "/usr/lib/verity/verity-unlock"
 RESCUE = "/opt/rescue"
 SEALED = "sealed-with-verity"
 SIGN = ("--inventory", "hosts.toml", "--yes")
 
 
-def user_keys() -> Fragment:
-    """The user's keys, with two owners who unlock together."""
-    blob = boot.keys_blob(
-        Party.USER,
-        {
-            Role.EXTENSION: [EXTENSION, world.HARNESS],
-            Role.POLICY: [POLICY],
-            Role.UNLOCK: list(SIGNERS.values()),
-        },
-        thresholds={Role.EXTENSION: 1, Role.POLICY: 1, Role.UNLOCK: 2},
-        expires=EXPIRES,
-        version=3,
-    )
-    return boot.signed("user.keys", RecordKind.KEYS, blob, USER_ROOT).fragment
-
-
 @pytest.fixture(scope="module")
 def machine(vm_image: Image, gate_files: Path) -> Iterator[Machine]:
     """Sealed, with a program in RESCUE that nobody granted; each test begins there."""
     image = verity_root(vm_image)
-    limits = tuple(UnlockLimit(scope=scope, seconds=3600) for scope in Scope)
     bundle = whole_bundle(image, gate_files)
-    bundle[1:3] = [user_keys(), world.policy(unlock=limits)]
+    bundle[2] = world.policy(unlock=world.LIMITS)
     with Machine.boot("system", image) as machine:
         machine.push(gate_files, AT)
         machine.run(f"fsverity enable {AT}/call; fsverity enable {AT}/flood")
-        machine.run(f"mkdir -p /etc/verity {RESCUE}; cp {AT}/a {RESCUE}/a")
-        machine.run(
-            f"echo {HOST_ID} >/etc/verity/host-id; rm /etc/hostname; echo db7-itself >/etc/hostname"
-        )
-        load(machine, bundle, "--host-id", "/etc/verity/host-id")
+        machine.run(f"mkdir -p {RESCUE}; cp {AT}/a {RESCUE}/a")
+        load(machine, bundle)
         machine.snapshot(SEALED)
         yield machine
 
@@ -137,7 +109,6 @@ def test_from_the_challenge_to_the_review(host: Machine, desk: Path) -> None:
     challenge = host.run(f"verity unlock challenge {ask}", timeout_s=120).text
     said = sign(desk, challenge)
     assert f"host      db7 (id {HOST_ID})" in said.out
-    assert "level B0" in challenge
     host.push(desk / "token", "/root/token")
     applied = host.run("verity unlock apply /root/token", timeout_s=120)
     assert f"unlocked  path-prefix {RESCUE}, for 30 min at the most" in applied.text
@@ -195,10 +166,10 @@ def test_the_helper_where_nothing_else_works(host: Machine, desk: Path) -> None:
 
 
 def test_a_session_ends_with_its_time(host: Machine, desk: Path) -> None:
-    ask = "--scope session --for 20s --reason 'a look around'"
+    ask = "--scope session --for 30s --reason 'a look around'"
     sign(desk, host.run(f"verity unlock challenge {ask}", timeout_s=120).text)
     host.push(desk / "token", "/root/token")
-    inside = f"{RESCUE}/a; echo begun; sleep 300; echo survived"
+    inside = f"{RESCUE}/a; echo begun; for n in $(seq 100); do sleep 1; done; echo survived"
     done = host.run(
         ["verity", "unlock", "apply", "--run", inside, "/root/token"], check=False, timeout_s=240
     )
