@@ -18,6 +18,7 @@ struct refusal {
 
 #define HINT_OURS "loader and gate are of different versions: install the package again"
 #define HINT_SIGNER "whoever signed it must make and sign it anew"
+#define HINT_CHALLENGE "print a challenge here, and have that one signed"
 #define HINT_BUNDLE "make the bundle anew from the signed documents"
 
 static const struct refusal refusals[] = {
@@ -71,6 +72,22 @@ static const struct refusal refusals[] = {
 	  "see bpftool prog list; unload it, or load the gate before what loads it" },
 	{ VERITY_REFUSED_MODE, "mode: the signed policy does not say sealed",
 	  "give --observe, or sign the next policy serial with the mode sealed" },
+	{ VERITY_REFUSED_NOT_SEALED, "not-sealed: there is nothing to unlock", "see verity lockdown status" },
+	{ VERITY_REFUSED_NONCE, "nonce: for another boot", HINT_CHALLENGE },
+	{ VERITY_REFUSED_HOST, "host: for another host", HINT_CHALLENGE },
+	{ VERITY_REFUSED_POLICY_SERIAL, "policy-serial: for another policy", HINT_CHALLENGE },
+	{ VERITY_REFUSED_SCOPE, "scope: the policy never opens it", "have a narrower one signed" },
+	{ VERITY_REFUSED_OPERAND, "operand: not of this scope, or of the trust files",
+	  "no token opens keys, policy, ledger and what boots" },
+	{ VERITY_REFUSED_DURATION, "duration: longer than the policy allows",
+	  "have one for less time signed" },
+	{ VERITY_REFUSED_APPLY_BEFORE, "apply-before: too late", HINT_CHALLENGE },
+	{ VERITY_REFUSED_APPLY_AHEAD, "apply-ahead: it lies ready for more than a day",
+	  "have one signed that must be applied sooner" },
+	{ VERITY_REFUSED_USED, "used: this token was taken before", HINT_CHALLENGE },
+	{ VERITY_REFUSED_USED_FULL, "used-full: this boot has taken as many as it can", "reboot" },
+	{ VERITY_REFUSED_NO_UNLOCK, "no-unlock: no live token has this id",
+	  "cat " VERITY_PIN_STATUS },
 };
 
 /* 0, or the errno of the answer: 3000 and more are the gate's own. */
