@@ -141,7 +141,7 @@ static __noinline int check_read(struct file *file, const struct moment *then)
 	if (reason)
 		return answer(&facts, reason, file);
 	if (!moved)
-		keep_known(scratch, file, NULL, file->f_inode, then);
+		keep_known(scratch, file, NULL, NULL, file->f_inode, then);
 	return 0;
 }
 

@@ -48,6 +48,7 @@ static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new
 		anchor = bpf_map_lookup_elem(&anchors, &key);
 		if (anchor && (!anchor->leads || scratch->fresh.leads))
 			return 0;
+		note_device(inode->i_sb);
 		if (!bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_ANY))
 			return 0;
 	} else {
@@ -64,7 +65,7 @@ static __always_inline int check_rename(struct dentry *dentry, struct dentry *ne
 {
 	struct inode *inode = dentry->d_inode;
 
-	if (!inode || !is_asked_of_places())
+	if (!inode || !is_asked_of_places() || !may_have_anchors(inode->i_sb))
 		return 0;
 	return check_renamed(inode, (__u64)dentry, (__u64)new_dentry);
 }
@@ -126,7 +127,7 @@ static __noinline int check_link(struct dentry *link, struct inode *inode, struc
 	if (reason)
 		return answer_at(&facts, reason, NULL, mount ? &scratch->seen : &scratch->real);
 	if (mount)
-		keep_known(scratch, NULL, link, inode, &then);
+		keep_known(scratch, NULL, link, by, inode, &then);
 	return 0;
 }
 
@@ -143,7 +144,12 @@ int BPF_PROG(verity_follow_link, struct dentry *dentry, struct inode *inode, _Bo
 SEC("lsm/inode_readlink")
 int BPF_PROG(verity_readlink, struct dentry *dentry)
 {
-	return is_asked_of_places() ? check_link(dentry, dentry->d_inode, NULL) : 0;
+	struct inode *inode = dentry->d_inode;
+
+	/* Without a mount there is no other place than that by way of an anchor. */
+	if (!is_asked_of_places() || !may_have_anchors(inode->i_sb))
+		return 0;
+	return check_link(dentry, inode, NULL);
 }
 
 /* --- mounts ------------------------------------------------------------------------------- */

@@ -34,7 +34,10 @@
 #define S_IFIFO 0010000
 #define S_IFDIR 0040000
 #define S_IFREG 0100000
+#define S_IFLNK 0120000
 #define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
+#define CGROUP2_SUPER_MAGIC 0x63677270
 #define TRACEFS_MAGIC 0x74726163
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define VM_WRITE 2ul
@@ -43,8 +46,10 @@
 #define FS_VERITY_HASH_ALG_SHA256 1
 #define CAP_SYS_ADMIN 21
 #define EPERM 1
+#define EEXIST 17
 #define ENOSYS 38
 #define SIGKILL 9
+#define S_VERITY (1u << 16)
 #define DCACHE_OP_REVALIDATE 4u
 #define DCACHE_MOUNTED 0x10000u
 #define MS_REMOUNT 32ul
@@ -161,8 +166,20 @@ struct address_space {
 	unsigned long nrpages;
 } VERITY_RELOCATED;
 
+/* fs/verity/fsverity_private.h */
+struct merkle_tree_params {
+	unsigned int digest_size;
+} VERITY_RELOCATED;
+
+struct fsverity_info {
+	struct merkle_tree_params tree_params;
+	__u8 file_digest[64];
+} VERITY_RELOCATED;
+
 struct inode {
 	__u16 i_mode;
+	unsigned int i_flags;
+	struct fsverity_info *i_verity_info; /* from the first open on, as long as it is in memory */
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	long long i_size;
@@ -196,7 +213,8 @@ struct dentry {
 	unsigned int d_flags;
 	struct dentry *d_parent;
 	struct qstr d_name;
-	struct inode *d_inode;
+	struct inode *d_inode; /* NULL: the name isn't there */
+	struct super_block *d_sb;
 } VERITY_RELOCATED;
 
 struct vfsmount {

@@ -23,7 +23,7 @@ static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",
 					    "object",  "pin",  "key",	  "program", "ftrace",
 					    "module",  "kexec", "trace",  "device",  "config",
 					    "link",    "mount", "user-namespace", "tracing",
-					    "bpf-program", "unknown", "unknown", "unknown",
+					    "bpf-program", "remove", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
@@ -31,7 +31,7 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
-	"config-mount", "user-namespace", "tracing",   "bpf-program"};
+	"config-mount", "user-namespace", "tracing",   "bpf-program", "config-removed"};
 
 static __always_inline const char *reason_name(__u32 reason)
 {
@@ -226,6 +226,8 @@ int verity_status(struct bpf_iter__bpf_map *ctx)
 	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "config %llu %u\n", all->config_entries, VERITY_CONFIG_CAPACITY);
+	BPF_SEQ_PRINTF(seq, "anchors %llu %u\n", all->anchors, VERITY_ANCHORS);
+	BPF_SEQ_PRINTF(seq, "anchors_lost %llu\n", all->anchors_lost);
 	print_revocations(seq, all, configured);
 	print_streams(seq);
 	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);

@@ -21,6 +21,7 @@ from tests.boot import OS, SECOND_ROOT, STRANGER, VENDOR_ROOT
 from tests.daily import some
 from verity.formats import kernel_keys
 from verity.formats.grants import Party, Role
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import Fragment, RecordKind
 
@@ -284,6 +285,33 @@ def test_a_program_that_can_overrule_the_gate(machine: Machine) -> None:
     machine.run([f"{AT}/interfere", "pinned", "/sys/fs/bpf/other"])
     refused(machine, load_command(BUNDLE), 1, "1 modify-return", "bpftool prog list")
     machine.run(["rm", "/sys/fs/bpf/other"])
+    seals(machine, load_command(BUNDLE))
+
+
+ANCHORS, DEEP_TREES, DEPTH = 4096, 40, 115
+"""More directories than the gate has room for, in as many guarded paths as a policy may have."""
+
+
+@pytest.mark.full
+def test_more_guarded_directories_than_there_is_room(machine: Machine) -> None:
+    """Each is remembered before the seal, or there is no seal."""
+    trees = [f"/srv/{number:02}" + "/d" * DEPTH for number in range(DEEP_TREES)]
+    guarded = [
+        Guarded(path=tree.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE)
+        for tree in trees
+    ]
+    bundle = world.encode([*good()[:2], world.policy(guarded=tuple(guarded)), grants("os", 0, 3)])
+    put(machine, bundle)
+    for tree in trees:
+        machine.run(["mkdir", "-p", tree])
+    lost = DEEP_TREES * (DEPTH + 1) + 2 - ANCHORS
+    texts = (f"remembers {ANCHORS} guarded", f"{lost} found no room", "guard fewer directories")
+    refused(machine, load_command(BUNDLE), 1, *texts)
+    done = machine.run(load_command(BUNDLE, "--observe"), timeout_s=120)
+    assert f"warning: {lost} guarded directories found no room" in done.stderr.decode()
+    assert value(Gate(machine).status(), "anchors_lost") == str(lost)
+    machine.restore(BEFORE)
+    put(machine, bundle)
     seals(machine, load_command(BUNDLE))
 
 

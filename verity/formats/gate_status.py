@@ -102,6 +102,7 @@ class Reason(_Numbered):
     USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
     TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
     BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
+    CONFIG_REMOVED = "config-removed"  # what grants put there, and the policy requires
 
     @property
     def allow(self) -> bool:
@@ -131,6 +132,7 @@ class Act(_Numbered):
     USER_NAMESPACE = "user-namespace"  # one is made
     TRACING = "tracing"  # the kernel or a program is traced: kprobes, perf, ftrace
     BPF_PROGRAM = "bpf-program"  # any other BPF program is loaded
+    REMOVE = "remove"  # a name is taken away, or what it means is replaced
 
 
 _NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {

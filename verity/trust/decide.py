@@ -8,7 +8,8 @@ knows no digests: what is granted is one of the facts.
 Rules:
 - what is not known to be granted is refused: an unknown act, a fact out of range;
 - subjects that are not privileged are asked nothing but whether they try to raise privileges, to
-  give code to the kernel, to write below a file system, or to touch the gate itself;
+  give code to the kernel, to write below a file system, to take away what must stay, or to touch
+  the gate itself;
 - the order of the tests is part of the table: the first one that refuses is the reason, but one
   that is only observed hides none that denies.
 """
@@ -69,6 +70,8 @@ class Facts:
     observed: int = 0  # reasons that are logged and don't deny, a bit each
     guarded: int = 0  # CONFIG, LINK, MOUNT: ``GuardedClass`` of the place; 0: none
     placed: int = 0  # likewise: grants put this here; MOUNT: it is mounted over itself
+    # REMOVE: ``guarded`` is signed where the policy requires what is there, and ``placed`` that
+    # grants put it there, and put nothing there that takes its place.
 
 
 _ACTS = {act.number: act for act in Act}
@@ -145,6 +148,8 @@ def _against(facts: Facts) -> Iterator[Reason]:
             yield _IF_PRIVILEGED[act]
     elif act in _NOT_PLACED:
         yield from _of_place(facts, act)
+    elif act is Act.REMOVE:
+        yield from _of_removal(facts)
     elif act in (Act.EXEC, Act.ELEVATE):
         yield from _of_start(facts, act)
     elif facts.prot & _EXEC and facts.privileged:
@@ -210,6 +215,16 @@ def _of_place(facts: Facts, act: Act) -> Iterator[Reason]:
     if not (facts.placed and known):
         revoked = facts.revoked and act is not Act.MOUNT
         yield Reason.REVOKED if revoked else _NOT_PLACED[act]
+
+
+def _of_removal(facts: Facts) -> Iterator[Reason]:
+    """Whoever may take the name away by the file's permissions is asked."""
+    if facts.guarded in _LOOSE:
+        return
+    if facts.digest > DigestState.KNOWN:
+        yield Reason.UNDECIDED
+    elif facts.placed:
+        yield Reason.CONFIG_REMOVED
 
 
 def _of_digest(facts: Facts, use: int) -> Iterator[Reason]:

@@ -42,6 +42,7 @@ RULES: Mapping[str, tuple[str, str]] = {
     "config-unsigned": ("policy [[guarded]]", "a config grant of this path and digest"),
     "config-link": ("policy [[link]]", "a config grant or a [[link]] of this link's target"),
     "config-mount": ("policy [[guarded]]", "nothing allows a mount over guarded places"),
+    "config-removed": ("policy [[guarded]]", "a newer grant in its place, or a serial without one"),
     "user-namespace": (_reaction("user-namespaces"), "a policy that only observes it"),
     "tracing": (_reaction("tracing"), "a policy that only observes it"),
     "bpf-program": (_reaction("bpf-programs"), "a policy that only observes it"),

@@ -42,6 +42,7 @@ ACTS: Mapping[Act, str] = {
     Act.TRACING: "to trace the kernel, a processor, or programs: kprobes, perf events, ftrace, or a"
     " BPF program for them",
     Act.BPF_PROGRAM: "to load a BPF program",
+    Act.REMOVE: "to delete a file, symlink or directory, to rename it, or to put another over it",
 }
 
 REASONS: Mapping[Reason, str] = {
@@ -80,6 +81,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
     " kernel",
     Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
+    Reason.CONFIG_REMOVED: "the policy requires what grants put at this path, or below it, to stay:"
+    " it isn't removed, renamed or replaced by anything that they don't put there as well",
 }
 
 _SIGN = (
@@ -148,6 +151,11 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
     Reason.BPF_PROGRAM: (
         "load it before the gate is sealed",
         _REACTION.format("bpf-programs"),
+    ),
+    Reason.CONFIG_REMOVED: (
+        "have the next serial of its stream signed without it, or with what shall be there:"
+        " verity etc sign, verity commit sign; then: verity lockdown import",
+        "or sign the policy's next serial without require, and reboot",
     ),
 }
 

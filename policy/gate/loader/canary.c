@@ -78,6 +78,8 @@ int status_read(struct gate_status *status, struct failure *f)
 	    status->version != VERITY_GATE_VERSION ||
 	    !number_of(text, "code", &status->code_entries) ||
 	    !number_of(text, "foreign_programs", &status->foreign_programs) ||
+	    !number_of(text, "anchors", &status->anchors) ||
+	    !number_of(text, "anchors_lost", &status->anchors_lost) ||
 	    !number_of(text, "revoked_documents", &status->revoked_documents) ||
 	    !number_of(text, "denied", &status->denied) ||
 	    !number_of(text, "observed", &status->observed) ||

@@ -76,7 +76,7 @@ static int import_all(struct loader *l, struct failure *f)
 		}
 		result = gate_import(&blob, bundle->name, f);
 		if (!result && blob.kind == VERITY_RECORD_POLICY)
-			open_guarded(&blob);
+			result = open_guarded(&blob, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
 			result = keys_parse(&blob, bundle->name, &list, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
@@ -101,6 +101,10 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 		fprintf(stderr, "verity-load: warning: the policy's mode trial is not in this version:"
 			" only observing\n  hint: sign the next policy serial with the mode sealed\n");
 	if (l->options.observe || strcmp(status.policy_mode, "sealed") != 0) {
+		if (status.anchors_lost)
+			fprintf(stderr, "verity-load: warning: %llu guarded directories found no room\n"
+				"  hint: guard fewer directories: with these it won't seal\n",
+				(unsigned long long)status.anchors_lost);
 		result = gate_set_state(&l->gate, VERITY_STATE_OBSERVE, f);
 		return result ? result : gate_freeze(&l->gate, f);
 	}
@@ -116,6 +120,12 @@ static int seal(struct loader *l, const char **state, struct failure *f)
 			      "%llu modify-return, extension, LSM cgroup or answering sysctl "
 			      "programs are loaded",
 			      (unsigned long long)status.foreign_programs);
+	if (status.anchors_lost)
+		return refuse(f, "guard fewer directories, or free some memory, and load it again",
+			      "the gate remembers %llu guarded directories, and %llu found no room: "
+			      "renamed, they would be guarded no more",
+			      (unsigned long long)status.anchors,
+			      (unsigned long long)status.anchors_lost);
 	result = gate_freeze(&l->gate, f);
 	if (result)
 		return result;

@@ -204,7 +204,7 @@ int gate_close(struct gate *gate);
 /* --- anchors.c -------------------------------------------------------------------------- */
 
 /* Opens what a policy guards, and what leads there: so the gate learns which directories these are. */
-void open_guarded(const struct blob *policy);
+int open_guarded(const struct blob *policy, struct failure *f);
 
 /* --- keyrings.c ------------------------------------------------------------------------- */
 
@@ -236,6 +236,7 @@ struct gate_status {
 	uint64_t version;
 	uint64_t code_entries; /* digests that are granted */
 	uint64_t foreign_programs;
+	uint64_t anchors, anchors_lost; /* guarded directories that it remembers, or couldn't */
 	uint64_t revoked_documents; /* 1: keys or policy rest on keys that are revoked */
 	uint64_t denied;
 	uint64_t observed;
