@@ -55,8 +55,7 @@ static __always_inline int is_no_name(const struct operand_walk *walk)
 
 static long check_letter(__u32 index, struct operand_walk *walk)
 {
-	struct upload *upload =
-		own_upload();
+	struct upload *upload = own_upload();
 	__u8 letter;
 
 	if (!upload || index >= VERITY_OPERAND_SIZE) {
