@@ -2,7 +2,8 @@
 # Every target prepares the machine by itself (tests/prepare): Debian packages, build/venv.
 
 PYTEST = build/venv/bin/pytest
-QUICK = tests/unit tests/cli tests/quality
+QUICK = tests/unit tests/quality
+PROGRAMS = tests/cli tests/interop
 
 .PHONY: help prepare demo check test full attacks bench clean clean-cache
 
@@ -15,14 +16,14 @@ prepare: ## installs what is missing (printed first) and makes build/venv
 demo: prepare ## the chain from a key to the kernel's digest, on a real Debian (root)
 	@VERITY_WHEEL=$$(tests/prepare wheel) build/venv/bin/python -m tests.demo $(if $(BREAK),--break $(BREAK))
 
-check: prepare ## lint, types, unit and command line tests: no test machine
+check: prepare ## lint, types, layers, unit tests: no test machine
 	@build/venv/bin/ruff check --quiet .
 	@build/venv/bin/ruff format --quiet --check .
 	@build/venv/bin/mypy --no-error-summary
 	@$(PYTEST) -q -n auto --dist worksteal $(QUICK)
 
-test: check ## everything that CI runs: beside stock programs, and in test machines (root)
-	@$(PYTEST) -q -n auto --dist worksteal tests/interop
+test: check ## everything that CI runs: the command line, beside stock programs, in test machines (root)
+	@$(PYTEST) -q -n auto --dist worksteal $(PROGRAMS)
 	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q -n 2 --dist loadfile tests/vm tests/attacks tests/crash
 
 full: check ## the long tests, too: many examples, every break of the demo (root); PART=crash: one part
