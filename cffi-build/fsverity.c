@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 
 _Static_assert(sizeof(struct fsverity_enable_arg) == 128, "FS_IOC_ENABLE_VERITY argument");
 _Static_assert(sizeof(struct fsverity_read_metadata_arg) == 40, "read metadata argument");
@@ -36,7 +38,24 @@ int verity_enable(int fd, uint32_t hash_alg, uint32_t block_size, const uint8_t 
 	return 0;
 }
 
+int verity_is_checked(int fd)
+{
+	struct statfs of;
+
+	/* Those that have fs-verity themselves; any other one may only pass the question on. */
+	return fstatfs(fd, &of) == 0 &&
+	       (of.f_type == EXT4_SUPER_MAGIC || of.f_type == F2FS_SUPER_MAGIC ||
+		of.f_type == BTRFS_SUPER_MAGIC);
+}
+
 int verity_measure(int fd, uint32_t *alg, uint8_t *buf, size_t cap)
+{
+	int result = verity_measure_checked(fd, alg, buf, cap);
+
+	return result < 0 || verity_is_checked(fd) ? result : -ENOTTY;
+}
+
+int verity_measure_checked(int fd, uint32_t *alg, uint8_t *buf, size_t cap)
 {
 	/* The ioctl's struct ends in a flexible array: room for the largest digest behind it. */
 	union {

@@ -45,7 +45,7 @@ struct verity_walk;
  * root stays open until verity_walk_end. state are paths of directories, one behind the other with
  * their NULs, below which a file without a line is passed by. granted are digests of 32 bytes, in
  * order. states has a byte for each line of the manifest, all 0. With deep every file that has
- * fs-verity is evicted, read from the disk and hashed. Returns 0, -EINVAL or -ENOMEM.
+ * fs-verity is evicted and read from the disk, by which the kernel checks it. Returns 0, -EINVAL or -ENOMEM.
  */
 int verity_walk_start(const struct verity_manifest *manifest, int root, const char *state,
 		      size_t state_count, const uint8_t *granted, size_t granted_count, int deep,

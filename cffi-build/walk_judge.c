@@ -48,12 +48,36 @@ static int is_granted(const struct verity_walk *walk, const uint8_t *digest)
 	return 0;
 }
 
+/* Reading takes time, too: a step is to end soon. */
+static void spend(struct verity_walk *walk, off_t size)
+{
+	atomic_fetch_sub(&walk->budget, (long long)(size >> HASHED_LIKE_A_NAME));
+}
+
 static int hash(struct verity_walk *walk, int fd, const struct stat *st, uint8_t *digest)
 {
 	if (st->st_size > LARGEST)
 		return -1;
-	atomic_fetch_sub(&walk->budget, (long long)(st->st_size >> HASHED_LIKE_A_NAME));
+	spend(walk, st->st_size);
 	return verity_usual_digest(fd, st, digest) == 0 && verity_unchanged(fd, st) ? 0 : -1;
+}
+
+/* Whether all of the file can be read. */
+static int is_readable(struct verity_worker *worker, int fd, off_t size)
+{
+	off_t at = 0;
+	ssize_t count;
+
+	if (size > LARGEST)
+		return 0;
+	spend(worker->walk, size);
+	while (at < size) {
+		count = pread(fd, worker->contents, sizeof(worker->contents), at);
+		if (count <= 0)
+			return 0;
+		at += count;
+	}
+	return 1;
 }
 
 /* Evict the file's pages and read it: what the disk holds. A record's kind, 0 if all is well. */
@@ -65,11 +89,15 @@ static int read_back(struct verity_worker *worker, int fd, const struct stat *st
 
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	cached = verity_cached(fd);
-	/* Hashed in any case: what stays cached may be other contents than the signed ones. */
-	if (cached < 0 || hash(worker->walk, fd, st, found) != 0 ||
-	    memcmp(found, digest, DIGEST) != 0)
+	if (cached < 0)
 		return VERITY_CLOSER;
-	return cached ? VERITY_STAYS : 0;
+	/* What comes from the disk the kernel holds against the digest that it told: to hash it once
+	 * more would ask the same. What stays cached isn't read, and may be other contents. */
+	if (!cached)
+		return is_readable(worker, fd, st->st_size) ? 0 : VERITY_CLOSER;
+	if (hash(worker->walk, fd, st, found) != 0 || memcmp(found, digest, DIGEST) != 0)
+		return VERITY_CLOSER;
+	return VERITY_STAYS;
 }
 
 /* The state of a regular file's line, and what to record of it, if anything. */
@@ -84,7 +112,9 @@ static uint8_t regular(struct verity_worker *worker, int fd, uint32_t line, int 
 	*record = VERITY_CLOSER;
 	if (verity_status(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return VERITY_SEEN;
-	measured = verity_measure(fd, &algorithm, digest, DIGEST);
+	measured = worker->checked && st.st_dev == worker->device ?
+			   verity_measure_checked(fd, &algorithm, digest, DIGEST) :
+			   verity_measure(fd, &algorithm, digest, DIGEST);
 	if (measured == DIGEST && algorithm == FS_VERITY_HASH_ALG_SHA256)
 		state = is_granted(walk, digest) ? VERITY_GRANTED : VERITY_BY_KERNEL;
 	else if ((measured == -ENODATA || measured == -ENOTTY || measured == -EOPNOTSUPP) &&
@@ -235,6 +265,7 @@ static int enter(struct verity_worker *worker, uint32_t line)
 		return 0;
 	}
 	worker->device = st.st_dev;
+	worker->checked = verity_is_checked(worker->fd);
 	if (is_foreign(worker, line))
 		return 0;
 	verity_found_status(found, &st, NULL, 0, NULL);

@@ -12,6 +12,7 @@
 #include "walk.h"
 
 #define VERITY_LISTED ((size_t)32 << 10) /* bytes of names, read at once */
+#define VERITY_CONTENTS ((size_t)256 << 10) /* bytes of a file */
 
 /* A directory that waits to be read. */
 struct verity_waiting {
@@ -49,12 +50,14 @@ struct verity_worker {
 	struct verity_walk *walk;
 	int fd; /* -1: none */
 	int in_state; /* below a directory of state */
+	int checked; /* the kernel checks what is read in this file system */
 	dev_t device;
 	struct verity_waiting *directory;
 	struct verity_found found;
 	size_t prefix; /* of found: the escaped path of the directory */
 	size_t list_len, list_at;
 	_Alignas(8) uint8_t list[VERITY_LISTED];
+	uint8_t contents[VERITY_CONTENTS]; /* read, and looked at by the kernel alone */
 };
 
 /* Put a directory among those that wait. 0 or -ENOMEM. */

@@ -73,7 +73,8 @@ def _of_row(act: str, row: str, from_load: set[Reason]) -> Iterator[Vector]:
             assert field not in values, f"{row}: {field} is said twice"
             values[field] = value
         for state in State:
-            denies = state is not State.OFF if reason in from_load else state is State.SEALED
+            enforcing = state in (State.SEALED, State.BOOT)
+            denies = state is not State.OFF if reason in from_load else enforcing
             observed = values.get("observed", 0) >> reason.number & 1
             yield Vector(
                 name=f"{act} {' '.join(chosen)}, {state.name.lower()}",

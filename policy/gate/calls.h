@@ -204,19 +204,35 @@ static __always_inline int call_seal(const struct verity_request *request)
 		return VERITY_REFUSED_NO_ROOM;
 	if (request->data || request->len || request->nsig || request->sigs)
 		return VERITY_REFUSED_REQUEST;
-	if (configured->state == VERITY_STATE_SEALED)
+	if (configured->state >= VERITY_STATE_SEALED)
 		return VERITY_REFUSED_SEALED;
 	if (!signed_policy->serial || !all->code_entries || !all->counted || !configured->mount)
 		return VERITY_REFUSED_NOT_READY;
 	if (all->foreign)
 		return VERITY_REFUSED_FOREIGN_PROGRAM;
-	if (signed_policy->mode != VERITY_MODE_SEALED)
+	/* Whether a trial is this boot's is the loader's affair: what seals only tightens. */
+	if (signed_policy->mode != VERITY_MODE_SEALED && signed_policy->mode != VERITY_MODE_TRIAL)
 		return VERITY_REFUSED_MODE;
 	if (!documents_stand(configured))
 		return VERITY_REFUSED_REVOKED_KEY;
 	remember_keyrings();
 	all->sealed_ns = bpf_ktime_get_boot_ns();
-	configured->state = VERITY_STATE_SEALED;
+	configured->state = trusts_initial() ? VERITY_STATE_BOOT : VERITY_STATE_SEALED;
+	return 0;
+}
+
+/* What runs has been looked at (loader/enter.c), and the root is about to be entered. */
+static __always_inline int call_enter(const struct verity_request *request)
+{
+	struct verity_boot *found = THE(boot);
+
+	if (!found)
+		return VERITY_REFUSED_NO_ROOM;
+	if (request->data || request->nsig || request->sigs)
+		return VERITY_REFUSED_REQUEST;
+	if (!trusts_initial())
+		return VERITY_REFUSED_NOT_BOOTING;
+	found->survivors = request->len;
 	return 0;
 }
 
@@ -243,6 +259,8 @@ static __always_inline int answer_call(__u32 command, union bpf_attr *attr, __u3
 		refusal = call_unlock(&request);
 	else if (command == VERITY_COMMAND_RELOCK)
 		refusal = call_relock(&request);
+	else if (command == VERITY_COMMAND_ENTER)
+		refusal = call_enter(&request);
 	if (refusal < 0 || refusal > VERITY_REFUSED_LAST)
 		refusal = VERITY_REFUSED_UNSUPPORTED;
 	return negative(refusal ? refusal : VERITY_ACCEPTED);

@@ -20,6 +20,7 @@
 #define VERITY_MAP_FLOORS "floors"     /* hash, a stream's name -> lowest serial to take */
 #define VERITY_MAP_DENIALS "denials"   /* what VERITY_PROGRAM_DENIALS is attached to */
 #define VERITY_MAP_UNLOCKS "unlocks"   /* what VERITY_PROGRAM_STATUS is attached to */
+#define VERITY_MAP_BOOT "boot"         /* array, one struct verity_boot */
 
 struct verity_config {
 	__u32 state;	/* VERITY_STATE_*; the gate itself sets SEALED */
@@ -31,6 +32,24 @@ struct verity_config {
 	/* Who a token must name; nobody writes them after the seal. */
 	__u8 boot_nonce[VERITY_NONCE_SIZE];
 	__u8 host_id[VERITY_HOST_ID_SIZE]; /* zero: it isn't known, and no token is taken */
+};
+
+#define VERITY_BOOT_PLACES 8
+
+/* A directory of what the machine boots from, in a file system that holds other things, too. */
+struct verity_boot_place {
+	__u64 inode; /* 0: none */
+	__u32 device; /* VERITY_KERNEL_DEV of its file system */
+	__u32 zero;
+};
+
+/* A gate that an initramfs loads (boot.h); all zero: it is loaded in the running system. */
+struct verity_boot {
+	__u32 initial; /* VERITY_KERNEL_DEV of the initial root */
+	__u32 survivors; /* from here on filled in by the gate: what `enter` was told */
+	__u64 entered_ns; /* when the trust in the initial root ended, on the boot clock; 0: not yet */
+	struct verity_boot_place places[VERITY_BOOT_PLACES];
+	__u32 devices[VERITY_BOOT_PLACES]; /* block devices that are booted from; 0: none */
 };
 
 /* dev_t as the kernel has it in memory, not as stat(2) encodes it */
@@ -66,6 +85,8 @@ struct verity_id {
 /* The name of a program ends so if a kernel without its hook is good enough. */
 #define VERITY_PROGRAM_MAYBE "_maybe"
 #define VERITY_PROGRAM_BACKING "verity_mmap_backing_maybe"
+/* It begins so if only a gate that an initramfs loads needs it. */
+#define VERITY_PROGRAM_BOOT "verity_boot_"
 
 /* --- places ----------------------------------------------------------------------------- */
 
@@ -89,6 +110,16 @@ VERITY_AT(verity_config, backing, 19);
 VERITY_AT(verity_config, zero, 20);
 VERITY_AT(verity_config, boot_nonce, 24);
 VERITY_AT(verity_config, host_id, 56);
+VERITY_SIZE_IS(verity_boot_place, 16);
+VERITY_AT(verity_boot_place, inode, 0);
+VERITY_AT(verity_boot_place, device, 8);
+VERITY_AT(verity_boot_place, zero, 12);
+VERITY_SIZE_IS(verity_boot, 176);
+VERITY_AT(verity_boot, initial, 0);
+VERITY_AT(verity_boot, survivors, 4);
+VERITY_AT(verity_boot, entered_ns, 8);
+VERITY_AT(verity_boot, places, 16);
+VERITY_AT(verity_boot, devices, 144);
 VERITY_SIZE_IS(verity_id, 8);
 VERITY_AT(verity_id, type, 0);
 VERITY_AT(verity_id, id, 4);

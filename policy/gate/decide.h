@@ -12,7 +12,8 @@
  * Rules:
  * - what is not known to be granted is refused: an unknown act, a fact out of range;
  * - subjects that are not privileged are asked nothing but whether they try to raise privileges,
- *   to give code to the kernel, to write below a file system, or to touch the gate itself;
+ *   to give code to the kernel, to write below a file system, to take away what must stay, or to
+ *   touch the gate itself;
  * - the order of the tests is part of the table: the first one that refuses is the reason, but one
  *   that is only observed, or lifted by an unlock, hides none that denies;
  * - an unlock changes no reason: it lifts some, and which it may lift is in verity_lifted alone.
@@ -40,6 +41,8 @@
 #define VERITY_ACT_USER_NAMESPACE 17u /* one is made */
 #define VERITY_ACT_TRACING 18u	      /* the kernel or a program is traced: kprobes, perf, ftrace */
 #define VERITY_ACT_BPF_PROGRAM 19u    /* any other BPF program is loaded */
+#define VERITY_ACT_REMOVE 20u /* a name is taken away, or what it means is replaced */
+#define VERITY_ACT_BOOT 21u /* what the machine boots from is changed */
 
 /* --- facts ------------------------------------------------------------------------------ */
 
@@ -79,6 +82,8 @@ struct verity_facts {
 	__u32 observed; /* reasons that are logged and don't deny, a bit each */
 	__u32 guarded;	/* ACT_CONFIG, ACT_LINK, ACT_MOUNT: VERITY_CLASS_* of the place; 0: none */
 	__u32 placed;	/* likewise: grants put this here; ACT_MOUNT: it is mounted over itself */
+	/* ACT_REMOVE: `guarded` is signed where the policy requires what is there, and `placed` that
+	 * grants put it there, and put nothing there that takes its place. */
 	__u32 unlocked; /* VERITY_UNLOCKED_*: what live tokens have to do with this act */
 	__u32 trust;	/* the place is one of the trust files, or could not be found out */
 };
@@ -98,6 +103,7 @@ struct verity_facts {
 #define VERITY_STATE_LOADING 1u /* programs are attached, nothing is enforced but self-protection */
 #define VERITY_STATE_OBSERVE 2u
 #define VERITY_STATE_SEALED 3u
+#define VERITY_STATE_BOOT 4u /* sealed, and files of the initramfs still count as granted */
 
 #define VERITY_ALLOW 0u
 #define VERITY_NO_DIGEST 1u	/* no fs-verity: nobody vouches for its contents */
@@ -126,11 +132,14 @@ struct verity_facts {
 #define VERITY_USER_NAMESPACE 24u /* in one, much more of the kernel can be reached */
 #define VERITY_TRACING 25u	  /* reads what privileged programs and the kernel keep to themselves */
 #define VERITY_BPF_PROGRAM 26u	  /* a program in the kernel, of whatever kind */
-#define VERITY_SESSION_OVER 27u	  /* the unlock that this session was for is over */
-#define VERITY_REASONS 28u
+#define VERITY_CONFIG_REMOVED 27u /* what grants put there, and the policy requires */
+#define VERITY_SESSION_OVER 28u	  /* the unlock that this session was for is over */
+#define VERITY_BOOT_CHAIN 29u  /* the next boot would be another one */
+#define VERITY_REASONS 30u
 /* What a policy may have logged and not denied: never what protects the gate, nor not knowing. */
 #define VERITY_OBSERVABLE \
-	(((2ull << VERITY_NOT_ELEVATED) - 2) | 7ull << VERITY_CONFIG_UNSIGNED)
+	(((2ull << VERITY_NOT_ELEVATED) - 2) | 7ull << VERITY_CONFIG_UNSIGNED | \
+	 1ull << VERITY_CONFIG_REMOVED)
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -175,7 +184,8 @@ static __always_inline int verity_observes(const struct verity_facts *facts, __u
 	 ~(VERITY_BIT(VERITY_ALLOW) | VERITY_BIT(VERITY_GATE_OBJECT) | VERITY_BIT(VERITY_GATE_PIN) | \
 	   VERITY_BIT(VERITY_GATE_KEY) | VERITY_BIT(VERITY_FOREIGN_PROGRAM) | \
 	   VERITY_BIT(VERITY_FTRACE) | VERITY_BIT(VERITY_REVOKED) | VERITY_BIT(VERITY_DEVICE) | \
-	   VERITY_BIT(VERITY_UNDECIDED) | VERITY_BIT(VERITY_SESSION_OVER)))
+	   VERITY_BIT(VERITY_UNDECIDED) | VERITY_BIT(VERITY_SESSION_OVER) | \
+	   VERITY_BIT(VERITY_BOOT_CHAIN)))
 
 /*
  * The reasons that don't count for this act because of an unlock. None for what becomes part of the
@@ -264,12 +274,16 @@ static __always_inline __u32 verity_decide_elevation(const struct verity_facts *
 	return verity_decide_exec(facts, seen);
 }
 
-/* Whether what is there must be signed; a class that nobody knows counts as signed. */
+/* A class that nobody knows counts as signed. */
+static __always_inline int verity_is_signed(const struct verity_facts *facts)
+{
+	return facts->guarded == VERITY_CLASS_SIGNED || facts->guarded > VERITY_CLASS_IGNORED;
+}
+
+/* Whether what is there must be signed. */
 static __always_inline int verity_must_be_placed(const struct verity_facts *facts)
 {
-	if (!facts->privileged || !facts->guarded)
-		return 0;
-	return facts->guarded == VERITY_CLASS_SIGNED || facts->guarded > VERITY_CLASS_IGNORED;
+	return facts->privileged && verity_is_signed(facts);
 }
 
 /*
@@ -297,6 +311,16 @@ static __always_inline __u32 verity_decide_link(const struct verity_facts *facts
 static __always_inline __u32 verity_decide_mount(const struct verity_facts *facts)
 {
 	return !verity_must_be_placed(facts) || facts->placed ? VERITY_ALLOW : VERITY_CONFIG_MOUNT;
+}
+
+/* Whoever may take the name away by the file's permissions is asked. */
+static __always_inline __u32 verity_decide_removal(const struct verity_facts *facts)
+{
+	if (!verity_is_signed(facts))
+		return VERITY_ALLOW;
+	if (facts->digest > VERITY_DIGEST_KNOWN)
+		return VERITY_UNDECIDED;
+	return facts->placed ? VERITY_CONFIG_REMOVED : VERITY_ALLOW;
 }
 
 /* A session that is over does nothing more that the gate is asked about, whatever it is. */
@@ -357,6 +381,10 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return facts->privileged ? VERITY_TRACING : VERITY_ALLOW;
 	case VERITY_ACT_BPF_PROGRAM:
 		return VERITY_BPF_PROGRAM;
+	case VERITY_ACT_REMOVE:
+		return verity_decide_removal(facts);
+	case VERITY_ACT_BOOT:
+		return VERITY_BOOT_CHAIN;
 	}
 	return VERITY_UNDECIDED;
 }

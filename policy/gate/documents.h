@@ -305,6 +305,7 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 	/* 4. */
 	bpf_loop(header->n_streams, take_stream, NULL, 0);
 	bpf_loop(header->n_guarded, take_guarded, &walk, 0);
+	current->requires = walk.requires;
 	take_reactions(current, header);
 	current->privileged_caps = header->privileged_caps;
 	current->mode = header->mode;

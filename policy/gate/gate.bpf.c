@@ -15,8 +15,9 @@
  * - no buffer is shared between tasks: digests and drafts are in task storage, and without that
  *   memory the answer is no.
  */
+#include "boot_chain.h"
 #include "calls.h"
-#include "guarded_ways.h"
+#include "guarded_stays.h"
 #include "kernelcode.h"
 #include "memory.h"
 #include "overlay.h"
@@ -254,28 +255,32 @@ int BPF_PROG(verity_bpf_prog_load, struct bpf_prog *prog)
 SEC("lsm.s/inode_unlink")
 int BPF_PROG(verity_inode_unlink, struct inode *dir, struct dentry *dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) ? answer_act(VERITY_ACT_PIN)
-									 : 0;
+	if (is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry))
+		return answer_act(VERITY_ACT_PIN);
+	return check_unlinked(dentry);
 }
 
 SEC("lsm.s/inode_rmdir")
 int BPF_PROG(verity_inode_rmdir, struct inode *dir, struct dentry *dentry)
 {
-	return is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) ? answer_act(VERITY_ACT_PIN)
-									 : 0;
+	if (is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry))
+		return answer_act(VERITY_ACT_PIN);
+	return check_rmdir(dentry);
 }
 
 SEC("lsm.s/inode_rename")
 int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry, struct inode *new_dir,
 	     struct dentry *new_dentry)
 {
-	if (is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)) {
-		int refused = answer_act(VERITY_ACT_PIN);
+	int refused;
 
+	if (is_pin_device(dir->i_sb->s_dev) || is_under_pins(dentry) || is_under_pins(new_dentry)) {
+		refused = answer_act(VERITY_ACT_PIN);
 		if (refused)
 			return refused;
 	}
-	return check_rename(dentry, new_dentry);
+	refused = check_replaced(dentry, new_dentry);
+	return refused ? refused : check_rename(dentry, new_dentry);
 }
 
 SEC("lsm.s/inode_setattr")

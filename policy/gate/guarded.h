@@ -91,6 +91,7 @@ struct guarded_climb {
 	const struct path_key *path;
 	__u32 candidate; /* its index and one */
 	__u32 file_class;
+	__u32 flags;
 };
 
 static __always_inline int stands_for(const struct guarded_place *place, const struct path_key *path)
@@ -115,6 +116,7 @@ static long climb(__u32 unused, struct guarded_climb *climb)
 		return 1;
 	if (stands_for(place, climb->path)) {
 		climb->file_class = place->file_class;
+		climb->flags = place->flags;
 		return 1;
 	}
 	climb->candidate = place->parent;
@@ -133,12 +135,25 @@ __noinline __u32 class_of(const struct path_key *path)
 	return search.file_class;
 }
 
+/* Whether what grants put at a path must stay. */
+__noinline __u32 is_required(const struct path_key *path)
+{
+	struct guarded_climb search = {.path = path};
+
+	if (!path)
+		return 1;
+	search.candidate = entries_up_to(path);
+	bpf_loop(VERITY_GUARDED, climb, &search, 0);
+	return search.flags & VERITY_GUARDED_REQUIRED;
+}
+
 /* --- what leads there --------------------------------------------------------------------- */
 
 struct guarded_descent {
 	const struct path_key *path; /* ends with a slash */
 	__u32 len;
 	__u32 index;
+	__u32 only; /* VERITY_GUARDED_* that it must have */
 	__u32 found;
 };
 
@@ -150,8 +165,28 @@ static long descend(__u32 unused, struct guarded_descent *descent)
 	if (!place || !place->len ||
 	    !begins_with(AS_PATH(place), descent->path, descent->len))
 		return 1;
-	descent->found = place->file_class == VERITY_CLASS_SIGNED;
+	descent->found = place->file_class == VERITY_CLASS_SIGNED &&
+			 (place->flags & descent->only) == descent->only;
 	return descent->found;
+}
+
+/* Whether an entry below the path is signed, and has these flags. `path` is as it was afterwards. */
+static __always_inline __u32 leads_on(struct path_key *path, __u32 len, __u32 only)
+{
+	struct guarded_descent descent = {.path = path, .len = len + 1, .only = only};
+	__u8 *bytes = (void *)path->word;
+	__u32 end = len;
+
+	/* What is longer than all entries leads to none. */
+	if (len >= VERITY_GUARDED_PATH_SIZE - 1)
+		return 0;
+	/* Or the compiler leaves the mask out, which the verifier needs. */
+	asm volatile("" : "+r"(end));
+	bytes[end & 255] = '/';
+	descent.index = entries_up_to(path);
+	bpf_loop(VERITY_GUARDED, descend, &descent, 0);
+	bytes[end & 255] = 0;
+	return descent.found;
 }
 
 /*
@@ -160,24 +195,23 @@ static long descend(__u32 unused, struct guarded_descent *descent)
  */
 __noinline __u32 class_of_way(struct path_key *path, __u32 len)
 {
-	struct guarded_descent descent = {.path = path, .len = len + 1};
-	__u32 file_class, end = len;
-	__u8 *bytes;
+	__u32 file_class;
 
 	if (!path)
 		return VERITY_CLASS_SIGNED;
-	bytes = (void *)path->word;
 	file_class = class_of(path);
-	/* What is longer than all entries leads to none; and below the root are all of them. */
-	if (file_class == VERITY_CLASS_SIGNED || len >= VERITY_GUARDED_PATH_SIZE - 1 || len < 2)
+	/* Below the root are all of them. */
+	if (file_class == VERITY_CLASS_SIGNED || len < 2)
 		return file_class;
-	/* Or the compiler leaves the mask out, which the verifier needs. */
-	asm volatile("" : "+r"(end));
-	bytes[end & 255] = '/';
-	descent.index = entries_up_to(path);
-	bpf_loop(VERITY_GUARDED, descend, &descent, 0);
-	bytes[end & 255] = 0;
-	return descent.found ? VERITY_CLASS_SIGNED : file_class;
+	return leads_on(path, len, 0) ? VERITY_CLASS_SIGNED : file_class;
+}
+
+/* Whether a directory must stay: what is required is there, or below it. Likewise. */
+__noinline __u32 is_required_way(struct path_key *path, __u32 len)
+{
+	if (!path || is_required(path))
+		return 1;
+	return len > 1 && leads_on(path, len, VERITY_GUARDED_REQUIRED);
 }
 
 #endif

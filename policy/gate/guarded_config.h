@@ -141,7 +141,7 @@ static __noinline int check_read(struct file *file, const struct moment *then)
 	if (reason)
 		return answer_at(&facts, reason, file, NULL);
 	if (!moved)
-		keep_known(scratch, file, NULL, file->f_inode, then);
+		keep_known(scratch, file, NULL, NULL, file->f_inode, then);
 	return 0;
 }
 
@@ -161,7 +161,7 @@ static __always_inline int check_opened(struct file *file)
 	    !guards_anything())
 		return 0;
 	state = gate_state();
-	if (state == VERITY_STATE_OFF || !is_privileged(current_cred()))
+	if (state == VERITY_STATE_OFF || !is_privileged(current_cred()) || is_initial(file->f_inode))
 		return 0;
 	if (kind == S_IFDIR) {
 		if (state == VERITY_STATE_LOADING)

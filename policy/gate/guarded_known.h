@@ -26,8 +26,12 @@
  *   more names, which link(2) adds without being counted, so the directory's number and generation and
  *   the name itself are compared;
  * - FUSE and network file systems move directories without telling: what has d_revalidate is asked
- *   anew. So are all who have another root than the first process: somebody's own image in a jail
+ *   anew, but in the kernel's own file systems. So are all who have another root than the first process: somebody's own image in a jail
  *   can have one directory at two places.
+ *
+ * In /proc, /sys and cgroups directories come and go all the time, but nobody renames one into another:
+ * where nothing can be refused at the root of such a mount and below it, nothing will be, and there it is kept
+ * (ADR 55).
  *
  * A record is more than a word: `version` is odd while it is written, and changes with it.
  */
@@ -148,6 +152,13 @@ static __always_inline void write_known(struct known *place, const struct known 
 	__sync_lock_test_and_set(&place->version, version + 2);
 }
 
+/* Whether what holds for the root of a mount holds for all of it: no anchor comes to be below. */
+static __always_inline int is_of_kernel(const struct super_block *sb)
+{
+	return sb->s_magic == PROC_SUPER_MAGIC || sb->s_magic == SYSFS_MAGIC ||
+	       sb->s_magic == CGROUP2_SUPER_MAGIC;
+}
+
 /* --- asked --------------------------------------------------------------------------------- */
 
 /* Whether it is known that this may be read, or followed, here. The caller is in an RCU section. */
@@ -161,9 +172,13 @@ static __always_inline int is_known(struct dentry *dentry, struct inode *inode,
 	/* What is the root of a mount has its name from elsewhere. */
 	if (parent == dentry || mount->mnt_root == dentry)
 		return 0;
+	if (is_of_kernel(inode->i_sb))
+		folder = mount->mnt_root->d_inode;
 	kept = bpf_inode_storage_get(&knowns, folder, 0, 0);
 	if (kept && is_free(kept, now, mount_of(mount)))
 		return 1;
+	if (is_of_kernel(inode->i_sb))
+		return 0;
 	kept = bpf_inode_storage_get(&knowns, inode, 0, 0);
 	return kept && is_allowed(kept, now, mount_of(mount), dentry, folder);
 }
@@ -188,7 +203,8 @@ static __always_inline int is_free_folder(struct path_key *path, __u32 len, __u3
 {
 	if (len >= VERITY_CONFIG_PATH_SIZE || len < tail + 2)
 		return 0;
-	cut_path(path, len - tail);
+	if (tail)
+		cut_path(path, len - tail);
 	return class_of_way(path, len - tail) != VERITY_CLASS_SIGNED;
 }
 
@@ -204,26 +220,28 @@ static __always_inline int has_first_root(void)
 
 /*
  * The place that the scratch has was looked at since `then`, and is allowed: of the file, or else of
- * the symlink at `dentry`. The scratch's paths are used up.
+ * the symlink at `dentry`, seen by the mount `by`. The scratch's paths are used up.
  *
  * 1. It may be kept at all.
  * 2. At the directory, if all is allowed there.
  * 3. Else at itself.
  */
 static __always_inline void keep_known(struct path_scratch *scratch, struct file *file,
-				       struct dentry *dentry, struct inode *inode,
-				       const struct moment *then)
+				       struct dentry *dentry, struct vfsmount *by,
+				       struct inode *inode, const struct moment *then)
 {
 	struct dentry *at = AS_KERNEL(struct dentry, scratch->dentry);
 	struct mount *mount = AS_KERNEL(struct mount, scratch->mount);
 	struct known *fresh = &scratch->known, *place;
-	__u32 tail = at->d_name.len + 1;
-	int is_at_folder;
+	int is_whole = is_of_kernel(inode->i_sb), is_at_folder;
+	__u32 tail = is_whole ? 0 : at->d_name.len + 1;
 
 	/* 1. */
 	if (!then->root || (__u64)at->d_parent == scratch->dentry ||
-	    (__u64)mount->mnt.mnt_root == scratch->dentry || at->d_flags & DCACHE_OP_REVALIDATE ||
-	    !has_first_root())
+	    (__u64)mount->mnt.mnt_root == scratch->dentry || !has_first_root())
+		return;
+	if (is_whole ? !locate(scratch, (__u64)mount->mnt.mnt_root, scratch->mount)
+		     : at->d_flags & DCACHE_OP_REVALIDATE)
 		return;
 	/* 2. */
 	is_at_folder = is_free_folder(&scratch->seen, scratch->seen_len, tail) &&
@@ -235,17 +253,22 @@ static __always_inline void keep_known(struct path_scratch *scratch, struct file
 	fresh->mount = scratch->mount;
 	fresh->folder = 0;
 	fresh->folder_generation = 0;
-	if (!take_name(at, fresh) && !is_at_folder)
+	if (!is_at_folder && (is_whole || !take_name(at, fresh)))
 		return;
 	bpf_rcu_read_lock();
-	/* In here, or the verifier takes it for one that may be gone. */
-	if (file)
+	/* In here, or the verifier takes them for what may be gone. */
+	if (file) {
 		dentry = file->f_path.dentry;
+		by = file->f_path.mnt;
+	}
 	if (is_at_folder) {
+		struct inode *folder = dentry->d_parent->d_inode;
+
+		if (is_whole)
+			folder = by->mnt_root->d_inode;
 		for (int i = 0; i < KNOWN_NAME_WORDS; i++)
 			fresh->name[i] = 0;
-		place = bpf_inode_storage_get(&knowns, dentry->d_parent->d_inode, 0,
-					      BPF_LOCAL_STORAGE_GET_F_CREATE);
+		place = bpf_inode_storage_get(&knowns, folder, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	} else {
 		/* 3. */
 		fresh->folder = dentry->d_parent->d_inode->i_ino;

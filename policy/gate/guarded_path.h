@@ -46,6 +46,31 @@ static __always_inline __u64 mount_of(struct vfsmount *mount)
 	return (__u64)mount - bpf_core_field_offset(struct mount, mnt);
 }
 
+static __always_inline __u64 device_bit(__u32 device)
+{
+	return 1ull << (device * 0x9e3779b1u >> 26);
+}
+
+/*
+ * Whether there can be an anchor on the way from here to the root of the file system. No walk by dentries
+ * alone leaves it, and anchors are never taken away, so the answer no is as good as the walk.
+ */
+static __always_inline int may_have_anchors(const struct super_block *sb)
+{
+	struct control *all = THE(control);
+
+	return !all || all->anchor_devices & device_bit(sb->s_dev);
+}
+
+/* Before the anchor is there. */
+static __always_inline void note_device(const struct super_block *sb)
+{
+	struct control *all = THE(control);
+
+	if (all)
+		__sync_fetch_and_or(&all->anchor_devices, device_bit(sb->s_dev));
+}
+
 /* Whether a better anchor may be found further up. */
 static __always_inline int wants_anchor(const struct trail *trail)
 {
@@ -210,6 +235,8 @@ __noinline __u32 find_paths(struct path_scratch *scratch)
 		trail.alias = 0;
 		trail.at = VERITY_TRAIL_SIZE;
 		trail.end = TRAIL_GOING;
+		if (!may_have_anchors(AS_KERNEL(struct dentry, trail.dentry)->d_sb))
+			return 1;
 		bpf_loop(TRAIL_STEPS, step, &trail, 0);
 		if (trail.end != TRAIL_ELSEWHERE)
 			return 0;
@@ -237,9 +264,18 @@ static __always_inline __u32 locate(struct path_scratch *scratch, __u64 dentry, 
 
 /* --- anchors ------------------------------------------------------------------------------ */
 
+static __always_inline void count_anchor(long failed)
+{
+	struct control *all = THE(control);
+
+	if (all && failed != -EEXIST)
+		__sync_fetch_and_add(failed ? &all->anchors_lost : &all->anchors, 1);
+}
+
 /*
  * A directory that is opened before the seal, and is guarded or leads to what is. The loader opens
- * all of them. The root is kept as an empty path, so that what follows an anchor begins with a slash.
+ * all of them, and doesn't seal if one was lost: under another name it would be guarded no more. The
+ * root is kept as an empty path, so that what follows an anchor begins with a slash.
  */
 static __noinline void keep_anchor(struct file *file)
 {
@@ -247,8 +283,12 @@ static __noinline void keep_anchor(struct file *file)
 	struct inode *inode = file->f_inode;
 	struct anchor_key key = {};
 
-	if (!scratch ||
-	    !locate(scratch, (__u64)file->f_path.dentry, mount_of(file->f_path.mnt)) ||
+	if (!scratch) {
+		count_anchor(-EPERM);
+		return;
+	}
+	/* What is longer than a guarded path is below one or nothing. */
+	if (!locate(scratch, (__u64)file->f_path.dentry, mount_of(file->f_path.mnt)) ||
 	    scratch->seen_len > VERITY_GUARDED_PATH_SIZE - 1)
 		return;
 	key.inode = inode->i_ino;
@@ -263,7 +303,8 @@ static __noinline void keep_anchor(struct file *file)
 	} else if (class_of_way(&scratch->seen, scratch->seen_len) != VERITY_CLASS_SIGNED) {
 		return;
 	}
-	bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_NOEXIST);
+	note_device(inode->i_sb);
+	count_anchor(bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_NOEXIST));
 }
 
 #endif

@@ -48,6 +48,7 @@ static __noinline int check_renamed(struct inode *inode, __u64 dentry, __u64 new
 		anchor = bpf_map_lookup_elem(&anchors, &key);
 		if (anchor && (!anchor->leads || scratch->fresh.leads))
 			return 0;
+		note_device(inode->i_sb);
 		if (!bpf_map_update_elem(&anchors, &key, &scratch->fresh, BPF_ANY))
 			return 0;
 	} else {
@@ -64,7 +65,7 @@ static __always_inline int check_rename(struct dentry *dentry, struct dentry *ne
 {
 	struct inode *inode = dentry->d_inode;
 
-	if (!inode || !is_asked_of_places())
+	if (!inode || !is_asked_of_places() || !may_have_anchors(inode->i_sb))
 		return 0;
 	return check_renamed(inode, (__u64)dentry, (__u64)new_dentry);
 }
@@ -126,14 +127,14 @@ static __noinline int check_link(struct dentry *link, struct inode *inode, struc
 	if (reason)
 		return answer_at(&facts, reason, NULL, mount ? &scratch->seen : &scratch->real);
 	if (mount)
-		keep_known(scratch, NULL, link, inode, &then);
+		keep_known(scratch, NULL, link, by, inode, &then);
 	return 0;
 }
 
 SEC("lsm/inode_follow_link")
 int BPF_PROG(verity_follow_link, struct dentry *dentry, struct inode *inode, _Bool rcu)
 {
-	if (!is_asked_of_places())
+	if (!is_asked_of_places() || is_initial(inode))
 		return 0;
 	/* The lookup stands at the directory that the symlink is in. */
 	return check_link(dentry, inode, bpf_get_current_task_btf()->nameidata->path.mnt);
@@ -143,7 +144,12 @@ int BPF_PROG(verity_follow_link, struct dentry *dentry, struct inode *inode, _Bo
 SEC("lsm/inode_readlink")
 int BPF_PROG(verity_readlink, struct dentry *dentry)
 {
-	return is_asked_of_places() ? check_link(dentry, dentry->d_inode, NULL) : 0;
+	struct inode *inode = dentry->d_inode;
+
+	/* Without a mount there is no other place than that by way of an anchor. */
+	if (!is_asked_of_places() || !may_have_anchors(inode->i_sb) || is_initial(inode))
+		return 0;
+	return check_link(dentry, inode, NULL);
 }
 
 /* --- mounts ------------------------------------------------------------------------------- */
@@ -200,7 +206,7 @@ static __always_inline int puts_there(unsigned long flags)
 
 static __always_inline int check_mounted(struct path *path, unsigned long flags, const char *source)
 {
-	if (!puts_there(flags) || !is_asked_of_places())
+	if (!puts_there(flags) || !is_asked_of_places() || is_initial(path->dentry->d_inode))
 		return 0;
 	return check_mount((__u64)path->dentry, mount_of(path->mnt),
 			   flags & MS_BIND ? source : NULL, 0);
@@ -218,7 +224,7 @@ static __always_inline int is_same_tree(struct path *from, struct path *to)
 
 static __always_inline int check_moved(struct path *from, struct path *to)
 {
-	if (!is_asked_of_places())
+	if (!is_asked_of_places() || is_initial(to->dentry->d_inode))
 		return 0;
 	return check_mount((__u64)to->dentry, mount_of(to->mnt), NULL, is_same_tree(from, to));
 }

@@ -34,8 +34,12 @@
 #define S_IFIFO 0010000
 #define S_IFDIR 0040000
 #define S_IFREG 0100000
+#define S_IFLNK 0120000
 #define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
+#define CGROUP2_SUPER_MAGIC 0x63677270
 #define TRACEFS_MAGIC 0x74726163
+#define EFIVARFS_MAGIC 0xde5e81e4
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define VM_WRITE 2ul
 #define VM_EXEC 4ul
@@ -43,8 +47,10 @@
 #define FS_VERITY_HASH_ALG_SHA256 1
 #define CAP_SYS_ADMIN 21
 #define EPERM 1
+#define EEXIST 17
 #define ENOSYS 38
 #define SIGKILL 9
+#define S_VERITY (1u << 16)
 #define DCACHE_OP_REVALIDATE 4u
 #define DCACHE_MOUNTED 0x10000u
 #define MS_REMOUNT 32ul
@@ -152,6 +158,7 @@ struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;
 	struct list_head s_mounts;
+	struct dentry *s_root;
 } VERITY_RELOCATED;
 
 struct inode;
@@ -161,10 +168,23 @@ struct address_space {
 	unsigned long nrpages;
 } VERITY_RELOCATED;
 
+/* fs/verity/fsverity_private.h */
+struct merkle_tree_params {
+	unsigned int digest_size;
+} VERITY_RELOCATED;
+
+struct fsverity_info {
+	struct merkle_tree_params tree_params;
+	__u8 file_digest[64];
+} VERITY_RELOCATED;
+
 struct inode {
 	__u16 i_mode;
+	unsigned int i_flags;
+	struct fsverity_info *i_verity_info; /* from the first open on, as long as it is in memory */
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__u32 i_rdev;
 	long long i_size;
 	__u32 i_generation;
 	char *i_link; /* the target of a symlink, where the file system has it in memory */
@@ -196,7 +216,8 @@ struct dentry {
 	unsigned int d_flags;
 	struct dentry *d_parent;
 	struct qstr d_name;
-	struct inode *d_inode;
+	struct inode *d_inode; /* NULL: the name isn't there */
+	struct super_block *d_sb;
 } VERITY_RELOCATED;
 
 struct vfsmount {

@@ -7,7 +7,7 @@
  * take 1 KiB each, and only as many as are granted; so do the places where guarded directories are.
  *
  * Rules:
- * - the loader writes `config`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
+ * - the loader writes `config`, `boot`, `keyrings`, `own_keys`, `own_ids` and `floors`, then freezes every
  *   map; programs still write a frozen map, descriptors no longer do;
  * - no descriptor of any of them is given out while the gate is loaded (lsm.s/bpf_map);
  * - what two programs may write at once is one aligned word;
@@ -51,6 +51,7 @@
 	} map_name SEC(".maps")
 
 VERITY_ARRAY(config, struct verity_config, 1);
+VERITY_ARRAY(boot, struct verity_boot, 1);
 VERITY_ARRAY(keyrings, __u32, VERITY_KEYRINGS);
 VERITY_HASH(own_keys, __u32, __u64, 512); /* serial -> address, remembered at its first use */
 VERITY_HASH(own_ids, struct verity_id, __u32, 512);
@@ -90,6 +91,7 @@ struct gate_policy {
 	__u64 group_bits; /* group_bit of each */
 	struct signers signers;
 	__u32 n_guarded;
+	__u32 requires; /* whether anything there must stay */
 	__u32 observed_acts;
 	__u64 observed_reasons;
 	__u32 unlock_seconds[VERITY_SCOPES];
@@ -114,7 +116,8 @@ struct guarded_place {
 	__u8 match;
 	__u16 parent; /* 0: none */
 	__u16 len;
-	__u16 zero;
+	__u8 flags;
+	__u8 zero;
 };
 VERITY_ARRAY(guarded, struct guarded_place, VERITY_GUARDED);
 
@@ -381,6 +384,9 @@ struct control {
 	__u64 code_entries; /* in the map `code` */
 	__u64 elevate_entries;
 	__u64 config_entries; /* in the map `config_grants` */
+	__u64 anchors;	     /* in the map of that name, before the seal */
+	__u64 anchor_devices; /* a bit for the device of each, which others may share */
+	__u64 anchors_lost;  /* directories for which there was no room, likewise */
 	__u64 revoked_digests; /* in the map of that name */
 	__u64 revoked_keys;
 	__u64 newest_issued; /* of what was accepted, seconds since 1970 */

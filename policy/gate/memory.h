@@ -85,6 +85,8 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 		facts.digest = VERITY_DIGEST_KNOWN;
 		if (BPF_CORE_READ(vma, anon_vma))
 			facts.mapped |= VERITY_MAPPED_DIRTY;
+		if (file && is_initial(BPF_CORE_READ(file, f_inode)))
+			facts.mapped |= VERITY_MAPPED_VERIFIED;
 		if (file && is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY,
 				       is_own_program(file->f_inode) ? 0 : VERITY_CODE_INTERPRETER))
 			facts.mapped |= VERITY_MAPPED_VERIFIED;

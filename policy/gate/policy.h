@@ -13,6 +13,7 @@
 struct guarded_walk {
 	__u64 base; /* where the table begins in the staging area */
 	int refusal;
+	__u32 requires;
 };
 
 static __always_inline __u64 guarded_base(const struct verity_policy_header *header)
@@ -51,7 +52,9 @@ static long check_guarded(__u32 index, struct guarded_walk *walk)
 	walk->refusal = VERITY_REFUSED_ENTRY;
 	if (entry->path[0] != '/' || entry->path[VERITY_GUARDED_PATH_SIZE - 1] ||
 	    entry->file_class < VERITY_CLASS_SIGNED || entry->file_class > VERITY_CLASS_IGNORED ||
-	    entry->match < VERITY_MATCH_TREE || entry->match > VERITY_MATCH_PREFIX)
+	    entry->match < VERITY_MATCH_TREE || entry->match > VERITY_MATCH_PREFIX ||
+	    entry->flags & ~VERITY_GUARDED_REQUIRED ||
+	    (entry->flags && entry->file_class != VERITY_CLASS_SIGNED))
 		return 1;
 	for (int i = 0; i < (int)sizeof(entry->zero); i++)
 		if (entry->zero[i])
@@ -102,6 +105,8 @@ static long take_guarded(__u32 index, struct guarded_walk *walk)
 	place->len = size > 0 ? size - 1 : 0;
 	place->file_class = entry->file_class;
 	place->match = entry->match;
+	place->flags = entry->flags;
+	walk->requires |= entry->flags & VERITY_GUARDED_REQUIRED;
 	bpf_loop(VERITY_GUARDED, find_parent, &family, 0);
 	place->parent = family.candidate;
 	return 0;

@@ -12,7 +12,8 @@
 #include "report_unlock.h"
 #include "revocations.h"
 
-static const char state_names[][NAME_SIZE] = {"off", "loading", "observe", "sealed"};
+static const char state_names[][NAME_SIZE] = {"off", "loading", "observe", "sealed",
+						"boot",  "off",	    "off",     "off"};
 static const char mode_names[][NAME_SIZE] = {"none", "observe", "trial", "sealed"};
 static const char party_names[][NAME_SIZE] = {"none", "vendor", "user", "none"};
 static const char role_names[][NAME_SIZE] = {"none", "root",	  "os",	    "etc",
@@ -21,7 +22,7 @@ static const char act_names[][NAME_SIZE] = {"unknown", "exec", "elevate", "map",
 					    "object",  "pin",  "key",	  "program", "ftrace",
 					    "module",  "kexec", "trace",  "device",  "config",
 					    "link",    "mount", "user-namespace", "tracing",
-					    "bpf-program", "unknown", "unknown", "unknown",
+					    "bpf-program", "remove", "boot", "unknown",
 					    "unknown", "unknown", "unknown", "unknown", "unknown",
 					    "unknown", "unknown", "unknown", "unknown"};
 static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
@@ -29,7 +30,7 @@ static const char reason_names[VERITY_REASONS][NAME_SIZE] = {
 	"anonymous",   "writable",     "dirty",	       "unverified",   "not-elevated", "gate-object",
 	"gate-pin",    "gate-key",     "foreign-program", "ftrace",       "revoked",     "traced",
 	"device",      "interpreter",  "undecided",    "config-unsigned", "config-link",
-	"config-mount", "user-namespace", "tracing",   "bpf-program", "session-over"};
+	"config-mount", "user-namespace", "tracing",   "bpf-program", "config-removed", "session-over", "boot-chain"};
 static const char outcome_names[][NAME_SIZE] = {"observed", "denied", "unlocked", "denied"};
 
 static __always_inline const char *reason_name(__u32 reason)
@@ -196,6 +197,24 @@ static __always_inline void print_streams(struct seq_file *seq)
 	}
 }
 
+/* Only of a gate that an initramfs has loaded. */
+static __always_inline void print_boot(struct seq_file *seq)
+{
+	const struct verity_boot *found = THE(boot);
+	__u32 directories = 0, devices = 0;
+
+	if (!found || !found->initial)
+		return;
+	for (__u32 i = 0; i < VERITY_BOOT_PLACES; i++) {
+		directories += found->places[i].inode ? 1 : 0;
+		devices += found->devices[i] ? 1 : 0;
+	}
+	BPF_SEQ_PRINTF(seq, "initial_root %u\n", found->initial);
+	BPF_SEQ_PRINTF(seq, "entered_ms %llu\n", found->entered_ns / 1000000);
+	BPF_SEQ_PRINTF(seq, "survivors %u\n", found->survivors);
+	BPF_SEQ_PRINTF(seq, "boot_chain %u %u\n", directories, devices);
+}
+
 static __always_inline void print_status(struct seq_file *seq)
 {
 	struct verity_config *configured = THE(config);
@@ -207,7 +226,7 @@ static __always_inline void print_status(struct seq_file *seq)
 	if (!configured || !signed_policy || !all)
 		return;
 	BPF_SEQ_PRINTF(seq, "version %u\n", VERITY_GATE_VERSION);
-	BPF_SEQ_PRINTF(seq, "state %s\n", state_names[configured->state & 3]);
+	BPF_SEQ_PRINTF(seq, "state %s\n", state_names[configured->state & 7]);
 	BPF_SEQ_PRINTF(seq, "boot_clock_s %llu\n", bpf_ktime_get_boot_ns() / NS_PER_S);
 	BPF_SEQ_PRINTF(seq, "policy_serial %llu\n", signed_policy->serial);
 	BPF_SEQ_PRINTF(seq, "policy_mode %s\n", mode_names[signed_policy->mode & 3]);
@@ -222,6 +241,8 @@ static __always_inline void print_status(struct seq_file *seq)
 	BPF_SEQ_PRINTF(seq, "code %llu %u\n", all->code_entries, VERITY_CODE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "elevations %llu %u\n", all->elevate_entries, VERITY_ELEVATE_CAPACITY);
 	BPF_SEQ_PRINTF(seq, "config %llu %u\n", all->config_entries, VERITY_CONFIG_CAPACITY);
+	BPF_SEQ_PRINTF(seq, "anchors %llu %u\n", all->anchors, VERITY_ANCHORS);
+	BPF_SEQ_PRINTF(seq, "anchors_lost %llu\n", all->anchors_lost);
 	print_revocations(seq, all, configured);
 	print_streams(seq);
 	BPF_SEQ_PRINTF(seq, "foreign_programs %llu\n", all->foreign);
@@ -242,6 +263,7 @@ static __always_inline void print_status(struct seq_file *seq)
 	BPF_SEQ_PRINTF(seq, "sealed_ms %llu\n", all->sealed_ns / 1000000);
 	bpf_for_each_map_elem(&own_ids, print_own, &seq, 0);
 	print_challenge(seq, all, configured);
+	print_boot(seq);
 }
 
 /*

@@ -127,7 +127,7 @@ static __always_inline int is_same_key(__u32 serial, const struct key *key)
 
 	if (!address)
 		return 0;
-	if (!*address && gate_state() != VERITY_STATE_SEALED)
+	if (!*address && gate_state() < VERITY_STATE_SEALED)
 		*address = (__u64)key;
 	return *address == (__u64)key;
 }

@@ -258,7 +258,7 @@ static __always_inline int call_unlock(const struct verity_request *request)
 	/* 1. */
 	if (request->len != sizeof(struct verity_unlock_token) || !nsig || nsig > VERITY_OWNERS)
 		return VERITY_REFUSED_REQUEST;
-	if (gate_state() != VERITY_STATE_SEALED)
+	if (gate_state() < VERITY_STATE_SEALED)
 		return VERITY_REFUSED_NOT_SEALED;
 	upload = bpf_task_storage_get(&uploads, bpf_get_current_task_btf(), 0,
 				      BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -316,7 +316,7 @@ static __always_inline int call_relock(const struct verity_request *request)
 	if (request->nsig || request->sigs ||
 	    (request->len ? request->len != sizeof(relock.id) : request->data != 0))
 		return VERITY_REFUSED_REQUEST;
-	if (gate_state() != VERITY_STATE_SEALED)
+	if (gate_state() < VERITY_STATE_SEALED)
 		return VERITY_REFUSED_NOT_SEALED;
 	if (relock.one && bpf_copy_from_user(&relock.id, sizeof(relock.id),
 					     (const void *)request->data))

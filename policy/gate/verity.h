@@ -176,6 +176,9 @@ struct verity_key_entry {
 #define VERITY_MATCH_TREE 1u   /* itself, and what is below it */
 #define VERITY_MATCH_PREFIX 2u /* every path that begins with these bytes */
 
+/* flags of one, of the class signed alone */
+#define VERITY_GUARDED_REQUIRED 1u /* what grants put there is not taken away */
+
 struct verity_policy_header {
 	__u8 kind[VERITY_KIND_SIZE];
 	__u32 header_len;
@@ -210,7 +213,8 @@ struct verity_guarded_entry {
 	__u8 path[VERITY_GUARDED_PATH_SIZE]; /* absolute, zero padded, the last byte zero */
 	__u8 file_class;
 	__u8 match;
-	__u8 zero[6];
+	__u8 flags; /* VERITY_GUARDED_* */
+	__u8 zero[5];
 };
 
 /* --- revocations and floors ------------------------------------------------------------- */
@@ -338,6 +342,8 @@ struct verity_unlock_token {
 #define VERITY_REFUSED_NOT_READY 3040	/* no keys, no policy or no grants yet */
 #define VERITY_REFUSED_FOREIGN_PROGRAM 3041 /* a program that could change answers is loaded */
 #define VERITY_REFUSED_MODE 3042	/* the signed policy doesn't say sealed */
+/* enter */
+#define VERITY_REFUSED_NOT_BOOTING 3043 /* no initramfs loaded it, or the root was entered already */
 /* the unlock */
 #define VERITY_REFUSED_NOT_SEALED 3050	/* nothing to unlock: it isn't sealed */
 #define VERITY_REFUSED_NONCE 3051	/* for another boot, of this host or another */
@@ -540,7 +546,8 @@ VERITY_SIZE_IS(verity_guarded_entry, 256);
 VERITY_AT(verity_guarded_entry, path, 0);
 VERITY_AT(verity_guarded_entry, file_class, 248);
 VERITY_AT(verity_guarded_entry, match, 249);
-VERITY_AT(verity_guarded_entry, zero, 250);
+VERITY_AT(verity_guarded_entry, flags, 250);
+VERITY_AT(verity_guarded_entry, zero, 251);
 
 VERITY_SIZE_IS(verity_signature, 256);
 VERITY_AT(verity_signature, len, 0);

@@ -9,7 +9,8 @@
     unlisted/   other builds of them with fs-verity that no grants name
     unsigned/   other builds of them without fs-verity
     guarded/    what the policy guards as signed: `file`, `other`, `sub/file`, which say their name,
-                and the symlink `link` to `file`, all granted; below `mutable` it is mutable
+                and the symlink `link` to `file`, all granted; below `mutable` it is mutable, below
+                `stays` what is granted is required
     leading/    holds `to/place`, which the policy guards, too
     work/       a directory that everybody may write to
 
@@ -50,6 +51,7 @@ TOOLS, SIGNED, REVOKED, RETIRED, UNLISTED, UNSIGNED, WORK = (
     for name in ("tools", "signed", "revoked", "retired", "unlisted", "unsigned", "work")
 )
 GUARDED, LEADING = f"{TOP}/guarded", f"{TOP}/leading"
+STAYS = f"{GUARDED}/stays"
 GROUND_STREAM, RETIRED_STREAM, LISTED_STREAM = "attack-ground", "attack-retired", "attack-listed"
 CONFIG_STREAM = "attack-config"
 LISTS = """
@@ -77,6 +79,7 @@ PLACES = {
 GUARDED_PATHS = (
     Guarded(path=GUARDED.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
     Guarded(path=f"{GUARDED}/mutable".encode(), file_class=GuardedClass.MUTABLE, match=Match.TREE),
+    Guarded(path=STAYS.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE, required=True),
     Guarded(path=f"{LEADING}/to/place".encode(), file_class=GuardedClass.SIGNED, match=Match.TREE),
     *(
         Guarded(path=place.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE)
@@ -95,7 +98,7 @@ _CAP_NET_ADMIN, _CAP_NET_RAW = 1 << 12, 1 << 13
 _CAPABLE = {"capable": _CAP_NET_RAW, "more-capable": _CAP_NET_ADMIN | _CAP_NET_RAW}
 # Enough for the kernel to hash while a tool works, even on an idle host.
 _BIG_BYTES = 48 << 20
-_PLACED = ("file", "other", "sub/file")
+_PLACED = ("file", "other", "sub/file", "stays/file")
 
 
 def ground(image: Image) -> Path:
@@ -182,7 +185,7 @@ def revoke(machine: Machine, made: Path, by: TrustWorld) -> None:
 
 def _build(tree: Path, partial: Path) -> None:
     granted, old, others = (partial / name for name in ("granted", "old", "others"))
-    places = ("work", "guarded/sub", "leading/to/place")
+    places = ("work", "guarded/sub", "guarded/stays", "leading/to/place")
     for folder in (granted / "tools", old, *(others / place for place in places)):
         folder.mkdir(parents=True)
     (others / "work").chmod(0o1777)

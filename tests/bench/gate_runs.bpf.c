@@ -12,8 +12,13 @@
 
 #define RELOCATED __attribute__((preserve_access_index))
 
+/* A structure around a counter of 64 bits, which alone is what 64-bit kernels have in it. */
+typedef struct {
+	__u64 v;
+} u64_stats_t;
+
 struct bpf_prog_stats {
-	__u64 cnt, nsecs;
+	u64_stats_t cnt, nsecs;
 } RELOCATED;
 
 struct bpf_prog_aux {

@@ -367,6 +367,9 @@ def test_what_can_not_be_read_is_a_gap_and_is_not_acknowledged(here: Path) -> No
     assert snapshot(here) == before
 
 
+OF_ACCOUNTS = {"written-uid-zero", "written-no-password"}
+
+
 def short_line(root: Path) -> None:
     write(root / "etc/passwd", f"{PASSWD}eve::0:0\n")
 
@@ -375,18 +378,29 @@ def line_with_more(root: Path) -> None:
     write(root / "etc/passwd", f"{PASSWD}eve:x:0:0::/:/bin/sh:\n")
 
 
+def accounts_of_nis(root: Path) -> None:
+    write(root / "etc/passwd", f"{PASSWD}-eve::::::\n+::::::\n")
+    write(root / "etc/shadow", "+::::::::\n")
+
+
 def passwd_elsewhere(root: Path) -> None:
     (root / "etc/passwd").rename(root / "etc/elsewhere")
     (root / "etc/passwd").symlink_to("elsewhere")
 
 
-@pytest.mark.parametrize("spoil", [short_line, line_with_more, passwd_elsewhere])
+@pytest.mark.parametrize("spoil", [short_line, line_with_more, accounts_of_nis, passwd_elsewhere])
 def test_accounts_that_libc_sees_and_we_do_not(here: Path, spoil: Callable[[Path], None]) -> None:
     """No pass: acknowledged or not, nobody has looked at them."""
     spoil(here / "root")
     assert acknowledge(here).status == 0
     found = examine(here)
-    assert {gap.check for gap in found.not_evaluated} == {
-        "written-uid-zero",
-        "written-no-password",
-    }
+    assert OF_ACCOUNTS.isdisjoint(one.check for one in found.findings)
+    assert {gap.check for gap in found.not_evaluated} == OF_ACCOUNTS
+
+
+def test_who_is_taken_out_of_nis_is_no_account(here: Path) -> None:
+    write(here / "root/etc/passwd", f"{PASSWD}-eve::::::\n")
+    assert acknowledge(here).status == 0
+    found = examine(here)
+    assert OF_ACCOUNTS.isdisjoint(one.check for one in found.findings)
+    assert found.not_evaluated == ()

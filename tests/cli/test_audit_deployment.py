@@ -275,4 +275,6 @@ def test_a_signer_without_the_role(good: System) -> None:
 def test_a_host_without_ostree(good: System, tmp_path: Path) -> None:
     done = good.audit(root=str(tmp_path))
     skipped = {one["why"] for one in done.of_type("not-applicable") if "waiver" not in one["check"]}
-    assert (done.status, skipped) == (0, {"OSTree has deployed nothing here"})
+    # It alone was asked, so nothing was looked at, and that is not good.
+    assert (done.status, skipped) == (3, {"OSTree has deployed nothing here"})
+    assert [gap["check"] for gap in done.of_type("not-evaluated")] == ["deployment-examined"]

@@ -5,22 +5,27 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from tests.boot import policy
-from tests.cli.program import copy, needs_root
-from tests.etc_world import EtcWorld, make_etc_world, make_first, relink, sign_at, write
-from verity.formats import bundle
+from tests.boot import grants_blob, policy
+from tests.cli.program import copy, needs_root, verity
+from tests.etc_world import STREAM, EtcWorld, make_etc_world, make_first, relink, sign_at, write
+from verity.formats import bundle, grants
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.ports import keystore, places
 from verity.trust.trusted import TrustedSet
 from verity.values.audit import Area, AreaResult, Covered
-from verity.verbs import audit_etc
+from verity.values.findings import NotEvaluated
+from verity.verbs import audit_etc, audit_signed, audit_state
 from verity.verbs.audit_host import AuditedHost, Roots
 from verity.verbs.keyring_trust import Keyrings
+from verity.verbs.signed import SignedCommit
 
 
 def trusted(world: EtcWorld, name: str = "etc") -> TrustedSet:
@@ -33,17 +38,19 @@ def roots_of(keys: TrustedSet, *, named: bool = False) -> Roots:
     return Roots(of=lambda role, party: keys, keyrings=None if named else Keyrings(of_party={}))
 
 
-def examine(world: EtcWorld, keys: TrustedSet | None = None, *, later: int = 0) -> AreaResult:
+def host_of(world: EtcWorld, keys: TrustedSet | None = None, *, later: int = 0) -> AuditedHost:
     now = int(time.time()) + later
-    found = audit_etc.examine(
-        AuditedHost(
-            root=world.path / "root",
-            live=False,
-            now=now,
-            clock=now,
-            roots=roots_of(keys or trusted(world)),
-        )
+    return AuditedHost(
+        root=world.path / "root",
+        live=False,
+        now=now,
+        clock=now,
+        roots=roots_of(keys or trusted(world)),
     )
+
+
+def examine(world: EtcWorld, keys: TrustedSet | None = None, *, later: int = 0) -> AreaResult:
+    found = audit_etc.examine(host_of(world, keys, later=later))
     ids = {check.id for check in audit_etc.CHECKS}
     for one in found.findings:
         assert one.check in ids
@@ -207,3 +214,37 @@ def test_a_symlink_for_etc_is_not_followed(world: EtcWorld, tmp_path: Path) -> N
     found = examine(world)
     assert found.findings == ()
     assert {gap.check for gap in found.not_evaluated} >= {"etc-content", "etc-added"}
+
+
+FILES = AreaResult(area=Area.FILES)
+
+
+def test_the_state_of_an_audit_is_that_of_manifest_show(made: EtcWorld) -> None:
+    """Of the host's files, its signed /etc and its policy; here the same manifest is the commit's,
+    and no policy is there."""
+    host = host_of(made)
+    manifest = host.etc_intent.manifest
+    host = replace(host, commit=cast("SignedCommit", SimpleNamespace(manifest=manifest)))
+    (made.path / "m").write_bytes(manifest.data)
+    parts = (f"os:{STREAM}=m", f"etc:{STREAM}=root")
+    shown = verity("manifest", "show", "--checksum", *parts, cwd=made.path)
+    good = examine(made)
+    state = audit_state.of_audit(host, [FILES, good])
+    assert shown.out == f"state: sha256:{state}\n"
+    # It says nothing unless all that the host has was asked, and is as signed.
+    assert audit_state.of_audit(host, [FILES]) is None
+    assert audit_state.of_audit(host, [good]) is None
+    gap = NotEvaluated(check="etc-content", object="/etc/motd", why="unreadable", hint="")
+    assert audit_state.of_audit(host, [FILES, replace(good, not_evaluated=(gap,))]) is None
+    extension = grants.parse(grants_blob(Party.USER, Role.EXTENSION, "tools"))
+    assert audit_state.of_audit(replace(host, grants=(extension,)), [FILES, good]) is None
+
+
+def test_who_signed_the_etc_is_told(made: EtcWorld) -> None:
+    host = host_of(made)
+    (part,) = audit_signed.parts(host, ["user root", "vendor root"])
+    assert (part.root, part.kind, part.stream, part.serial) == ("user root", "etc", STREAM, 1)
+    assert part.signers == host.etc_intent.signers != ()
+    assert part.entries == len(host.etc_intent.entries)
+    # Another area's audit doesn't ask who signed it.
+    assert audit_signed.parts(replace(host, areas=frozenset({Area.FILES})), []) == ()

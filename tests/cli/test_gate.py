@@ -112,7 +112,7 @@ def test_what_a_state_is_worth(
 
 def test_status_tells_all_of_it(host: Host) -> None:
     host.gate("observe", mode="trial", foreign=1)
-    out = host.verity("lockdown", "status").out
+    out = host.verity("lockdown", "status", "--all").out
     for line in (
         "policy: serial 3, mode trial",
         "only observed by policy: writable",
@@ -149,7 +149,7 @@ def test_status_tells_all_of_it(host: Host) -> None:
 def test_what_is_covered(host: Host) -> None:
     host.gate("sealed")
     host.lockdown("integrity")
-    lines = host.verity("lockdown", "status").out.splitlines()
+    lines = host.verity("lockdown", "status", "--all").out.splitlines()
     (short,) = (line for line in lines if line.startswith("attacks gate: "))
     assert short.startswith(
         "attacks gate: stopped 1-6 8-11 13-16 18 21-25; partly 7 12 17 19-20 26; "
@@ -169,7 +169,44 @@ def test_what_is_covered(host: Host) -> None:
     for stance, found in numbers.items():
         assert [one["number"] for one in each if one["stance"] == stance] == found
     host.lockdown("none")
-    assert "\nattacks gate: stopped" not in host.verity("lockdown", "status").out
+    assert "\nattacks gate: stopped" not in host.verity("lockdown", "status", "--all").out
+
+
+def test_where_a_host_stands_in_ten_lines(host: Host) -> None:
+    host.gate("observe", mode="trial")
+    host.lockdown("none")
+    serial = b"verity-trial 1\nserial 3\nboot 0b1c2d3e-0000-4000-8000-000000000001\n"
+    host.put("var/lib/verity/trial", serial.decode())
+    text = "policy\\x20serial\\x203\\x20had\\x20its\\x20trial"
+    said = f"verity-seal 1\nstate observe\nwhy trial-over\nserial 3\ntext {text}\n"
+    host.put("run/verity/seal", said)
+    lines = host.verity("lockdown", "status").out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        *("state", "level", "kernel lockdown", "policy", "refusals"),
+        *("why", "next boot", "last boots", "unlocks", "next"),
+    ]
+    found = dict(line.split(": ", 1) for line in lines)
+    assert found["why"].startswith(
+        "the trial had its one boot, and nobody has confirmed it: policy"
+    )
+    assert found["next boot"] == "off: there is no boot bundle"
+    assert found["next"] == "`verity lockdown init` makes this host ready"
+    (record,) = host.verity("lockdown", "status", "--json").of_type("lockdown")
+    assert record["trial"] == {"serial": 3, "boot": "0b1c2d3e000040008000000000000001"}
+    assert record["seal"]["why"] == "trial-over"
+    assert record["next_boot"] is None
+
+
+def test_what_ran_before_the_seal_is_named(host: Host) -> None:
+    host.gate("observe")
+    said = "verity-seal 1\nstate observe\nwhy late\nserial 3\ntext -\n"
+    host.put("run/verity/seal", said + "late 12 agent /opt/agent no-digest\n")
+    out = host.verity("lockdown", "status").out
+    assert "would be refused: process 12 (agent) runs /opt/agent: no-digest\n" in out
+    host.put("run/verity/seal", "verity-seal 1\n")
+    assert (
+        "why: the loader's word on the seal is damaged\n" in host.verity("lockdown", "status").out
+    )
 
 
 def test_a_hostile_status(host: Host) -> None:

@@ -25,7 +25,7 @@ STATUS = "/sys/fs/bpf/verity/status"
 DENIALS = "/sys/fs/bpf/verity/denials"
 BUNDLE = "/var/lib/verity/boot.bundle"
 PINS = "/etc/verity/pins"
-UNIT = "verity-gate.service"
+UNIT, SEAL = "verity-gate.service", "verity-seal.service"
 _OBSERVED = (
     Reason.BPF_PROGRAM,
     Reason.USER_NAMESPACE,
@@ -70,7 +70,8 @@ class GuardedHost(Host):
 
     def gate_log(self) -> str:
         """What the loader said in this boot."""
-        return self.run(f"journalctl --boot --output=cat --unit={UNIT}", link="gate")
+        units = f"--unit={UNIT} --unit={SEAL}"
+        return self.run(f"journalctl --boot --output=cat {units}", link="gate")
 
     def status(self) -> GateStatus:
         """The gate's own status."""

@@ -41,6 +41,7 @@ MAKING = {"verity.verbs.sign_prepare", "verity.verbs.sign_add", "verity.verbs.do
 KEYRINGS = {"verity.formats.keyring", "verity.trust.keyring", "verity.verbs.keyring_project"}
 REPOSITORY = {"verity.ports.ostree_repo", "verity.formats.commit"}
 GATE = {"verity.formats.gate_status", "verity.ports.bpf"}
+JUDGING = {"verity.trust.policy", "verity.trust.boot_bundle", "verity.verbs.etc_read"}
 PLAIN = KEYS | SIGNING | MAKING | KEYRINGS | REPOSITORY
 VERIFYING = SIGNING | MAKING | KEYRINGS
 # What is signed is read by whatever reads it elsewhere, a policy among them.
@@ -56,6 +57,8 @@ RUNS = {
     "doctor": ({0, 3}, PLAIN),
     "lockdown status": ({0, 1, 3}, PLAIN),
     "lockdown log": ({0, 3}, PLAIN),
+    "lockdown check --root tree --boots 0": ({1, 3}, SIGNING | MAKING),
+    "lockdown remove --plan --root tree": ({0, 3}, PLAIN),
     "lockdown journal --once --state state": ({0, 3}, PLAIN),
     "lockdown exception request /usr/bin/tool --output request": ({0, 3}, PLAIN),
     "explain --denial last": ({0, 3}, PLAIN),
@@ -65,7 +68,7 @@ RUNS = {
     f"objects check {CHAIN}": ({1, 3}, VERIFYING | GATE),
     # Who is audited is read from where the gate's files are, too; what runs is of no tree.
     f"audit {TREE}": ({0, 1, 3}, VERIFYING),
-    f"audit {TREE} --only files": ({0, 1, 3}, VERIFYING | {"verity.ports.bpf"}),
+    f"audit {TREE} --only files": ({0, 1, 3}, VERIFYING | GATE | JUDGING),
     f"repair {TREE} --dry-run": ({0, 1}, VERIFYING | GATE),
     "acknowledge --root host/root --dry-run": ({0}, VERIFYING | REPOSITORY | {"verity.ports.bpf"}),
     f"audit {TREE} --since report": ({0, 1, 3}, SIGNING | MAKING),
@@ -95,6 +98,7 @@ CONTROLS = {
     "key show certificate.pem": {"cryptography.x509"},
     "keyring show no-such-directory": KEYRINGS,
     "lockdown status": GATE,
+    f"audit {TREE}": JUDGING,
     f"commit verify {CHAIN}": {"verity.formats.dump", "verity.ports.kernel"},
 }
 

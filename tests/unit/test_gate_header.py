@@ -70,7 +70,7 @@ LAYOUTS = {
     ),
     "verity_revoke_stream": (72, "name 64s lowest Q"),
     "verity_floor": (72, "stream 64s serial Q"),
-    "verity_guarded_entry": (256, "path 248s file_class B match B zero 6s"),
+    "verity_guarded_entry": (256, "path 248s file_class B match B flags B zero 5s"),
     "verity_signature": (256, "len I der 252s"),
     "verity_record": (8, "kind I len I"),
 }

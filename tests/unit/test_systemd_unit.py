@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from verity.cli.lockdown_journal import DEFAULT_STATE
-from verity.ports import floors, notice, places
+from verity.ports import boots, floors, notice, places
+from verity.verbs.lockdown_init import HOST_ID
 
 UNITS = Path(__file__).parents[2] / "policy" / "systemd"
 # Each of them gives the service a mount namespace of its own.
@@ -23,7 +24,8 @@ FORBIDDEN = (
 
 
 def parsed(name: str) -> ConfigParser:
-    parser = ConfigParser(interpolation=None, strict=True, delimiters=("=",))
+    # Conditions may stand there several times; the last one is seen here.
+    parser = ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names have capitals
     assert parser.read(UNITS / name, encoding="ascii")
     return parser
@@ -37,9 +39,11 @@ def unit() -> ConfigParser:
 def test_it_runs_the_loader_with_the_files_of_the_host(unit: ConfigParser) -> None:
     program, *arguments = unit["Service"]["ExecStart"].split()
     assert program == "/usr/lib/verity/verity-load"
+    assert arguments.pop(0) == "--until-seal"
     given = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert given == [
         ("--object", "/usr/lib/verity/gate.bpf.o"),
+        ("--host-id", f"/{HOST_ID}"),
         ("--pin", f"/{places.VENDOR_PIN}"),
         ("--pin", f"/{places.USER_PIN}"),
         ("--bundle", f"/{places.BUNDLE}"),
@@ -64,6 +68,28 @@ def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) ->
     given = unit["Service"]["CapabilityBoundingSet"].split()
     needed = "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID SYS_PTRACE SYSLOG"
     assert given == [f"CAP_{name}" for name in needed.split()]
+
+
+@pytest.mark.parametrize("name", ["verity-seal.service", "verity-seal-late.service"])
+def test_the_seal_is_the_loaders(name: str) -> None:
+    """What it does is done in tests/vm/test_guide_operators.py."""
+    seal = parsed(name)
+    arguments = ["/usr/lib/verity/verity-load", "--seal", "--bundle", f"/{places.BUNDLE}"]
+    assert seal["Service"]["ExecStart"].split() == arguments
+    assert not [key for key in seal["Service"] if key.startswith(FORBIDDEN)]
+    assert "CAP_DAC_READ_SEARCH" in seal["Service"]["CapabilityBoundingSet"].split()
+    assert "verity-gate.service" in seal["Unit"]["After"].split()
+    assert "verity-sealed.target" in seal["Unit"]["Before"].split()
+
+
+def test_the_seal_comes_behind_provisioning_and_before_the_network() -> None:
+    early, late = parsed("verity-seal.service")["Unit"], parsed("verity-seal-late.service")["Unit"]
+    assert "basic.target" in early["Before"].split()
+    assert {"ssh.service", "ssh.socket", "sshd.service"} <= set(late["Before"].split())
+    assert "cloud-config.service" in late["After"].split()
+    # Behind the network, and behind multi-user.target: before these it would be a cycle.
+    assert "basic.target" not in late["Before"].split()
+    assert "cloud-final.service" not in late["After"].split()
 
 
 def test_there_is_no_way_to_stop_it_by_a_command(unit: ConfigParser) -> None:
@@ -93,11 +119,27 @@ def test_unlocks_are_followed_while_there_are_any() -> None:
     assert f'"/{notice.PLACE}"' in helper
 
 
+def test_a_boot_is_confirmed_behind_what_calls_it_good() -> None:
+    """What it runs only chooses between signed bundles, and writes nothing else."""
+    confirm = parsed("verity-confirm.service")
+    assert confirm["Unit"]["Requires"] == confirm["Unit"]["After"] == "boot-complete.target"
+    assert confirm["Unit"]["ConditionPathExists"] == f"/{places.BUNDLE}"
+    assert confirm["Service"]["ExecStart"] == "/usr/lib/verity/verity-confirm"
+    assert confirm["Service"]["ReadWritePaths"] == f"/{places.BUNDLE.parent}"
+    assert confirm["Service"]["ProtectSystem"] == "strict"
+    assert "Before" not in confirm["Unit"]
+
+
+def test_a_gate_of_the_initramfs_is_not_loaded_again(unit: ConfigParser) -> None:
+    assert unit["Unit"]["ConditionPathIsMountPoint"] == "!/sys/fs/bpf/verity"
+
+
 def test_the_reader_of_denials_is_nobody_and_nobodys_need() -> None:
     """It runs in tests/vm/test_gate_denial_records.py."""
     denials = parsed("verity-denials.service")
     service = denials["Service"]
-    assert service["ExecStart"] == "/usr/bin/verity lockdown journal"
+    assert service["ExecStart"] == f"/usr/bin/verity lockdown journal --keep /{boots.FOLDER}"
+    assert f"var/lib/{service['StateDirectory']}" == str(boots.FOLDER)
     assert service["DynamicUser"] == "yes"
     assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == "CAP_AUDIT_WRITE"
     assert f"/run/{service['RuntimeDirectory']}/state" == str(DEFAULT_STATE)

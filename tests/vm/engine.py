@@ -189,6 +189,10 @@ class Engine:
         except FileNotFoundError:
             return ""
 
+    def shows(self, text: str) -> bool:
+        """Whether the console has shown it in this boot."""
+        return text in self.console()[self._console_before :]
+
     def last_words(self) -> str:
         """The console's last lines, and QEMU's own messages, for the end of an error message."""
         lines = self.console().splitlines()[-CONSOLE_LINES:]

@@ -6,6 +6,8 @@
     /etc/guarded.d/cache*        ignored
     /usr/lib/guarded.d           signed, by the stream `spare` (the vendor's role os)
     /var/lib/guarded/deep/tree   signed, likewise; what leads there is on no other way
+    /etc/required.d              signed, by the stream `config`, and required to stay
+    /var/lib/required/deep       likewise; its files are an ordinary user's to remove
 
 `install` makes the files before the gate is loaded, with fs-verity where it belongs; `fragments` is
 what the boot bundle needs beside that of a machine without all this. Who signs is in gate_world.py.
@@ -34,24 +36,44 @@ ETC, VENDOR, DEEP, OUTSIDE = (
     "/opt/outside",
 )
 TREE = f"{DEEP}/deep/tree"
+KEPT, KEPT_ABOVE = "/etc/required.d", "/var/lib/required"
+KEPT_DEEP = f"{KEPT_ABOVE}/deep"
 
 GUARDED = tuple(
-    Guarded(path=path.encode(), file_class=file_class, match=match)
+    Guarded(
+        path=path.encode(),
+        file_class=file_class,
+        match=match,
+        required=path in (KEPT, KEPT_DEEP),
+    )
     for path, file_class, match in (
         (ETC, GuardedClass.SIGNED, Match.TREE),
         (f"{ETC}/cache", GuardedClass.IGNORED, Match.PREFIX),
         (f"{ETC}/mutable", GuardedClass.MUTABLE, Match.TREE),
+        (KEPT, GuardedClass.SIGNED, Match.TREE),
+        (f"{KEPT}/mutable", GuardedClass.MUTABLE, Match.TREE),
         (VENDOR, GuardedClass.SIGNED, Match.TREE),
         (TREE, GuardedClass.SIGNED, Match.TREE),
+        (KEPT_DEEP, GuardedClass.SIGNED, Match.TREE),
     )
 )
 
 _OWNERS_FILES = ("good", "other", "sub/deep", "taken")
 _VENDOR_FILES = (f"{VENDOR}/vendor", f"{TREE}/leaf")
-_OWNERS_LINKS = {f"{ETC}/link": "good", f"{ETC}/abroad": f"{OUTSIDE}/unsigned"}
-_WITH_VERITY = (*(f"{ETC}/{name}" for name in (*_OWNERS_FILES, "unlisted")), *_VENDOR_FILES)
+_OWNERS_LINKS = {
+    f"{ETC}/link": "good",
+    f"{ETC}/abroad": f"{OUTSIDE}/unsigned",
+    f"{KEPT}/link": "stays",
+}
+_KEPT_FILES = (f"{KEPT}/stays", f"{KEPT}/sub/stays", f"{KEPT_DEEP}/stays")
+_WITH_VERITY = (
+    *(f"{ETC}/{name}" for name in (*_OWNERS_FILES, "unlisted")),
+    *(*_VENDOR_FILES, *_KEPT_FILES),
+)
 _MADE = f"""
-mkdir -p {ETC}/sub {ETC}/mutable {VENDOR} {TREE} {OUTSIDE}/tree
+mkdir -p {ETC}/sub {ETC}/mutable {VENDOR} {TREE} {OUTSIDE}/tree {KEPT}/sub {KEPT}/mutable
+mkdir -p -m 777 {KEPT_DEEP}
+for file in {" ".join(_KEPT_FILES)}; do echo "says stays" >$file; done
 for file in {" ".join(_OWNERS_FILES)}; do echo "says $file" >{ETC}/$file; done
 echo "says vendor" >{VENDOR}/vendor
 echo "says leaf" >{TREE}/leaf
@@ -82,6 +104,7 @@ def owners(folder: Path, serial: int = 1, taken: str = "taken") -> Fragment:
     """What the owners put into /etc; `taken` is what else they call the file of that name."""
     files = {f"{ETC}/{name}": f"says {name}\n" for name in _OWNERS_FILES if name != "taken"}
     files[f"{ETC}/{taken}"] = "says taken\n"
+    files |= dict.fromkeys(_KEPT_FILES, "says stays\n")
     return _signed(folder, "config", serial, files, _OWNERS_LINKS)
 
 

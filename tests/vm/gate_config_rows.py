@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .gate_config import DEEP, ETC, OUTSIDE, TREE, VENDOR
 
 UNSIGNED, LINK, MOUNT = "config-unsigned", "config-link", "config-mount"
-ACTS = {UNSIGNED: "config", LINK: "link", MOUNT: "mount"}
+ACTS = {UNSIGNED: "config", LINK: "link", MOUNT: "mount", "config-removed": "remove"}
 EVIL = f"{OUTSIDE}/unsigned"
 SETUP, UNDO = f"cp {EVIL} {ETC}/new", f"rm {ETC}/new"
 
@@ -417,6 +417,30 @@ KNOWN = [
         reason=LINK,
         undo=f"rm {ETC}/link; ln -s good {ETC}/link",
     ),
+    reads(
+        "an alias on a /proc of which all could be read",
+        "/proc/tty/unlisted",
+        "says unlisted",
+        before=f"cat /proc/version /proc/version >&2; mount --bind {ETC} /proc/tty; ",
+        reason=UNSIGNED,
+        undo="umount /proc/tty",
+    ),
+    reads(
+        "through a link of a /proc of which all could be read",
+        f"/proc/self/root{ETC}/new /proc/self/cwd/new",
+        setup=SETUP,
+        before=f"cat /proc/self/stat /proc/self/stat >&2; cd {ETC}; ",
+        reason=UNSIGNED,
+        undo=UNDO,
+    ),
+    reads(
+        "a /proc at a guarded place, after the other one",
+        f"{ETC}/proc/version",
+        "Linux version",
+        before="cat /proc/version /proc/version >&2; ",
+        reason=UNSIGNED,
+    ),
+    reads("of /proc, and known", "/proc/version /proc/version", "Linux version"),
     reads(
         "signed, and known",
         f"{ETC}/good {ETC}/good {ETC}/link",

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,6 +70,7 @@ class Machine:
         work: Path | None = None,
         share: Path | None = None,
         append: str = "",
+        arguments: Sequence[str] = (),
         timeout_s: float = BOOT_TIMEOUT_S,
     ) -> Self:
         """Starts a machine and returns when commands can be run in it.
@@ -82,14 +84,20 @@ class Machine:
         work       keep the disk here; if it holds one, boot from that (implies fresh)
         share      a directory of the host for `mount_share`
         append     more kernel arguments
+        arguments  more of QEMU's: firmware, disks that are there from the start; implies fresh
         timeout_s  seconds for the boot; VmTimeout after that
         """
         hardware = Hardware(
-            kind=kind, memory_mib=memory_mib, cpus=cpus, icount=icount, append=append
+            kind=kind,
+            memory_mib=memory_mib,
+            cpus=cpus,
+            icount=icount,
+            append=append,
+            arguments=tuple(arguments),
         )
         machine = cls(image, hardware, work=work, share=share)
         try:
-            if fresh or icount or machine._disk.exists():
+            if fresh or icount or arguments or machine._disk.exists():
                 machine._start(timeout_s)
             else:
                 machine._start_restored(booted(image, hardware, timeout_s=timeout_s))
@@ -247,15 +255,28 @@ class Machine:
         if self._engine is not None:
             raise ValueError("the machine runs: power_cut() or shutdown() first")
         if kind is not None:
-            self._hardware = Hardware(
-                kind=kind,
-                memory_mib=self._hardware.memory_mib,
-                cpus=self._hardware.cpus,
-                icount=self._hardware.icount,
-                append=self._hardware.append,
-            )
+            self._hardware = dataclasses.replace(self._hardware, kind=kind)
         self._start(timeout_s)
         self._attach(self._disks)
+
+    def boot_and_cut(self, text: str, *, after_s: float, timeout_s: float) -> None:
+        """A real boot from the same disk, its power cut so long after the console shows `text`.
+
+        The machine is off afterwards, as after `power_cut`, also where it ended by itself before.
+        """
+        if self._engine is not None:
+            raise ValueError("the machine runs: power_cut() or shutdown() first")
+        owned = self.work if self._ephemeral else None
+        engine = Engine(self._hardware, self._files(), owned=owned)
+        deadline = time.monotonic() + timeout_s
+        try:
+            while not engine.shows(text):
+                if time.monotonic() > deadline:
+                    raise VmTimeout(f"no {text!r} in {timeout_s:g} s{engine.last_words()}")
+                time.sleep(_POLL_S)
+            time.sleep(after_s)
+        finally:
+            engine.kill(keep_directory=True)
 
     # --- snapshots ------------------------------------------------------------------------------
 

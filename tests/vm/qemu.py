@@ -72,6 +72,7 @@ class Hardware:
     cpus: int = 2
     icount: bool = False
     append: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,7 @@ def command_line(
     ]
     if hardware.icount:
         argv += ["-icount", "shift=0,sleep=off"]
+    argv += hardware.arguments
     if incoming:
         argv += ["-incoming", "defer"]
     return argv

@@ -16,13 +16,15 @@ from .audited import OS_STREAM, OWN, REPO, TRUSTED
 @dataclass(frozen=True, kw_only=True)
 class Tampering:
     """``do`` is shell; ``finds`` are the checks that must fail, and no others; ``gap`` those that
-    then can't be evaluated, None where that is nearly all."""
+    then can't be evaluated, None where that is nearly all. ``deep``: without --deep nothing is
+    found, for the disk isn't read."""
 
     name: str
     do: str
     finds: tuple[str, ...]
     object: str = ""
     gap: tuple[str, ...] | None = ()
+    deep: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -33,15 +35,26 @@ PRELUDE = r"""
 set -e
 spoil() { cp -a "$1" "$1.new"; eval "$2"; mv "$1.new" "$1"; }
 flip() { printf '\377' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+# Changes a block of a file below its file system, as a disk does that breaks.
+rot() {
+    at=$(filefrag -v -b4096 "$1" | awk '$1 == "0:" { print $4 + 0 }')
+    flip "$(findmnt -no SOURCE -T "$1")" $((($at + $2) * 4096))
+    sync; echo 3 >/proc/sys/vm/drop_caches
+}
 elf() { cp --preserve=mode /usr/bin/true "$1"; printf x >>"$1"; }
 """
 _LIB = "usr/lib/x86_64-linux-gnu"
 
 
 def _one(
-    name: str, do: str, *finds: str, at: str = "", **more: tuple[str, ...] | None
+    name: str,
+    do: str,
+    *finds: str,
+    at: str = "",
+    gap: tuple[str, ...] | None = (),
+    deep: bool = False,
 ) -> Tampering:
-    return Tampering(name=name, do=do, finds=finds, object=at, **more)
+    return Tampering(name=name, do=do, finds=finds, object=at, gap=gap, deep=deep)
 
 
 FILES = (
@@ -78,6 +91,13 @@ FILES = (
         "spoil usr/bin/true 'fsverity enable --hash-alg=sha512 $1.new'",
         "parameters",
         at="/usr/bin/true",
+    ),
+    _one(
+        "block changed under fs-verity",
+        "rot usr/share/work/data 2",
+        "disk",
+        at="/usr/share/work/data",
+        deep=True,
     ),
     _one("writable by all", "chmod 0646 usr/share/work/data", "mode", at="/usr/share/work/data"),
     _one("set-uid added", "chmod 4755 usr/bin/dash", "mode", at="/usr/bin/dash"),

@@ -18,6 +18,7 @@ from .machine import Machine
 from .trust_world import install, trust_world
 
 UNIT = "verity-gate.service"
+SEALING = ("verity-seal.service", "verity-seal-late.service", "verity-sealed.target")
 _UNITS = Path(__file__).parents[2] / "policy" / "systemd"
 _CANARY = "verity-canary"
 _OBSERVED = ("bpf-program", "user-namespace")
@@ -111,7 +112,8 @@ def machine(gate_image: Image, gate_files: Path) -> Iterator[Machine]:
     with Machine.boot("system", gate_image) as machine:
         assert health(machine) == ("running", "")
         install(machine, trust_world(gate_image))
-        machine.push(_UNITS / UNIT, f"/etc/systemd/system/{UNIT}")
+        for unit in (UNIT, *SEALING):
+            machine.push(_UNITS / unit, f"/etc/systemd/system/{unit}")
         machine.push(gate_files, AT)
         machine.run(PREPARE.format(at=AT, unit=UNIT))
         machine.shutdown()

@@ -14,10 +14,11 @@ from verity.formats.gate_calls import Refusal
 from . import gate_config as config
 from . import gate_world as world
 from .gate_blobs import Revoke, signed
-from .gate_config import ETC, OUTSIDE, VENDOR
+from .gate_config import ETC, KEPT, OUTSIDE, VENDOR
 from .gate_config_rows import ACTS, ROWS, Row
 from .gate_log import Denial
 from .gate_machine import ACCEPTED, AT, Gate, load, value, whole_bundle
+from .gate_removal_rows import REMOVING
 from .image import Image
 from .machine import Machine
 
@@ -39,6 +40,7 @@ def gate(
         config.install(machine)
         # An ordinary user's own way to what is guarded; and what is there, unsigned.
         machine.run(f"ln -s {ETC}/good {OUTSIDE}/to")
+        machine.run(f"mkdir {ETC}/proc && mount -t proc proc {ETC}/proc")
         yield load(machine, [*bundle, config.owners(folder), config.vendors(folder)])
 
 
@@ -53,7 +55,7 @@ def attempt(gate: Gate, row: Row) -> tuple[str, list[Denial]]:
     return done.text, denied
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize("row", [*ROWS, *REMOVING], ids=str)
 def test_row(gate: Gate, row: Row) -> None:
     shown, denied = attempt(gate, row)
     if not row.reason:
@@ -94,7 +96,10 @@ def test_the_next_serial_takes_the_place(gate: Gate, tmp_path: Path) -> None:
 
 
 def test_what_is_revoked(gate: Gate) -> None:
-    """The last test: nothing that the owners put there counts any more, and the vendor's does."""
+    """The last test: nothing that the owners put there counts any more, and the vendor's does.
+
+    Nor need it stay.
+    """
     revoked = Revoke(serial=1, streams=((b"config", 2**20),))
     assert gate.machine.run(f"cat {ETC}/good {ETC}/good; readlink {ETC}/link").stdout
     assert gate.send(signed(revoked.encode(), USER_ROOT)) == (ACCEPTED,)
@@ -103,3 +108,4 @@ def test_what_is_revoked(gate: Gate) -> None:
         assert gate.machine.run(command, check=False).text == ""
         assert [(one.reason, one.act) for one in gate.denials()[before:]] == [("revoked", act)]
     assert gate.machine.run(f"cat {VENDOR}/vendor").text == "says vendor"
+    gate.machine.run(f"mv {KEPT}/stays {OUTSIDE} && rm -r {KEPT}")

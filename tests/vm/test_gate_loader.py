@@ -19,8 +19,9 @@ import pytest
 from tests import boot
 from tests.boot import OS, SECOND_ROOT, STRANGER, VENDOR_ROOT
 from tests.daily import some
-from verity.formats import kernel_keys
+from verity.formats import kernel_keys, kernel_policy
 from verity.formats.grants import Party, Role
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import Fragment, RecordKind
 
@@ -287,16 +288,48 @@ def test_a_program_that_can_overrule_the_gate(machine: Machine) -> None:
     seals(machine, load_command(BUNDLE))
 
 
+ANCHORS, DEEP_TREES, DEPTH = 4096, 40, 115
+"""More directories than the gate has room for, in as many guarded paths as a policy may have."""
+
+
+@pytest.mark.full
+def test_more_guarded_directories_than_there_is_room(machine: Machine) -> None:
+    """Each is remembered before the seal, or there is no seal."""
+    trees = [f"/srv/{number:02}" + "/d" * DEPTH for number in range(DEEP_TREES)]
+    guarded = [
+        Guarded(path=tree.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE)
+        for tree in trees
+    ]
+    bundle = world.encode([*good()[:2], world.policy(guarded=tuple(guarded)), grants("os", 0, 3)])
+    put(machine, bundle)
+    for tree in trees:
+        machine.run(["mkdir", "-p", tree])
+    lost = DEEP_TREES * (DEPTH + 1) + 2 - ANCHORS
+    texts = (f"remembers {ANCHORS} guarded", f"{lost} found no room", "guard fewer directories")
+    refused(machine, load_command(BUNDLE), 1, *texts)
+    done = machine.run(load_command(BUNDLE, "--observe"), timeout_s=120)
+    assert f"warning: {lost} guarded directories found no room" in done.stderr.decode()
+    assert value(Gate(machine).status(), "anchors_lost") == str(lost)
+    machine.restore(BEFORE)
+    put(machine, bundle)
+    seals(machine, load_command(BUNDLE))
+
+
 # --- what is no refusal -------------------------------------------------------------------------
+
+
+TRYING = world.encode([*good()[:2], world.policy(Mode.TRIAL), grants("os", 0, 3)])
+TRIED = r"verity-trial 1\nserial %d\nboot 0b1c2d3e-0000-4000-8000-000000000001\n"
 
 
 @pytest.mark.full
 def test_a_policy_that_tries(machine: Machine) -> None:
-    """This version has no trials: it says so and observes, which the owner can end."""
-    put(machine, world.encode([*good()[:2], world.policy(Mode.TRIAL), grants("os", 0, 3)]))
+    """Where it can't be written down it isn't begun: only observed, which the owner can end."""
+    put(machine, TRYING)
     done = machine.run(load_command(BUNDLE), timeout_s=120)
     assert done.text == "state observe"
-    assert b"trial is not in this version" in done.stderr
+    assert b"/var/lib/verity/trial can't be written: No such file" in done.stderr
+    assert "why trial-unwritten" in machine.run("cat /run/verity/seal").text
     status = Gate(machine).status()
     assert (value(status, "state"), value(status, "policy_mode")) == ("observe", "trial")
     assert machine.run([f"{AT}/a"]).text == "ran a"
@@ -305,4 +338,19 @@ def test_a_policy_that_tries(machine: Machine) -> None:
     # The kernel lets go of a link some time after its pin.
     gone = f"until [ $({AT}/call begin) = {NO_GATE} ]; do sleep 0.1; done"
     machine.run(f"{gone}; {AT}/a", timeout_s=20)
+    machine.restore(BEFORE)
+
+
+@pytest.mark.full
+def test_a_trial_is_written_down_and_enforced_once(machine: Machine) -> None:
+    put(machine, TRYING)
+    machine.run("mkdir -p /var/lib/verity")
+    seals(machine, load_command(BUNDLE))
+    # As the boot after it finds it.
+    serial = kernel_policy.parse(world.policy(Mode.TRIAL).blob).serial
+    machine.run(f"mkdir -p /var/lib/verity; printf '{TRIED}' {serial} >/var/lib/verity/trial")
+    done = machine.run(load_command(BUNDLE), timeout_s=120)
+    assert done.text == "state observe"
+    assert f"policy serial {serial} had its trial in the boot".encode() in done.stderr
+    assert "why trial-over" in machine.run("cat /run/verity/seal").text
     machine.restore(BEFORE)

@@ -14,7 +14,18 @@ import pytest
 
 from tests.daily import is_due
 
-from .audited import BRANCHES, CLEAN, REPO, ROOT, TRUSTED, Audited, audited, make_disk
+from .audited import (
+    BRANCHES,
+    CLEAN,
+    ETC_STREAM,
+    OS_STREAM,
+    REPO,
+    ROOT,
+    TRUSTED,
+    Audited,
+    audited,
+    make_disk,
+)
 from .image import Image
 from .tampered import PRELUDE, TAMPERINGS, Tampering
 
@@ -37,7 +48,13 @@ def test_the_clean_system_has_no_finding(system: Audited) -> None:
     assert of_type(records, "finding") == []
     assert of_type(records, "not-evaluated") == []
     assert status == 0
-    assert of_type(records, "state")[0]["sha256"]
+    state = of_type(records, "state")[0]["sha256"]
+    parts = f"os:{OS_STREAM}=/run/m etc:{ETC_STREAM}={ROOT}"
+    shown = system.machine.run(
+        f"verity manifest make --repo={REPO} --output /run/m {BRANCHES[0]} >/run/made"
+        f" && verity manifest show --checksum {parts} --root {ROOT}"
+    )
+    assert shown.text == f"state: sha256:{state}"
     assert system.audit("--deep")[0] == 0
 
 
@@ -75,7 +92,9 @@ def test_the_updated_system_has_no_finding(system: Audited) -> None:
 def test_it_is_found_and_nothing_else(system: Audited, tampering: Tampering) -> None:
     system.machine.restore(CLEAN)
     system.machine.run(f"cd {ROOT}\n{PRELUDE}\n{tampering.do}")
-    status, records = system.audit()
+    if tampering.deep:
+        assert system.audit()[0] == 0
+    status, records = system.audit(*["--deep"] * tampering.deep)
     findings = of_type(records, "finding")
     assert {finding["check"] for finding in findings} == set(tampering.finds), findings
     if tampering.gap is not None:

@@ -78,6 +78,7 @@ def trust_world(
     rules: str = "",
     guarded: Sequence[Guarded] = (),
     config: Mapping[str, Sequence[ConfigEntry]] | None = None,
+    serial: int = 1,
 ) -> TrustWorld:
     """Pins and a boot bundle that grant the image's tree, and each of `trees` as its own stream.
 
@@ -90,6 +91,7 @@ def trust_world(
     guarded    the paths that the policy guards, in place of the defaults, which would have all of
                /etc signed
     config     stream name to what it grants at guarded paths, signed by the user's role etc
+    serial     the policy's
     """
     code = Path(__file__).read_bytes()
     base = image.path / f"trust-{_key(code)}"
@@ -98,10 +100,14 @@ def trust_world(
     reacts = sorted((reactions or {}).items())
     places = {name: tuple(entries) for name, entries in sorted((config or {}).items())}
     lines = "".join(_REACTION.format(to=to, reaction=reaction) for to, reaction in reacts)
-    host = base / f"host-{_key(repr((mode, named, lines, rules, guarded, places)).encode())}"
+    host = (
+        base / f"host-{_key(repr((mode, named, lines, rules, guarded, places, serial)).encode())}"
+    )
     cache.entry(
         host,
-        lambda at: _build_host(base, dict(named), mode, (lines, rules), guarded, places, at),
+        lambda at: _build_host(
+            base, dict(named), (mode, serial), (lines, rules), guarded, places, at
+        ),
     )
     return TrustWorld(keys=base / "keys", host=host)
 
@@ -164,7 +170,7 @@ def _build_base(tree: Path, partial: Path) -> None:
 def _build_host(
     base: Path,
     trees: dict[str, Path],
-    mode: str,
+    mode: tuple[str, int],
     drop_ins: tuple[str, str],
     guarded: Sequence[Guarded],
     config: Mapping[str, Sequence[ConfigEntry]],
@@ -174,7 +180,8 @@ def _build_host(
     streams = [f"{name}=vendor:os" for name in (OS_STREAM, *trees)]
     streams += [f"{name}=user:etc" for name in config]
     named = [f"--stream={stream}" for stream in (*streams, f"{_EXTENSIONS}=user:extension")]
-    compile_ = ("policy", "compile", f"--mode={mode}", "--serial=1", f"--days={DAYS}", *named)
+    compile_: tuple[str, ...] = ("policy", "compile", f"--mode={mode[0]}", f"--serial={mode[1]}")
+    compile_ += (f"--days={DAYS}", *named)
     folder = partial / "root/etc/verity/policy.d"
     folder.mkdir(parents=True)
     (folder / "50-tests.toml").write_text("\n".join(drop_ins))

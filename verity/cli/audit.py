@@ -7,14 +7,7 @@ from pathlib import Path
 
 import click
 
-from verity.cli import (
-    audit_evidence,
-    audit_report,
-    audit_since,
-    audit_verify,
-    evidence_options,
-    output,
-)
+from verity.cli import audit_evidence, audit_report, audit_since, evidence_options, output
 from verity.cli.audit_roots import roots
 from verity.cli.params import Once
 from verity.cli.trust_options import PATH, key_options
@@ -118,14 +111,16 @@ def audit(
 
     What can't be checked is reported as not evaluated, with why, and the exit status is then 3, or
     1 with a finding. A signed waiver takes one finding of one file out of the count, until it
-    expires. The state is printed if every file was measured and is as signed, as `manifest show
-    --checksum os:STREAM=DIR --root DIR` prints it.
+    expires. The state is printed if every file was measured and is as signed, /etc as well where
+    it is signed, as `manifest show --checksum os:STREAM=DIR etc:STREAM=DIR --root DIR` prints it.
 
     --evidence writes a signed capsule of the audit, which --verify verifies on another machine,
     without the host: its signature, every signed document in it, and what follows from these. It
     says what else of it depends on the host's honesty.
     """
     if evidence_options.verifying():
+        from verity.cli import audit_verify  # here: another work than an audit
+
         return audit_verify.verify(keys, threshold, repo=repo, as_json=as_json)
     if as_json:
         context = click.get_current_context()
@@ -140,7 +135,8 @@ def audit(
             hint="choose another name",
         )
     writing = audit_evidence.begin()
-    with _Steps() as steps:
+    with Steps() as steps:
+        steps.update("documents", 0, 1)  # at once: verifying them takes its time
         host = audit_documents.make(
             Asked(
                 root=root,
@@ -170,14 +166,14 @@ def audit(
     return found.exit_status
 
 
-class _Steps:
+class Steps:
     """A progress bar for each thing that is being done, only on a terminal."""
 
     def __init__(self) -> None:
         self._what = ""
         self._bar: output.Progress | None = None
 
-    def __enter__(self) -> "_Steps":
+    def __enter__(self) -> "Steps":
         return self
 
     def __exit__(self, *exc: object) -> None:

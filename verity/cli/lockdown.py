@@ -2,17 +2,21 @@
 """verity lockdown: the gate in the kernel. ``observe``, ``seal`` and ``import`` ask, it decides."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from verity.cli import lockdown_coverage, output
+from verity.cli import key_opening, lockdown_coverage, output, signing_options
 from verity.cli.lazy import LazyGroup
 from verity.cli.params import PATH, worse
 from verity.values.errors import VerityError
 from verity.verbs import lockdown as verb
+
+if TYPE_CHECKING:
+    from verity.verbs.lockdown_stand import Stand
 
 root_option = click.option(
     "--root",
@@ -51,6 +55,23 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "lockdown_make",
             "Write the boot bundle: keys, policy, revocations and grants, each verified first.",
         ),
+        "check": (
+            "lockdown_check",
+            "Prove that a host can be sealed, before it is.",
+        ),
+        "confirm": ("lockdown_mode", "Sign the next policy serial as sealed, after its trial."),
+        "init": (
+            "lockdown_init",
+            "Make a host ready in one go, with a gate that only observes at first.",
+        ),
+        "remove": (
+            "lockdown_remove",
+            "Take away what `lockdown init` has made, so that no later boot loads a gate.",
+        ),
+        "trial": (
+            "lockdown_mode",
+            "Sign the next policy serial as a trial: it enforces for exactly one boot.",
+        ),
         "exception": (
             "lockdown_exception",
             "Ask for a signature on one file that was refused, and give it.",
@@ -69,6 +90,10 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         "ima": ("lockdown_ima", "Have the kernel's IMA appraise what root runs."),
         "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
+        "stage": (
+            "lockdown_stage",
+            "Have the next boot put a boot bundle, a kernel and an initramfs into place.",
+        ),
     },
 )
 def lockdown() -> None:
@@ -78,24 +103,54 @@ def lockdown() -> None:
 @lockdown.command(epilog="Example: verity lockdown status --coverage")
 @root_option
 @lockdown_coverage.option
+@click.option("--all", "everything", is_flag=True, help="Say all that is known, not ten lines.")
 @output.json_option
-def status(root: Path, show_coverage: bool, as_json: bool) -> int:
+def status(root: Path, show_coverage: bool, everything: bool, as_json: bool) -> int:
     """Say what the gate does on this host, and what that is worth.
 
-    The running kernel is asked, too: a status file without a gate is a finding. Exit status 0
-    without a gate; 1 for a seal that is weak or a status that is forged; 3 if it can't be known.
+    In ten lines: state and level, why, what was refused, what the next boot does, what the last
+    boots were refused, which unlocks there were, and what to do next. The running kernel is asked,
+    too: a status file without a gate is a finding. Exit status 0 without a gate; 1 for a seal that
+    is weak or a status that is forged; 3 if it can't be known.
     """
-    return _show(verb.status(root), as_json=as_json, whole=show_coverage)
+    from verity.verbs import lockdown_stand
+
+    found = verb.status(root)
+    stand = lockdown_stand.stand(root, found, now=int(time.time()))
+    return _show(
+        found,
+        as_json=as_json,
+        whole=show_coverage,
+        details=everything or show_coverage,
+        stand=stand,
+    )
 
 
 @lockdown.command(epilog="Example: verity lockdown observe --bundle /var/lib/verity/boot.bundle")
 @_load_options
+@click.option(
+    "--key",
+    "key_uris",
+    multiple=True,
+    metavar="KEY",
+    help="Load nothing: sign the next policy serial with the mode observe, for the next boot.",
+)
+@signing_options.days_option
+@key_opening.signing_options
 @output.json_option
-def observe(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
+def observe(
+    bundle: Path, pins: tuple[Path, ...], key_uris: tuple[str, ...], days: int, as_json: bool
+) -> int:
     """Load the gate, which then logs what it would refuse, and denies nothing. As root.
 
-    It ends with a reboot, or with `umount /sys/fs/bpf/verity`.
+    It ends with a reboot, or with `umount /sys/fs/bpf/verity`. With --key nothing is loaded: the
+    owner's key of the role policy signs that the next boot observes, also on a sealed host.
     """
+    if key_uris:
+        from verity.cli import lockdown_mode
+        from verity.formats.kernel_policy import Mode
+
+        return lockdown_mode.sign(Mode.OBSERVE, key_uris, days, Path("/"), as_json=as_json)
     return _step(verb.observe(bundle, pins), as_json=as_json)
 
 
@@ -106,7 +161,8 @@ def seal(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
     """Seal the gate until reboot; load it first if it isn't. As root.
 
     Sets the kernel's lockdown to integrity. Look at `verity lockdown log` after some time of
-    `verity lockdown observe` first: what was observed there is denied from now on.
+    `verity lockdown observe` first: what was observed there is denied from now on. What runs
+    already isn't put to the gate, as verity-seal.service does it at boot.
     """
     return _step(verb.seal(bundle, pins), as_json=as_json)
 
@@ -152,9 +208,17 @@ def _step(done: verb.Step, *, as_json: bool) -> int:
     return _show(verb.status(), as_json=as_json)
 
 
-def _show(found: verb.Lockdown, *, as_json: bool, whole: bool = False) -> int:
+def _show(
+    found: verb.Lockdown,
+    *,
+    as_json: bool,
+    whole: bool = False,
+    details: bool = False,
+    stand: "Stand | None" = None,
+) -> int:
     if as_json:
-        output.record("lockdown", _status_fields(found))
+        more = {} if stand is None else stand.fields
+        output.record("lockdown", {**_status_fields(found), **more})
         if whole:
             for one in found.backends:
                 lockdown_coverage.each(one.name, one.covers)
@@ -163,9 +227,13 @@ def _show(found: verb.Lockdown, *, as_json: bool, whole: bool = False) -> int:
     level = found.level_text.removeprefix(f"{found.level}: ")
     output.line(f"level: {found.level}: {output.one_line(level)}")
     output.line(f"kernel lockdown: {output.one_line(found.kernel or 'unknown')}")
-    if found.gate is not None:
-        gate = found.gate
+    gate = found.gate
+    if gate is not None:
         output.line(f"policy: serial {gate.policy_serial}, mode {gate.policy_mode}")
+        output.line(f"refusals: {gate.denied} denied, {gate.observed} observed, {gate.lost} lost")
+    for key, text in () if stand is None else stand.lines:
+        output.line(f"{key}: {output.one_line(text)}")
+    if gate is not None and details:
         if gate.observes:
             output.line(f"only observed by policy: {' '.join(sorted(gate.observes))}")
         for party, version in gate.keys.items():
@@ -182,10 +250,9 @@ def _show(found: verb.Lockdown, *, as_json: bool, whole: bool = False) -> int:
         for what, room in (("keys", gate.revoked_keys), ("digests", gate.revoked_digests)):
             output.line(f"revoked {what}: {room.used} of {room.capacity}")
         output.line(f"foreign programs: {gate.foreign_programs}")
-        output.line(f"refusals: {gate.denied} denied, {gate.observed} observed, {gate.lost} lost")
         for reason, count in gate.reasons.items():
             output.line(f"reason: {reason} {count}")
-    for backend in found.backends:
+    for backend in found.backends if details or gate is None else ():
         word = "yes" if backend.available else "no"
         output.line(f"back end {backend.name}: {word}: {output.one_line(backend.detail)}")
         if backend.hint:

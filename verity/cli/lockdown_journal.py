@@ -10,7 +10,7 @@ import click
 
 from verity.cli import output
 from verity.cli.params import PATH
-from verity.ports import gate_files
+from verity.ports import boots, gate_files
 from verity.ports.audit import Audit
 from verity.ports.journal import Journal
 from verity.values.errors import HostError
@@ -37,10 +37,18 @@ _PAUSE_S = 1.0
     metavar="FILE",
     help="How far it came, for the next start; made if it isn't there.",
 )
+@click.option(
+    "--keep",
+    type=PATH,
+    metavar="DIR",
+    help="Keep what each boot refused in this directory, for `verity lockdown check`.",
+)
 @click.option("--once", is_flag=True, help="Write what is there now, and end.")
 @click.option("--no-audit", is_flag=True, help="Write to the journal alone.")
 @output.json_option
-def journal(root: Path, state: Path, once: bool, no_audit: bool, as_json: bool) -> int:
+def journal(
+    root: Path, state: Path, keep: Path | None, once: bool, no_audit: bool, as_json: bool
+) -> int:
     """Write each denial to the journal, and to audit, as it comes.
 
     The first for a reason of a file is written at once; of more within a minute only their number.
@@ -55,7 +63,14 @@ def journal(root: Path, state: Path, once: bool, no_audit: bool, as_json: bool) 
         except HostError as error:
             output.message(f"note: {error.message}: to the journal alone")
     boot = gate_files.boot_id(root)
-    writer = Writer(state, boot, Journal(root), audit, lambda text: output.message(f"note: {text}"))
+    writer = Writer(
+        state,
+        boot,
+        Journal(root),
+        audit,
+        lambda text: output.message(f"note: {text}"),
+        keep=lambda found: None if keep is None else boots.keep(keep, found),
+    )
     _work(writer, root, once=once)
     if as_json:
         output.record("journal", {"written": writer.written})

@@ -83,6 +83,12 @@ def _password(value: bytes) -> dict[str, str]:
     return {PASSWORD: state, PASSWORD_DIGEST: hashlib.sha256(value).hexdigest()}
 
 
+def is_of_nis(name: str, *, taken: bool = False) -> bool:
+    """Whether libc takes the line for one about accounts of NIS, and never for an account; with
+    ``taken`` only where it takes them in. Its uid and password then say nothing."""
+    return name.startswith("+") or (name.startswith("-") and not taken)
+
+
 def is_uid_zero(text: str) -> bool:
     """Whether libc takes the text of a uid for 0; what is no number counts, too: some parsers give
     0 for it."""

@@ -412,6 +412,12 @@ def entry_of_line(text: bytes) -> Entry:
         raise ValueError(f"not a canonical line: {refused}") from None
 
 
+def digests(data: bytes) -> set[bytes]:
+    """The digest of each regular file of a canonical manifest, of which no entry is made."""
+    # No other place in a line has these fields: a name and a value of an xattr stand around a =.
+    return set(map(unhexlify, re.findall(rb" 0\.0 - - ([0-9a-f]{64})(?=[ \n])", data)))
+
+
 def _below(data: bytes, prefix: bytes) -> bytes:
     """The lines of a canonical manifest whose path begins so: nothing else sorts between them."""
     first, last = data.find(b"\n" + prefix), data.rfind(b"\n" + prefix)

@@ -184,6 +184,11 @@ class Refusal(Enum):
         "the signed policy does not say sealed",
         "sign a policy with the mode sealed and a higher serial, and boot with it",
     )
+    NOT_BOOTING = (
+        3043,
+        "no initramfs loaded it, or the root was entered already",
+        "verity-load --enter is for an initramfs that has loaded the gate with --boot",
+    )
     # the unlock
     NOT_SEALED = (
         3050,

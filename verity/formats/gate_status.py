@@ -7,7 +7,7 @@ Two texts, of which the kernel makes one line after the other:
   none may be missing but those that stand there any number of times: ``observes``, ``stream``,
   ``revoked_stream``, ``revocations``, ``reason``, ``own``, ``unlock`` and ``drill``; ``taint``; and
   those that an older gate, of which evidence may tell, doesn't have: ``sealed_ms``, ``boot_nonce``,
-  ``host_id``, ``unlocked`` and ``unlock_used``.
+  ``host_id``, ``unlocked`` and ``unlock_used``; and what only a gate has that an initramfs loaded.
 * denials: a line for each refusal that is kept, in the order of the gate's memory: a ring, then the
   first of each reason. They come out ascending by number, and what is in both places comes out
   once. Names of programs and files are escaped as in a manifest, and come out as the bytes that
@@ -21,7 +21,6 @@ claims nothing: whoever reads asks the kernel, too (``verity.ports.bpf.present``
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from verity.formats import gate_unlocks
 from verity.formats.gate_lines import (
@@ -33,6 +32,10 @@ from verity.formats.gate_lines import (
     word_of,
 )
 from verity.formats.gate_unlocks import MAX_USED, Drill, TakenUnlock
+from verity.formats.gate_words import Act as Act
+from verity.formats.gate_words import Mode as Mode
+from verity.formats.gate_words import Reason as Reason
+from verity.formats.gate_words import State as State
 from verity.values.errors import ContentError
 
 VERSION = 5
@@ -51,101 +54,6 @@ _NONE = (b"-", b"")
 _TORN = b"torn"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 _TOKEN_ID = re.compile(rb"[0-9a-f]{32}")
-
-
-class _Numbered(StrEnum):
-    """Words of the texts, in the order of the numbers that policy/gate/decide.h has for them."""
-
-    @property
-    def number(self) -> int:
-        """VERITY_* of decide.h."""
-        return _NUMBERS[type(self)][self]
-
-
-class State(_Numbered):
-    """The gate's state. The text is never of one that is off."""
-
-    OFF = "off"
-    LOADING = "loading"  # programs are attached, nothing is enforced but self-protection
-    OBSERVE = "observe"
-    SEALED = "sealed"
-
-
-class Mode(StrEnum):
-    """What the signed policy wants."""
-
-    NONE = "none"
-    OBSERVE = "observe"
-    TRIAL = "trial"
-    SEALED = "sealed"
-
-
-class Reason(_Numbered):
-    """Why something is refused, or ``ALLOW``."""
-
-    ALLOW = "allow"
-    NO_DIGEST = "no-digest"  # no fs-verity: nobody vouches for its contents
-    OTHER_DIGEST = "other-digest"  # a digest of another algorithm
-    STALE = "stale"  # digest and cached pages may differ
-    NOT_GRANTED = "not-granted"  # no signed grants name this digest
-    WRONG_USE = "wrong-use"  # granted, but not for this
-    ANONYMOUS = "anonymous"  # executable memory without a file
-    WRITABLE = "writable"  # writable and executable at once
-    DIRTY = "dirty"  # private pages, which may have been written, made executable
-    UNVERIFIED = "unverified"  # made executable later, and never verified as code
-    NOT_ELEVATED = "not-elevated"  # raises privileges without a grant that covers it
-    GATE_OBJECT = "gate-object"
-    GATE_PIN = "gate-pin"
-    GATE_KEY = "gate-key"
-    FOREIGN_PROGRAM = "foreign-program"
-    FTRACE = "ftrace"
-    REVOKED = "revoked"  # not granted any more: digest, serial or signing key is revoked
-    TRACED = "traced"  # a privileged task would be in another one's hand
-    DEVICE = "device"  # writing below what is mounted or otherwise in use
-    INTERPRETER = "interpreter"  # runs what it is told, and no granted script started it
-    UNDECIDED = "undecided"  # the gate could not find out: no memory, or a fact out of range
-    CONFIG_UNSIGNED = "config-unsigned"  # not granted at this guarded path, with these contents
-    CONFIG_LINK = "config-link"  # nor this symlink, with this target
-    CONFIG_MOUNT = "config-mount"  # mounted over guarded configuration, or what leads there
-    USER_NAMESPACE = "user-namespace"  # in one, much more of the kernel can be reached
-    TRACING = "tracing"  # reads what privileged programs and the kernel keep to themselves
-    BPF_PROGRAM = "bpf-program"  # a program in the kernel, of whatever kind
-    SESSION_OVER = "session-over"  # the unlock that this session was for is over
-
-    @property
-    def allow(self) -> bool:
-        """Whether there is nothing against it."""
-        return self is Reason.ALLOW
-
-
-class Act(_Numbered):
-    """What is attempted."""
-
-    EXEC = "exec"  # a file is started: program, script or interpreter
-    ELEVATE = "elevate"  # execve ends with more than the subject had
-    MAP = "map"  # memory is mapped
-    PROTECT = "protect"  # memory that is mapped becomes executable
-    OBJECT = "object"  # a map, program or link of the gate is reached for
-    PIN = "pin"  # a pin of the gate, or a mount that holds it, is changed
-    KEY = "key"  # a key or keyring of the gate
-    PROGRAM = "program"  # a BPF program is loaded that could change what hooks return
-    FTRACE = "ftrace"  # ftrace, through which the gate is called, is switched off
-    MODULE = "module"  # the kernel takes a module or firmware
-    KEXEC = "kexec"  # a kernel to start next is loaded
-    TRACE = "trace"  # a task's memory or files are reached into
-    DEVICE = "device"  # a block device that is in use is opened for writing
-    CONFIG = "config"  # a file is opened for reading, where configuration may be
-    LINK = "link"  # a symlink is followed or read, likewise
-    MOUNT = "mount"  # something is mounted, likewise
-    USER_NAMESPACE = "user-namespace"  # one is made
-    TRACING = "tracing"  # the kernel or a program is traced: kprobes, perf, ftrace
-    BPF_PROGRAM = "bpf-program"  # any other BPF program is loaded
-
-
-_NUMBERS: Mapping[type[_Numbered], Mapping[_Numbered, int]] = {
-    kind: {item: number for number, item in enumerate(kind, first)}
-    for kind, first in ((State, 0), (Reason, 0), (Act, 1))
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +104,11 @@ class GateStatus:
     ``boot_nonce`` and ``host_id`` are what a token must name; the latter is zero where no token is
     taken. ``unlocks`` and ``drills`` are what this boot has taken, oldest first; ``unlocked``: one
     of them is live. ``tainted``: one of the scope off was taken.
+
+    Of a gate that an initramfs loaded: ``initial_root`` is that file system's device, as the kernel
+    numbers it, 0 of any other gate; ``entered_ms`` when the trust in it ended, 0: not yet;
+    ``survivors`` counts processes of it that ran on when the loader last looked;
+    ``boot_directories`` and ``boot_devices`` what it keeps of what the machine boots from.
     """
 
     version: int
@@ -227,6 +140,11 @@ class GateStatus:
     own_programs: frozenset[int] = frozenset()
     own_links: frozenset[int] = frozenset()
     sealed_ms: int = 0
+    initial_root: int = 0
+    entered_ms: int = 0
+    survivors: int = 0
+    boot_directories: int = 0
+    boot_devices: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +205,10 @@ _STATUS = {
     b"unlock": "id scope owners number number unlock sha256 operand",
     b"drill": "id number",
     b"taint": "taint",
+    b"initial_root": "number",
+    b"entered_ms": "number",
+    b"survivors": "number",
+    b"boot_chain": "number number",
 }
 _WORDS = {
     "state": [item.value for item in State if item is not State.OFF],  # there is no text then
@@ -363,6 +285,8 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
     def own(kind: str) -> frozenset[int]:
         return frozenset(int(number) for found, number in each("own") if found == kind)
 
+    booting = ("initial_root",) in found
+    boot_chain = values("boot_chain") if booting else (0, 0)
     streams = each("stream")
     revoked = {name for (name,) in each("revoked_stream")}
     unknown = revoked - {stream[0] for stream in streams}
@@ -422,6 +346,11 @@ def _status(found: Mapping[tuple[str, ...], tuple[int | str, ...]]) -> GateStatu
         own_programs=own("program"),
         own_links=own("link"),
         sealed_ms=number("sealed_ms") if ("sealed_ms",) in found else 0,
+        initial_root=number("initial_root") if booting else 0,
+        entered_ms=number("entered_ms") if booting else 0,
+        survivors=number("survivors") if booting else 0,
+        boot_directories=int(boot_chain[0]),
+        boot_devices=int(boot_chain[1]),
     )
 
 

@@ -15,7 +15,7 @@ from verity.values.errors import ContentError
 MAX_GUARDED = 512
 MAX_PATH = 247
 
-_GUARDED = struct.Struct("<248sBB6s")
+_GUARDED = struct.Struct("<248sBBB5s")
 SIZE = _GUARDED.size
 
 
@@ -37,22 +37,26 @@ class Match(IntEnum):
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Guarded:
-    """A guarded path, 1 to 247 bytes."""
+    """A guarded path, 1 to 247 bytes. ``required``: what grants put there is not taken away."""
 
     path: bytes
     file_class: GuardedClass
     match: Match
+    required: bool = False
 
 
 def encode(guarded: Iterable[Guarded]) -> bytes:
     """The table, as it stands; what ``parse`` refuses is for the caller to find."""
-    return b"".join(_GUARDED.pack(one.path, one.file_class, one.match, bytes(6)) for one in guarded)
+    return b"".join(
+        _GUARDED.pack(one.path, one.file_class, one.match, one.required, bytes(5))
+        for one in guarded
+    )
 
 
 def parse(data: bytes) -> tuple[Guarded, ...]:
     """Read a table. Raises ContentError (``bad-policy``) with the place and the reason."""
     found: list[Guarded] = []
-    for padded, file_class, match, zero in _GUARDED.iter_unpack(data):
+    for padded, file_class, match, flags, zero in _GUARDED.iter_unpack(data):
         place = f"guarded path {len(found)}"
         path = padded.rstrip(b"\0")
         if not path.startswith(b"/") or len(path) > MAX_PATH or b"\0" in path:
@@ -62,9 +66,18 @@ def parse(data: bytes) -> tuple[Guarded, ...]:
         known = file_class in set(GuardedClass) and match in set(Match)
         if not known:
             _refuse(f"{place}: the class {file_class} or the match {match} is unknown")
+        if flags > 1 or (flags and file_class != GuardedClass.SIGNED):
+            _refuse(f"{place}: the flags {flags} are unknown, or not of the class signed")
         if found and path <= found[-1].path:
             _refuse(f"{place}: not sorted by path, or twice")
-        found.append(Guarded(path=path, file_class=GuardedClass(file_class), match=Match(match)))
+        found.append(
+            Guarded(
+                path=path,
+                file_class=GuardedClass(file_class),
+                match=Match(match),
+                required=bool(flags),
+            )
+        )
     return tuple(found)
 
 

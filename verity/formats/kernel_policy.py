@@ -42,6 +42,7 @@ OBSERVABLE = frozenset(
     for reason in Reason
     if 1 <= reason.number <= Reason.NOT_ELEVATED.number
     or Reason.CONFIG_UNSIGNED.number <= reason.number <= Reason.CONFIG_MOUNT.number
+    or reason is Reason.CONFIG_REMOVED
 )
 """What may be logged and not denied: never what protects the gate, nor not knowing."""
 

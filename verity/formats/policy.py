@@ -104,13 +104,15 @@ class Unprivileged(Line):
 
 @dataclass(frozen=True, kw_only=True)
 class Guard(Line):
-    """A guarded path or pattern, with all below it. ``most``: the mode bits that it may have."""
+    """A guarded path or pattern, with all below it. ``most``: the mode bits that it may have;
+    ``required``: what is signed there must not be taken away."""
 
     path: str
     file_class: FileClass
     profile: Profile = Profile.STANDARD
     most: int | None = None
     secret: bool = False
+    required: bool = False
 
     @property
     def key(self) -> Hashable:

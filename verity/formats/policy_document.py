@@ -160,19 +160,26 @@ def _write_guard(line: Guard) -> dict[str, Any]:
         "profile": line.profile.value,
         "secret": int(line.secret),
     }
+    if line.required:
+        found["require"] = 1
     return found if line.most is None else {**found, "mode": f"{line.most:04o}"}
 
 
 def _read_guard(fields: Fields, place: str) -> dict[str, Any]:
     secret = fields.integer("secret")
     most = fields.text("mode") if "mode" in fields.names() else None
+    required = fields.integer("require") if "require" in fields.names() else 0
+    file_class = _word(FileClass, fields.text("class"), place)
     if secret not in (0, 1) or (most is not None and not _is_mode(most)):
         refuse(place, "secret is not 0 or 1, or mode is no octal number such as 0640")
+    if required not in (0, 1) or (required and file_class is not FileClass.SIGNED):
+        refuse(place, "require is not 1, or said of a class other than signed")
     return {
         "path": _path(fields, "path", place),
-        "file_class": _word(FileClass, fields.text("class"), place),
+        "file_class": file_class,
         "profile": _profile(fields, place),
         "secret": bool(secret),
+        "required": bool(required),
         "most": None if most is None else int(most, 8),
     }
 

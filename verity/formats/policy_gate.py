@@ -92,11 +92,22 @@ def table(policy: Policy) -> Table:
                 left_out.append(line)
             continue
         around = _longest(entries, path)
-        new = Guarded(path=path, file_class=_CLASS[line.file_class], match=match)
+        new = Guarded(
+            path=path,
+            file_class=_CLASS[line.file_class],
+            match=match,
+            required=line.required,
+        )
         _put(entries, new, line)
         if line.file_class is FileClass.IGNORED and around is None:
             del entries[path]  # nothing is asked of it where nothing is asked around it
-    always = Guarded(path=ALWAYS_SIGNED, file_class=GuardedClass.SIGNED, match=Match.TREE)
+    around = _longest(entries, ALWAYS_SIGNED)
+    always = Guarded(
+        path=ALWAYS_SIGNED,
+        file_class=GuardedClass.SIGNED,
+        match=Match.TREE,
+        required=around is not None and around.required,
+    )
     _put(entries, always, None)
     if len(entries) > kernel_guarded.MAX_GUARDED:
         _refuse(
@@ -154,7 +165,17 @@ def _is_lost(line: Guard, literal: bytes, entries: dict[bytes, Guarded]) -> bool
                 f" {name} would count, which is looser",
                 hint=f"name the paths that have to be {line.file_class}",
             )
-    return any(_class(one) is not _CLASS[line.file_class] for one in instead)
+        if line.required and not (one is not None and one.required):
+            _refuse(
+                f"{line.origin}: {line.path}: the gate has no such patterns, and can't require what"
+                " they match",
+                hint="name the paths that have to stay, or the directory that they are in",
+            )
+    return any(
+        _class(one) is not _CLASS[line.file_class]
+        or (one is not None and one.required) is not line.required
+        for one in instead
+    )
 
 
 def _class(entry: Guarded | None) -> GuardedClass:

@@ -100,9 +100,14 @@ def _privileged(table: Mapping[str, Any], label: str, where: _Where) -> list[Lin
 
 
 def _guarded(table: Mapping[str, Any], label: str, where: _Where) -> list[Line]:
-    known(label, table, {"class", "paths", "profile", "reason"})
+    known(label, table, {"class", "paths", "profile", "reason", "require"})
     file_class = class_of(table, label)
     profile = _profile(table, label)
+    required = table.get("require", False)
+    if not isinstance(required, bool):
+        refuse(label, f"require is {required!r}, expected true or false")
+    if required and file_class is not FileClass.SIGNED:
+        refuse(label, f"require says nothing for the class {file_class}: what is signed can stay")
     found: list[Line] = []
     for path in paths_of(table, label):
         if not _is_top(path) or file_class is not FileClass.SIGNED:
@@ -112,6 +117,7 @@ def _guarded(table: Mapping[str, Any], label: str, where: _Where) -> list[Line]:
                 path=path,
                 file_class=file_class,
                 profile=profile,
+                required=required,
                 reason=where["reason"],
                 origin=where["origin"],
             )

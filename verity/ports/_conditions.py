@@ -71,7 +71,7 @@ _NO_FILESYSTEM = Condition(
     "no-verity-filesystem",
     "it is no regular file, or its file system or this kernel has no fs-verity",
     "ext4, f2fs and btrfs have it where the kernel is built with CONFIG_FS_VERITY;"
-    " tmpfs, overlayfs, xfs, squashfs and vfat do not",
+    " tmpfs, overlayfs, xfs, squashfs and vfat do not; what FUSE says isn't the kernel's word",
 )
 _NO_FEATURE = Condition(
     HostError,

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from verity.formats.gate_status import MAX_DENIALS, MAX_STATUS
 from verity.ports.osfile import read_file, translate_oserror
 from verity.values.errors import HostError
 
@@ -31,11 +30,15 @@ Reader = Callable[[Path], bytes | None]
 
 def read_status(root: Path) -> bytes | None:
     """The gate's status text; None if there is no such file, so no gate that shows itself."""
+    from verity.formats.gate_status import MAX_STATUS  # here: the other texts need none of it
+
     return _read(root / STATUS, MAX_STATUS)
 
 
 def read_denials(root: Path) -> bytes | None:
     """The gate's denials text; None if there is no such file."""
+    from verity.formats.gate_status import MAX_DENIALS  # here: as above
+
     return _read(root / DENIALS, MAX_DENIALS)
 
 

@@ -8,8 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -250,15 +248,28 @@ def new_directory(path: Path) -> Iterator[Path]:
         there = path
         sync_directory(path.parent)
     except BaseException as error:
+        import shutil  # here: little else needs it
+
         shutil.rmtree(there)
         if isinstance(error, OSError):
             raise translate_oserror(error, str(path)) from error
         raise
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything of this name; a link that leads nowhere is something, too."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+    return True
+
+
 def _temporary(path: Path) -> Path:
     # Not to be guessed: whoever may write beside it could put something there before.
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

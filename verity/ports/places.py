@@ -19,6 +19,14 @@ OWNER_POLICY = Path("etc/verity/policy.d")
 POLICY = Path("etc/verity/policy.json")
 """The signed policy, as its owner installed it: a DSSE envelope, and for the gate a fragment."""
 POLICY_BLOB = Path("etc/verity/policy.gate")
+POLICY_STATE = Path("var/lib/verity/policy.json")
+POLICY_BLOB_STATE = Path("var/lib/verity/policy.gate")
+"""Where `lockdown init` keeps both, with links in the places above: each is signed by itself, and a
+sealed host can take the next one without a new signature of /etc."""
+TRIAL = Path("var/lib/verity/trial")
+"""That a trial was begun: what the loader writes before it seals."""
+SEAL_SAID = Path("run/verity/seal")
+"""What the loader says came of the seal in this boot."""
 WAIVERS = Path("etc/verity/waivers")
 """Signed waivers, which audits heed: NAME.json, each a DSSE envelope."""
 
@@ -26,6 +34,8 @@ VENDOR_PIN = Path("etc/verity/pins/vendor.pin")
 USER_PIN = Path("etc/verity/pins/user.pin")
 BUNDLE = Path("var/lib/verity/boot.bundle")
 """What the loader of the gate gets."""
+NEXT = Path("var/lib/verity/next")
+"""What the next boot's initramfs puts into place: a boot bundle, and files for /boot."""
 
 STAGE = ".verity-stage"
 """How the name of the directory begins that ``etc apply`` prepares files in, on their own file

@@ -30,7 +30,9 @@ from verity.ports.places import STAGE
 from verity.values.errors import HostError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# To read, so that fs-verity can be turned on by the same descriptor: below a guarded /etc a sealed
+# gate lets nobody open it for that once it has contents.
+_NEW = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # Also when what is above it is no directory yet, but a file or a symlink to be replaced.
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -128,9 +130,11 @@ class ReplaceTree:
                 _set_xattrs(b"/proc/self/fd/%d/%b" % (stage, name), entry)
             else:
                 with closing(os.open(name, _NEW, 0o600, dir_fd=stage)) as fd:
-                    fill(entry, fd)
+                    writer = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
+                    with closing(writer):
+                        fill(entry, writer)
                     _dress(fd, entry)
-                _protect(stage, name, printable(entry.path))
+                    _protect(fd, printable(entry.path))
         self._prepared[entry.path] = name
 
     def remove(self, entry: Entry) -> None:
@@ -275,10 +279,10 @@ def _dress(fd: int, entry: Entry) -> None:
     _set_xattrs(fd, entry)
 
 
-def _protect(stage: int, name: bytes, label: str) -> None:
+def _protect(fd: int, label: str) -> None:
     """Turn on fs-verity, where there is any, so that a sealed gate takes the file from its first
     moment on; pages that were cached while it was written are let go."""
-    with contextlib.suppress(HostError), closing(os.open(name, _LOOK, dir_fd=stage)) as fd:
+    with contextlib.suppress(HostError):
         kernel.enable(fd, label=label)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 

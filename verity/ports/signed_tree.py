@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from verity.formats.dump import Entry, entry_of_line
 from verity.ports.kernel import ffi, lib
 from verity.ports.osfile import open_directory_below, translate_oserror
 
@@ -78,6 +79,10 @@ class Lines:
         """One line, without its LF."""
         start = lib.verity_manifest_start(self.handle, line)
         return self.data[start : lib.verity_manifest_start(self.handle, line + 1) - 1]
+
+    def entry(self, line: int) -> Entry:
+        """The same, read."""
+        return entry_of_line(self.text(line))
 
     def find(self, escaped: bytes) -> int | None:
         """The number of the line of an escaped path."""

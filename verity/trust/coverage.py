@@ -137,9 +137,10 @@ GATE: Mapping[int, Held] = {
         rest="readers that aren't privileged, as polkitd, are asked nothing",
     ),
     20: Held(
-        reasons=_CONFIGURATION,
+        reasons=(*_CONFIGURATION, "config-removed"),
         since=ADDED_IN,
-        rest="a file that is gone is found by `verity audit` and `verity etc status`",
+        rest="where the policy doesn't require it to stay, a file that is gone is found by"
+        " `verity audit` and `verity etc status`",
     ),
     21: Held(
         reasons=("gate-object", "gate-pin", "gate-key", "foreign-program"), firm=True, early=True

@@ -8,7 +8,8 @@ knows no digests: what is granted is one of the facts.
 Rules:
 - what is not known to be granted is refused: an unknown act, a fact out of range;
 - subjects that are not privileged are asked nothing but whether they try to raise privileges, to
-  give code to the kernel, to write below a file system, or to touch the gate itself;
+  give code to the kernel, to write below a file system, to take away what must stay, or to touch
+  the gate itself;
 - the order of the tests is part of the table: the first one that refuses is the reason, but one
   that is only observed, or lifted by an unlock, hides none that denies;
 - an unlock changes no reason: it lifts some, and which it may lift is in ``lifted`` alone.
@@ -83,6 +84,8 @@ class Facts:
     observed: int = 0  # reasons that are logged and don't deny, a bit each
     guarded: int = 0  # CONFIG, LINK, MOUNT: ``GuardedClass`` of the place; 0: none
     placed: int = 0  # likewise: grants put this here; MOUNT: it is mounted over itself
+    # REMOVE: ``guarded`` is signed where the policy requires what is there, and ``placed`` that
+    # grants put it there, and put nothing there that takes its place.
     unlocked: int = 0  # ``Unlocked``
     trust: int = 0  # the place is one of the trust files, or could not be found out
 
@@ -102,6 +105,7 @@ _ALWAYS = {
     Act.DEVICE: Reason.DEVICE,
     Act.USER_NAMESPACE: Reason.USER_NAMESPACE,
     Act.BPF_PROGRAM: Reason.BPF_PROGRAM,
+    Act.BOOT: Reason.BOOT_CHAIN,
 }
 # Refused where somebody privileged is concerned.
 _IF_PRIVILEGED = {Act.TRACE: Reason.TRACED, Act.TRACING: Reason.TRACING}
@@ -139,6 +143,7 @@ _LIFTED_HOST = set(Reason) - {
     Reason.DEVICE,
     Reason.UNDECIDED,
     Reason.SESSION_OVER,
+    Reason.BOOT_CHAIN,
 }
 _ENDED = {act.number for act in (Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT, Act.CONFIG, Act.LINK)}
 
@@ -217,6 +222,8 @@ def _against(facts: Facts) -> Iterator[Reason]:
             yield _IF_PRIVILEGED[act]
     elif act in _NOT_PLACED:
         yield from _of_place(facts, act)
+    elif act is Act.REMOVE:
+        yield from _of_removal(facts)
     elif act in (Act.EXEC, Act.ELEVATE):
         yield from _of_start(facts, act)
     elif facts.prot & _EXEC and facts.privileged:
@@ -282,6 +289,16 @@ def _of_place(facts: Facts, act: Act) -> Iterator[Reason]:
     if not (facts.placed and known):
         revoked = facts.revoked and act is not Act.MOUNT
         yield Reason.REVOKED if revoked else _NOT_PLACED[act]
+
+
+def _of_removal(facts: Facts) -> Iterator[Reason]:
+    """Whoever may take the name away by the file's permissions is asked."""
+    if facts.guarded in _LOOSE:
+        return
+    if facts.digest > DigestState.KNOWN:
+        yield Reason.UNDECIDED
+    elif facts.placed:
+        yield Reason.CONFIG_REMOVED
 
 
 def _of_digest(facts: Facts, use: int) -> Iterator[Reason]:

@@ -67,6 +67,11 @@ class VerifiedManifest(_Proven):
     sha256: bytes
 
     @cached_property
+    def count(self) -> int:
+        """How many entries there are: a canonical manifest has one a line."""
+        return self.data.count(b"\n")
+
+    @cached_property
     def entries(self) -> tuple[dump.Entry, ...]:
         """All entries, read when first asked for: who compares the bytes needs none of them."""
         return dump.parse(self.data)

@@ -193,7 +193,8 @@ class Audit:
         """The state checksum for people; without one, that files differ, or that nobody knows."""
         if self.state is not None:
             return f"sha256:{self.state}"
-        files = {check.id for check in self.checks if check.area is Area.FILES}
+        areas = (Area.FILES, Area.ETC)
+        files = {check.id for check in self.checks if check.area in areas}
         found = (*self.findings, *(one.finding for one in self.waived))
         return "differs" if any(one.check in files for one in found) else "not evaluated"
 

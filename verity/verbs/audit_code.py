@@ -209,7 +209,7 @@ def _names(code: Code) -> list[str]:
 def _is_missing(host: AuditedHost, signed: Signed, reached: Reached) -> bool:
     if reached.located is not None or reached.optional or reached.use is Use.CONFIGURATION:
         return False
-    return not (Area.FILES in host.areas and reached.path in signed.entries)
+    return not (Area.FILES in host.areas and signed.at(reached.path) is not None)
 
 
 def _missing(reached: Reached) -> Finding:

@@ -288,7 +288,7 @@ def _due(manifest: VerifiedManifest) -> tuple[set[bytes], set[bytes]]:
     """The digests of kernels, and those of the rest, in the boot list that was signed."""
     kernels: set[bytes] = set()
     others: set[bytes] = set()
-    for line in dump.boot_list(manifest.entries).splitlines():
+    for line in dump.boot_list_of(manifest.data).splitlines():
         digest, _, path = line.partition(b" ")
         name = os.path.basename(path)
         (kernels if name.startswith(_KERNELS) else others).add(bytes.fromhex(digest.decode()))

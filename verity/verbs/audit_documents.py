@@ -9,23 +9,24 @@ there ends the audit: a repository, a commit, a root. Nothing here reads the fil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from verity.formats import grants, kernel_keys, records
+from verity.formats import grants, records
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.records import RecordKind
 from verity.ports import booted, deployments, floors, places
-from verity.ports.osfile import check_below, read_file
+from verity.ports.osfile import check_below, is_there, read_file
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Tree
-from verity.trust import boot_bundle
-from verity.trust.boot_bundle import Labelled
-from verity.trust.policy import VerifiedPolicy
 from verity.trust.verified import verify_statement
 from verity.values.errors import CallerError, ContentError, HostError, VerityError
-from verity.verbs import pins, policy_read, serial_floors, signed
+from verity.verbs import serial_floors, signed
 from verity.verbs.audit_host import AuditedHost, BootBundle, Roots
 from verity.verbs.serial_floors import HostState, Judged
 from verity.verbs.signed import SignedCommit
+
+if TYPE_CHECKING:
+    from verity.trust.policy import VerifiedPolicy
 
 REPOSITORY = Path("ostree/repo")
 _PIN_FILES = {Party.VENDOR: places.VENDOR_PIN, Party.USER: places.USER_PIN}
@@ -157,9 +158,11 @@ def _accepted(asked: Asked) -> str:
     return verify_statement(envelopes, trusted).statement.subjects["commit"].hex()
 
 
-def _policy(root: Path, roots: Roots) -> VerifiedPolicy | None:
-    if not policy_read.is_installed(root):
+def _policy(root: Path, roots: Roots) -> "VerifiedPolicy | None":
+    if not is_there(root / places.POLICY):
         return None
+    from verity.verbs import policy_read  # here: a tree without a policy needs none of it
+
     check_below(root, places.POLICY, places.POLICY_BLOB)
     if roots.unknown is not None:
         raise roots.unknown
@@ -185,6 +188,12 @@ def _bundle(root: Path, roots: Roots) -> BootBundle | None:
         if error.code == "not-found":
             return None
         raise
+    # Here: a tree without a bundle needs none of it.
+    from verity.formats import kernel_keys
+    from verity.trust import boot_bundle
+    from verity.trust.boot_bundle import Labelled
+    from verity.verbs import pins
+
     fragments = records.split(data, label=str(path))
     if roots.unknown is not None:
         raise roots.unknown

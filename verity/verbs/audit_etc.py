@@ -88,7 +88,7 @@ def examine(host: AuditedHost) -> AreaResult:
     # 2. The intent.
     try:
         trusted = audit_owner.etc_keys(host)
-        intent = etc_intent.current(there, trusted)
+        intent = host.etc_intent
     except VerityError as error:
         return _stopped(audit_owner.sure(host, error), str(there.state.path))
     # 3. Serial and time.

@@ -8,7 +8,8 @@
 3. What nobody signed is a finding by what it could do, but for what lies in directories of state.
 4. What is signed and was not seen is missing, unless a directory above it could not be read.
 
-With ``deep`` the disk is read, too: whatever is cached is evicted before, and the contents hashed.
+With ``deep`` the disk is read, too: whatever is cached is evicted before, so that the kernel checks
+what it reads; what stays cached is hashed.
 Nothing is repaired; what can't be read is not evaluated, never skipped in silence.
 """
 
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verity.formats.dump import entry_of_line
 from verity.formats.escaped import escape
 from verity.formats.grants import ConfigKind
 from verity.ports.signed_tree import Lines, Record, SignedTree, State, What, lines_of
@@ -36,7 +36,8 @@ if TYPE_CHECKING:  # who compares one tree with one manifest has no host
 STATE = tuple(
     f"/{name}".encode()
     for name in (
-        "boot dev efi etc home lost+found media mnt ostree proc root run srv sys sysroot tmp var"
+        "boot dev efi etc home lost+found media mnt nix ostree proc root run srv sys sysroot tmp"
+        " var"
     ).split()
 )
 """Where a running host keeps what no commit holds: other areas look at what matters there."""
@@ -181,7 +182,7 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
             for record in records:
                 if record.what is What.NO_VERITY and collected.counts_only("no-verity"):
                     continue
-                due = None if record.line is None else entry_of_line(lines.text(record.line))
+                due = None if record.line is None else lines.entry(record.line)
                 seen = look(opened, record, due, deep=how.deep)
                 collected.add(seen.finding, seen.gap)
                 if seen.gap is not None and record.what is not What.STAYS:
@@ -192,7 +193,7 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
     for line in _unseen(walked.states):
         if not unread and collected.counts_only("missing"):
             continue
-        due = entry_of_line(lines.text(line))
+        due = lines.entry(line)
         if _inside(due.path, unread):
             found.unread += 1
         else:

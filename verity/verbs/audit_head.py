@@ -5,17 +5,21 @@
 locked down, nothing is seen that goes past the gate (another BPF program that can change answers,
 the switch of ftrace, a policy that only observes), and the auditor's own files are signed and have
 fs-verity; then nobody without a signing key could have changed what ran here since. In any other
-case a host asserts, and whoever is root on it may lie. No level above B0 is claimed, because
-nothing here could prove one.
+case a host asserts, and whoever is root on it may lie. No level above B1 is claimed, because
+nothing here could prove one; B1 is the gate's own word (ADR 53).
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from verity import __version__
+from verity.formats import dump
+from verity.formats.escaped import escape
 from verity.ports import gate_files, tool
 from verity.ports import host as host_port
 from verity.ports.osfile import check_below, read_file
+from verity.ports.signed_tree import Lines, lines_of
 from verity.values.audit import Head
 from verity.values.errors import HostError, VerityError
 from verity.verbs import audit_residuals
@@ -125,10 +129,22 @@ def _tool(host: AuditedHost) -> tuple[str, bool | None]:
     # Of a tree that lies here the documents are another machine's: they say nothing of this one.
     if not host.live or host.commit is None:
         return digest, None
-    wanted = {one.digest for one in found}
-    signed = {one.digest for one in host.commit.manifest.entries if one.digest in wanted}
-    signed |= wanted & host.code.keys()
-    return digest, all(one.by_kernel and one.digest in signed for one in found)
+    if not all(one.by_kernel for one in found):
+        return digest, False
+    lines = lines_of(host.commit.manifest.data)
+    loose = {
+        one.digest
+        for one in found
+        if one.digest not in host.code and not _is_at(lines, one.path, one.digest)
+    }
+    # A file may be another path's: of a checkout, or by a link.
+    return digest, not loose or loose <= dump.digests(host.commit.manifest.data)
+
+
+def _is_at(lines: Lines, path: str, digest: bytes) -> bool:
+    """Whether the manifest has this digest at this path."""
+    line = lines.find(escape(os.fsencode(path)))
+    return line is not None and lines.entry(line).digest == digest
 
 
 def _id(host: AuditedHost) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verity.formats.grants import Code, Grants, Party, Role
-from verity.trust.policy import VerifiedPolicy
-from verity.trust.trusted import TrustedSet
+from verity.ports import places
 from verity.values.audit import Area
 from verity.values.errors import VerityError
 from verity.verbs.signed import SignedCommit
@@ -23,6 +22,9 @@ from verity.verbs.signed import SignedCommit
 if TYPE_CHECKING:
     from verity.trust.boot_bundle import Labelled, Part
     from verity.trust.keyring import PinPrint
+    from verity.trust.policy import VerifiedPolicy
+    from verity.trust.trusted import TrustedSet
+    from verity.verbs.etc_intent import Intent
     from verity.verbs.keyring_trust import Keyrings
     from verity.verbs.serial_floors import Judged
 
@@ -36,7 +38,7 @@ class Roots:
     people; ``given`` whether the auditor named them, and not the host.
     """
 
-    of: Callable[[Role, Party], TrustedSet]
+    of: "Callable[[Role, Party], TrustedSet]"
     names: tuple[str, ...] = ()
     given: bool = False
     keyrings: "Keyrings | None" = None
@@ -73,7 +75,7 @@ class AuditedHost:
     now: int
     clock: int
     commit: SignedCommit | None = None
-    policy: VerifiedPolicy | None = None
+    policy: "VerifiedPolicy | None" = None
     grants: tuple[Grants, ...] = ()
     deep: bool = False
     areas: frozenset[Area] = frozenset(Area)
@@ -92,6 +94,21 @@ class AuditedHost:
             for entry in granted.code:
                 flags[entry.digest] = flags.get(entry.digest, Code(0)) | entry.flags
         return flags
+
+    @property
+    def has_signed_etc(self) -> bool:
+        """Whether the owner of this host has ever signed its /etc. Raises HostError."""
+        from verity.ports.etc_state import EtcState  # here: most areas don't ask
+
+        return bool(EtcState(self.root, places.STATE).serials())
+
+    @cached_property
+    def etc_intent(self) -> "Intent":
+        """What is signed of /etc, verified by the owner's keys. Raises HostError, ContentError."""
+        from verity.verbs import audit_owner, etc_intent  # here: as above
+
+        there = etc_intent.Host.at(self.root, None)
+        return etc_intent.current(there, audit_owner.etc_keys(self))
 
     @cached_property
     def streams(self) -> dict[bytes, tuple[str, ...]]:

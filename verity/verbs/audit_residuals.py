@@ -5,9 +5,7 @@ Each is said with why it applies here. Without a sealed gate the first of all is
 refused. Nothing is judged: none of these is a finding.
 """
 
-from verity.formats.etc_rules import FileClass
 from verity.formats.grants import Code
-from verity.formats.policy import Guard
 from verity.ports import gate_files
 from verity.values.audit import Residual
 from verity.verbs.audit_host import AuditedHost
@@ -57,6 +55,10 @@ def of(host: AuditedHost, level: str) -> tuple[Residual, ...]:
 def _written(host: AuditedHost) -> list[Residual]:
     if host.policy is None:
         return []
+    # Here: a host without a policy needs none of it.
+    from verity.formats.etc_rules import FileClass
+    from verity.formats.policy import Guard
+
     lines = host.policy.policy.of(Guard)
     places = sum(1 for one in lines if one.file_class in (FileClass.MUTABLE, FileClass.PRODUCED))
     if not places:
@@ -80,6 +82,14 @@ def _boot(host: AuditedHost, level: str) -> list[Residual]:
                 name="before-the-gate",
                 why="B0: what started before the gate was loaded is only checked here, and whoever"
                 " changes the disk or the boot loader decides about the next boot",
+            )
+        )
+    if level == "B1":
+        found.append(
+            Residual(
+                name="boot-chain-offline",
+                why="B1: whoever changes the initramfs, its kernel or the boot loader from another"
+                " system, or at the console, decides about the next boot",
             )
         )
     found.append(

@@ -8,17 +8,15 @@ hide what comes after. Nothing is printed and nothing on the host is changed.
 
 import importlib
 import os
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
-from verity.ports import places
 from verity.values.audit import Area, AreaResult, Audit, Check, Severity
 from verity.values.errors import VerityError
 from verity.values.findings import NotEvaluated
-from verity.verbs import audit_head, audit_signed, audit_waivers, state_checksum
+from verity.verbs import audit_head, audit_signed, audit_state, audit_waivers
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_waivers import Applied
 
@@ -54,7 +52,7 @@ def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path]
 
     1. Each area of ``only``, or each that there is.
     2. What waivers cover; what is wrong with them is the area trust's.
-    3. The state checksum, if every file is as signed.
+    3. The state checksum, if all that it is made of is as signed.
 
     Raises HostError for one of ``waivers`` that can't be read.
     """
@@ -70,15 +68,17 @@ def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path]
         module = cast("_Module", importlib.import_module(name))
         checks += (_examined(area), *module.CHECKS)
         results.append(_examine(area, module, host))
+    if only and all(_is_absent(one, checks) for one in results):
+        results = list(map(_asked_in_vain, results))
     # 2. Waivers.
     applied = audit_waivers.apply(host, head.host_id, results, waivers)
     checks += audit_waivers.CHECKS
     # 3. The state, of what was found before anything was waived.
-    areas, state = _with_state(host, results, applied)
+    state = audit_state.of_audit(host, results)
     return Audit(
         head=head,
         checks=tuple(checks),
-        areas=areas,
+        areas=_with_waivers(applied),
         waived=applied.waived,
         state=state,
         signed=audit_signed.parts(host, head.roots),
@@ -91,6 +91,8 @@ def _examine(area: Area, module: _Module, host: AuditedHost) -> AreaResult:
     except VerityError as error:
         why, hint = error.message, error.hint or ""
     except Exception as error:
+        import traceback
+
         # A fault of ours: told as what it is, so that nobody takes silence for an answer.
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{os.path.basename(last.filename)}:{last.lineno}"
@@ -104,29 +106,34 @@ def _examine(area: Area, module: _Module, host: AuditedHost) -> AreaResult:
     return AreaResult(area=area, not_evaluated=tuple(gaps))
 
 
-def _with_state(
-    host: AuditedHost, results: Sequence[AreaResult], applied: Applied
-) -> tuple[tuple[AreaResult, ...], str | None]:
-    """The areas with what there is to say of waivers; and the state checksum."""
+def _is_absent(found: AreaResult, checks: Sequence[Check]) -> bool:
+    """Whether nothing of an area applies to this host."""
+    examined = _examined(found.area).id
+    ids = {one.id for one in checks if one.area is found.area and one.id != examined}
+    return ids <= found.not_applicable.keys()
+
+
+def _asked_in_vain(found: AreaResult) -> AreaResult:
+    """The same, not evaluated: where none of what was asked for applies, nothing is good."""
+    gap = NotEvaluated(
+        check=_examined(found.area).id,
+        object=f"the area {found.area}",
+        why="it was asked for, and there is nothing of it here: "
+        + "; ".join(sorted(set(found.not_applicable.values()))),
+        hint="without --only it is passed over",
+    )
+    return replace(found, not_evaluated=(*found.not_evaluated, gap))
+
+
+def _with_waivers(applied: Applied) -> tuple[AreaResult, ...]:
+    """The areas with what there is to say of waivers."""
     own = applied.own
     areas = list(applied.areas)
     if areas and areas[0].area is own.area:
         areas[0] = _merged(areas[0], own)
     elif own.findings or own.not_evaluated or own.counts:
         areas.insert(0, own)
-    state = None
-    files = [one for one in results if one.area in (Area.FILES, Area.ETC)]
-    as_signed = any(one.area is Area.FILES for one in files) and not any(
-        one.findings or one.not_evaluated for one in files
-    )
-    if as_signed and host.commit is not None:
-        try:
-            policy = state_checksum.policy_of(host.root / places.BUNDLE)
-        except VerityError:
-            return tuple(areas), None  # the area trust has said why
-        measured = [state_checksum.of_signed("os", host.commit.manifest)]
-        state = state_checksum.checksum(measured, policy)
-    return tuple(areas), state
+    return tuple(areas)
 
 
 def _merged(one: AreaResult, other: AreaResult) -> AreaResult:

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an audit's picture shows: which root, by whose signatures, says what of this host.
 
-The commit's statement, and of what else the gate is told the grants. Only what was verified is
-there to be shown; nothing is verified here. Of grants the kernel counts signers and names none.
+The statements of the commit and of /etc, and of what else the gate is told the grants. Only what
+was verified is there to be shown. Of grants the kernel counts signers and names none.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from verity.formats.grants import Grants, Party
-from verity.values.audit import SignedPart
+from verity.values.audit import Area, SignedPart
+from verity.values.errors import VerityError
 from verity.verbs.audit_host import AuditedHost
+
+if TYPE_CHECKING:
+    from verity.verbs.etc_intent import Intent
 
 
 def parts(host: AuditedHost, roots: Sequence[str]) -> tuple[SignedPart, ...]:
@@ -23,12 +28,33 @@ def parts(host: AuditedHost, roots: Sequence[str]) -> tuple[SignedPart, ...]:
             kind=verified.statement.kind.value,
             serial=verified.statement.serial,
             signers=tuple(sorted(verified.signers)),
-            entries=len(host.commit.manifest.entries),
+            entries=host.commit.manifest.count,
+        )
+    intent = _intent(host)
+    if intent is not None:
+        verified = intent.manifest.source
+        found[intent.stream] = SignedPart(
+            root=_root(verified.party, roots),
+            stream=intent.stream,
+            kind=verified.statement.kind.value,
+            serial=intent.serial,
+            signers=intent.signers,
+            entries=intent.manifest.count,
         )
     for granted in host.grants:
         if granted.stream not in found:
             found[granted.stream] = _of_grants(granted, roots)
     return tuple(found.values())
+
+
+def _intent(host: AuditedHost) -> "Intent | None":
+    """What is signed of /etc, where that was asked and verifies."""
+    if Area.ETC not in host.areas:
+        return None
+    try:
+        return host.etc_intent if host.has_signed_etc else None
+    except VerityError:
+        return None  # the area etc has said why
 
 
 def _of_grants(granted: Grants, roots: Sequence[str]) -> SignedPart:

@@ -117,7 +117,7 @@ def _commit(host: AuditedHost, found: Collector) -> None:
         found.take(signed.expiry(statement, host.now, label), "expired")
         found.take(signed.ahead(statement, host.clock, label), "issued-ahead")
         found.notes += (*statement.skipped, *host.commit.grants.skipped)
-        found.counts["manifest entries"] = len(host.commit.manifest.entries)
+        found.counts["manifest entries"] = host.commit.manifest.count
         return
     error = host.refused.get("commit")
     if error is None:

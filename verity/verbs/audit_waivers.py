@@ -10,6 +10,7 @@ it has to know. Waivers change what is reported, and never what is enforced.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verity.formats.dump import printable
 from verity.formats.grants import Party, Role
@@ -17,12 +18,14 @@ from verity.formats.statement import MAX_ENVELOPE, format_time
 from verity.ports import places
 from verity.ports.osfile import check_below, closing, read_file, translate_oserror
 from verity.ports.tree import Tree, measured
-from verity.trust.waivers import VerifiedWaiver, verify_waiver
 from verity.values.audit import Area, AreaResult, Check, Severity, Waived
 from verity.values.errors import HostError, VerityError
 from verity.values.findings import Finding, Link
 from verity.verbs.audit_collect import Collector
 from verity.verbs.audit_host import AuditedHost
+
+if TYPE_CHECKING:
+    from verity.trust.waivers import VerifiedWaiver
 
 CHECKS = (
     Check(
@@ -46,7 +49,7 @@ class _Held:
     """A waiver that counts, and the file that it is in."""
 
     label: str
-    waiver: VerifiedWaiver
+    waiver: "VerifiedWaiver"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +111,8 @@ def _load(host: AuditedHost, found: Collector, named: Sequence[Path]) -> list[_H
     if not files:
         found.skip("there are no waivers", *(check.id for check in CHECKS))
         return []
+    from verity.trust.waivers import verify_waiver  # here: most hosts have none
+
     try:
         if host.roots is None or host.roots.unknown is not None:
             raise HostError("no-keyring", "whose signature counts isn't known: see the keyrings")

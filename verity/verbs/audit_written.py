@@ -181,7 +181,7 @@ def _about(path: bytes) -> Check:
 
 def _uid_zero(state: State) -> Iterator[Finding]:
     for name, fields in _items(state, _PASSWD).items():
-        if "malformed" in fields or name == "root":
+        if "malformed" in fields or name == "root" or accounts.is_of_nis(name):
             continue
         if accounts.is_uid_zero(fields.get("uid", "")):
             yield Finding(
@@ -199,7 +199,7 @@ def _uid_zero(state: State) -> Iterator[Finding]:
 def _no_password(state: State) -> Iterator[Finding]:
     for path in (_PASSWD, _SHADOW):
         for name, fields in _items(state, path).items():
-            if fields.get(accounts.PASSWORD) == accounts.EMPTY:
+            if fields.get(accounts.PASSWORD) == accounts.EMPTY and not accounts.is_of_nis(name):
                 yield Finding(
                     check=NO_PASSWORD.id,
                     link=Link.FILE,
@@ -224,6 +224,9 @@ def _unread_accounts(state: State) -> Iterator[NotEvaluated]:
         lines = [name for name, one in _items(state, path).items() if "malformed" in one]
         if lines:
             why = f"{', '.join(lines[:3])}: not the fields of an account, and libc may take it so"
+        taken = [name for name in _items(state, path) if accounts.is_of_nis(name, taken=True)]
+        if taken and not why:
+            why = f"{', '.join(taken[:3])}: accounts that NIS has, which are not in this file"
         if why:
             for check in checks:
                 yield NotEvaluated(

@@ -20,7 +20,7 @@ from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.policy import Policy, lower
 from verity.ports import places, tree
 from verity.ports.etc_state import EtcState
-from verity.ports.tree import Gap, Tree
+from verity.ports.tree import Gap, Node, Tree
 from verity.values.errors import HostError, VerityError
 from verity.values.findings import Finding, Link
 from verity.verbs import policy_lists
@@ -144,7 +144,8 @@ def beside(guarding: Guarding, root: Path) -> Iterator[Finding | Gap]:
     for one in guarding.paths.guarded:
         elsewhere = (one.path + b"/").startswith(_ELSEWHERE)
         if one.file_class is GuardedClass.SIGNED and not elsewhere:
-            found.update((item.path, item) for item in _there(root, one))
+            for node in there(root, one):
+                found[node.path] = node if isinstance(node, Gap) else node.entry
     for path, item in sorted(found.items()):
         if isinstance(item, Gap):
             yield item
@@ -166,7 +167,7 @@ def beside(guarding: Guarding, root: Path) -> Iterator[Finding | Gap]:
         )
 
 
-def _there(root: Path, guarded: Guarded) -> Iterator[Entry | Gap]:
+def there(root: Path, guarded: Guarded) -> Iterator[Node | Gap]:
     """The files and links that an entry of the gate's table covers."""
     above = guarded.path.rpartition(b"/")[0]
 
@@ -187,7 +188,7 @@ def _there(root: Path, guarded: Guarded) -> Iterator[Entry | Gap]:
             if isinstance(item, Gap):
                 yield replace(item, path=above + item.path)
             elif item.entry.is_regular or item.entry.is_symlink:
-                yield item.entry._replace(path=above + item.path)
+                yield replace(item, entry=item.entry._replace(path=above + item.path))
 
 
 def _hex(entry: Entry) -> str:

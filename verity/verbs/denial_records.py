@@ -13,6 +13,8 @@ Outside of every decision: the gate keeps its denials and knows no reader. Rules
    again and says so. The state is written before the next record at the latest.
 5. Audit first, the journal last: after a crash in between, audit has the record twice, with the
    same number, and none has it not at all.
+6. What was refused in a boot is kept for the arming proof, if there is a place for it: a file for
+   each boot, the kinds alone, written when there is a new one and at the end.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,13 +57,21 @@ class Writer:
     """Writes what looks at a gate give. ``told`` hears what the operator should know."""
 
     def __init__(
-        self, path: Path, boot: str, journal: Journal, audit: Audit | None, told: Told
+        self,
+        path: Path,
+        boot: str,
+        journal: Journal,
+        audit: Audit | None,
+        told: Told,
+        *,
+        keep: Callable[[State], None] = lambda state: None,
     ) -> None:
         self._path, self._boot = path, boot
         self._journal, self._audit, self._told = journal, audit, told
         self._state: State | None = None
         self._watch = Watch()
         self._again = False
+        self._keep, self._kept = keep, frozenset[Key]()
         self.written = 0
 
     def take(self, look: Look, now_ms: int) -> None:
@@ -92,6 +102,8 @@ class Writer:
             self._close(key, now_ms, forget=not self.state.kinds[key].held)
         # 4. The state.
         self._save(None)
+        if not self._kept.issuperset(self.state.kinds):
+            self._keep_boot()
 
     def close(self, now_ms: int) -> None:
         """Write every count that is held back: nobody may come to write it later."""
@@ -99,6 +111,7 @@ class Writer:
             for key in tuple(self.state.kinds):
                 self._close(key, now_ms, forget=False)
             self._save(None)
+            self._keep_boot()
 
     @property
     def state(self) -> State:
@@ -181,6 +194,13 @@ class Writer:
         self._again = False
         self._state = denial_state.applied(self.state, record)
         self.written += 1
+
+    def _keep_boot(self) -> None:
+        self._kept |= frozenset(self.state.kinds)
+        try:
+            self._keep(self.state)
+        except HostError as error:
+            self._told(f"{error.message}: what this boot refuses is not kept for later boots")
 
     def _audit_it(self, record: Record) -> None:
         if self._audit is None:

@@ -22,7 +22,7 @@ from verity.verbs import denial_words, explain_denial, gate_view
 _MODE = 0o644
 _DIRECTORY = 0o40755
 _GUARDED = (b"/etc/", b"/usr/etc/")
-_CONFIGURATION = ("config-unsigned", "config-link", "config-mount")
+_CONFIGURATION = ("config-unsigned", "config-link", "config-mount", "config-removed")
 
 
 def of_denial(root: Path, number: int | None, *, now: int) -> Request:

@@ -42,6 +42,8 @@ ACTS: Mapping[Act, str] = {
     Act.TRACING: "to trace the kernel, a processor, or programs: kprobes, perf events, ftrace, or a"
     " BPF program for them",
     Act.BPF_PROGRAM: "to load a BPF program",
+    Act.REMOVE: "to delete a file, symlink or directory, to rename it, or to put another over it",
+    Act.BOOT: "to change what the machine boots from: /boot, the ESP, EFI variables, their disks",
 }
 
 REASONS: Mapping[Reason, str] = {
@@ -80,7 +82,10 @@ REASONS: Mapping[Reason, str] = {
     Reason.TRACING: "what traces reads the memory and registers of privileged programs and of the"
     " kernel",
     Reason.BPF_PROGRAM: "it is a program in the kernel that nobody signed",
+    Reason.CONFIG_REMOVED: "the policy requires what grants put at this path, or below it, to stay:"
+    " it isn't removed, renamed or replaced by anything that they don't put there as well",
     Reason.SESSION_OVER: "the process is of an unlocked session, and the unlock is over",
+    Reason.BOOT_CHAIN: "the next boot would load another kernel, initramfs or gate",
 }
 
 _SIGN = (
@@ -150,7 +155,15 @@ REMEDIES: Mapping[Reason, tuple[str, ...]] = {
         "load it before the gate is sealed",
         _REACTION.format("bpf-programs"),
     ),
+    Reason.CONFIG_REMOVED: (
+        "have the next serial of its stream signed without it, or with what shall be there:"
+        " verity etc sign, verity commit sign; then: verity lockdown import",
+        "or sign the policy's next serial without require, and reboot",
+    ),
     Reason.SESSION_OVER: ("log in again, or apply another token of the scope session",),
+    Reason.BOOT_CHAIN: (
+        "have the next boot put it there: verity lockdown stage, see docs/guides/boot.md",
+    ),
 }
 
 

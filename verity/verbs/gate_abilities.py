@@ -7,6 +7,7 @@ Read from the kernel's own files below a root; changes nothing. What can't be re
 import zlib
 from pathlib import Path
 
+from verity.formats.gate_status import GateStatus
 from verity.ports import gate_files, gate_object
 from verity.ports.osfile import read_file
 from verity.values.errors import HostError, VerityError
@@ -23,6 +24,10 @@ KFUNCS = {
     "bpf_lsm_get_retval_range": "Linux 6.12 or later has it",
 }
 B0 = "B0: holds until reboot; what started before the load was not checked"
+B1 = (
+    "B1: loaded by the initramfs, and what the machine boots from isn't written while it is sealed;"
+    " whoever rewrites that from another system decides about the next boot"
+)
 _MOST_BTF = 64 << 20
 _MOST_CONFIG = 1 << 20
 _NO_SECURITYFS = "mount -t securityfs securityfs /sys/kernel/security"
@@ -220,11 +225,12 @@ def _gate(root: Path) -> list[Ability]:
     gate = Ability(name="gate", answer=Answer.YES, detail=f"loaded, state {found.state}")
     worth, why = assurance(found.state, gate_files.kernel_lockdown(root))
     answer = Answer.YES if worth else Answer.NO
-    return [gate, Ability(name=level, answer=answer, detail=B0 if worth else f"none: {why}")]
+    detail = claimed(found)[1] if worth else f"none: {why}"
+    return [gate, Ability(name=level, answer=answer, detail=detail)]
 
 
 def assurance(state: str, lockdown: str | None) -> tuple[bool, str]:
-    """Whether this is B0, and if not, why: the one place where a level is claimed."""
+    """Whether a level may be claimed, and if not, why; which one says ``claimed``."""
     if state != "sealed":
         return False, f"the gate's state is {state}: refusals are logged, nothing is denied"
     if lockdown is None:
@@ -232,3 +238,13 @@ def assurance(state: str, lockdown: str | None) -> tuple[bool, str]:
     if lockdown == "none":
         return False, "sealed-weak: the kernel isn't locked down, so root can go past the gate"
     return True, ""
+
+
+def claimed(gate: GateStatus) -> tuple[str, str]:
+    """The level of a sealed gate, and what it is worth: the one place where a level is claimed.
+
+    B1 is what the gate says: the root was entered under it, and it keeps what is booted from.
+    """
+    if gate.initial_root and gate.entered_ms and gate.boot_directories + gate.boot_devices:
+        return "B1", B1
+    return "B0", B0

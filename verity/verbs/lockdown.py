@@ -47,7 +47,7 @@ class Backend:
 class Lockdown:
     """What the host's state is worth.
 
-    ``state`` is the gate's, ``off``, ``sealed-weak`` or ``unknown``; ``level`` is ``B0`` or
+    ``state`` is the gate's, ``off``, ``sealed-weak`` or ``unknown``; ``level`` is ``B0``, ``B1`` or
     ``none``, ``level_text`` what may be claimed with it; ``kernel`` the kernel's own lockdown,
     None if it can't be read.
     """
@@ -74,9 +74,9 @@ def status(root: Path = ROOT) -> Lockdown:
         state, text, report = "unknown", "the gate's state is unknown", _unread(error)
         covers = coverage.unknown(text)
     if gate is not None:
-        claimed, why = gate_abilities.assurance(gate.state, kernel)
+        sealed, why = gate_abilities.assurance(gate.state, kernel)
         state = gate.state.value
-        level, text = ("B0", gate_abilities.B0) if claimed else ("none", why)
+        level, text = gate_abilities.claimed(gate) if sealed else ("none", why)
         if gate.state is State.SEALED and kernel == "none":
             state = "sealed-weak"
         report = _judged(gate, kernel)

@@ -78,8 +78,32 @@ def make(
         *_load(sources.revoke, RecordKind.REVOKE),
         *_load(sources.grants, RecordKind.GRANTS),
     ]
-    parts = boot_bundle.check(labelled, accepted, now=now, allow_example_keys=allow_example_keys)
     keyrings = _keyrings(sources, accepted, allow_example_keys=allow_example_keys)
+    return write(
+        labelled,
+        accepted,
+        keyrings,
+        target,
+        now=now,
+        replace=replace,
+        allow_example_keys=allow_example_keys,
+        host=host,
+    )
+
+
+def write(
+    labelled: Sequence[Labelled],
+    accepted: Mapping[Party, Pin],
+    keyrings: Keyrings,
+    target: Path,
+    *,
+    now: int,
+    replace: bool,
+    allow_example_keys: bool,
+    host: HostState | None,
+) -> Written:
+    """The same for fragments that are at hand already."""
+    parts = boot_bundle.check(labelled, accepted, now=now, allow_example_keys=allow_example_keys)
     boot_revoked.check(
         labelled, accepted, {party: keyrings.revocations(party) for party in accepted}
     )

@@ -17,7 +17,7 @@ from verity.formats import bundle, kernel_policy, policy_document, policy_gate, 
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.policy import Policy
-from verity.formats.records import RecordKind
+from verity.formats.records import Fragment, RecordKind
 from verity.formats.statement import pae
 from verity.ports.keystore import SigningKey
 from verity.trust import policy as trust_policy
@@ -36,6 +36,17 @@ class Compiled:
 
 def compile_policy(source: Policy, signing: Sequence[SigningKey], target: Path) -> Compiled:
     """Write document and blob; neither if one of them can't be written."""
+    envelope, fragment = sign(source, signing)
+    policy_write.write(target, bundle.encode([fragment]), envelope)
+    return Compiled(
+        sha256=hashlib.sha256(fragment.blob).hexdigest(),
+        document_sha256=hashlib.sha256(policy_document.encode(source)).hexdigest(),
+        kernel=policy_gate.project(source),
+    )
+
+
+def sign(source: Policy, signing: Sequence[SigningKey]) -> tuple[bytes, Fragment]:
+    """The signed document, and what the gate is told; both are verified before they are given."""
     payload = policy_document.encode(source)
     kernel = policy_gate.project(source)
     blob = kernel_policy.encode(kernel)
@@ -50,12 +61,7 @@ def compile_policy(source: Policy, signing: Sequence[SigningKey], target: Path) 
     )
     verified = trust_policy.verify_policy(envelope, trusted)
     trust_policy.verify_blob(fragment.blob, fragment.signatures, verified, trusted)
-    policy_write.write(target, bundle.encode([fragment]), envelope)
-    return Compiled(
-        sha256=hashlib.sha256(blob).hexdigest(),
-        document_sha256=hashlib.sha256(payload).hexdigest(),
-        kernel=kernel,
-    )
+    return envelope, fragment
 
 
 def _envelope(payload: bytes, signing: Sequence[SigningKey]) -> bytes:

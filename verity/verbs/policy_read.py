@@ -7,7 +7,6 @@ counts on a host is the document that its owner signed, and what isn't signed ca
 (``tightened``).
 """
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from verity.formats.policy import (
 from verity.formats.records import RecordKind
 from verity.formats.statement import MAX_ENVELOPE
 from verity.ports import places, policy_files
-from verity.ports.osfile import read_file, translate_oserror
+from verity.ports.osfile import is_there, read_file
 from verity.trust import policy as trust_policy
 from verity.trust.policy import VerifiedPolicy
 from verity.trust.trusted import TrustedSet
@@ -101,13 +100,7 @@ def installed(root: Path, trusted: TrustedSet) -> VerifiedPolicy:
 
 def is_installed(root: Path) -> bool:
     """Whether a host has a signed policy; a link that leads nowhere is one, too."""
-    try:
-        os.lstat(root / places.POLICY)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise translate_oserror(error, str(root / places.POLICY)) from error
-    return True
+    return is_there(root / places.POLICY)
 
 
 def load(document: Path, blob: Path | None, trusted: TrustedSet) -> VerifiedPolicy:

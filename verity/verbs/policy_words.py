@@ -73,6 +73,10 @@ def _loosens(told: KernelPolicy) -> Iterator[Words]:
         yield "unlock", f"{lower(limit.scope)} for at most {limit.seconds} seconds, by {owners}"
     exempt = [one for one in told.guarded if one.file_class is not GuardedClass.SIGNED]
     yield "guarded", f"{len(told.guarded) - len(exempt)} paths signed"
+    for one in told.guarded:
+        if one.required:
+            more = "*" if one.match is Match.PREFIX else ""
+            yield "guarded", f"{printable(one.path)}{more}: what is signed there must stay"
     for one in exempt:
         more = "*" if one.match is Match.PREFIX else ""
         yield "guarded", f"{printable(one.path)}{more}: {lower(one.file_class)}"

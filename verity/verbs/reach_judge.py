@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from verity.formats.dump import Entry
+from verity.formats.escaped import escape
 from verity.formats.gate_status import Act, Reason
 from verity.formats.grants import Code, Grants
 from verity.formats.guarded_paths import GuardedPaths
@@ -24,6 +25,7 @@ from verity.formats.kernel_guarded import GuardedClass
 from verity.ports import tree as file_tree
 from verity.ports.osfile import closing, translate_oserror
 from verity.ports.rooted import Located
+from verity.ports.signed_tree import Lines, lines_of
 from verity.ports.tree import Contents
 from verity.trust.decide import DigestState, Facts, Prot, decide
 from verity.values.errors import VerityError
@@ -60,7 +62,7 @@ class Signed:
     """What is signed for a host, by digest and by path."""
 
     code: dict[bytes, Code]
-    entries: dict[bytes, Entry]
+    lines: Lines | None
     placed: frozenset[tuple[bytes, bytes]]
     grants: tuple[Grants, ...]
     loose: Callable[[bytes], bool]
@@ -68,13 +70,10 @@ class Signed:
     @classmethod
     def of(cls, host: AuditedHost) -> "Signed":
         """From the verified documents of a host."""
-        entries: dict[bytes, Entry] = {}
-        if host.commit is not None:
-            entries = {one.path: one for one in host.commit.manifest.entries}
         placed = {(one.path, one.digest) for blob in host.grants for one in blob.config}
         return cls(
             code=host.code,
-            entries=entries,
+            lines=None if host.commit is None else lines_of(host.commit.manifest.data),
             placed=frozenset(placed),
             grants=host.grants,
             loose=_loose(host),
@@ -82,10 +81,15 @@ class Signed:
 
     def entry(self, path: bytes) -> Entry | None:
         """The manifest's line for a path; of /etc on an OSTree system, that of its default."""
-        entry = self.entries.get(path)
+        entry = self.at(path)
         if entry is None and path.startswith(b"/etc/"):
-            entry = self.entries.get(b"/usr" + path)
+            entry = self.at(b"/usr" + path)
         return entry
+
+    def at(self, path: bytes) -> Entry | None:
+        """The manifest's line for this very path."""
+        line = None if self.lines is None else self.lines.find(escape(path))
+        return None if self.lines is None or line is None else self.lines.entry(line)
 
 
 def judge(seen: Seen, reached: Iterable[Reached], signed: Signed) -> Iterator[Judged | Gap]:

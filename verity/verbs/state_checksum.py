@@ -14,12 +14,9 @@ from pathlib import Path
 
 from verity.formats import dump, records
 from verity.formats.grants import is_stream_name
-from verity.ports import tree
 from verity.ports.osfile import read_file
 from verity.trust.verified import VerifiedManifest
 from verity.values.errors import CallerError, ContentError, HostError
-from verity.verbs import etc_read, manifest
-from verity.verbs.etc_read import Scope
 
 KINDS = ("etc", "extension", "os", "tree")
 _PART = re.compile(r"(?P<kind>[a-z]+):(?P<name>[^=]*)=(?P<source>.+)", re.DOTALL)
@@ -73,6 +70,8 @@ def measure(part: Part) -> Measured:
     A directory of the kind etc is the root of a host, whose /etc is measured without what its
     rules exempt; of any other kind it is the tree itself.
     """
+    from verity.verbs import manifest  # here: an audit has measured already
+
     if not part.source.is_dir():
         data = manifest.load(part.source)
         dump.parse(data)
@@ -131,6 +130,10 @@ def checksum(parts: Iterable[Measured], policy: str | None) -> str:
 
 
 def _etc(root: Path) -> bytes:
+    from verity.ports import tree
+    from verity.verbs import etc_read
+    from verity.verbs.etc_read import Scope
+
     scope = Scope(root=root, homes=(), rules=etc_read.rules_for_signing(root))
     found = etc_read.read(scope, tree.hashed)
     if found.gaps:

@@ -49,9 +49,12 @@ int status_read(struct gate_status *status, struct failure *f)
 	    status->version != VERITY_GATE_VERSION ||
 	    !number_of(text, "code", &status->code_entries) ||
 	    !number_of(text, "foreign_programs", &status->foreign_programs) ||
+	    !number_of(text, "anchors", &status->anchors) ||
+	    !number_of(text, "anchors_lost", &status->anchors_lost) ||
 	    !number_of(text, "revoked_documents", &status->revoked_documents) ||
 	    !number_of(text, "denied", &status->denied) ||
 	    !number_of(text, "observed", &status->observed) ||
+	    !number_of(text, "policy_serial", &status->policy_serial) ||
 	    !word_of(text, "state", status->state, sizeof(status->state)) ||
 	    !word_of(text, "policy_mode", status->policy_mode, sizeof(status->policy_mode)))
 		return refuse(f, HINT_VERSION,

@@ -59,6 +59,12 @@ int read_file(const char *path, size_t most, struct bytes *out, struct failure *
 	return result;
 }
 
+void free_bytes(struct bytes *bytes)
+{
+	free(bytes->data);
+	memset(bytes, 0, sizeof(*bytes));
+}
+
 ssize_t read_text(const char *path, char *room, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

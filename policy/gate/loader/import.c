@@ -70,6 +70,8 @@ static const struct refusal refusals[] = {
 	{ VERITY_REFUSED_FOREIGN_PROGRAM,
 	  "foreign-program: a modify-return, extension, LSM cgroup or answering sysctl program is loaded",
 	  "see bpftool prog list; unload it, or load the gate before what loads it" },
+	{ VERITY_REFUSED_NOT_BOOTING, "not-booting: no initramfs loaded it, or the root was entered",
+	  "--enter is for an initramfs that has loaded the gate with --boot" },
 	{ VERITY_REFUSED_MODE, "mode: the signed policy does not say sealed",
 	  "give --observe, or sign the next policy serial with the mode sealed" },
 	{ VERITY_REFUSED_NOT_SEALED, "not-sealed: there is nothing to unlock", "see verity lockdown status" },
@@ -147,6 +149,16 @@ int gate_import(const struct blob *blob, const char *name, struct failure *f)
 		answer = call(VERITY_COMMAND_COMMIT, &request);
 	}
 	return answer == VERITY_ACCEPTED ? 0 : refused(answer, what, f);
+}
+
+int gate_enter(uint32_t survivors, struct failure *f)
+{
+	struct verity_request request = { .size = sizeof(request),
+					  .version = VERITY_REQUEST_VERSION,
+					  .len = survivors };
+	int answer = call(VERITY_COMMAND_ENTER, &request);
+
+	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "to enter", f);
 }
 
 int gate_seal(struct failure *f)

@@ -25,6 +25,8 @@ struct loader {
 	struct place place;
 	struct gate gate;
 	struct keyrings keyrings;
+	struct bytes present; /* --stage: the bundle that counts so far, perhaps none */
+	struct verity_boot boot; /* all zero: not in an initramfs */
 	char object[4096];
 };
 
@@ -76,7 +78,7 @@ static int import_all(struct loader *l, struct failure *f)
 		}
 		result = gate_import(&blob, bundle->name, f);
 		if (!result && blob.kind == VERITY_RECORD_POLICY)
-			open_guarded(&blob);
+			result = open_guarded(&blob, l->options.root, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
 			result = keys_parse(&blob, bundle->name, &list, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
@@ -87,51 +89,38 @@ static int import_all(struct loader *l, struct failure *f)
 	return next || finished ? next : keyrings_finish(&l->keyrings, f);
 }
 
-/* 8. Sets *state to the word for what the gate is in now. */
-static int seal(struct loader *l, const char **state, struct failure *f)
+/* 8. From here on the gate only observes; then the seal, where it is asked for now. */
+static int finish(struct loader *l, struct sealing *out, struct failure *f)
 {
 	struct gate_status status;
 	int result = status_read(&status, f);
-	int weak;
 
-	if (result)
-		return result;
-	*state = "observe";
-	if (!strcmp(status.policy_mode, "trial"))
-		fprintf(stderr, "verity-load: warning: the policy's mode trial is not in this version:"
-			" only observing\n  hint: sign the next policy serial with the mode sealed\n");
-	if (l->options.observe || strcmp(status.policy_mode, "sealed") != 0) {
-		result = gate_set_state(&l->gate, VERITY_STATE_OBSERVE, f);
-		return result ? result : gate_freeze(&l->gate, f);
-	}
-	/* Known before anything that can't be undone; the gate looks again when it seals. */
-	if (!status.code_entries)
-		return refuse(f, "put grants into the bundle",
-			      "nothing is granted: a sealed gate would let no program start");
-	if (status.revoked_documents)
-		return refuse(f, "have them signed anew, with keys that still count",
-			      "keys or policy are signed by too few keys that are not revoked");
-	if (status.foreign_programs)
-		return refuse(f, "see bpftool prog list; unload it, or load the gate first",
-			      "%llu modify-return, extension, LSM cgroup or answering sysctl "
-			      "programs are loaded",
-			      (unsigned long long)status.foreign_programs);
-	result = gate_freeze(&l->gate, f);
-	if (result)
-		return result;
-	weak = lock_kernel_down();
-	if (weak)
-		fprintf(stderr, "verity-load: warning: the kernel can't be locked down: %s\n"
-			"  hint: boot a kernel with CONFIG_SECURITY_LOCKDOWN_LSM and lockdown in "
-			"lsm=\n", strerror(-weak));
-	result = gate_seal(f);
+	if (!result && status.policy_serial < l->options.least_policy)
+		return refuse(f, "boot with a bundle of the policy that this initramfs was made for, or "
+			      "make the initramfs anew", "the policy has the serial %llu, expected %llu "
+			      "or more", (unsigned long long)status.policy_serial,
+			      (unsigned long long)l->options.least_policy);
 	if (!result)
-		result = canary(1, f);
-	*state = weak ? "sealed-weak" : "sealed";
-	return result;
+		result = gate_set_state(&l->gate, VERITY_STATE_OBSERVE, f);
+	if (!result)
+		result = gate_freeze(&l->gate, f);
+	if (result)
+		return result;
+	out->state = "observe";
+	out->serial = status.policy_serial;
+	out->root = l->options.root;
+	if (status.anchors_lost && !l->options.stage)
+		fprintf(stderr, "verity-load: warning: %llu guarded directories found no room\n"
+			"  hint: guard fewer directories: with these it won't seal\n",
+			(unsigned long long)status.anchors_lost);
+	if (l->options.observe || l->options.until_seal) {
+		out->why = l->options.observe ? "asked" : "not-yet";
+		return 0;
+	}
+	return seal_gate(&l->documents.bundle, out, f);
 }
 
-static int load(struct loader *l, const char **state, struct failure *f)
+static int load(struct loader *l, struct sealing *out, struct failure *f)
 {
 	struct verity_config config = { .state = VERITY_STATE_LOADING };
 	uint32_t party;
@@ -154,6 +143,8 @@ static int load(struct loader *l, const char **state, struct failure *f)
 	}
 	if (!result)
 		result = host_check(f);
+	if (!result && l->options.root)
+		result = boot_find(&l->options, &l->boot, f);
 	if (!result)
 		result = boot_nonce_draw(config.boot_nonce, f);
 	if (result)
@@ -167,13 +158,19 @@ static int load(struct loader *l, const char **state, struct failure *f)
 	for (party = VERITY_PARTY_VENDOR; party < VERITY_PARTIES; party++)
 		config.root_threshold[party] =
 			l->documents.pins[party].thresholds[VERITY_ROLE_ROOT];
+	l->gate.boot = l->options.root != NULL;
 	result = gate_load(&l->gate, l->object, f);
 	if (!result) {
 		config.backing = gate_sees_backing(&l->gate) ? 1 : 0;
 		result = gate_configure(&l->gate, &config, f);
 	}
+	if (!result && l->gate.boot)
+		result = boot_configure(&l->gate, &l->boot, f);
 	if (!result)
 		result = gate_set_floors(&l->gate, &l->documents.floors, f);
+	if (!result && l->options.stage)
+		result = stage_raise(&l->gate, &l->present, &l->documents.bundle,
+				     &l->options.least_policy, f);
 	if (!result)
 		result = gate_attach(&l->gate, f);
 	/* 3. The root keys, from the pins. */
@@ -193,7 +190,23 @@ static int load(struct loader *l, const char **state, struct failure *f)
 		result = gate_census(&l->gate, f);
 	if (!result)
 		result = canary(0, f);
-	return result ? result : seal(l, state, f);
+	return result ? result : finish(l, out, f);
+}
+
+/* The gate was loaded earlier in this boot; the bundle only says who is privileged. */
+static int seal_loaded(struct loader *l, struct sealing *out, struct failure *f)
+{
+	int result = gate_answers();
+
+	if (result <= 0)
+		return cannot(f, result < 0 ? -result : 0, "verity-gate.service loads it",
+			      "no gate is loaded, so there is nothing to seal");
+	if (l->options.bundle)
+		result = read_file(l->options.bundle, VERITY_BUNDLE_MAX, &l->documents.bundle, f);
+	else
+		result = 0;
+	out->is_later = 1;
+	return result ? result : seal_gate(&l->documents.bundle, out, f);
 }
 
 /*
@@ -226,14 +239,85 @@ static void print_failure(const struct failure *f)
 	}
 }
 
+static int stage_done(struct loader *l, struct failure *f)
+{
+	int result = stage_move(l->options.stage, "applied", f);
+
+	if (!result)
+		printf("stage applied\n");
+	return result;
+}
+
+/*
+ * The staged bundle is put to a gate that only observes and is gone afterwards; then it is put into
+ * place.
+ */
+static int stage(struct loader *l, struct failure *f)
+{
+	static char staged[4096], present[4096];
+	struct sealing unsaid = { .state = "none" };
+	struct failure unused;
+	int result = stage_state(l->options.stage, f);
+
+	if (!result)
+		printf("stage none\n");
+	if (result <= 0)
+		return result;
+	if (result == 1)
+		return stage_done(l, f);
+	snprintf(staged, sizeof(staged), "%s/var/lib/verity/next/boot.bundle", l->options.stage);
+	snprintf(present, sizeof(present), "%s/var/lib/verity/boot.bundle", l->options.stage);
+	l->options.bundle = staged;
+	l->options.observe = 1;
+	/* One that is damaged or missing is what a stage may mend. */
+	if (read_file(present, VERITY_BUNDLE_MAX, &l->present, &unused) != 0)
+		free_bytes(&l->present);
+	result = load(l, &unsaid, f);
+	undo(l);
+	if (!result)
+		result = stage_apply(l->options.stage, &l->documents.bundle, f);
+	if (!result)
+		return stage_done(l, f);
+	if (f->status == STATUS_REFUSED)
+		stage_move(l->options.stage, "refused", &unused);
+	return result;
+}
+
+/* What loads nothing: -1 if something is to be loaded, else the exit status. */
+static int only_look(const struct options *options, struct failure *f)
+{
+	const char *mode = "";
+	uint64_t serial;
+	int result;
+
+	if (!options->enter && !options->attempt && !options->mode)
+		return -1;
+	if (options->attempt)
+		result = try_boot(options->attempt, &mode, f);
+	else
+		result = options->enter ? enter(options, f) :
+					  boot_mode(options->bundle, &mode, &serial, f);
+	if (result)
+		print_failure(f);
+	else if (options->enter)
+		printf("entering\n");
+	else if (options->attempt)
+		printf("%s\n", mode);
+	else
+		printf("%s %llu\n", mode, (unsigned long long)serial);
+	return result ? f->status : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct failure failure = { .status = STATUS_HOST };
 	struct loader loader = { 0 };
-	const char *state = "";
+	struct sealing sealing = { .state = "none", .why = "refused" };
 	sigset_t interruptions;
 	int status = options_parse(argc, argv, &loader.options);
 
+	if (status < 0)
+		status = only_look(&loader.options, &failure);
 	if (status >= 0)
 		return status;
 	/* Not between two steps: what is half-done would stay. */
@@ -244,13 +328,28 @@ int main(int argc, char **argv)
 	sigaddset(&interruptions, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &interruptions, NULL);
 	status = 0;
-	if (load(&loader, &state, &failure) != 0) {
-		undo(&loader);
+	if (loader.options.stage) {
+		status = stage(&loader, &failure) ? failure.status : 0;
+		if (status)
+			print_failure(&failure);
+		return status;
+	}
+	if (loader.options.seal ? seal_loaded(&loader, &sealing, &failure) :
+				  load(&loader, &sealing, &failure)) {
+		/* What runs already is no fault of the gate: it stays, and goes on observing. */
+		if (!loader.options.seal && (!sealing.late.count || loader.options.root)) {
+			undo(&loader);
+			sealing.state = "none";
+		}
+		snprintf(sealing.text, sizeof(sealing.text), "%s", failure.message);
 		print_failure(&failure);
 		status = failure.status;
 	} else {
-		printf("state %s\n", state);
+		printf("state %s\n", sealing.state);
+		if (*sealing.text)
+			fprintf(stderr, "verity-load: note: %s\n", sealing.text);
 	}
+	sealing_say(&sealing);
 	free(loader.pins[0].data);
 	free(loader.pins[1].data);
 	free(loader.documents.bundle.data);

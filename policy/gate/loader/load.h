@@ -52,6 +52,17 @@ struct options {
 	const char *host_id; /* NULL: no token is taken */
 	int n_pins;
 	int observe;
+	int until_seal; /* load, and leave the seal to a later run */
+	int seal;	/* seal the gate that is loaded */
+	const char *root; /* --boot: where the root file system is mounted; NULL: not in an initramfs */
+	const char *devices[VERITY_BOOT_PLACES];
+	int n_devices;
+	uint64_t least_policy; /* the lowest serial that counts */
+	const char *enter; /* --enter: likewise, and nothing is loaded */
+	const char *init;
+	const char *attempt; /* --try: likewise */
+	const char *stage; /* --stage: likewise, and nothing stays loaded */
+	int mode; /* only say what the bundle asks for */
 };
 
 /* -1: go on; else exit with that status, everything is said. */
@@ -145,6 +156,7 @@ int documents_check(const struct bytes pins[2], struct documents *out, struct fa
 
 /* A whole regular file; free(out->data). */
 int read_file(const char *path, size_t most, struct bytes *out, struct failure *f);
+void free_bytes(struct bytes *bytes);
 /* A small text file of the kernel's into room, with a NUL: its length or -errno. */
 ssize_t read_text(const char *path, char *room, size_t size);
 int write_text(const char *path, const char *text);
@@ -190,6 +202,7 @@ struct gate {
 	size_t n_links;
 	struct bpf_link *census; /* one of links, or NULL */
 	int config, keyrings, own_keys, own_ids, floors; /* descriptors of maps, owned by object */
+	int boot; /* an initramfs loads it: with the programs that only then are needed */
 };
 
 /* Open and check the object, and load it into the kernel; nothing is attached yet. */
@@ -218,8 +231,11 @@ int gate_close(struct gate *gate);
 
 /* --- anchors.c -------------------------------------------------------------------------- */
 
-/* Opens what a policy guards, and what leads there: so the gate learns which directories these are. */
-void open_guarded(const struct blob *policy);
+/*
+ * Opens what a policy guards, and what leads there: so the gate learns which directories these are.
+ * root: where the root file system is, or NULL for /.
+ */
+int open_guarded(const struct blob *policy, const char *root, struct failure *f);
 
 /* --- keyrings.c ------------------------------------------------------------------------- */
 
@@ -249,6 +265,44 @@ int gate_unlock(const struct token *token, struct failure *f);
 /* One token by its id, or all of them: NULL. */
 int gate_relock(const struct token *token, struct failure *f);
 
+int gate_enter(uint32_t survivors, struct failure *f);
+
+/* --- boot.c ------------------------------------------------------------------------------- */
+
+/* What the initial root is, and what is booted from. */
+int boot_find(const struct options *options, struct verity_boot *out, struct failure *f);
+int boot_configure(const struct gate *gate, const struct verity_boot *boot, struct failure *f);
+/* The mode that a bundle's policy names; nothing of it is verified. */
+int boot_mode(const char *path, const char **mode, uint64_t *serial, struct failure *f);
+
+/* --- enter.c ------------------------------------------------------------------------------ */
+
+int enter(const struct options *options, struct failure *f);
+
+/* --- stage.c ------------------------------------------------------------------------------ */
+
+/* 0: nothing is staged, 1: but for the last step it is in place, 2: it is to be looked at. */
+int stage_state(const char *root, struct failure *f);
+/* What the present bundle has is the least that the staged one must have. */
+int stage_raise(const struct gate *gate, const struct bytes *present,
+		const struct bytes *staged, uint64_t *least_policy, struct failure *f);
+/* Puts it into place; a gate has taken its bundle. Again after a power cut: until stage_move. */
+int stage_apply(const char *root, const struct bytes *bundle, struct failure *f);
+int stage_move(const char *root, const char *to, struct failure *f);
+
+/* Makes the names in a folder durable: 0 or -errno. */
+int folder_sync(int folder, const char *name);
+
+/* --- fallback.c --------------------------------------------------------------------------- */
+
+#define BOOT_TRIES 3	    /* boots that what was staged gets to come up */
+#define KEPT ".verity-old" /* behind the name of an entry that was replaced */
+
+/* 0 or -errno */
+int tries_begin(int root);
+/* One boot less; or back to what was there before. *what: a word for which. */
+int try_boot(const char *root, const char **what, struct failure *f);
+
 /* --- status_text.c ---------------------------------------------------------------------- */
 
 /* The rest of the line of the status that begins with key and a space, or NULL. */
@@ -260,8 +314,10 @@ int number_of(const char *text, const char *key, uint64_t *out);
 
 struct gate_status {
 	uint64_t version;
+	uint64_t policy_serial;
 	uint64_t code_entries; /* digests that are granted */
 	uint64_t foreign_programs;
+	uint64_t anchors, anchors_lost; /* guarded directories that it remembers, or couldn't */
 	uint64_t revoked_documents; /* 1: keys or policy rest on keys that are revoked */
 	uint64_t denied;
 	uint64_t observed;
@@ -272,6 +328,60 @@ struct gate_status {
 int status_read(struct gate_status *status, struct failure *f);
 /* An exec that no gate would allow. sealed: it must be refused; else it must be counted. */
 int canary(int sealed, struct failure *f);
+
+/* --- trial.c ---------------------------------------------------------------------------- */
+
+#ifndef VERITY_STATE_DIR /* a test has one of its own */
+#define VERITY_STATE_DIR "/var/lib/verity"
+#endif
+#define VERITY_TRIAL VERITY_STATE_DIR "/trial"
+
+enum trial { TRIAL_BEGUN, TRIAL_OVER, TRIAL_UNWRITTEN };
+
+/* Whether this boot may enforce for the trial of a policy; if not, why. Written before the seal. */
+enum trial trial_begin(const char *root, uint64_t serial, char *why, size_t size);
+
+/* --- late.c ----------------------------------------------------------------------------- */
+
+/* Who is privileged by the policy's word; not known: everybody is. */
+struct late_policy {
+	int known;
+	size_t count;
+	uint32_t groups[VERITY_GROUPS];
+};
+
+/* How many mappings a sealed gate would have refused, and the first of them. */
+struct late {
+	unsigned int count;
+	long pid;
+	char comm[64];
+	char file[512];
+	char reason[64];
+};
+
+int late_check(const struct late_policy *policy, struct late *out, struct failure *f);
+
+/* --- seal.c ----------------------------------------------------------------------------- */
+
+/* What came of it, for `verity lockdown status`: said where it is found until the next boot. */
+#define VERITY_RUN_DIR "/run/verity"
+#define VERITY_SAID VERITY_RUN_DIR "/seal"
+#define VERITY_MOTD VERITY_RUN_DIR "/motd" /* the same for who logs in: /etc/motd.d leads there */
+
+struct sealing {
+	int is_later;	   /* in: the gate was loaded earlier, and things were started since */
+	const char *state; /* what the gate is in now */
+	const char *why;   /* a word, docs/formats.md "What came of the seal" */
+	uint64_t serial;
+	const char *root; /* where the root file system is, in an initramfs; or NULL */
+	char text[512];
+	struct late late;
+};
+
+/* Seal the gate that is loaded, as its policy says; the bundle may be empty. */
+int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f);
+/* Writes it down; a warning if it can't. */
+void sealing_say(const struct sealing *out);
 
 /* --- unlock_parse.c, typed.c, pkcs7.c: for verity-unlock ------------------------------------ */
 

@@ -55,6 +55,7 @@ static const struct needed_map needed_maps[] = {
 	{ VERITY_MAP_KEYRINGS, BPF_MAP_TYPE_ARRAY, 4, 4, VERITY_KEYRINGS },
 	{ VERITY_MAP_OWN_KEYS, BPF_MAP_TYPE_HASH, 4, 8, VERITY_OWN_KEYS_MAX },
 	{ VERITY_MAP_OWN_IDS, BPF_MAP_TYPE_HASH, sizeof(struct verity_id), 4, 1 },
+	{ VERITY_MAP_BOOT, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct verity_boot), 1 },
 	{ VERITY_MAP_FLOORS, BPF_MAP_TYPE_HASH, VERITY_STREAM_SIZE, 8, VERITY_FLOORS },
 };
 
@@ -119,8 +120,11 @@ static int ends_with(const char *text, const char *end)
 	return len >= end_len && !strcmp(text + len - end_len, end);
 }
 
-/* Left out: a program that may be missing where the kernel lacks its hook, and those for tests. */
-static void leave_out(struct bpf_object *object)
+/*
+ * Left out: a program that may be missing where the kernel lacks its hook, what only a gate of an
+ * initramfs needs, and those for tests.
+ */
+static void leave_out(struct bpf_object *object, int boot)
 {
 	struct bpf_program *program;
 
@@ -129,6 +133,9 @@ static void leave_out(struct bpf_object *object)
 
 		if (hook && ends_with(bpf_program__name(program), VERITY_PROGRAM_MAYBE) &&
 		    libbpf_find_vmlinux_btf_id(hook + 1, BPF_LSM_MAC) < 0)
+			bpf_program__set_autoload(program, false);
+		if (!boot && !strncmp(bpf_program__name(program), VERITY_PROGRAM_BOOT,
+				      sizeof(VERITY_PROGRAM_BOOT) - 1))
 			bpf_program__set_autoload(program, false);
 		if (bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL)
 			bpf_program__set_autoload(program, false);
@@ -160,7 +167,7 @@ int gate_load(struct gate *gate, const char *path, struct failure *f)
 		result = check_functions(f);
 	if (result)
 		return result;
-	leave_out(gate->object);
+	leave_out(gate->object, gate->boot);
 	/* 3. The kernel's verifier. */
 	said[0] = '\0';
 	result = bpf_object__load(gate->object);

@@ -15,6 +15,7 @@ from . import (
     nameless,
     reach,
     readers,
+    required,
     revoked,
     shared,
     subjects,
@@ -41,6 +42,7 @@ ROWS = (
     *configuration.ROWS,
     *configuration.SLOW,
     *readers.ROWS,
+    *required.ROWS,
 )
 
 WORKING = (*shared.WORKING, *reach.WORKING, *tracing.WORKING)

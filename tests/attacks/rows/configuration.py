@@ -117,6 +117,24 @@ ROWS = (
         ordinary=False,
         signed="",
     ),
+    # What was allowed all over /proc is remembered for its mount.
+    _read(
+        "by a link of a /proc that was read",
+        f"/proc/self/root{GUARDED}/new",
+        f"echo says evil >{GUARDED}/new",
+        f"rm {GUARDED}/new",
+        before="cat /proc/version /proc/self/stat >&2; ",
+        signed=f"cat /proc/version >&2; cat /proc/self/root{_FILE}",
+    ),
+    _read(
+        "mounted on a /proc that was read",
+        "/proc/tty/new",
+        f"echo says evil >{GUARDED}/new",
+        f"umount /proc/tty; rm {GUARDED}/new",
+        before=f"cat /proc/tty/drivers >&2; mount --bind {GUARDED} /proc/tty; ",
+        signed="",
+        ordinary=False,
+    ),
     *(
         Attack(
             group=11,

@@ -74,6 +74,13 @@ ROWS = (
         cleanup=f"umount {WORK}/at; rmdir {WORK}/at; {_UNMAKE}",
         signed="",
     ),
+    _device(
+        "loop device that memory is swapped to",
+        _LOOP,
+        setup=f"{_MAKE} && mkswap -q {_LOOP} && swapon {_LOOP}",
+        cleanup=f"swapoff {_LOOP}; {_UNMAKE}",
+        signed="",
+    ),
 )
 
 WORKING = (

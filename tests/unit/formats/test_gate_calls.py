@@ -30,7 +30,7 @@ def test_numbers_and_names() -> None:
 
 
 def test_reasons_are_those_of_the_gate() -> None:
-    text = (GATE / "decide.h").read_text(encoding="ascii").partition("VERITY_STATE_SEALED")[2]
+    text = (GATE / "decide.h").read_text(encoding="ascii").partition("VERITY_STATE_BOOT")[2]
     found = dict(re.findall(r"^#define VERITY_([A-Z_]+) (\d+)u", text, re.MULTILINE))
     assert int(found.pop("REASONS")) == len(Reason)
     assert {one.name: str(number) for number, one in enumerate(Reason)} == found

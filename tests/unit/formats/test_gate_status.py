@@ -72,6 +72,15 @@ unlock %b off 128 103 1903 relocked %b -
     b"03" * 16,
     *(b"04" * 16, b"a4" * 32),
 )
+BOOTED = (
+    STATUS
+    + b"""\
+initial_root 2
+entered_ms 12900
+survivors 1
+boot_chain 2 3
+"""
+)
 DIGEST = "00112233445566778899aabbccddeeff" * 2
 LINE = b"7 13000 denied not-granted exec 0 813 tool %b /opt/tool\n" % DIGEST.encode()
 
@@ -102,6 +111,21 @@ def test_status() -> None:
     assert found.own_programs == {17, 18}
     assert found.own_links == {17}
     assert found.sealed_ms == 13250
+
+
+def test_status_of_a_gate_that_an_initramfs_loaded() -> None:
+    found = parse_status(BOOTED.replace(b"state sealed", b"state boot"))
+    assert (found.state, found.state.number) == (State.BOOT, 4)
+    assert (found.initial_root, found.entered_ms, found.survivors) == (2, 12900, 1)
+    assert (found.boot_directories, found.boot_devices) == (2, 3)
+    other = parse_status(STATUS)
+    assert (other.initial_root, other.entered_ms, other.boot_directories) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("missing", [b"entered_ms 12900\n", b"survivors 1\n", b"boot_chain 2 3\n"])
+def test_what_such_a_gate_says_stands_together(missing: bytes) -> None:
+    with pytest.raises(ContentError, match="has no line"):
+        parse_status(BOOTED.replace(missing, b""))
 
 
 def test_status_of_unlocks() -> None:

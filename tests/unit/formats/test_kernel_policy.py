@@ -82,6 +82,7 @@ def test_what_protects_the_gate_is_never_only_observed() -> None:
     # By the act, not by the reason; and what was revoked never.
     never |= {Reason.REVOKED, Reason.TRACED, Reason.DEVICE, Reason.INTERPRETER}
     never |= {Reason.USER_NAMESPACE, Reason.TRACING, Reason.BPF_PROGRAM, Reason.SESSION_OVER}
+    never |= {Reason.BOOT_CHAIN}
     assert kernel_policy.OBSERVABLE == frozenset(Reason) - never
 
 

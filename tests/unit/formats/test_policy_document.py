@@ -71,7 +71,7 @@ def test_read_as_written() -> None:
 
 
 def test_every_reaction_has_a_name_of_its_own() -> None:
-    assert len(REACTIONS) == 10 + 3 + 6
+    assert len(REACTIONS) == 10 + 4 + 6
 
 
 def changed(change: Callable[[Any], Any]) -> bytes:
@@ -108,6 +108,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "what is always signed": (line(4, path="/etc/verity/x"), "always signed"),
     "a mode of three digits": (line(4, mode="640"), "mode is no octal"),
     "secret as 2": (line(4, secret=2), "secret is not 0 or 1"),
+    "require as 2": (line(3, require=2), "require is not 1"),
+    "require of what is mutable": (line(4, require=1), "a class other than signed"),
+    "require as 0, which is said by nothing": (line(3, require=0), "not the canonical JSON"),
     "a class of no kind": (line(4, **{"class": "free"}), "'free' is none of"),
     "what is always denied": (line(7, to="gate-key"), "nothing that a reaction"),
     "an unknown scope": (line(9, scope="all"), "'all' is none of"),
@@ -117,6 +120,12 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "4097 lines": (changed(lambda v: v.update(lines=[0] * 4097)), "4097 lines, at most 4096"),
 }
+
+
+def test_what_must_stay_survives() -> None:
+    found = policy_document.parse(line(3, require=1))
+    assert [one.path for one in found.of(Guard) if one.required] == ["/etc"]
+    assert policy_document.parse(policy_document.encode(found)) == found
 
 
 @pytest.mark.parametrize("name", BAD)

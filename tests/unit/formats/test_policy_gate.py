@@ -23,8 +23,8 @@ RULES = Path("policy/rules")
 OS = Stream(name="os", party=Party.VENDOR, role=Role.OS)
 
 
-def guard(path: str, kind: FileClass = FileClass.SIGNED) -> Guard:
-    return Guard(path=path, file_class=kind, reason="why", origin="here")
+def guard(path: str, kind: FileClass = FileClass.SIGNED, *, required: bool = False) -> Guard:
+    return Guard(path=path, file_class=kind, required=required, reason="why", origin="here")
 
 
 def of(*lines: Line, profile: Profile = Profile.STANDARD) -> Policy:
@@ -96,6 +96,26 @@ def test_a_pattern_that_the_gate_has_not_is_left_out_where_that_asks_more() -> N
     assert policy_gate.table(of(guard("/etc"), *again)).left_out == ()
 
 
+def must_stay(*lines: Guard) -> list[bytes]:
+    return [one.path for one in policy_gate.table(of(*lines)).guarded if one.required]
+
+
+def test_what_must_stay() -> None:
+    """The last line counts for this, too; /etc/verity is as what is around it."""
+    pam, sudo = guard("/etc/pam.d", required=True), guard("/etc/sudo*", required=True)
+    assert must_stay(guard("/etc"), pam, sudo) == [b"/etc/pam.d", b"/etc/sudo"]
+    assert must_stay(pam, guard("/etc")) == []
+    whole = guard("/etc", required=True)
+    assert must_stay(whole) == [b"/etc", b"/etc/verity"]
+    assert must_stay(whole, guard("/etc/a", MUTABLE), guard("/etc/b")) == [b"/etc", b"/etc/verity"]
+
+
+def test_a_pattern_beside_what_must_stay() -> None:
+    whole, pattern = guard("/etc", required=True), guard("/etc/*/x")
+    assert policy_gate.table(of(whole, pattern)).left_out == (pattern,)
+    assert policy_gate.table(of(whole, guard("/etc/*/x", required=True))).left_out == ()
+
+
 INNER = (guard("/srv/x/a"), guard("/srv/y*", MUTABLE))
 
 
@@ -152,6 +172,10 @@ REFUSED: dict[str, tuple[Guard, ...]] = {
     "a tree and a prefix": (guard("/etc"), guard("/etc/a*", MUTABLE), guard("/etc/a")),
     "what is always signed as a prefix": (guard("/etc"), guard("/etc/verity*", MUTABLE)),
     "513 paths": tuple(guard(f"/srv/{number:03}") for number in range(512)),
+    "a pattern that must stay, within what need not": (
+        guard("/etc"),
+        guard("/etc/*/x", required=True),
+    ),
     "a path too long": (guard("/srv/" + "x" * 243),),
 }
 

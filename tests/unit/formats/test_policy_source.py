@@ -61,6 +61,16 @@ GOOD: dict[str, tuple[str, Line]] = {
             path="/srv", file_class=FileClass.SIGNED, reason="why", origin=f"{ORIGIN} [[guarded]] 1"
         ),
     ),
+    "a place that must stay": (
+        '[[guarded]]\nclass = "signed"\npaths = ["/etc/pam.d"]\nrequire = true\n',
+        Guard(
+            path="/etc/pam.d",
+            file_class=FileClass.SIGNED,
+            required=True,
+            reason="why",
+            origin=f"{ORIGIN} [[guarded]] 1",
+        ),
+    ),
     "a link": (
         '[[link]]\npaths = ["/etc/a"]\nto = "/usr/a"\nprofile = "strict"\n',
         Link(
@@ -131,6 +141,14 @@ BAD: dict[str, tuple[str, str]] = {
     "an unknown table": ("[[modes]]\n" + WHY, "unknown key 'modes'"),
     "a table that is no list": ('[mode]\nmode = "trial"\n' + WHY, "array of tables, [[mode]]"),
     "an unknown key": ('[[mode]]\nmode = "trial"\nmood = 1\n' + WHY, "unknown key 'mood'"),
+    "require as a word": (
+        '[[guarded]]\nclass = "signed"\npaths = ["/srv"]\nrequire = "yes"\n' + WHY,
+        "require is 'yes', expected true or false",
+    ),
+    "require of what is mutable": (
+        '[[guarded]]\nclass = "mutable"\npaths = ["/srv/x"]\nrequire = true\n' + WHY,
+        "require says nothing for the class mutable",
+    ),
     "an unknown mode": ('[[mode]]\nmode = "off"\n' + WHY, "mode is 'off', expected one of observe"),
     "a group by name alone": (
         '[[privileged]]\nname = "docker"\n' + WHY,

@@ -3,6 +3,7 @@
  * Preloaded by test_kernel_abi.py: says what the fs-verity ioctls were given and answers as a
  * file system with fs-verity does, or with the errno in SHIM_ERRNO. SHIM_CACHED is the number of
  * pages that cachestat(2) finds, 0 without it, or "none" for a kernel that has no such call.
+ * SHIM_FS is the file system's number, in hex; that of ext4 without it.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,9 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <linux/fs.h>
 #include <linux/fsverity.h>
+#include <linux/magic.h>
 
 #define TREE 150000u
 
@@ -86,6 +89,15 @@ long syscall(long number, ...)
 	}
 	*(uint64_t *)given[2] = cached ? strtoull(cached, NULL, 10) : 0;
 	return 0;
+}
+
+int fstatfs(int fd, struct statfs *of)
+{
+	const char *number = getenv("SHIM_FS");
+
+	memset(of, 0, sizeof(*of));
+	of->f_type = number ? (long)strtoul(number, NULL, 16) : EXT4_SUPER_MAGIC;
+	return fd < 0 ? -1 : 0;
 }
 
 int ioctl(int fd, unsigned long request, ...)

@@ -17,6 +17,8 @@ import pytest
 
 from verity.ports import kernel, many
 
+# linux/magic.h
+EXT4, F2FS, BTRFS, FUSE, OVERLAYFS = 0xEF53, 0xF2F52010, 0x9123683E, 0x65735546, 0x794C7630
 SHIM = Path(__file__).with_name("ioctl_shim.c")
 
 SETUP = """
@@ -45,9 +47,11 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shim.so"
 
 
-def ask(shim: Path, code: str, number: int | None = None, cached: str = "0") -> list[str]:
+def ask(
+    shim: Path, code: str, number: int | None = None, cached: str = "0", fs: int = EXT4
+) -> list[str]:
     """What the shim was given and what the port made of its answers, line by line."""
-    env = {**os.environ, "LD_PRELOAD": str(shim), "SHIM_CACHED": cached}
+    env = {**os.environ, "LD_PRELOAD": str(shim), "SHIM_CACHED": cached, "SHIM_FS": f"{fs:x}"}
     if number is not None:
         env["SHIM_ERRNO"] = str(number)
     done = subprocess.run(
@@ -80,6 +84,57 @@ def test_enable_with_everything(shim: Path) -> None:
 def test_measure(shim: Path) -> None:
     code = 'ask(lambda: str(k.measure(fd, label="f")))'
     assert ask(shim, code) == ["measure 64", f"'sha256:{bytes(range(32)).hex()}'"]
+
+
+@pytest.mark.parametrize("fs", [EXT4, F2FS, BTRFS, FUSE, OVERLAYFS])
+def test_only_what_the_kernel_checks_has_its_word(shim: Path, fs: int) -> None:
+    """A program behind FUSE answers the ioctl as it likes."""
+    code = (
+        'ask(lambda: str(k.measure(fd, label="f")))\n'
+        'found = m.measure_files([m.Place.of_path("/etc/passwd")])\n'
+        "print([one and str(one) for one in found])"
+    )
+    digest = f"sha256:{bytes(range(32)).hex()}"
+    told = [f"'{digest}'", f"['{digest}']"]
+    if fs in (FUSE, OVERLAYFS):
+        told = ["('HostError', 'no-verity-filesystem')", "[None]"]
+    said = ask(shim, code, fs=fs)
+    assert [line for line in said if not line.startswith("measure ")] == told
+
+
+WALK = """
+import pathlib, tempfile
+from verity.formats.dump import Entry, serialise
+from verity.ports.signed_tree import Lines, SignedTree
+where = pathlib.Path(tempfile.mkdtemp())
+(where / "f").write_bytes(b"x" * 300000)
+def entry(path, digest=None):
+    st = os.lstat(str(where) + path)
+    size = st.st_size if digest else 0
+    return Entry(path.encode(), st.st_mode, st.st_uid, st.st_gid, size, 0, None, digest)
+lines = Lines(serialise([entry("/"), entry("/f", bytes(range(32)))]))
+for deep in (False, True):
+    with SignedTree(where, lines, deep=deep) as walked:
+        records = [one.what.name for some in walked.records() for one in some]
+    print(deep, list(walked.states), records)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cached", "fs", "expected"),
+    [
+        # The shim's digest is not that of the contents, so whoever hashes them sees it.
+        ("0", EXT4, ["False [2, 3] []", "True [2, 3] []"]),
+        ("1", EXT4, ["False [2, 3] []", "True [2, 1] ['CLOSER']"]),
+        ("0", FUSE, ["False [2, 1] ['CLOSER']", "True [2, 1] ['CLOSER']"]),
+    ],
+)
+def test_a_walk_hashes_what_the_kernel_does_not_check(
+    shim: Path, cached: str, fs: int, expected: list[str]
+) -> None:
+    """Read from the disk the kernel checks it; what stays cached, or lies elsewhere, it doesn't."""
+    said = ask(shim, WALK, cached=cached, fs=fs)
+    assert [line for line in said if not line.startswith("measure ")] == expected
 
 
 def test_metadata_in_pieces(shim: Path) -> None:

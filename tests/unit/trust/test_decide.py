@@ -80,7 +80,7 @@ def test_each_reason_has_a_control() -> None:
     """For each refusal of an act that can be allowed there is an allowed row of that act."""
     allowed = {vector.facts.act for vector in VECTORS if vector.reason.allow}
     code = (Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT, Act.MODULE)
-    can_be = (*code, Act.TRACE, Act.CONFIG, Act.LINK, Act.MOUNT, Act.TRACING)
+    can_be = (*code, Act.TRACE, Act.CONFIG, Act.LINK, Act.MOUNT, Act.TRACING, Act.REMOVE)
     assert allowed == {act.number for act in can_be}
 
 
@@ -213,6 +213,6 @@ def test_the_numbers_are_those_of_the_header(tmp_path: Path) -> None:
 
 
 def test_a_reason_is_its_name_and_number() -> None:
-    assert [reason.number for reason in Reason] == list(range(28))
+    assert [reason.number for reason in Reason] == list(range(30))
     assert str(Reason.NOT_GRANTED) == "not-granted"
     assert [reason for reason in Reason if reason.allow] == [Reason.ALLOW]

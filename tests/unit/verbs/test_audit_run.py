@@ -75,6 +75,23 @@ def test_one_area_alone(areas: dict[Area, ModuleType], tmp_path: Path) -> None:
     assert [one.area for one in found.areas if one.counts] == [Area.FILES]
 
 
+def test_an_area_that_is_asked_for_and_does_not_apply(
+    areas: dict[Area, ModuleType], tmp_path: Path
+) -> None:
+    """Nothing of it was looked at, so it is not good; among all areas it is passed over."""
+
+    def examine(host: AuditedHost) -> AreaResult:
+        return AreaResult(area=Area.FILES, not_applicable={check(Area.FILES).id: "no files here"})
+
+    vars(areas[Area.FILES])["examine"] = examine
+    found = audit_run.run(host(tmp_path), only=[Area.FILES])
+    (gap,) = found.not_evaluated
+    assert (gap.check, gap.object) == ("files-examined", "the area files")
+    assert "no files here" in gap.why and "--only" in gap.hint
+    assert found.exit_status == 3
+    assert audit_run.run(host(tmp_path)).exit_status == 0
+
+
 @pytest.mark.parametrize(
     ("error", "why"),
     [

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.formats.test_gate_status import STATUS
+from verity.formats.gate_status import parse_status
 from verity.verbs import gate_abilities
 from verity.verbs.ability import Answer
-from verity.verbs.gate_abilities import KFUNCS, assurance
+from verity.verbs.gate_abilities import KFUNCS, assurance, claimed
 
 BTF = b"\x9f\xeb\0" + b"\0".join(name.encode() for name in KFUNCS) + b"\0"
 
@@ -95,3 +97,21 @@ def test_b0_is_for_a_seal_with_lockdown_only(state: str, lockdown: str | None) -
     claimed, why = assurance(state, lockdown)
     assert claimed is (state == "sealed" and lockdown == "integrity")
     assert bool(why) is not claimed
+
+
+@pytest.mark.parametrize(
+    ("gone", "level"),
+    [
+        (b"", "B1"),
+        (b"initial_root 2\nentered_ms 9\nsurvivors 0\nboot_chain 1 2\n", "B0"),
+        (b"entered_ms 9", "B0"),  # the initramfs is trusted still
+        (b"boot_chain 1 2", "B0"),  # the next boot is anybody's
+    ],
+)
+def test_b1_is_for_a_root_that_was_entered_under_a_gate_that_keeps_what_is_booted(
+    gone: bytes, level: str
+) -> None:
+    nothing = {b"entered_ms 9": b"entered_ms 0", b"boot_chain 1 2": b"boot_chain 0 0"}
+    text = STATUS + b"initial_root 2\nentered_ms 9\nsurvivors 0\nboot_chain 1 2\n"
+    found, why = claimed(parse_status(text.replace(gone, nothing.get(gone, b""))))
+    assert found == level and why.startswith(f"{level}: ")

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What was started before the seal: every privileged process's executable mappings, put to the gate.
+ *
+ * 1. Each file that is mapped executable is mapped so once more, here, through /proc/PID/map_files:
+ *    the gate judges that as it judges every mapping, by the digest that the kernel has now and by
+ *    its own grants, and counts what it would refuse. So nothing but the gate is believed, not even
+ *    the bundle that it was loaded with.
+ * 2. Executable memory without a file can't be measured, and is refused, unless the policy only
+ *    observes it.
+ *
+ * Privileged is who has uid 0 in any place, any capability, or, by the policy's word, a group. It is
+ * done twice: what was started during the first round is found by the second. Who had the time to
+ * go before isn't found; the gate has counted what was refused to them since it was loaded.
+ */
+#include "load.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define FILES_MOST 8192
+#define CAP_WAKE_ALARM_BIT (1ull << 35) /* makes nobody privileged: docs/adr/0012 */
+
+struct seen_file {
+	unsigned int major, minor;
+	unsigned long long inode;
+};
+
+struct search {
+	struct seen_file *files;
+	size_t n_files;
+	unsigned long last; /* the last line of the gate's log that was ours */
+	struct late *out;
+};
+
+/* A line of /proc/PID/maps. */
+struct mapping {
+	unsigned long start, end;
+	char permissions[5];
+	struct seen_file file;
+	const char *name;
+};
+
+static int parse_mapping(const char *line, struct mapping *out)
+{
+	int at = 0;
+
+	out->name = "";
+	if (sscanf(line, "%lx-%lx %4s %*x %x:%x %llu %n", &out->start, &out->end,
+		   out->permissions, &out->file.major, &out->file.minor, &out->file.inode, &at) < 6)
+		return 0;
+	if (at)
+		out->name = line + at;
+	return 1;
+}
+
+static int is_known(struct search *s, const struct seen_file *file)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_files; i++)
+		if (!memcmp(&s->files[i], file, sizeof(*file)))
+			return 1;
+	if (s->n_files < FILES_MOST)
+		s->files[s->n_files++] = *file;
+	return 0;
+}
+
+/* Whether the signed policy lets this pass with a line in the log. */
+static int is_only_observed(const char *reason)
+{
+	static char text[32768];
+	char line[96];
+
+	snprintf(line, sizeof(line), "\nobserves %s\n", reason);
+	return read_text(VERITY_PIN_STATUS, text, sizeof(text)) > 0 && strstr(text, line);
+}
+
+static void found(struct search *s, long pid, const char *name, const char *reason)
+{
+	char path[64];
+
+	if (is_only_observed(reason))
+		return;
+	if (s->out->count++)
+		return;
+	s->out->pid = pid;
+	snprintf(s->out->file, sizeof(s->out->file), "%s", name);
+	snprintf(s->out->reason, sizeof(s->out->reason), "%s", reason);
+	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+	if (read_text(path, s->out->comm, sizeof(s->out->comm)) < 0)
+		snprintf(s->out->comm, sizeof(s->out->comm), "?");
+	s->out->comm[strcspn(s->out->comm, "\n")] = '\0';
+}
+
+/*
+ * What the gate would refuse of it: 0 nothing, 1 and the reason, or -errno. A line of its log begins:
+ * SEQ BOOT_MS OUTCOME REASON ACT UID PID.
+ */
+static int ask_gate(struct search *s, int fd, char *reason, size_t size)
+{
+	static char text[262144];
+	struct failure unused;
+	struct gate_status before, after;
+	unsigned long seq, before_it = s->last;
+	const char *line;
+	char word[64];
+	long pid;
+	void *map;
+
+	if (status_read(&before, &unused) != 0)
+		return -EIO;
+	map = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	if (map != MAP_FAILED)
+		munmap(map, 4096);
+	else if (errno != EPERM && errno != EACCES)
+		return -errno;
+	if (status_read(&after, &unused) != 0)
+		return -EIO;
+	if (map != MAP_FAILED &&
+	    after.observed + after.denied == before.observed + before.denied)
+		return 0;
+	/* Somebody's was counted: ours is the last line with our own number, if there is one. */
+	snprintf(reason, size, "unknown");
+	if (read_text(VERITY_PIN_DENIALS, text, sizeof(text)) < 0)
+		return 1;
+	for (line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (sscanf(line, "%lu %*u %*s %63s map %*u %ld", &seq, word, &pid) == 3 &&
+		    pid == (long)getpid() && seq > s->last) {
+			s->last = seq;
+			snprintf(reason, size, "%s", word);
+		}
+	return map == MAP_FAILED || s->last > before_it;
+}
+
+static void check_file(struct search *s, long pid, const struct mapping *mapping)
+{
+	char path[96], reason[64];
+	int fd, result;
+
+	snprintf(path, sizeof(path), "/proc/%ld/map_files/%lx-%lx", pid, mapping->start,
+		 mapping->end);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ESRCH)
+			found(s, pid, mapping->name, "unreadable");
+		return;
+	}
+	result = ask_gate(s, fd, reason, sizeof(reason));
+	close(fd);
+	if (result)
+		found(s, pid, mapping->name, result < 0 ? "unreadable" : reason);
+}
+
+static void check_mapping(struct search *s, long pid, const struct mapping *mapping)
+{
+	static const char *const kernels[] = { "[vdso]", "[vsyscall]", "[uprobes]" };
+	size_t i;
+
+	if (mapping->permissions[2] != 'x')
+		return;
+	if (mapping->file.inode) {
+		if (!is_known(s, &mapping->file))
+			check_file(s, pid, mapping);
+		return;
+	}
+	for (i = 0; i < sizeof(kernels) / sizeof(*kernels); i++)
+		if (!strcmp(mapping->name, kernels[i]))
+			return;
+	found(s, pid, *mapping->name ? mapping->name : "memory without a file", "anonymous");
+}
+
+/* Whether one of the numbers behind `key` is among those that count. */
+static int has_number(const char *status, const char *key, const uint32_t *counting, size_t count)
+{
+	const char *at = strstr(status, key);
+	char *end;
+	size_t i;
+
+	if (!at)
+		return 1;
+	for (at += strlen(key);; at = end) {
+		unsigned long number = strtoul(at, &end, 10);
+
+		if (end == at || memchr(at, '\n', (size_t)(end - at)))
+			return 0;
+		for (i = 0; i < count; i++)
+			if (number == counting[i])
+				return 1;
+	}
+}
+
+static int is_privileged(const char *status, const struct late_policy *policy)
+{
+	static const char *const sets[] = { "\nCapInh:", "\nCapPrm:", "\nCapAmb:" };
+	static const uint32_t root;
+	size_t i;
+
+	if (has_number(status, "\nUid:", &root, 1))
+		return 1;
+	for (i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+		const char *at = strstr(status, sets[i]);
+
+		if (!at || strtoull(at + strlen(sets[i]), NULL, 16) & ~CAP_WAKE_ALARM_BIT)
+			return 1;
+	}
+	return !policy->known || has_number(status, "\nGid:", policy->groups, policy->count) ||
+	       has_number(status, "\nGroups:", policy->groups, policy->count);
+}
+
+static void check_process(struct search *s, long pid, const struct late_policy *policy)
+{
+	struct mapping mapping;
+	char path[64], status[4096], *line = NULL;
+	size_t room = 0;
+	ssize_t len;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%ld/status", pid);
+	if (read_text(path, status, sizeof(status)) < 0 || !is_privileged(status, policy))
+		return;
+	snprintf(path, sizeof(path), "/proc/%ld/maps", pid);
+	maps = fopen(path, "re");
+	if (!maps) {
+		if (errno != ENOENT && errno != ESRCH)
+			found(s, pid, path, "unreadable");
+		return;
+	}
+	while ((len = getline(&line, &room, maps)) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		if (parse_mapping(line, &mapping))
+			check_mapping(s, pid, &mapping);
+	}
+	free(line);
+	fclose(maps);
+}
+
+static int one_round(struct search *s, const struct late_policy *policy, struct failure *f)
+{
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+	char *end;
+	long pid;
+
+	if (!processes)
+		return cannot(f, errno, "mount /proc", "the processes can't be listed");
+	while ((entry = readdir(processes))) {
+		pid = strtol(entry->d_name, &end, 10);
+		if (end != entry->d_name && !*end && pid > 0 && pid != (long)getpid())
+			check_process(s, pid, policy);
+	}
+	closedir(processes);
+	return 0;
+}
+
+int late_check(const struct late_policy *policy, struct late *out, struct failure *f)
+{
+	struct search search = { .out = out };
+	int result;
+
+	memset(out, 0, sizeof(*out));
+	search.files = calloc(FILES_MOST, sizeof(*search.files));
+	if (!search.files)
+		return cannot(f, ENOMEM, "free memory", "what runs can't be looked at");
+	result = one_round(&search, policy, f);
+	if (!result && !out->count)
+		result = one_round(&search, policy, f);
+	free(search.files);
+	return result;
+}

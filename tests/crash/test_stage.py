@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is staged, put into place by the loader's own code and killed where it changes something.
+
+Afterwards the host boots from what was there before or from the update: no kernel is half, no entry
+names what isn't there, the bundle is one of the two, and a second run comes to the same end.
+Likewise the way back. That the power goes, and what a gate says to the bundle, is
+tests/vm/test_boot_stage.py's.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import boot
+from tests.crash.points import points
+from verity.formats import bundle
+from verity.formats.fsverity import digest_bytes
+from verity.formats.grants import ConfigEntry, ConfigKind, Party, Role
+from verity.formats.records import RecordKind
+
+LOADER = Path("policy/gate/loader")
+PROGRAM = Path(__file__).with_name("stage_program.c")
+ENTRY, KERNEL, INITRD = "loader/entries/host.conf", "vmlinuz-2", "initrd.img-2"
+OLD = {ENTRY: b"title one\n", "vmlinuz-1": b"kernel one"}
+NEW = {ENTRY: b"title two!\n", KERNEL: b"kernel two" * 9000, INITRD: b"initrd two" * 7000}
+_CALLS = (
+    *(("openat", nth) for nth in range(8, 40, 4)),
+    *(("sendfile", nth) for nth in range(1, 6)),
+    *(("fsync", nth) for nth in range(1, 15)),
+    *(("renameat", nth) for nth in range(1, 8)),
+    *(("mkdirat", nth) for nth in range(1, 3)),
+    *(("write", nth) for nth in range(1, 3)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    program: Path
+    digests: Path
+    old: bytes
+    new: bytes
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    folder = tmp_path_factory.mktemp("stage")
+    sources = [path for path in sorted(LOADER.glob("*.c")) if path.name != "load.c"]
+    flags = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wl,--wrap=ioctl"]
+    checked = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    include = ["-I", "policy/gate"]
+    program = folder / "stage"
+    build: list[str | Path] = ["cc", *flags, *checked, *include, "-o", program, PROGRAM, *sources]
+    done = subprocess.run([*build, "-lbpf", "-lelf", "-lz"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [f"{len(data)} {digest_bytes(data).value.hex()}\n" for data in NEW.values()]
+    (folder / "digests").write_text("".join(lines))
+    return Tools(program=program, digests=folder / "digests", old=signed(OLD), new=signed(NEW))
+
+
+def signed(files: dict[str, bytes]) -> bytes:
+    """A bundle with grants that put these files into /boot; who signed it is the gate's to say."""
+    entries = [
+        ConfigEntry(
+            path=f"/boot/{name}".encode(), kind=ConfigKind.FILE, digest=digest_bytes(data).value
+        )
+        for name, data in files.items()
+    ]
+    blob = boot.grants_blob(Party.USER, Role.ETC, "etc", code=(), config=tuple(sorted(entries)))
+    made = boot.signed("etc.grants", RecordKind.GRANTS, blob, boot.EXTENSION)
+    return bundle.encode([made.fragment])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """A root file system, and what is done to it."""
+
+    root: Path
+    tools: Tools
+
+    @property
+    def state(self) -> Path:
+        return self.root / "var/lib/verity"
+
+    def run(self, verb: str, kill: tuple[str, int] | None = None) -> tuple[int, str]:
+        """Status and what was said; killed on entering the nth of these calls."""
+        argv = [str(self.tools.program), verb, str(self.root)]
+        if kill is not None:
+            inject = f"inject={kill[0]}:signal=KILL:when={kill[1]}"
+            trace = ("-f", "-qq", "-o", "/dev/null", "-e", f"trace={kill[0]}", "-e", inject)
+            argv = ["strace", *trace, *argv]
+        # Not under strace: the search for leaks traces the program, too.
+        sanitize = {"ASAN_OPTIONS": "detect_leaks=0"} if kill is not None else {}
+        environment = {**os.environ, "DIGESTS": str(self.tools.digests), **sanitize}
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment)
+        return done.returncode, done.stdout.strip() or done.stderr.strip()
+
+    def boots(self) -> bool:
+        """Whether from the update; it boots in each case."""
+        boot_files, bundle_now = self.root / "boot", (self.state / "boot.bundle").read_bytes()
+        assert (boot_files / "vmlinuz-1").read_bytes() == OLD["vmlinuz-1"]
+        entry = (boot_files / ENTRY).read_bytes()
+        assert entry in (OLD[ENTRY], NEW[ENTRY])
+        for name in (KERNEL, INITRD):
+            path = boot_files / name
+            assert not path.exists() or path.read_bytes() == NEW[name]
+            assert path.exists() or entry == OLD[ENTRY]
+        assert bundle_now in (self.tools.old, self.tools.new)
+        # With the new bundle the old entry would start a kernel that it may not grant: but on the
+        # way back, which goes on before the gate is loaded.
+        if entry == OLD[ENTRY] and bundle_now == self.tools.new:
+            assert (self.state / "tries").read_text() == "0\n"
+        return bundle_now == self.tools.new
+
+
+@pytest.fixture
+def host(tools: Tools, tmp_path: Path) -> Host:
+    """A host with an update staged."""
+    made = Host(root=tmp_path / "root", tools=tools)
+    for folder, files in (("boot", OLD), ("var/lib/verity/next/boot", NEW)):
+        for name, data in files.items():
+            path = made.root / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    (made.state / "boot.bundle").write_bytes(tools.old)
+    (made.state / "next/boot.bundle").write_bytes(tools.new)
+    return made
+
+
+def is_finished(host: Host) -> None:
+    assert host.boots()
+    assert not (host.state / "next").exists()
+    assert (host.state / "previous/boot.bundle").read_bytes() == host.tools.old
+    assert (host.root / "boot" / f"{ENTRY}.verity-old").read_bytes() == OLD[ENTRY]
+    assert (host.state / "tries").read_text() == "3\n"
+    assert not [path for path in host.root.rglob("*.verity-new")]
+
+
+def test_it_is_put_into_place(host: Host) -> None:
+    assert host.run("apply") == (0, "stage applied")
+    is_finished(host)
+    assert host.run("apply") == (0, "stage none")
+
+
+@pytest.mark.parametrize("number", points(len(_CALLS), short=3))
+def test_killed_while_it_is_put_into_place(host: Host, number: int) -> None:
+    call, nth = _CALLS[number]
+    status, said = host.run("apply", kill=(call, nth))
+    assert status != 0, f"{call} was not called {nth} times"
+    assert said == ""
+    host.boots()
+    assert host.run("apply")[0] == 0
+    is_finished(host)
+
+
+def test_after_three_boots_it_is_taken_back(host: Host) -> None:
+    host.run("apply")
+    assert [host.run("try") for _ in range(3)] == [(0, f"tries {left}") for left in (2, 1, 0)]
+    assert host.boots()
+    assert host.run("try") == (0, "fell-back")
+    assert not host.boots()
+    assert (host.root / "boot" / ENTRY).read_bytes() == OLD[ENTRY]
+    assert host.run("try") == (0, "tries none")
+
+
+@pytest.mark.parametrize("call", ["renameat", "unlinkat", "fsync", "write"])
+def test_killed_while_it_is_counted_or_taken_back(host: Host, call: str) -> None:
+    """Each call of each boot until the way back is done: it takes as many boots as it takes."""
+    host.run("apply")
+    for nth in range(1, 12):
+        host.run("try", kill=(call, 1 if nth % 2 else 2))
+        host.boots()
+    while host.run("try") not in [(0, "fell-back"), (0, "tries none")]:
+        host.boots()
+    assert not host.boots()
+
+
+@pytest.mark.parametrize("text", ["", "4\n", "-1\n", "3", "9" * 40, "x\n", "3 \n", "\n"])
+def test_a_count_that_is_none_changes_nothing(host: Host, text: str) -> None:
+    host.run("apply")
+    (host.state / "tries").write_text(text)
+    assert host.run("try") == (0, "tries none")
+    assert host.boots()
+
+
+def test_a_file_that_the_bundle_puts_nowhere(host: Host) -> None:
+    (host.state / "next/boot" / KERNEL).rename(host.state / "next/boot/vmlinuz-3")
+    status, said = host.run("apply")
+    assert status == 1 and said == "boot/vmlinuz-3: the staged grants put no such file there"
+    assert not host.boots()
+    assert not (host.root / "boot" / KERNEL).exists()
+
+
+def test_what_is_booted_from_is_not_replaced(host: Host) -> None:
+    (host.root / "boot" / KERNEL).write_bytes(b"another one of this name")
+    status, said = host.run("apply")
+    assert status == 1 and "would take the place of what is booted from now" in said
+
+
+def test_a_link_is_not_followed(host: Host) -> None:
+    """Neither out of the stage nor out of /boot."""
+    (host.state / "next/boot/link").symlink_to("/etc/passwd")
+    status, said = host.run("apply")
+    assert status != 0 and "boot/link" in said
+    (host.state / "next/boot/link").unlink()
+    elsewhere = host.root / "elsewhere"
+    elsewhere.write_bytes(OLD[ENTRY])
+    (host.root / "boot" / ENTRY).unlink()
+    (host.root / "boot" / ENTRY).symlink_to(elsewhere)
+    assert host.run("apply")[0] == 3
+    assert elsewhere.read_bytes() == OLD[ENTRY]

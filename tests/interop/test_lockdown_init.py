@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lockdown init, trial, confirm and remove on a tree: what is there after each, what is refused.
+
+On a host that runs, with a gate, tests/vm/test_guide_operators.py does the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import assert_clean_error, needs_root, snapshot, stock
+from tests.lockdown_world import BUNDLE, Owner
+from verity.formats import grants, host_record, records
+from verity.formats.kernel_policy import Mode
+from verity.formats.records import RecordKind
+from verity.ports import gate_object
+
+pytestmark = needs_root
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Owner:
+    return Owner.new(tmp_path)
+
+
+def test_a_plan_changes_nothing(owner: Owner) -> None:
+    before = snapshot(owner.root)
+    done = owner.init("--plan")
+    assert done.status == 0 and done.out.startswith("1. make the keys of the vendor")
+    assert snapshot(owner.root) == before and not owner.keys.exists()
+
+
+def test_there_and_back(owner: Owner) -> None:
+    before = owner.files()
+    done = owner.init()
+    assert (done.status, "mode observe" in done.out) == (0, True)
+    assert owner.policy.mode is Mode.OBSERVE and owner.policy.serial == 1
+    record = host_record.parse((owner.root / "var/lib/verity/installation").read_bytes())
+    assert record.complete and record.self_vendor
+    wants = owner.root / "etc/systemd/system"
+    assert os.readlink(wants / "sysinit.target.wants/verity-gate.service").startswith("/usr/lib/")
+    assert (owner.root / "etc/verity/policy.json").resolve().is_relative_to(owner.root)
+    # A second one signs anew: the same policy, later grants.
+    assert owner.init().status == 0
+    assert owner.policy.serial == 1
+    planned = owner.lockdown("remove", "--plan").out.splitlines()
+    assert f"/{BUNDLE}" in planned and "/etc/verity/host-id" in planned
+    assert owner.lockdown("remove").status == 0
+    assert owner.files() == before
+    again = owner.lockdown("remove")
+    assert again.status == 3
+    assert_clean_error(again, ("has made nothing here",), hint=True)
+
+
+def test_a_failure_leaves_nothing(owner: Owner) -> None:
+    """A fifo in /etc can't be signed: by then nearly everything is there."""
+    os.mkfifo(owner.root / "etc/fifo")
+    before = owner.files()
+    done = owner.init()
+    assert done.status == 1
+    assert_clean_error(done, ("/etc/fifo",), hint=True)
+    assert owner.files() == before
+
+
+def test_a_trial_then_the_seal(owner: Owner) -> None:
+    assert owner.init().status == 0
+    early = owner.sign("confirm")
+    assert early.status == 1
+    assert "had no trial on this host" in early.err
+    assert owner.sign("trial").status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (2, Mode.TRIAL)
+    owner.tried(1)
+    assert owner.sign("confirm").status == 1
+    owner.tried(2)
+    done = owner.sign("confirm")
+    assert done.status == 0 and "no boot falls back to observing" in done.out
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.SEALED)
+    # Signed anew after an update, a sealed host stays one.
+    assert owner.init().status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.SEALED)
+
+
+def test_nothing_is_signed_without_the_proof(owner: Owner) -> None:
+    assert owner.init().status == 0
+    key = owner.keys / "user/private/user-policy.pem"
+    before = snapshot(owner.root)
+    done = owner.lockdown("trial", f"--key={key}")
+    assert done.status in (1, 3)
+    assert_clean_error(done, ("the first of them",), hint=True)
+    assert snapshot(owner.root) == before
+
+
+def test_the_profile_stays(owner: Owner) -> None:
+    """Signed anew without --profile, a strict host doesn't become a looser one."""
+    assert owner.init("--profile=strict").status == 0
+    strict = owner.policy
+    assert owner.init().status == 0
+    assert owner.policy == strict
+    assert owner.init("--profile=standard").status == 0
+    assert owner.policy.serial == 2 and owner.policy.observed_acts != strict.observed_acts
+
+
+def test_a_cut_between_document_and_bundle(owner: Owner) -> None:
+    """The document is a serial ahead: the next command makes one that is above both."""
+    assert owner.init().status == 0
+    bundle = (owner.root / BUNDLE).read_bytes()
+    assert owner.sign("trial").status == 0
+    (owner.root / BUNDLE).write_bytes(bundle)
+    assert owner.policy.serial == 1
+    assert owner.sign("trial").status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
+
+
+def test_a_document_that_is_behind_the_bundle(owner: Owner) -> None:
+    """As a restored backup has it: the next serial is above what the boot knows."""
+    assert owner.init().status == 0
+    document = owner.root / "var/lib/verity/policy.json"
+    old = document.read_bytes()
+    assert owner.sign("trial").status == 0
+    document.write_bytes(old)
+    assert owner.sign("trial").status == 0
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
+
+
+def test_what_was_there_before_stays(owner: Owner) -> None:
+    theirs = owner.root / "etc/apt/apt.conf.d/90verity"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("// the owner's own\n")
+    assert owner.init().status == 0
+    assert owner.lockdown("remove").status == 0
+    assert theirs.read_text() == "// the owner's own\n"
+
+
+def test_another_key_signs_no_policy(owner: Owner) -> None:
+    assert owner.init().status == 0
+    before = snapshot(owner.root / "var")
+    key = owner.keys / "user/private/user-etc.pem"
+    done = owner.lockdown("trial", f"--key={key}", "--insecure-unproven")
+    assert done.status == 1
+    assert "error: policy: " in done.err
+    assert snapshot(owner.root / "var") == before
+
+
+def test_without_a_vendor_its_pin_is_needed(owner: Owner) -> None:
+    done = owner.lockdown("init", f"--keys={owner.keys}")
+    assert done.status == 2
+    assert_clean_error(done, ("no trust on first use",), hint=True)
+    assert not owner.keys.exists()
+
+
+def test_a_host_with_a_vendor(owner: Owner) -> None:
+    """The keyring came with the system, the commit is booted, and its pin was told another way."""
+    vendor = owner.folder / "vendor"
+    made = owner.run(["keyring", "init", "--solo", "--party=vendor", str(vendor)])
+    assert made.status == 0
+    repo = owner.root / "ostree/repo"
+    repo.parent.mkdir()
+    stock("ostree", f"--repo={repo}", "init", "--mode=bare", cwd=owner.folder)
+    tree = f"--tree=dir={owner.root}/usr"
+    stock("ostree", f"--repo={repo}", "commit", "--branch=os", tree, cwd=owner.folder)
+    key = vendor / "private/vendor-os.pem"
+    sign = ["commit", "sign", f"--repo={repo}", f"--key={key}", "--stream=os", "--serial=4", "os"]
+    assert owner.run(sign).status == 0
+    commit = (repo / "refs/heads/os").read_text().strip()
+    (owner.root / "ostree/boot.1/x").mkdir(parents=True)
+    (owner.root / "ostree/boot.1/x/0").symlink_to(f"../../deploy/x/deploy/{commit}.0")
+    (owner.root / "proc").mkdir()
+    (owner.root / "proc/cmdline").write_text("ostree=/ostree/boot.1/x/0\n")
+    keyrings = owner.root / "usr/lib/verity/keyrings"
+    shutil.copytree(vendor / "keyrings", keyrings)
+    print_ = hashlib.sha256((vendor / "vendor.pin").read_bytes()).hexdigest()
+    wrong = owner.lockdown("init", f"--keys={owner.keys}", f"--pin=vendor=sha256:{'0' * 64}")
+    assert wrong.status in (1, 3) and not (owner.root / BUNDLE).exists()
+    done = owner.lockdown("init", f"--keys={owner.keys}", f"--pin=vendor=sha256:{print_}")
+    assert done.status == 0, done.err
+    parts = records.split((owner.root / BUNDLE).read_bytes(), label="bundle")
+    blobs = [grants.parse(one.blob) for one in parts if one.kind is RecordKind.GRANTS]
+    assert [(one.stream, one.serial) for one in blobs if one.code] == [("os", 4)]
+    assert not (owner.root / "etc/verity/keyrings/vendor").exists()
+
+
+def test_the_proof_on_a_tree(owner: Owner) -> None:
+    """What is open of a tree that lies there, by the pins of who asks."""
+    loader, gate = (
+        found.path if not isinstance(found, gate_object.Missing) else None
+        for found in (gate_object.find_loader(), gate_object.find())
+    )
+    assert loader is not None and gate is not None
+    for source, place in ((loader, "verity-load"), (gate, "gate.bpf.o")):
+        owner.host.file(f"/usr/lib/verity/{place}", source.read_bytes(), 0o755)
+    assert owner.init().status == 0
+    done = owner.prove()
+    assert done.status == 0, done.out + done.err
+    assert done.out.startswith("nothing is open")
+    owner.host.program("/usr/bin/new")
+    owner.host.unit("new.service", "[Service]\nExecStart=/usr/bin/new\n", "/etc/systemd/system")
+    done = owner.prove("--all")
+    assert done.status == 1
+    assert "FINDING  config-unsigned  /etc/systemd/system/new.service" in done.out
+    assert "FINDING  not-granted  /usr/bin/new: would be started" in done.out
+    (owner.root / BUNDLE).write_bytes((owner.root / BUNDLE).read_bytes()[:-9])
+    done = owner.prove()
+    assert done.status == 1 and "FINDING  bad-bundle  /var/lib/verity/boot.bundle" in done.out
+    assert "NOT EVALUATED  no-bundle" in done.out

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arming proof's parts: what is open on a made-up host, and what isn't."""
+
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.reach_world import Host
+from tests.unit.formats.test_cpio import archive, entry
+from verity.formats import denial_state
+from verity.formats.denial_state import Kind, State
+from verity.formats.gate_status import Act, Denial, Reason
+from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
+from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
+from verity.formats.kernel_policy import PRIVILEGED_CAPS, KernelPolicy, Mode, Stream
+from verity.ports import boots
+from verity.ports.content import digest_path
+from verity.values.arming import Part
+from verity.verbs import arming_boot, arming_code, arming_config, arming_learned, arming_ready
+from verity.verbs.audit_host import AuditedHost
+
+BOOT = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    made = Host(tmp_path)
+    made.program("/usr/bin/a", needed=["libx.so.1"])
+    made.library("/usr/lib/libx.so.1")
+    made.unit("a.service", "[Service]\nExecStart=/usr/bin/a\n")
+    made.unit("multi-user.target", "[Unit]\n")
+    made.link(
+        "/etc/systemd/system/multi-user.target.wants/a.service", "/usr/lib/systemd/system/a.service"
+    )
+    return made
+
+
+def audited(host: Host, *more: Grants) -> AuditedHost:
+    grants = (host.grants(), *more)
+    return AuditedHost(root=host.root, live=False, now=1, clock=1, grants=grants)
+
+
+def policy(**changes: object) -> KernelPolicy:
+    made = KernelPolicy(
+        mode=Mode.OBSERVE,
+        serial=1,
+        issued=1,
+        expires=2,
+        privileged_caps=PRIVILEGED_CAPS,
+        groups=(),
+        streams=(Stream(name="os", party=Party.VENDOR, role=Role.OS),),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # by name
+
+
+def said(part: Part) -> list[tuple[str, str]]:
+    return [(one.check, one.object) for one in part.findings]
+
+
+# --- code -----------------------------------------------------------------------------------
+
+
+def test_nothing_is_open_where_all_is_signed(host: Host) -> None:
+    part = arming_code.examine(audited(host), policy())
+    assert (said(part), part.gaps) == ([], ())
+    assert part.counts["files reached"] == 4
+
+
+def test_an_unsigned_program_of_a_unit(host: Host) -> None:
+    host.unsigned = {"/usr/bin/a"}
+    part = arming_code.examine(audited(host), policy())
+    assert said(part) == [("not-granted", "/usr/bin/a")]
+    (finding,) = part.findings
+    assert "/usr/lib/systemd/system/a.service (ExecStart=)" in finding.problem
+    assert "verity extension sign" in finding.remedy and "a.service" in finding.remedy
+
+
+def test_a_missing_library(host: Host) -> None:
+    (host.root / "usr/lib/libx.so.1").unlink()
+    assert said(arming_code.examine(audited(host), policy())) == [("missing", "libx.so.1")]
+
+
+def test_what_the_policy_only_observes_holds_nothing_up(host: Host) -> None:
+    host.unsigned = {"/usr/bin/a"}
+    part = arming_code.examine(audited(host), policy(observed=frozenset({Reason.NOT_GRANTED})))
+    assert said(part) == [] and part.counts["only observed"] == 1
+
+
+def test_fs_verity_is_asked_of_the_host_that_runs(host: Host) -> None:
+    part = arming_code.examine(replace(audited(host), live=True), policy())
+    assert {check for check, _ in said(part)} == {"no-digest"}
+    assert all("verity enable" in one.remedy for one in part.findings)
+
+
+# --- configuration --------------------------------------------------------------------------
+
+GUARDED = (
+    Guarded(path=b"/etc", file_class=GuardedClass.SIGNED, match=Match.TREE),
+    Guarded(path=b"/etc/loose", file_class=GuardedClass.MUTABLE, match=Match.TREE),
+)
+
+
+def config(*entries: ConfigEntry) -> Grants:
+    return Grants(
+        party=Party.USER,
+        role=Role.ETC,
+        stream="etc",
+        serial=1,
+        issued=1,
+        expires=2,
+        manifest_sha256=bytes(32),
+        config=entries,
+    )
+
+
+def placed(host: Host, path: str) -> ConfigEntry:
+    digest = digest_path(host.root / path.lstrip("/")).value
+    return ConfigEntry(path=path.encode(), kind=ConfigKind.FILE, digest=digest)
+
+
+def test_guarded_configuration(tmp_path: Path) -> None:
+    host = Host(tmp_path, bare=True)
+    host.file("/etc/signed", b"1")
+    host.file("/etc/changed", b"2")
+    host.file("/etc/loose/x", b"3")
+    host.link("/etc/link", "signed")
+    grants = config(placed(host, "/etc/changed"), placed(host, "/etc/signed"))
+    host.file("/etc/changed", b"other")
+    part = arming_config.examine(replace(audited(host), grants=(grants,)), policy(guarded=GUARDED))
+    assert said(part) == [("config-unsigned", "/etc/changed"), ("config-link", "/etc/link")]
+    assert part.counts == {"guarded files": 3}
+
+
+def test_configuration_that_is_observed_only(tmp_path: Path) -> None:
+    host = Host(tmp_path, bare=True)
+    host.file("/etc/any", b"1")
+    observed = frozenset({Reason.CONFIG_UNSIGNED})
+    part = arming_config.examine(
+        replace(audited(host), grants=()), policy(guarded=GUARDED, observed=observed)
+    )
+    assert said(part) == []
+
+
+# --- the boot -------------------------------------------------------------------------------
+
+
+def test_what_is_in_an_initramfs(host: Host) -> None:
+    signed = (host.root / "usr/bin/a").read_bytes()
+    inside = archive(
+        entry(b"bin/a", signed),
+        entry(b"scripts/local-top/evil", b"#!/bin/sh\nid\n"),
+        entry(b"scripts/init-top/ORDER", b'/scripts/init-top/x "$@"\n'),
+        entry(b"scripts/local-top/ORDER", b"id\n"),
+        entry(b"etc/notes", b"only data"),
+        entry(b"lib", mode=stat.S_IFDIR | 0o755),
+    )
+    host.file("/boot/initrd.img-6", inside)
+    host.file("/boot/grub/grub.cfg", b"linux /vmlinuz root=/dev/a init=/bin/sh\n")
+    part = arming_boot.examine(audited(host))
+    boot = f"{host.root}/boot"
+    assert said(part) == [
+        ("kernel-argument", f"{boot}/grub/grub.cfg"),
+        ("unsigned-in-initramfs", f"{boot}/initrd.img-6: scripts/local-top/evil"),
+        ("unsigned-in-initramfs", f"{boot}/initrd.img-6: scripts/local-top/ORDER"),
+    ]
+
+
+def test_a_damaged_initramfs(host: Host) -> None:
+    host.file("/boot/initrd.img-6", archive(entry(b"bin/a", b"x" * 999))[:400])
+    assert [check for check, _ in said(arming_boot.examine(audited(host)))] == ["bad-initramfs"]
+
+
+# --- what was learned -----------------------------------------------------------------------
+
+
+def denial(**changes: object) -> Denial:
+    made = Denial(
+        seq=1,
+        boot_ms=1,
+        denied=False,
+        reason=Reason.NOT_GRANTED,
+        act=Act.EXEC,
+        uid=0,
+        pid=9,
+        comm=b"sh",
+        digest=bytes(32),
+        path=b"/usr/bin/other",
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # by name
+
+
+def learn(host: Host, *denials: Denial, most: int = 1) -> Part:
+    folder = host.root / boots.FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = {denial_state.key_of(one): Kind(last=one, held=2, since_ms=1) for one in denials}
+    boots.keep(folder, State(boot=BOOT, gate="1.1", kinds=kinds))
+    return arming_learned.examine(audited(host), policy(), most)
+
+
+def test_what_a_boot_would_have_been_denied(host: Host) -> None:
+    host.unsigned = {"/usr/bin/other"}
+    host.program("/usr/bin/other")
+    part = learn(host, denial(), denial(reason=Reason.ANONYMOUS, act=Act.MAP, path=None))
+    assert said(part) == [
+        ("learned-not-granted", "/usr/bin/other"),
+        ("learned-anonymous", "sh"),
+    ]
+    assert "would have been denied 3 times in the last boot" in part.findings[0].problem
+
+
+def test_what_is_settled(host: Host) -> None:
+    """Gone since, provoked by the loader, or no longer looked at."""
+    canary = denial(comm=b"verity-load", path=b"/memfd:verity-canary (deleted)")
+    other = denial(reason=Reason.ANONYMOUS, comm=b"verity-canary", path=None)
+    assert said(learn(host, denial(path=b"/usr/bin/gone"), canary, other)) == []
+    assert said(learn(host, denial(reason=Reason.ANONYMOUS, path=None), most=0)) == []
+
+
+def test_no_boot_on_record_is_told(host: Host) -> None:
+    part = arming_learned.examine(audited(host), policy(), 1)
+    assert part.counts == {"boots on record": 0} and "no boot under observe" in part.notes[0]
+
+
+def test_a_damaged_record_is_a_gap(host: Host) -> None:
+    folder = host.root / boots.FOLDER
+    folder.mkdir(parents=True)
+    (folder / f"{BOOT}.json").write_bytes(b"{")
+    part = arming_learned.examine(audited(host), policy(), 1)
+    assert [one.check for one in part.gaps] == ["boot-record"]
+
+
+def test_only_the_newest_boots_are_kept(tmp_path: Path) -> None:
+    for number in range(boots.KEPT + 3):
+        boots.keep(tmp_path, State(boot=f"{number:032x}", gate="1.1", kinds={}))
+    assert len(boots.newest(tmp_path)) == boots.KEPT
+
+
+# --- preconditions --------------------------------------------------------------------------
+
+
+def test_nobody_could_unlock(host: Host) -> None:
+    part = arming_ready.unlock(audited(host), policy())
+    assert said(part) == [("no-unlock", "the policy")]
+
+
+def test_what_starts_the_gate(host: Host) -> None:
+    host.program("/usr/lib/verity/verity-load")
+    host.file("/usr/lib/verity/gate.bpf.o", b"object")
+    host.unsigned = {"/usr/lib/verity/verity-load"}
+    wanted = {("not-enabled", unit) for unit in arming_ready.UNITS}
+    part = arming_ready.own_files(audited(host))
+    assert set(said(part)) == {*wanted, ("own-files", "/usr/lib/verity/verity-load")}
+    for unit in arming_ready.UNITS:
+        host.link(f"/etc/systemd/system/multi-user.target.wants/{unit}", f"/usr/{unit}")
+    host.unsigned = set()
+    assert said(arming_ready.own_files(audited(host))) == []
+
+
+def test_no_bundle(host: Host) -> None:
+    assert said(arming_ready.bundle(audited(host))) == [
+        ("no-bundle", "/var/lib/verity/boot.bundle")
+    ]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files in an initramfs, as the kernel would unpack it.
+
+gzip, xz and bzip2 are unpacked here; zstd and lz4 by their programs, which whoever made it has.
+What is unpacked is bounded. It judges nothing.
+"""
+
+import bz2
+import lzma
+import subprocess
+import zlib
+from pathlib import Path
+
+from verity.formats import cpio
+from verity.formats.cpio import File
+from verity.ports.osfile import read_file
+from verity.values.errors import ContentError, HostError
+
+MOST = 512 << 20
+"""How many bytes are read, and how many are unpacked at most."""
+_TIMEOUT_S = 120
+_PROGRAMS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4"}
+
+
+def files(path: Path) -> list[File]:
+    """All of its files; those of later archives behind those of earlier ones, which they replace.
+
+    Raises HostError for what can't be unpacked here, ContentError (``bad-initramfs``).
+    """
+    data = read_file(path, max_size=MOST)
+    found: list[File] = []
+    at = cpio.read(data, found)
+    if at < len(data):
+        inner = _unpacked(data[at:], path)
+        end = cpio.read(inner, found)
+        if end < len(inner):
+            raise ContentError(
+                "bad-initramfs", f"{path}: {len(inner) - end} bytes behind its archive are none"
+            )
+    if not found:
+        raise ContentError("bad-initramfs", f"{path}: there is no file in it")
+    return found
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    try:
+        if data.startswith(b"\x1f\x8b"):
+            return _bounded(zlib.decompressobj(31).decompress(data, MOST + 1), path)
+        if data.startswith(b"\xfd7zXZ\0"):
+            return _bounded(lzma.LZMADecompressor().decompress(data, MOST + 1), path)
+        if data.startswith(b"BZh"):
+            return _bounded(bz2.BZ2Decompressor().decompress(data, MOST + 1), path)
+    except (zlib.error, lzma.LZMAError, OSError) as error:
+        raise ContentError("bad-initramfs", f"{path}: what is compressed is damaged") from error
+    program = _PROGRAMS.get(data[:4])
+    if program is None:
+        raise ContentError(
+            "bad-initramfs",
+            f"{path}: it goes on with {data[:6].hex()}, which is no compression that is known",
+        )
+    return _bounded(_by_program(program, data, path), path)
+
+
+def _by_program(program: str, data: bytes, path: Path) -> bytes:
+    try:
+        done = subprocess.run(
+            [program, "-dc"],
+            input=data,
+            capture_output=True,
+            env={"PATH": "/usr/bin:/bin"},
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise HostError(
+            "no-program",
+            f"{path}: it is packed with {program}, which isn't installed",
+            hint=f"install {program}",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError("timeout", f"{path}: {program} did not end") from error
+    if done.returncode != 0:
+        raise ContentError("bad-initramfs", f"{path}: {program} says that it is damaged")
+    return done.stdout
+
+
+def _bounded(data: bytes, path: Path) -> bytes:
+    if len(data) > MOST:
+        raise ContentError("bad-initramfs", f"{path}: more than {MOST} bytes when unpacked")
+    return data

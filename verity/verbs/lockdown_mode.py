@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lockdown trial, confirm, and back to observing: the next policy serial, with another mode.
+
+The mode is a field of the signed policy, so each of these is a signature of the user's role policy
+and a new boot bundle: the next boot is another one, the running gate is as it was. Old or new: the
+bundle is replaced in one step, behind the document that it comes from. A cut in between leaves a
+document that is ahead of the bundle, and the same command makes the next serial of both.
+
+What it does not do: ask whether the host is ready (``lockdown_check``), or end a seal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from verity.formats import bundle, trial_record
+from verity.formats.grants import Role
+from verity.formats.kernel_policy import Mode
+from verity.formats.policy import Policy
+from verity.formats.records import Fragment
+from verity.ports import places
+from verity.ports.installation import Installed
+from verity.ports.keystore import SigningKey
+from verity.ports.osfile import read_file, replace_file
+from verity.trust import policy as trust_policy
+from verity.values.errors import ContentError, HostError
+from verity.verbs import host_bundle, keyring_trust, policy_compile, policy_next
+
+_WHY = {
+    Mode.OBSERVE: "back to observing",
+    Mode.TRIAL: "a trial of one boot",
+    Mode.SEALED: "confirmed after its trial",
+}
+_MODE = 0o644
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """What the next boot gets."""
+
+    before: Policy
+    after: Policy
+    bundle: str
+    notes: tuple[str, ...]
+
+
+def change(
+    root: Path,
+    mode: Mode,
+    signing: Sequence[SigningKey],
+    *,
+    times: tuple[int, int],
+    now: int,
+    allow_example_keys: bool = False,
+) -> Changed:
+    """Sign the next policy with this mode, and put it into the boot bundle.
+
+    1. A host that `lockdown init` has made ready, with a policy and a bundle that verify.
+    2. Sealed only behind a trial of the policy that is installed.
+    3. The document and what the gate is told; then the bundle.
+    """
+    # 1. The host.
+    installed = Installed.read(root)
+    if installed is None or not installed.found.complete:
+        raise HostError(
+            "not-ready",
+            f"{root}: `verity lockdown init` has not made this host ready",
+            hint="run it to its end first",
+        )
+    keyrings = keyring_trust.load(
+        keyring_trust.host_directories(root),
+        keyring_trust.host_pins(root),
+        allow_example_keys=allow_example_keys,
+    )
+    parts = policy_next.parts_of(root)
+    before = policy_next.installed(root, keyrings).policy
+    # 2. No seal without a trial.
+    if mode is Mode.SEALED and before.mode is not Mode.SEALED:
+        _check_trial(root, before)
+    # 3. The next policy.
+    serial = policy_next.highest(root, keyrings, parts, before.serial) + 1
+    after = policy_next.with_mode(before, mode, serial=serial, times=times, why=_WHY[mode])
+    document, fragment = policy_compile.sign(after, signing)
+    # By the host's own keyring, before anything is written: the keys that sign may be others'.
+    trusted = keyrings.trusted(Role.POLICY)
+    verified = trust_policy.verify_policy(document, trusted)
+    trust_policy.verify_blob(fragment.blob, fragment.signatures, verified, trusted)
+    place_policy(root, document, fragment)
+    written = host_bundle.write(
+        root,
+        host_bundle.replaced(parts, [fragment]),
+        now=now,
+        allow_example_keys=allow_example_keys,
+    )
+    return Changed(before=before, after=after, bundle=written.sha256, notes=written.notes)
+
+
+def place_policy(root: Path, document: bytes, fragment: Fragment) -> None:
+    """Write both where the links of /etc/verity lead to."""
+    replace_file(root / places.POLICY_STATE, document, mode=_MODE)
+    replace_file(root / places.POLICY_BLOB_STATE, bundle.encode([fragment]), mode=_MODE)
+
+
+def trial(root: Path) -> trial_record.Trial | None:
+    """What the loader has written down of the last trial; None if there was none."""
+    path = root / places.TRIAL
+    try:
+        data = read_file(path, max_size=trial_record.MAX_SIZE)
+    except HostError as error:
+        if error.code == "not-found":
+            return None
+        raise
+    return trial_record.parse(data)
+
+
+def _check_trial(root: Path, before: Policy) -> None:
+    found = trial(root)
+    if before.mode is not Mode.TRIAL or found is None or found.serial != before.serial:
+        raise ContentError(
+            "no-trial",
+            f"the policy serial {before.serial} has the mode {before.mode.name.lower()}, and had no"
+            " trial on this host: what it would deny isn't known",
+            hint="`verity lockdown trial`, a reboot, and a look at the host come first",
+        )

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lockdown status in a few lines: why the host is in its state, what the next boot does, what the
+last boots were refused, which unlocks there were, and what to do next.
+
+Read from what lies on the disk and what the gate says of itself; nothing is verified here. What
+counts is the gate's state, which ``verbs.lockdown`` asks; this explains it. What can't be read is
+said to be so, in its line.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from verity.formats import kernel_policy, records, seal_said, trial_record
+from verity.formats.kernel_policy import KernelPolicy, Mode
+from verity.formats.records import RecordKind
+from verity.formats.seal_said import Said
+from verity.formats.statement import format_time
+from verity.formats.trial_record import Trial
+from verity.ports import boots, gate_files, places
+from verity.ports.osfile import read_file
+from verity.values.errors import HostError, VerityError
+from verity.verbs.lockdown import Lockdown
+
+_BOOTS = 5
+_SOON_S = 30 * 86400
+_CANARY = b"verity-canary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """Lines for people, each a key and its text; ``fields`` the same for programs."""
+
+    lines: tuple[tuple[str, str], ...]
+    fields: dict[str, object]
+
+
+def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
+    """Where the host stands (``now``: seconds since 1970)."""
+    said = _said(root)
+    following = _next_boot(root)
+    trial = _trial(root)
+    unlocks = list(_unlocks(root))
+    lines = [
+        ("why", _why(found, said)),
+        ("next boot", _says_next(following, trial, now)),
+        ("last boots", _boots(root)),
+        ("unlocks", _says_unlocks(unlocks)),
+        ("next", _advice(found, said, following, trial, now)),
+    ]
+    fields: dict[str, object] = {
+        "seal": None
+        if not isinstance(said, Said)
+        else {"why": said.why, "serial": said.serial, "text": said.text},
+        "next_boot": None
+        if not isinstance(following, KernelPolicy)
+        else {
+            "serial": following.serial,
+            "mode": following.mode.name.lower(),
+            "expires": format_time(following.expires),
+        },
+        "trial": None
+        if not isinstance(trial, Trial)
+        else {"serial": trial.serial, "boot": trial.boot},
+        "unlocks": unlocks,
+    }
+    return Stand(lines=tuple(lines), fields=fields)
+
+
+# --- what lies there ------------------------------------------------------------------------
+
+
+def _said(root: Path) -> Said | VerityError | None:
+    try:
+        return seal_said.parse(read_file(root / places.SEAL_SAID, max_size=seal_said.MAX_SIZE))
+    except VerityError as error:
+        return None if error.code == "not-found" else error
+
+
+def _trial(root: Path) -> Trial | VerityError | None:
+    try:
+        return trial_record.parse(read_file(root / places.TRIAL, max_size=trial_record.MAX_SIZE))
+    except VerityError as error:
+        return None if error.code == "not-found" else error
+
+
+def _next_boot(root: Path) -> KernelPolicy | VerityError | None:
+    path = root / places.BUNDLE
+    try:
+        for one in records.split(read_file(path, max_size=records.MAX_SIZE), label=str(path)):
+            if one.kind is RecordKind.POLICY:
+                return kernel_policy.parse(one.blob)
+    except VerityError as error:
+        return None if error.code == "not-found" else error
+    return None
+
+
+def _unlocks(root: Path) -> Iterator[dict[str, str]]:
+    """Every token that this boot has taken: scope and state, as the gate prints them."""
+    try:
+        data = gate_files.read_status(root) or b""
+    except HostError:
+        return
+    for line in data.decode("ascii", "replace").splitlines():
+        words = line.split(" ")
+        if words[0] == "unlock" and len(words) >= 7:
+            yield {"token": words[1], "scope": words[2], "state": words[6]}
+
+
+# --- words ----------------------------------------------------------------------------------
+
+
+def _why(found: Lockdown, said: Said | VerityError | None) -> str:
+    if found.gate is None:
+        return "no gate is loaded" if said is None else "no gate is loaded any more"
+    if said is None:
+        return "the loader has left no word in this boot"
+    if isinstance(said, VerityError):
+        return said.message
+    text = seal_said.WHY.get(said.why, said.why)
+    if said.late is not None:
+        late = said.late
+        return f"{text}: process {late.pid} ({late.comm}) runs {late.file}: {late.reason}"
+    return f"{text}: {said.text}" if said.text else text
+
+
+def _says_next(
+    following: KernelPolicy | VerityError | None, trial: Trial | VerityError | None, now: int
+) -> str:
+    if following is None:
+        return "off: there is no boot bundle"
+    if isinstance(following, VerityError):
+        return f"unknown: {following.message}"
+    text = f"policy serial {following.serial}, mode {following.mode.name.lower()}"
+    if following.mode is Mode.TRIAL and isinstance(trial, Trial):
+        if trial.serial == following.serial:
+            text += ", whose trial was: it observes"
+    days = (following.expires - now) // 86400
+    return f"{text}; signed until {format_time(following.expires)}" + (
+        f", in {days} days" if days >= 0 else ", expired"
+    )
+
+
+def _boots(root: Path) -> str:
+    counts = []
+    try:
+        for _, state in boots.read(root / boots.FOLDER, _BOOTS):
+            if isinstance(state, VerityError):
+                counts.append("?")
+                continue
+            kinds = [one.last for one in state.kinds.values()]
+            own = [one for one in kinds if _CANARY not in one.comm + (one.path or b"")]
+            denied = sum(one.denied for one in own)
+            counts.append(f"{denied} denied and {len(own) - denied} observed")
+    except HostError as error:
+        return f"unknown: {error.message}"
+    if not counts:
+        return "none on record (verity-denials.service keeps them)"
+    return f"kinds of refusals, the last boot first: {'; '.join(counts)}"
+
+
+def _says_unlocks(unlocks: list[dict[str, str]]) -> str:
+    if not unlocks:
+        return "none in this boot"
+    live = [one for one in unlocks if one["state"] == "live"]
+    shown = ", ".join(f"{one['scope']} {one['state']}" for one in unlocks[-4:])
+    return f"{len(live)} live of {len(unlocks)} in this boot: {shown}"
+
+
+def _advice(
+    found: Lockdown,
+    said: Said | VerityError | None,
+    following: KernelPolicy | VerityError | None,
+    trial: Trial | VerityError | None,
+    now: int,
+) -> str:
+    if following is None:
+        return "`verity lockdown init` makes this host ready"
+    if isinstance(following, VerityError):
+        return "`verity lockdown init` makes the boot bundle anew"
+    if following.expires - now < _SOON_S:
+        return "have the policy signed anew: it expires soon"
+    sealed = found.state in ("sealed", "sealed-weak")
+    if isinstance(said, Said) and said.late is not None:
+        return "have that signed, or end it and `systemctl restart verity-seal.service`"
+    if (
+        following.mode is Mode.TRIAL
+        and isinstance(trial, Trial)
+        and trial.serial == following.serial
+    ):
+        return "`verity lockdown confirm` if the trial went well; `verity lockdown log` if not"
+    if found.gate is None or (following.mode is Mode.TRIAL and not sealed):
+        return "reboot: the gate is loaded at boot"
+    if following.mode is Mode.OBSERVE:
+        return "`verity lockdown check`, then `verity lockdown trial`"
+    if sealed and following.mode is Mode.SEALED:
+        return "nothing: `verity audit` now and then"
+    return "reboot, for the policy of the next boot"
