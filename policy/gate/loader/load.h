@@ -260,6 +260,11 @@ void keyrings_remove(struct keyrings *rings);
 int gate_answers(void);
 int gate_import(const struct blob *blob, const char *name, struct failure *f);
 int gate_seal(struct failure *f);
+struct token;
+int gate_unlock(const struct token *token, struct failure *f);
+/* One token by its id, or all of them: NULL. */
+int gate_relock(const struct token *token, struct failure *f);
+
 int gate_enter(uint32_t survivors, struct failure *f);
 
 /* --- boot.c ------------------------------------------------------------------------------- */
@@ -297,10 +302,6 @@ int folder_sync(int folder, const char *name);
 int tries_begin(int root);
 /* One boot less; or back to what was there before. *what: a word for which. */
 int try_boot(const char *root, const char **what, struct failure *f);
-struct token;
-int gate_unlock(const struct token *token, struct failure *f);
-/* One token by its id, or all of them: NULL. */
-int gate_relock(const struct token *token, struct failure *f);
 
 /* --- status_text.c ---------------------------------------------------------------------- */
 
@@ -365,8 +366,7 @@ int late_check(const struct late_policy *policy, struct late *out, struct failur
 /* What came of it, for `verity lockdown status`: said where it is found until the next boot. */
 #define VERITY_RUN_DIR "/run/verity"
 #define VERITY_SAID VERITY_RUN_DIR "/seal"
-#define VERITY_MOTD_DIR "/run/motd.d"
-#define VERITY_MOTD VERITY_MOTD_DIR "/verity" /* the same for who logs in */
+#define VERITY_MOTD VERITY_RUN_DIR "/motd" /* the same for who logs in: /etc/motd.d leads there */
 
 struct sealing {
 	int is_later;	   /* in: the gate was loaded earlier, and things were started since */
@@ -382,6 +382,7 @@ struct sealing {
 int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f);
 /* Writes it down; a warning if it can't. */
 void sealing_say(const struct sealing *out);
+
 /* --- unlock_parse.c, typed.c, pkcs7.c: for verity-unlock ------------------------------------ */
 
 /* Public state of this boot, which a token must name. */
