@@ -207,3 +207,13 @@ def test_the_proof_on_a_tree(owner: Owner) -> None:
     done = owner.prove()
     assert done.status == 1 and "FINDING  bad-bundle  /var/lib/verity/boot.bundle" in done.out
     assert "NOT EVALUATED  no-bundle" in done.out
+
+
+def test_what_is_started_from_etc_is_signed_as_code(owner: Owner) -> None:
+    """`etc sign` grants no code, so jobs of cron are the system's; sorted as the guard wants it."""
+    owner.host.file("/etc/cron.daily/job", b"#!/bin/sh\n", 0o755)
+    owner.host.file("/usr/share/polkit-1/rules.d/a", b"1")
+    owner.host.file("/usr/share/polkit-1.old", b"2")
+    assert owner.init().status == 0
+    done = owner.prove("--all")
+    assert "/etc/cron.daily/job" not in done.out and "polkit-1" not in done.out

@@ -43,7 +43,7 @@ REFUSED = {
         lines=PROGRAM.format("/opt/agent")
         + "printf '[Service]\\nExecStart=/opt/agent\\n[Install]\\nWantedBy=multi-user.target\\n'"
         " >/etc/systemd/system/agent.service; systemctl enable agent\n",
-        check="no-digest",
+        check="not-granted",
         what="/opt/agent",
     ),
     "an unsigned unit of the owner's own shell": Refused(
@@ -53,12 +53,12 @@ REFUSED = {
         what="/etc/systemd/system/cron.service.d/x.conf",
     ),
     "a missing library": Refused(
-        lines="rm /usr/lib/x86_64-linux-gnu/libkmod.so.2*\n", check="missing", what="libkmod.so.2"
+        lines="rm /usr/lib/x86_64-linux-gnu/libpam.so.0*\n", check="missing", what="libpam.so.0"
     ),
     "an unsigned library": Refused(
         lines="f=$(readlink -f /usr/lib/x86_64-linux-gnu/libkmod.so.2);"
         " cp $f /run/l; printf x >>/run/l; cp --remove-destination /run/l $f\n",
-        check="no-digest",
+        check="not-granted",
         what="libkmod.so.2",
     ),
     "an unsigned initramfs script": Refused(
@@ -75,23 +75,23 @@ REFUSED = {
         " echo 'session optional pam_other.so' >>/run/sshd.pam;"
         " cat /etc/pam.d/sshd /run/sshd.pam >/run/new; cp --remove-destination /run/new"
         " /etc/pam.d/sshd\n",
-        check="no-digest",
+        check="not-granted",
         what="pam_other.so",
     ),
     "an unsigned cron job": Refused(
-        lines=CODE.format("/etc/cron.hourly/job"), check="no-digest", what="/etc/cron.hourly/job"
+        lines=CODE.format("/etc/cron.hourly/job"), check="not-granted", what="/etc/cron.hourly/job"
     ),
     "an unsigned helper of udev": Refused(
         lines=PROGRAM.format("/usr/lib/udev/helper")
         + 'echo \'KERNEL=="sd*", RUN+="/usr/lib/udev/helper"\' >/etc/udev/rules.d/9.rules\n',
-        check="no-digest",
+        check="not-granted",
         what="/usr/lib/udev/helper",
     ),
     "an unsigned command of sshd": Refused(
         lines=CODE.format("/opt/keys")
         + "printf 'AuthorizedKeysCommand /opt/keys\\nAuthorizedKeysCommandUser root\\n'"
         " >/etc/ssh/sshd_config.d/x.conf\n",
-        check="no-digest",
+        check="not-granted",
         what="/opt/keys",
     ),
     "a signed program that was made set-uid": Refused(

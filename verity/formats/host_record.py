@@ -17,7 +17,6 @@ _WHAT = "record of the installation"
 BELOW = (
     "etc/verity/",
     "etc/systemd/system/",
-    "etc/motd.d/",
     "etc/apt/apt.conf.d/",
     "var/lib/verity/",
 )

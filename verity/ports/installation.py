@@ -24,6 +24,7 @@ from verity.values.errors import HostError
 
 RECORD = Path("var/lib/verity/installation")
 _MODE = 0o644
+_KEPT = "ledger"  # what was unlocked is history, and no part of an installation
 
 
 class Installed:
@@ -79,7 +80,8 @@ class Installed:
         self.save()
 
     def take_away(self, first: str) -> None:
-        """Remove what the record names, ``first`` before all, then all state, the record last."""
+        """Remove what the record names, ``first`` before all, then all state but the ledger of
+        unlocks, the record last."""
         mine = {*self.found.files, *self.found.links}
         try:
             for path in (first, *sorted(mine, reverse=True)):
@@ -91,7 +93,7 @@ class Installed:
                 self._tidy((self.root / path).parent)
             state = (self.root / RECORD).parent
             for name in sorted(os.listdir(state)):
-                if name == RECORD.name:
+                if name == RECORD.name or name.startswith(_KEPT):
                     continue
                 there = state / name
                 if there.is_dir() and not there.is_symlink():

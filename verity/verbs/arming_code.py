@@ -9,7 +9,8 @@ It follows the same references as the audit's area code (docs/reach.md), and ask
 3. it has fs-verity, where this is the host that will be sealed: without it the gate has no digest;
 4. a program that raises privileges is granted exactly that.
 
-What the signed policy lets pass with a log line is counted and holds nothing up. What is not
+What the signed policy lets pass with a log line is counted and holds nothing up; an interpreter
+that something may start by itself, and needn't, is a note. What is not
 followed on purpose is a note, what could not be read is a gap.
 """
 
@@ -48,6 +49,7 @@ def examine(host: AuditedHost, policy: KernelPolicy) -> Part:
         found = reach.follow(seen, reach_sources.references(seen))
         signed = Signed.of(host)
         findings: list[Finding] = []
+        notes: list[str] = []
         observed = files = 0
         for number, judged in enumerate(reach_judge.judge(seen, found.reached, signed), 1):
             host.progress("judging reached files", number, len(found.reached))
@@ -57,6 +59,8 @@ def examine(host: AuditedHost, policy: KernelPolicy) -> Part:
             reason = _reason(judged, live=host.live)
             if reason in policy.observed:
                 observed += 1
+            elif reason is Reason.INTERPRETER and judged.reached.optional:
+                notes.append(_refused_if(judged))
             elif reason is not Reason.ALLOW:
                 findings.append(_denied(judged, reason))
         findings += [_missing(one) for one in found.reached if _is_missing(one)]
@@ -71,7 +75,7 @@ def examine(host: AuditedHost, policy: KernelPolicy) -> Part:
                 )
                 for gap in seen.gaps.values()
             ),
-            notes=tuple(f"not followed: {limit}" for limit in seen.limits),
+            notes=(*notes, *(f"not followed: {limit}" for limit in seen.limits)),
             counts={"files reached": files, "only observed": observed},
         )
 
@@ -83,6 +87,14 @@ def _reason(judged: Judged, *, live: bool) -> Reason:
     if live and not judged.by_kernel and judged.reached.use is not Use.READ:
         return Reason.NO_DIGEST
     return Reason.ALLOW
+
+
+def _refused_if(judged: Judged) -> str:
+    """What is signed, and that nothing waits for: it only must not surprise anybody."""
+    path = printable(judged.reached.path)
+    return (
+        f"{path} is an interpreter, and is refused if it is ever started so: {judged.reached.chain}"
+    )
 
 
 def _denied(judged: Judged, reason: Reason) -> Finding:

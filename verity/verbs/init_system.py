@@ -40,7 +40,7 @@ def own(
     """fs-verity on the system, and its grants as its owner signs them."""
     root, stream = wanted.root, installed.found.streams[0]
     say("fs-verity on the system")
-    if _is_tree(root):
+    if is_tree(root):
         notes.append(_NO_VERITY)
     else:
         protected = self_sign.protect(root, how)
@@ -72,7 +72,8 @@ def own(
     return bundle.parse_fragment(made.fragment, label="grants of the system")
 
 
-def _is_tree(root: Path) -> bool:
+def is_tree(root: Path) -> bool:
+    """Whether it is a tree that lies there, and not the running host."""
     return root.resolve() != Path("/")
 
 
@@ -110,7 +111,7 @@ def vendors(
     with Repository(root / _REPO) as repository:
         revision = _revision(root)
         commit = signed.load(repository, revision, keyrings.trusted(Role.OS))
-        if _is_tree(root):
+        if is_tree(root):
             notes.append(_NO_VERITY)
         else:
             report = objects.enable(repository, commit, now=now, how=how)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, kernel_keys
+from verity.formats.dump import printable
 from verity.formats.grants import Party
 from verity.formats.host_record import Installation
 from verity.formats.kernel_policy import Mode
@@ -48,9 +49,10 @@ UNITS = {
     "verity-sealed.target": "multi-user.target.wants",
     "verity-denials.service": "multi-user.target.wants",
 }
+_FOLLOWING = {"verity-unlock.timer": "timers.target.wants"}
+"""Where this version of verity has it."""
 _WANTS = "etc/systemd/system"
 _UNIT_FILES = "/usr/lib/systemd/system"
-_MOTD = ("etc/motd.d/verity", "/run/verity/motd")
 _APT = "etc/apt/apt.conf.d/90verity"
 _APT_TEXT = (
     b"DPkg::Post-Invoke { \"echo 'verity: what is installed now is not signed yet: verity lockdown"
@@ -83,7 +85,7 @@ def plan(wanted: Wanted) -> list[str]:
         f"write /{HOST_ID}, pins and keyrings of vendor and user below /etc/verity",
         "compile and sign the policy: serial"
         + (" 1, mode observe" if found is None else " as it is, or the next one if it changed"),
-        f"enable {', '.join(UNITS)}; a line for logins in /etc/motd.d, a reminder for apt",
+        f"enable {', '.join(UNITS)}; a reminder for apt",
         "turn fs-verity on for every file of the system; it stays on, and such a file can only be"
         " replaced, not written in place",
         f"have the system granted as {who} signed it"
@@ -174,10 +176,10 @@ def _init(
         expires=wanted.times[1],
     )
     etc = host_etc.sign(root, spot, keys.etc, keyrings)
-    notes += [
-        f"{path.decode(errors='replace')}: no grant has room for it" for path in etc.ungranted
-    ]
-    notes += [f"{path.decode(errors='replace')}: {why}" for path, why in etc.plain]
+    notes += [f"{printable(path)}: no grant has room for it" for path in etc.ungranted]
+    if etc.plain and not init_system.is_tree(root):
+        path, why = etc.plain[0]
+        notes.append(f"{len(etc.plain)} files of /etc have no fs-verity: {printable(path)}: {why}")
     # 7. The bundle.
     say("boot bundle")
     parts = host_bundle.replaced(
@@ -235,9 +237,13 @@ def _trust(wanted: Wanted, party: Party, installed: Installed) -> Fragment:
 
 def _units(installed: Installed) -> None:
     root = installed.root
-    for unit, wants in UNITS.items():
+    there = {
+        unit: wants
+        for unit, wants in _FOLLOWING.items()
+        if (root / _UNIT_FILES[1:] / unit).exists()
+    }
+    for unit, wants in {**UNITS, **there}.items():
         installed.link(f"{_WANTS}/{wants}/{unit}", f"{_UNIT_FILES}/{unit}")
-    installed.link(*_MOTD)
     mine = _APT in installed.found.files or not (root / _APT).exists()
     if mine and (root / _APT).parent.is_dir():
         installed.put(_APT, _APT_TEXT)

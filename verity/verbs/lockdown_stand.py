@@ -7,17 +7,19 @@ counts is the gate's state, which ``verbs.lockdown`` asks; this explains it. Wha
 said to be so, in its line.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import kernel_policy, records, seal_said, trial_record
+from verity.formats.gate_unlocks import TakenUnlock, UnlockState
 from verity.formats.kernel_policy import KernelPolicy, Mode
+from verity.formats.policy import lower
 from verity.formats.records import RecordKind
 from verity.formats.seal_said import Said
 from verity.formats.statement import format_time
 from verity.formats.trial_record import Trial
-from verity.ports import boots, gate_files, places
+from verity.ports import boots, places
 from verity.ports.osfile import read_file
 from verity.values.errors import HostError, VerityError
 from verity.verbs.lockdown import Lockdown
@@ -40,12 +42,12 @@ def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
     said = _said(root)
     following = _next_boot(root)
     trial = _trial(root)
-    unlocks = list(_unlocks(root))
+    unlocks = () if found.gate is None else found.gate.unlocks
     lines = [
         ("why", _why(found, said)),
         ("next boot", _says_next(following, trial, now)),
         ("last boots", _boots(root)),
-        ("unlocks", _says_unlocks(unlocks)),
+        ("unlocks", _says_unlocks(found, unlocks)),
         ("next", _advice(found, said, following, trial, now)),
     ]
     fields: dict[str, object] = {
@@ -62,7 +64,10 @@ def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
         "trial": None
         if not isinstance(trial, Trial)
         else {"serial": trial.serial, "boot": trial.boot},
-        "unlocks": unlocks,
+        "unlocks": [
+            {"token": one.token_id.hex(), "scope": lower(one.scope), "state": one.state.value}
+            for one in unlocks
+        ],
     }
     return Stand(lines=tuple(lines), fields=fields)
 
@@ -95,23 +100,13 @@ def _next_boot(root: Path) -> KernelPolicy | VerityError | None:
     return None
 
 
-def _unlocks(root: Path) -> Iterator[dict[str, str]]:
-    """Every token that this boot has taken: scope and state, as the gate prints them."""
-    try:
-        data = gate_files.read_status(root) or b""
-    except HostError:
-        return
-    for line in data.decode("ascii", "replace").splitlines():
-        words = line.split(" ")
-        if words[0] == "unlock" and len(words) >= 7:
-            yield {"token": words[1], "scope": words[2], "state": words[6]}
-
-
 # --- words ----------------------------------------------------------------------------------
 
 
 def _why(found: Lockdown, said: Said | VerityError | None) -> str:
     if found.gate is None:
+        if isinstance(said, Said) and said.text:
+            return f"no gate is loaded: {said.text}"
         return "no gate is loaded" if said is None else "no gate is loaded any more"
     if said is None:
         return "the loader has left no word in this boot"
@@ -159,12 +154,14 @@ def _boots(root: Path) -> str:
     return f"kinds of refusals, the last boot first: {'; '.join(counts)}"
 
 
-def _says_unlocks(unlocks: list[dict[str, str]]) -> str:
-    if not unlocks:
+def _says_unlocks(found: Lockdown, unlocks: Sequence[TakenUnlock]) -> str:
+    if not unlocks or found.gate is None:
         return "none in this boot"
-    live = [one for one in unlocks if one["state"] == "live"]
-    shown = ", ".join(f"{one['scope']} {one['state']}" for one in unlocks[-4:])
-    return f"{len(live)} live of {len(unlocks)} in this boot: {shown}"
+    live = [one for one in unlocks if one.state is UnlockState.LIVE]
+    shown = ", ".join(f"{lower(one.scope)} {one.state.value}" for one in unlocks[-4:])
+    left = max((one.until_s - found.gate.boot_clock_s for one in live), default=0)
+    ends = f", the last of them for {max(left, 0) // 60 + 1} more minutes" if live else ""
+    return f"{len(live)} live of {len(unlocks)} in this boot{ends}: {shown}"
 
 
 def _advice(

@@ -6,7 +6,8 @@ there: whoever does this says that they trust the installation as it is now, and
 better for a Debian that was installed without signatures of files.
 
 - Signed is the system: /usr, /opt, and what else holds code or guarded configuration that isn't the
-  owner's /etc. State (/var, /home), /etc, /boot and what is mounted for the kernel is left out.
+  owner's /etc. State (/var, /home), /boot and what is mounted for the kernel is left out.
+- Of /etc only what is started from there, such as jobs of cron: `etc sign` grants no code.
 - There is no commit, so there is no statement: grants name the manifest, and the gate takes grants.
 """
 
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from verity.formats import dump, elf, grants, records
-from verity.formats.dump import printable
+from verity.formats.dump import Entry, printable
 from verity.formats.grant_rules import check_role, earned
 from verity.formats.grants import MAX_CONFIG_PATHS, Grants, Party, Role
 from verity.formats.records import RecordKind
@@ -33,7 +34,7 @@ from verity.verbs.enable import enable as enable_many
 
 LEFT_OUT = frozenset(
     {
-        *(b"/boot", b"/dev", b"/efi", b"/etc", b"/home", b"/lost+found", b"/media", b"/mnt"),
+        *(b"/boot", b"/dev", b"/efi", b"/home", b"/lost+found", b"/media", b"/mnt"),
         *(b"/ostree", b"/proc", b"/root", b"/run", b"/srv", b"/sys", b"/sysroot", b"/tmp"),
     }
 )
@@ -89,13 +90,13 @@ def is_system(path: bytes) -> bool:
 
 
 def protect(root: Path, how: How) -> Protected:
-    """Turn fs-verity on for every file of the system."""
+    """Turn fs-verity on for every file of the system; that of /etc is `etc apply`'s."""
     failed: list[tuple[str, VerityError]] = []
     number = in_use = 0
     with Tree(root) as opened:
         targets = []
         for node in _walk(opened, tree.unjudged):
-            if node.entry.is_regular:
+            if node.entry.is_regular and not _is_etc(node.path):
                 label = os.fsdecode(node.path)
                 opener = partial(opened.open, node.path)
                 targets.append(Target(label=label, open=opener, size=node.entry.size))
@@ -114,9 +115,8 @@ def sign(root: Path, place: Place, policy: Path, keys: Sequence[SigningKey]) -> 
     Raises ContentError (``no-verity``) for a file of code without fs-verity.
     """
     asked = policy_lists.read(policy).asked
-    nodes = []
     with Tree(root) as opened:
-        nodes = list(_walk(opened, _measured))
+        nodes = sorted(_walk(opened, _measured), key=lambda node: node.path)
     entries = [node.entry for node in nodes]
     manifest = dump.serialise(entries)
     heads = {node.contents.digest: node.contents.head for node in nodes if node.contents}
@@ -159,8 +159,19 @@ def _walk(opened: Tree, digester: tree.Digester) -> Iterator[Node]:
                 "unreadable", f"{printable(item.path)}: {item.why}", hint=item.hint or None
             )
         # Sockets, fifos and devices grant nothing and come and go.
-        if item.entry.is_regular or item.entry.is_symlink or item.entry.is_directory:
+        entry = item.entry
+        if _is_etc(entry.path) and not (entry.is_directory or _is_started(entry)):
+            continue
+        if entry.is_regular or entry.is_symlink or entry.is_directory:
             yield item
+
+
+def _is_etc(path: bytes) -> bool:
+    return path.startswith(b"/etc/")
+
+
+def _is_started(entry: Entry) -> bool:
+    return entry.is_regular and bool(entry.mode & 0o111)
 
 
 def _measured(fd: int, path: bytes) -> Contents:

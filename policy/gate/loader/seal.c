@@ -163,12 +163,13 @@ static void put_word(char *room, size_t size, const char *text)
 	room[at] = '\0';
 }
 
-static int write_said(const char *path, const char *text, int len)
+static int write_said(const char *folder, const char *path, const char *text, int len)
 {
-	static const char part[] = VERITY_SAID ".new";
+	char part[64];
 	int fd, written;
 
-	if (mkdir(VERITY_RUN_DIR, 0755) != 0 && errno != EEXIST)
+	snprintf(part, sizeof(part), "%s.new", path);
+	if (mkdir(folder, 0755) != 0 && errno != EEXIST)
 		return -1;
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
@@ -193,12 +194,12 @@ void sealing_say(const struct sealing *out)
 		len += snprintf(text + len, sizeof(text) - (size_t)len, "late %ld %s %s %s\n",
 				out->late.pid, *comm ? comm : "-", *file ? file : "-",
 				out->late.reason);
-	if (write_said(VERITY_SAID, text, len) != 0)
+	if (write_said(VERITY_RUN_DIR, VERITY_SAID, text, len) != 0)
 		fprintf(stderr, "verity-load: warning: %s can't be written: %s\n", VERITY_SAID,
 			strerror(errno));
 	len = snprintf(text, sizeof(text),
 		       "verity: the gate's state is %s (%s), policy serial %llu: "
 		       "verity lockdown status\n",
 		       out->state, out->why, (unsigned long long)out->serial);
-	write_said(VERITY_MOTD, text, len);
+	write_said(VERITY_MOTD_DIR, VERITY_MOTD, text, len);
 }

@@ -12,7 +12,7 @@ from tests.unit.formats.test_cpio import archive, entry
 from verity.formats import denial_state
 from verity.formats.denial_state import Kind, State
 from verity.formats.gate_status import Act, Denial, Reason
-from verity.formats.grants import ConfigEntry, ConfigKind, Grants, Party, Role
+from verity.formats.grants import Code, ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.kernel_policy import PRIVILEGED_CAPS, KernelPolicy, Mode, Stream
 from verity.ports import boots
@@ -92,6 +92,28 @@ def test_fs_verity_is_asked_of_the_host_that_runs(host: Host) -> None:
     part = arming_code.examine(replace(audited(host), live=True), policy())
     assert {check for check, _ in said(part)} == {"no-digest"}
     assert all("verity enable" in one.remedy for one in part.findings)
+
+
+def test_an_interpreter_that_nothing_waits_for_is_a_note(host: Host) -> None:
+    """As binfmt_misc would start one: refused, and told; a unit's is a finding."""
+    host.file("/usr/lib/binfmt.d/x.conf", b":x:M::MZ::/usr/bin/inter:\n")
+    host.program("/usr/bin/inter")
+    grants = host.grants()
+    code = tuple(
+        replace(one, flags=one.flags | Code.INTERPRETER)
+        if one.digest == digest_path(host.root / "usr/bin/inter").value
+        else one
+        for one in grants.code
+    )
+    listed = replace(audited(host), grants=(replace(grants, code=code),))
+    part = arming_code.examine(listed, policy())
+    assert said(part) == [] and any("is an interpreter, and is refused" in n for n in part.notes)
+    host.unit("b.service", "[Service]\nExecStart=/usr/bin/inter\n")
+    host.link(
+        "/etc/systemd/system/multi-user.target.wants/b.service", "/usr/lib/systemd/system/b.service"
+    )
+    part = arming_code.examine(listed, policy())
+    assert said(part) == [("interpreter", "/usr/bin/inter")]
 
 
 # --- configuration --------------------------------------------------------------------------
