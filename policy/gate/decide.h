@@ -201,12 +201,10 @@ static __always_inline __u32 verity_lifted(const struct verity_facts *facts)
 		lifted |= VERITY_LIFTED_HOST;
 	if (unlocked & VERITY_UNLOCKED_SESSION)
 		lifted |= VERITY_LIFTED_SESSION;
-	if (act == VERITY_ACT_EXEC || act == VERITY_ACT_ELEVATE || act == VERITY_ACT_MAP) {
-		if (unlocked & VERITY_UNLOCKED_DIGEST)
-			lifted |= VERITY_LIFTED_DIGEST;
-		if (unlocked & VERITY_UNLOCKED_PATH_PREFIX)
-			lifted |= VERITY_LIFTED_FILE;
-	}
+	if (unlocked & VERITY_UNLOCKED_DIGEST)
+		lifted |= VERITY_LIFTED_DIGEST;
+	if (unlocked & VERITY_UNLOCKED_PATH_PREFIX)
+		lifted |= VERITY_LIFTED_FILE;
 	if (unlocked & VERITY_UNLOCKED_CONFIG_PATH)
 		lifted |= VERITY_LIFTED_CONFIG;
 	return lifted;
@@ -218,12 +216,12 @@ static __always_inline int verity_lets(const struct verity_facts *facts, __u32 r
 	return (facts->observed | verity_lifted(facts)) >> (reason & 31) & 1;
 }
 
-/* Refuse for this reason, unless it doesn't deny: then go on, and remember the first such. */
+/* Refuse for this reason, unless it is only observed: then go on, and remember the first such. */
 #define VERITY_REFUSE(facts, reason, seen) \
 	do { \
 		__u32 refusal_ = (reason); \
 \
-		if (refusal_ && !verity_lets(facts, refusal_)) \
+		if (refusal_ && !verity_observes(facts, refusal_)) \
 			return refusal_; \
 		if (!(seen)) \
 			(seen) = refusal_; \
@@ -335,7 +333,7 @@ static __always_inline int verity_ends(const struct verity_facts *facts)
 		act == VERITY_ACT_PROTECT || act == VERITY_ACT_CONFIG || act == VERITY_ACT_LINK);
 }
 
-/* The reason against it, or VERITY_ALLOW. */
+/* The reason against it where nothing is unlocked, or VERITY_ALLOW. */
 static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 {
 	if (verity_ends(facts))
@@ -389,6 +387,15 @@ static __always_inline __u32 verity_decide(const struct verity_facts *facts)
 		return VERITY_BOOT_CHAIN;
 	}
 	return VERITY_UNDECIDED;
+}
+
+/* The same with what is unlocked: what is lifted counts as if it were only observed. */
+static __always_inline __u32 verity_decide_unlocked(const struct verity_facts *facts)
+{
+	struct verity_facts lifted = *facts;
+
+	lifted.observed |= verity_lifted(facts);
+	return verity_decide(&lifted);
 }
 
 /*

@@ -82,48 +82,62 @@ static __always_inline int is_frequent(const struct verity_facts *facts, __u32 r
 	return 0;
 }
 
-/* Decided anew, with what live tokens have to do with it. */
-__noinline __u32 decide_unlocked(const struct verity_facts *facts)
+/* Decided anew, with what live tokens have to do with it: the reason, and above its bits the outcome. */
+#define REASON_BITS 5
+_Static_assert(VERITY_REASONS <= 1 << REASON_BITS, "a reason has so many bits");
+
+__noinline __u32 decide_anew(const struct verity_facts *facts)
 {
-	return facts ? verity_decide(facts) & 31 : VERITY_UNDECIDED;
+	__u32 reason, outcome = OUTCOME_OBSERVED;
+
+	if (!facts)
+		return OUTCOME_DENIED << REASON_BITS | VERITY_UNDECIDED;
+	reason = verity_decide_unlocked(facts) & ((1u << REASON_BITS) - 1);
+	if (verity_denies(facts, reason))
+		outcome = OUTCOME_DENIED;
+	else if (verity_unlocks(facts, reason))
+		outcome = OUTCOME_UNLOCKED;
+	return outcome << REASON_BITS | reason;
 }
 
-static __always_inline __u32 outcome_of(const struct verity_facts *facts, __u32 reason)
-{
-	if (verity_denies(facts, reason))
-		return OUTCOME_DENIED;
-	return facts->unlocked && verity_unlocks(facts, reason) ? OUTCOME_UNLOCKED
-								: OUTCOME_OBSERVED;
-}
+enum asked_of {
+	OF_NOTHING, /* no token opens it */
+	OF_FILE,    /* or memory, or whatever else has no place */
+	OF_PLACE,   /* of configuration, which the task's path scratch has, or says that it wasn't found */
+};
 
 /*
  * `file` may be NULL; it must be one that the verifier trusts. `path`, where it isn't NULL, is what is
  * written down of it. What an unlock of the scope off lets through is neither counted nor written down.
  */
-static __always_inline int answer_as(int at_place, struct verity_facts *facts, __u32 reason,
+static __always_inline int answer_as(enum asked_of of, struct verity_facts *facts, __u32 reason,
 				     struct file *file, const struct path_key *path)
 {
-	__u32 outcome = outcome_of(facts, reason), enforced;
-	__u32 index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
-	struct count *count = bpf_map_lookup_elem(&counts, &index);
+	__u32 outcome = verity_enforced(facts->state, reason) && !verity_observes(facts, reason)
+				? OUTCOME_DENIED
+				: OUTCOME_OBSERVED;
+	__u32 index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED, enforced;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct control *all = THE(control);
 	struct denial *draft;
+	struct count *count;
 
-	if (outcome == OUTCOME_DENIED && all && (all->unlocked || all->sessions_begun)) {
-		if (at_place)
+	if (of != OF_NOTHING && outcome == OUTCOME_DENIED && all &&
+	    (all->unlocked || all->sessions_begun)) {
+		if (of == OF_PLACE)
 			know_place_unlocks(facts);
 		else
 			know_unlocks(facts, file);
 		if (facts->unlocked) {
-			reason = decide_unlocked(facts);
+			outcome = decide_anew(facts);
+			reason = outcome & ((1u << REASON_BITS) - 1);
+			outcome >>= REASON_BITS;
 			index = reason < VERITY_REASONS ? reason : VERITY_UNDECIDED;
-			count = bpf_map_lookup_elem(&counts, &index);
-			outcome = outcome_of(facts, reason);
 		}
 		if (outcome == OUTCOME_UNLOCKED && facts->unlocked & VERITY_UNLOCKED_OFF)
 			return 0;
 	}
+	count = bpf_map_lookup_elem(&counts, &index);
 	enforced = outcome == OUTCOME_DENIED;
 	/* Until all grants are in (the census is what follows) nothing true can be said of others. */
 	if (facts->state == VERITY_STATE_LOADING && !enforced && all && !all->counted)
@@ -168,14 +182,13 @@ static __always_inline int answer_as(int at_place, struct verity_facts *facts, _
 
 static __always_inline int answer(struct verity_facts *facts, __u32 reason, struct file *file)
 {
-	return answer_as(0, facts, reason, file, NULL);
+	return answer_as(OF_FILE, facts, reason, file, NULL);
 }
 
-/* Of a guarded place, which the task's path scratch has, or says that it wasn't found. */
 static __always_inline int answer_at(struct verity_facts *facts, __u32 reason, struct file *file,
 				     const struct path_key *path)
 {
-	return answer_as(1, facts, reason, file, path);
+	return answer_as(OF_PLACE, facts, reason, file, path);
 }
 
 /*
@@ -186,7 +199,7 @@ static __noinline int end_session(__u32 act)
 {
 	struct verity_facts facts = {
 		.act = act, .state = gate_state(), .unlocked = VERITY_UNLOCKED_OVER};
-	int refused = answer(&facts, verity_decide(&facts), NULL);
+	int refused = answer_as(OF_NOTHING, &facts, verity_decide(&facts), NULL, NULL);
 
 	if (refused)
 		bpf_send_signal(SIGKILL);
@@ -196,6 +209,12 @@ static __noinline int end_session(__u32 act)
 static __always_inline int is_session_over(void)
 {
 	return session() & VERITY_UNLOCKED_OVER;
+}
+
+/* Of what no token opens: what becomes part of the kernel, and what is below a file system. */
+static __always_inline int answer_shut(struct verity_facts *facts, __u32 reason, struct file *file)
+{
+	return answer_as(OF_NOTHING, facts, reason, file, NULL);
 }
 
 /* An act upon the gate itself. */
@@ -210,7 +229,7 @@ static __always_inline int answer_act(__u32 act)
 	/* The loader at work on pins and keys: nothing to tell anybody. */
 	if (facts.state == VERITY_STATE_LOADING && act != VERITY_ACT_PROGRAM)
 		return negative(verity_enforced(facts.state, reason) ? EPERM : 0);
-	return answer(&facts, reason, NULL);
+	return answer_as(OF_NOTHING, &facts, reason, NULL, NULL);
 }
 
 #endif

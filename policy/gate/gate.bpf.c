@@ -178,7 +178,7 @@ static __noinline int check_opened_for_writing(struct file *file)
 	if (is_ftrace_switch(file) && gate_state() != VERITY_STATE_OFF) {
 		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
 
-		return answer(&facts, verity_decide(&facts), file);
+		return answer_shut(&facts, verity_decide(&facts), file);
 	}
 	refused = check_written(file);
 	return refused ? refused : check_tracing_file(file);
@@ -399,7 +399,7 @@ int verity_sysctl(struct bpf_sysctl *ctx)
 SEC("syscall")
 int verity_decide_facts(struct verity_facts *facts)
 {
-	__u32 reason = verity_decide(facts);
+	__u32 reason = verity_decide_unlocked(facts);
 
 	return reason | (verity_denies(facts, reason) ? 256 : 0) |
 	       (verity_unlocks(facts, reason) ? 512 : 0);

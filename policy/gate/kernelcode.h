@@ -35,7 +35,7 @@ int BPF_PROG(verity_kernel_read, struct file *file, __u32 id, _Bool contents)
 		return 0;
 	know_file(file, &facts);
 	reason = verity_decide(&facts);
-	return reason ? answer(&facts, reason, file) : 0;
+	return reason ? answer_shut(&facts, reason, file) : 0;
 }
 
 SEC("lsm/kernel_load_data")
@@ -47,7 +47,7 @@ int BPF_PROG(verity_kernel_load, __u32 id, _Bool contents)
 
 	if (!facts.act || facts.state == VERITY_STATE_OFF)
 		return 0;
-	return answer(&facts, verity_decide(&facts), NULL);
+	return answer_shut(&facts, verity_decide(&facts), NULL);
 }
 
 #endif

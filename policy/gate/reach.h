@@ -105,7 +105,7 @@ static __always_inline int check_written(struct file *file)
 		if (facts.state == VERITY_STATE_OFF)
 			return 0;
 		facts.observed = observed_reasons();
-		return answer(&facts, verity_decide(&facts), file);
+		return answer_shut(&facts, verity_decide(&facts), file);
 	}
 	if (!is_own_memory(file) || gate_state() == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;

@@ -22,12 +22,14 @@ static __always_inline int is_live(const struct unlock *unlock, __u64 now)
 /* --- paths -------------------------------------------------------------------------------- */
 
 /* Whether a path is `head`, or below it; `head` is zero padded and has `len` bytes. */
-static __always_inline int is_below(const struct path_key *path, const struct path_key *head,
-				    __u32 len)
+__noinline int is_below(const struct path_key *path, const struct path_key *head, __u32 len)
 {
-	const __u8 *bytes = (const void *)path->word;
+	const __u8 *bytes;
 	__u8 next;
 
+	if (!path || !head)
+		return 0;
+	bytes = (const void *)path->word;
 	for (__u32 i = 0; i < PATH_WORDS; i++) {
 		__u64 differs = path->word[i] ^ head->word[i];
 

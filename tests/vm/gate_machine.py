@@ -126,7 +126,7 @@ def load(
     with machine.exchange() as (host, guest):
         (host / "boot.bundle").write_bytes(world.encode(fragments) + behind)
         machine.run(["cp", f"{guest}/boot.bundle", f"{AT}/boot.bundle"])
-    machine.run(load_command(f"{AT}/boot.bundle", *options), timeout_s=240)
+    machine.run(load_command(f"{AT}/boot.bundle", *options), timeout_s=480)
     return Gate(machine)
 
 

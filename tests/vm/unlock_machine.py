@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.world import Signer
 from verity.formats import unlock
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
 from verity.formats.unlock import Scope, UnlockToken
+from verity.ports.content import digest_path
 
 from . import gate_config as config
 from . import gate_world as world
@@ -29,15 +32,16 @@ from .machine import Machine
 
 PLAIN, SEALED = "plain", "sealed"
 """Snapshots: with all files and without a gate; right after the seal."""
-LOOSE = f"{AT}/loose"
-"""A directory of programs without fs-verity, by the names of SPECIMENS."""
+LOOSE, LOOSER = f"{AT}/loose", f"{AT}/looser"
+"""Directories of programs without fs-verity, by the names of SPECIMENS; the second isn't below the
+first, though its name begins so."""
 TWO = world.UNLOCK[:2]
 REASON = unlock.reason_sha256("disk of rack 7")
 
 _TRUST = Guarded(path=b"/etc/verity", file_class=GuardedClass.SIGNED, match=Match.TREE)
 _MADE = f"""
-mkdir -p {LOOSE} /etc/verity
-for name in {" ".join(SPECIMENS)}; do cp {AT}/$name {LOOSE}/$name; done
+mkdir -p {LOOSE} {LOOSER} /etc/verity
+for name in {" ".join(SPECIMENS)}; do cp {AT}/$name {LOOSE}/; cp {AT}/$name {LOOSER}/; done
 echo "says trust" >/etc/verity/host
 for file in call flood {" ".join(SPECIMENS)}; do fsverity enable {AT}/$file; done
 sync
@@ -110,17 +114,32 @@ class Locked:
         return Tried(shown=done.text, logged=logged)
 
 
-@contextmanager
-def locked_machine(image: Image, files: Path, folder: Path) -> Iterator[Locked]:
-    """Boots it, with both snapshots."""
-    with Machine.boot("system", image) as machine:
-        machine.push(files, AT)
+@pytest.fixture(scope="session")
+def locked_machine(
+    gate_image: Image, gate_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Locked]:
+    """The machine, with both snapshots."""
+    with Machine.boot("system", gate_image) as machine:
+        machine.push(gate_files, AT)
         machine.run(_MADE)
         config.install(machine)
         machine.snapshot(PLAIN)
-        gate = seal(machine, image, files, folder)
+        gate = seal(machine, gate_image, gate_files, tmp_path_factory.mktemp("unlock"))
         machine.snapshot(SEALED)
         yield Locked(gate)
+
+
+@pytest.fixture(scope="module")
+def locked(locked_machine: Locked) -> Locked:
+    """As it is right after the seal, for the tests of one module."""
+    locked_machine.machine.restore(SEALED)
+    return locked_machine
+
+
+@pytest.fixture(scope="session")
+def digests(gate_files: Path) -> dict[str, bytes]:
+    """Of the specimens, which nothing grants."""
+    return {name: digest_path(gate_files / name).value for name in SPECIMENS}
 
 
 def seal(machine: Machine, image: Image, files: Path, folder: Path) -> Gate:

@@ -145,8 +145,7 @@ _LIFTED_HOST = set(Reason) - {
     Reason.SESSION_OVER,
     Reason.BOOT_CHAIN,
 }
-_RUN = {Act.EXEC.number, Act.ELEVATE.number, Act.MAP.number}
-_ENDED = _RUN | {Act.PROTECT.number, Act.CONFIG.number, Act.LINK.number}
+_ENDED = {act.number for act in (Act.EXEC, Act.ELEVATE, Act.MAP, Act.PROTECT, Act.CONFIG, Act.LINK)}
 
 
 def lifted(facts: Facts) -> set[Reason]:
@@ -162,9 +161,9 @@ def lifted(facts: Facts) -> set[Reason]:
         found |= _LIFTED_HOST
     if facts.unlocked & Unlocked.SESSION:
         found |= _LIFTED_SESSION
-    if facts.act in _RUN and facts.unlocked & Unlocked.DIGEST:
+    if facts.unlocked & Unlocked.DIGEST:
         found |= _LIFTED_DIGEST
-    if facts.act in _RUN and facts.unlocked & Unlocked.PATH_PREFIX:
+    if facts.unlocked & Unlocked.PATH_PREFIX:
         found |= _LIFTED_FILE
     if facts.unlocked & Unlocked.CONFIG_PATH:
         found |= _LIFTED_CONFIG
