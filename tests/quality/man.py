@@ -150,6 +150,11 @@ the journal of an `etc apply`, and the host's own stream.
 
 /etc/.verity-stage-* :: Files that `etc apply` prepares, removed when it ends; in a home, too.
 
+/var/lib/verity/ledger, ledger.head, /run/verity/ledger.head :: Which unlocks there were, and the
+digest of the last line; appended to by `unlock`, and by nothing else.
+
+/run/motd.d/verity-unlock :: What who logs in reads while something is unlocked.
+
 /sys/fs/bpf/verity/status, denials :: What the gate says about itself, readable by all.
 
 /run/verity-denials/state :: How far `lockdown journal` came; replaced as a whole.

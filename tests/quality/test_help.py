@@ -98,6 +98,16 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity sign prepare unlock",
         "verity sign prepare waiver",
         "verity sign show",
+        "verity unlock apply",
+        "verity unlock card",
+        "verity unlock challenge",
+        "verity unlock drill",
+        "verity unlock ledger show",
+        "verity unlock ledger verify",
+        "verity unlock relock",
+        "verity unlock review",
+        "verity unlock sign",
+        "verity unlock status",
     }
 
 

@@ -3,6 +3,8 @@
  * Runs the loader's pure parts on files: test_loader.py compiles it with them.
  *
  *   certificate FILE (a key id and a key) | documents PIN PIN BUNDLE | host-id FILE
+ *   typed STATUS TEXT... (for each text: the token and its signatures, or what is wrong)
+ *   token FILE
  */
 #include "load.h"
 
@@ -73,6 +75,65 @@ static int documents(char **paths)
 	return result ? f.status : 0;
 }
 
+static void show_token(const struct token *token)
+{
+	uint32_t i;
+
+	hex((const uint8_t *)&token->token, sizeof(token->token));
+	for (i = 0; i < token->nsig; i++)
+		hex(token->sigs[i].der, token->sigs[i].len);
+}
+
+/* Many texts in one run: starting a program with sanitizers takes long. */
+static int typed(int n, char **paths)
+{
+	struct challenge here;
+	struct failure f = { 0 };
+	struct token token;
+	struct bytes file;
+	char *status;
+
+	slurp(paths[0], &file);
+	status = calloc(1, file.len + 1);
+	if (!status)
+		exit(9);
+	memcpy(status, file.data, file.len);
+	free(file.data);
+	if (challenge_parse(status, &here, &f))
+		printf("%s\n%s\n", f.message, f.hint);
+	else
+		while (--n) {
+			int result;
+
+			slurp(*++paths, &file);
+			result = typed_decode((const char *)file.data, file.len, &here, &token, &f);
+			if (result)
+				printf("%s %s\n%s\n", result == -ENODATA ? "more" : "wrong",
+				       f.message, f.hint);
+			else
+				show_token(&token);
+			printf("\n");
+			free(file.data);
+		}
+	free(status);
+	return f.status;
+}
+
+static int token_file(const char *path)
+{
+	struct failure f = { 0 };
+	struct token token;
+	struct bytes file;
+
+	slurp(path, &file);
+	if (token_parse(&file, &token, &f))
+		printf("%s\n%s\n", f.message, f.hint);
+	else
+		show_token(&token);
+	free(file.data);
+	return f.status;
+}
+
 static int host_id(const char *path)
 {
 	uint8_t id[VERITY_HOST_ID_SIZE] = { 0 };
@@ -100,6 +161,10 @@ int main(int argc, char **argv)
 
 	if (argc == 5 && !strcmp(argv[1], "documents"))
 		return documents(argv + 2);
+	if (argc >= 3 && !strcmp(argv[1], "typed"))
+		return typed(argc - 2, argv + 2);
+	if (argc == 3 && !strcmp(argv[1], "token"))
+		return token_file(argv[2]);
 	if (argc != 3)
 		return 9;
 	slurp(argv[2], &file);

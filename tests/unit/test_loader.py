@@ -4,7 +4,6 @@
 import hashlib
 import random
 import re
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -13,39 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests import loader_documents as d
+from tests import loader_program
 from verity.formats import pkcs7
 
 ROOT = Path(__file__).parents[2]
-GATE = ROOT / "policy" / "gate"
-LOADER = GATE / "loader"
-PARTS = ["failure", "certificate", "keylist", "floors", "bundle", "identity"]
-HARNESS = Path(__file__).with_name("loader_parts.c")
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.fail("a C compiler is needed: apt-get install gcc")
-    out = tmp_path_factory.mktemp("loader") / "parts"
-    warnings = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    sources = [HARNESS, *(LOADER / f"{part}.c" for part in PARTS)]
-    command: list[str | Path] = [
-        compiler,
-        *warnings,
-        *sanitizers,
-        "-I",
-        GATE,
-        "-I",
-        LOADER,
-        "-o",
-        out,
-        *sources,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return out
+    return loader_program.build(tmp_path_factory.mktemp("loader"))
 
 
 Run = Callable[..., tuple[int, list[str]]]

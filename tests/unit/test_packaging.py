@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # Where systemd and the boot look, below the prefix: there if the loader could be built.
 DATA = re.compile(
-    r"[^/]+\.data/data/lib/(verity/(verity-load|gate\.bpf\.o)|systemd/system/.*\.service)"
+    r"[^/]+\.data/data/lib/(verity/(verity-(load|unlock)|gate\.bpf\.o)|systemd/system/.*\.(service|timer))"
 )
 TOOLS = ["cc", "gcc", "as", "ld", "ar", "ranlib", "cmake", "ninja", "make", "git", "uname"]
 
@@ -94,6 +94,7 @@ def test_wheel_is_abi3(wheel: zipfile.ZipFile) -> None:
         "verity/py.typed",
         "verity/_gate/verity.h",
         "verity/_gate/verity-load",
+        "verity/_gate/verity-unlock",
         "verity/ports/kernel.py",
         "verity/formats/fsverity.py",
     ],
@@ -117,19 +118,20 @@ def test_without_clang_the_wheel_says_so(wheel: zipfile.ZipFile) -> None:
     assert text == "clang was not found when this was built\n"
 
 
-def test_the_loader_in_the_wheel_runs_without_a_library(
-    wheel: zipfile.ZipFile, tmp_path: Path
+@pytest.mark.parametrize("name", ["verity-load", "verity-unlock"])
+def test_the_programs_in_the_wheel_run_without_a_library(
+    wheel: zipfile.ZipFile, tmp_path: Path, name: str
 ) -> None:
-    info = wheel.getinfo("verity/_gate/verity-load")
+    info = wheel.getinfo(f"verity/_gate/{name}")
     assert info.external_attr >> 16 & 0o111 == 0o111
-    program = tmp_path / "verity-load"
+    program = tmp_path / name
     program.write_bytes(wheel.read(info))
     program.chmod(0o755)
     with program.open("rb") as file:
         assert not [s for s in ELFFile(file).iter_segments() if s["p_type"] == "PT_INTERP"]
     done = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("usage: verity-load ")
+    assert done.stdout.startswith(f"usage: {name} ")
 
 
 def test_header_in_the_wheel_is_the_one_header(wheel: zipfile.ZipFile) -> None:
@@ -153,6 +155,8 @@ def test_header_in_the_wheel_is_the_one_header(wheel: zipfile.ZipFile) -> None:
         "policy/systemd/verity-accept.service",
         "policy/systemd/verity-denials.service",
         "policy/systemd/verity-gate.service",
+        "policy/systemd/verity-unlock.service",
+        "policy/systemd/verity-unlock.timer",
         "verity/_kernel.pyi",
         "tests/unit/test_packaging.py",
     ],

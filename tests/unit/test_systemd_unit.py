@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from verity.cli.lockdown_journal import DEFAULT_STATE
-from verity.ports import boots, floors, places
+from verity.ports import boots, floors, notice, places
 from verity.verbs.lockdown_init import HOST_ID
 
 UNITS = Path(__file__).parents[2] / "policy" / "systemd"
@@ -119,6 +119,19 @@ def test_a_boot_is_confirmed_behind_what_calls_it_good() -> None:
 
 def test_a_gate_of_the_initramfs_is_not_loaded_again(unit: ConfigParser) -> None:
     assert unit["Unit"]["ConditionPathIsMountPoint"] == "!/sys/fs/bpf/verity"
+
+
+def test_unlocks_are_followed_while_there_are_any() -> None:
+    unit, timer = parsed("verity-unlock.service"), parsed("verity-unlock.timer")
+    assert unit["Service"]["ExecStart"] == "/usr/bin/verity unlock status"
+    assert unit["Service"]["Type"] == "oneshot"
+    writes = unit["Service"]["ReadWritePaths"].split()
+    assert f"-/{places.LEDGER.parent}" in writes and f"/{notice.PLACE.parent}" in writes
+    assert timer["Timer"]["OnUnitInactiveSec"] == "1min"
+    text = (UNITS / "verity-unlock.service").read_text()
+    assert f"ConditionPathExists=/{notice.PLACE}\n" in text
+    helper = (UNITS.parent / "gate/loader/unlock.c").read_text()
+    assert f'"/{notice.PLACE}"' in helper
 
 
 def test_the_reader_of_denials_is_nobody_and_nobodys_need() -> None:

@@ -42,6 +42,7 @@ VERBS = {
     "repair": ("repair", "Restore what differs from the signed commit."),
     "sign": ("sign", "Collect the signatures of several people in a bundle."),
     "policy": ("policy", "Say what the gate enforces, and whose grants it takes."),
+    "unlock": ("unlock", "Open a sealed host, for one thing and a time."),
 }
 
 

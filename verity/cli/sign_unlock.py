@@ -1,25 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity sign prepare unlock: a token that answers the challenge of a host."""
 
-import os
-import re
 from pathlib import Path
 
 import click
 
-from verity.cli import output, sign_output, signing_options
+from verity.cli import output, sign_output, signing_options, unlock_options
 from verity.cli.trust_options import PATH
 from verity.formats import challenge as challenges
 from verity.formats.challenge import Challenge
-from verity.formats.unlock import MAX_DURATION_S, PATH_SCOPES, Scope
+from verity.formats.gate_unlocks import SCOPES
 from verity.ports.osfile import read_file
 from verity.ports.token_ids import new_token_id
 from verity.values.errors import CallerError, ContentError
 from verity.verbs import sign_bundles, sign_documents
-
-_SCOPES = {scope.name.lower().replace("_", "-"): scope for scope in Scope}
-_DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,9})(?P<unit>[smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @click.command(
@@ -37,11 +31,11 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("--host-id", metavar="HEX", help="The host's id.")
 @click.option("--policy-serial", metavar="N", help="The serial of the policy that it has.")
 @click.option("--boot-clock", metavar="SECONDS", help="How long it has been running.")
-@click.option("--scope", type=click.Choice(list(_SCOPES)), required=True, help="What is opened.")
+@click.option("--scope", type=unlock_options.scope_choice, required=True, help="What is opened.")
 @click.option(
     "--operand",
-    metavar="sha256:HEX|PATH",
-    help="Of the scopes digest, path-prefix and config-path: which one.",
+    metavar=unlock_options.OPERAND_METAVAR,
+    help=unlock_options.OPERAND_HELP,
 )
 @click.option(
     "--for",
@@ -99,10 +93,10 @@ def unlock(
     opened = sign_documents.token(
         found,
         token_id=new_token_id(),
-        scope=_SCOPES[scope],
-        operand=_operand(_SCOPES[scope], operand),
-        duration_s=_duration("--for", duration),
-        apply_within_s=_duration("--within", within),
+        scope=SCOPES[scope],
+        operand=unlock_options.operand_of(SCOPES[scope], operand),
+        duration_s=unlock_options.seconds_of("--for", duration),
+        apply_within_s=unlock_options.seconds_of("--within", within),
         reason=reason,
     )
     sign_bundles.write(bundle, opened)
@@ -115,22 +109,3 @@ def _challenge(path: Path) -> Challenge:
         return challenges.parse(read_file(path, max_size=challenges.MAX_SIZE))
     except ContentError as error:
         raise ContentError(error.code, f"{path}: {error.message}", hint=error.hint) from error
-
-
-def _operand(scope: Scope, text: str | None) -> bytes:
-    wants = scope is Scope.DIGEST or scope in PATH_SCOPES
-    if wants != (text is not None):
-        raise CallerError(
-            "bad-arguments", f"this scope {'needs' if wants else 'takes no'} --operand"
-        )
-    if text is None:
-        return b""
-    return signing_options.digest_of(text) if scope is Scope.DIGEST else os.fsencode(text)
-
-
-def _duration(name: str, text: str) -> int:
-    match = _DURATION.fullmatch(text)
-    seconds = 0 if match is None else int(match["number"]) * _SECONDS[match["unit"]]
-    if not 0 < seconds <= MAX_DURATION_S:
-        raise CallerError("bad-arguments", f"{name} {text}: not a time such as 90s, 15m, 2h or 1d")
-    return seconds

@@ -154,14 +154,14 @@ def named_key(text: str) -> "NamedKey":
     return NamedKey(path=Path(match["path"]), owner=match["owner"] or "")
 
 
-def digest_of(text: str) -> bytes:
-    """The value of ``--digest sha256:HEX``."""
+def digest_of(text: str, option: str = "--digest") -> bytes:
+    """The value of ``--digest sha256:HEX``, or of another option."""
     try:
         found = Digest.parse(text)
     except ContentError as error:
-        raise CallerError("bad-arguments", f"--digest: {error.message}") from error
+        raise CallerError("bad-arguments", f"{option}: {error.message}") from error
     if found.algorithm is not HashAlgorithm.SHA256:
-        raise CallerError("bad-arguments", f"--digest {text[:80]}: expected sha256:HEX")
+        raise CallerError("bad-arguments", f"{option} {text[:80]}: expected sha256:HEX")
     return found.value
 
 

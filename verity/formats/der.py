@@ -88,6 +88,21 @@ def check_ecdsa_signature(data: bytes) -> bytes:
     return data
 
 
+def raw_ecdsa(data: bytes) -> bytes:
+    """r and s of a P-256 ECDSA-Sig-Value, 32 bytes each."""
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    r, s = decode_dss_signature(check_ecdsa_signature(data))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def of_raw_ecdsa(data: bytes) -> bytes:
+    """The ECDSA-Sig-Value of r and s."""
+    return sequence(
+        integer(int.from_bytes(data[:32], "big")), integer(int.from_bytes(data[32:], "big"))
+    )
+
+
 def check_signed_data(data: bytes, *, label: str) -> bytes:
     """Return ``data`` if it is framed as one PKCS#7 SignedData in DER, else raise ContentError.
 

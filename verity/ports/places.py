@@ -43,3 +43,6 @@ system; 16 digits of its own for each run follow."""
 
 ACKNOWLEDGED = Path("var/lib/verity/acknowledged/record")
 """What the owner has acknowledged of what programs write (docs/formats.md, "Acknowledgement")."""
+
+LEDGER = Path("var/lib/verity/ledger")
+"""Which unlocks there were (docs/formats.md, "Ledger")."""

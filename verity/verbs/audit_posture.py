@@ -9,10 +9,15 @@ from collections.abc import Callable
 
 from verity.formats.gate_status import GateStatus
 from verity.values.audit import Area, AreaResult
-from verity.verbs import audit_posture_gate, audit_posture_kernel, audit_posture_mounts
+from verity.verbs import (
+    audit_posture_gate,
+    audit_posture_kernel,
+    audit_posture_mounts,
+    audit_posture_unlock,
+)
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_posture_checks import CHECKS as CHECKS
-from verity.verbs.audit_posture_checks import OF_GATE, OF_MOUNTS
+from verity.verbs.audit_posture_checks import OF_GATE, OF_MOUNTS, OF_UNLOCKS
 from verity.verbs.audit_said import Said
 
 
@@ -30,6 +35,7 @@ def examine(host: AuditedHost) -> AreaResult:
 
     steps: tuple[tuple[tuple[str, ...], str, Callable[[], None]], ...] = (
         (("posture-gate-status", *OF_GATE), "the gate", ask_gate),
+        (OF_UNLOCKS, "unlocks", lambda: audit_posture_unlock.examine(host, gate, said)),
         ((), "the kernel", lambda: audit_posture_kernel.examine(host.root, gate, said)),
         (OF_MOUNTS, "mounts", lambda: audit_posture_mounts.examine(host, said)),
     )

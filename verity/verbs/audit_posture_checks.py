@@ -15,6 +15,11 @@ _SEVERITY = {
     ),
     "posture-ftrace": (Severity.CRITICAL, "the kernel calls the gate"),
     "posture-unlock": (Severity.HIGH, "no unlock is live, and there was none in this boot"),
+    "posture-unlock-ledger": (
+        Severity.HIGH,
+        "the ledger of unlocks is whole, and has what the gate has",
+    ),
+    "posture-unlock-before": (Severity.LOW, "there was no unlock in earlier boots of 30 days"),
     "posture-lockdown": (Severity.HIGH, "a sealed host's kernel is locked down"),
     "posture-secure-boot": (Severity.LOW, "a sealed host was started by Secure Boot"),
     "posture-module-signatures": (
@@ -58,4 +63,5 @@ OF_GATE = (
     "posture-ftrace",
 )
 """What can't be asked where the gate's word can't be had."""
+OF_UNLOCKS = ("posture-unlock", "posture-unlock-ledger", "posture-unlock-before")
 OF_MOUNTS = ("posture-mount-over", "posture-mount-options", "posture-other-files")

@@ -28,9 +28,6 @@ LETS_THROUGH = frozenset(
 
 def examine(host: AuditedHost, said: Said) -> GateStatus | None:
     """All that concerns it; its status, if it can be believed."""
-    said.not_applicable["posture-unlock"] = (
-        "the gate has no unlock in this version, so there was none"
-    )
     try:
         gate = gate_view.status(host.root)
     except ContentError as error:

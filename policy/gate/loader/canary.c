@@ -24,35 +24,6 @@
 
 #define HINT_VERSION "loader and object are of different versions: install the package again"
 
-/* The rest of the line that begins with key and a space, or NULL. */
-static const char *value_of(const char *text, const char *key)
-{
-	size_t len = strlen(key);
-	const char *at = text;
-
-	while (at) {
-		if (!strncmp(at, key, len) && at[len] == ' ')
-			return at + len + 1;
-		at = strchr(at, '\n');
-		if (at)
-			at++;
-	}
-	return NULL;
-}
-
-/* The first number of a line. */
-static int number_of(const char *text, const char *key, uint64_t *out)
-{
-	const char *value = value_of(text, key);
-	char *end;
-
-	if (!value || *value < '0' || *value > '9')
-		return 0;
-	errno = 0;
-	*out = strtoull(value, &end, 10);
-	return !errno && (*end == '\n' || *end == ' ');
-}
-
 static int word_of(const char *text, const char *key, char *room, size_t size)
 {
 	const char *value = value_of(text, key);

@@ -11,10 +11,10 @@
 
 /* DER in pieces; only serial, key id and public key vary. */
 static const uint8_t version[] = { 0xa0, 3, 2, 1, 2 };
-static const uint8_t algorithm[] = { 0x30, 10,   6,    8,    0x2a, 0x86,
-				     0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
-static const uint8_t issuer[] = { 0x30, 17,  0x31, 15,	0x30, 13,  6,	3,   0x55, 0x04,
-				  0x03, 12,  6,	   'v', 'e',  'r', 'i', 't', 'y' };
+const uint8_t der_ecdsa[] = { 0x30, 10,   6,    8,    0x2a, 0x86,
+			      0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
+const uint8_t der_issuer[] = { 0x30, 17,  0x31, 15,	0x30, 13,  6,	3,   0x55, 0x04,
+			       0x03, 12,  6,	   'v', 'e',  'r', 'i', 't', 'y' };
 /* 2020-01-01T00:00:00Z to 2049-12-31T23:59:59Z; sizeof counts the NUL, which is not copied */
 static const char validity[] = "\x30\x1e\x17\x0d" "200101000000Z" "\x17\x0d" "491231235959Z";
 static const uint8_t subject[] = { 0x30, 75, 0x31, 73, 0x30, 71, 6, 3, 0x55, 0x04, 0x03, 12, 64 };
@@ -69,7 +69,7 @@ size_t certificate(const uint8_t key_id[VERITY_SHA256_SIZE],
 	struct writer w = { out };
 	uint8_t serial[18], name[2 * VERITY_SHA256_SIZE];
 	size_t serial_len = serial_number(key_id, serial);
-	size_t inner = sizeof(version) + serial_len + sizeof(algorithm) + sizeof(issuer) +
+	size_t inner = sizeof(version) + serial_len + sizeof(der_ecdsa) + sizeof(der_issuer) +
 		       (sizeof(validity) - 1) + sizeof(subject) + sizeof(name) +
 		       VERITY_SPKI_SIZE;
 	size_t i;
@@ -78,17 +78,17 @@ size_t certificate(const uint8_t key_id[VERITY_SHA256_SIZE],
 		name[2 * i] = (uint8_t)digits[key_id[i] >> 4];
 		name[2 * i + 1] = (uint8_t)digits[key_id[i] & 15];
 	}
-	sequence(&w, (inner < 256 ? 3 : 4) + inner + sizeof(algorithm) + sizeof(nobody));
+	sequence(&w, (inner < 256 ? 3 : 4) + inner + sizeof(der_ecdsa) + sizeof(nobody));
 	sequence(&w, inner);
 	put(&w, version, sizeof(version));
 	put(&w, serial, serial_len);
-	put(&w, algorithm, sizeof(algorithm));
-	put(&w, issuer, sizeof(issuer));
+	put(&w, der_ecdsa, sizeof(der_ecdsa));
+	put(&w, der_issuer, sizeof(der_issuer));
 	put(&w, validity, sizeof(validity) - 1);
 	put(&w, subject, sizeof(subject));
 	put(&w, name, sizeof(name));
 	put(&w, spki, VERITY_SPKI_SIZE);
-	put(&w, algorithm, sizeof(algorithm));
+	put(&w, der_ecdsa, sizeof(der_ecdsa));
 	put(&w, nobody, sizeof(nobody));
 	return (size_t)(w.at - out);
 }

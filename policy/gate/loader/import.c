@@ -18,6 +18,7 @@ struct refusal {
 
 #define HINT_OURS "loader and gate are of different versions: install the package again"
 #define HINT_SIGNER "whoever signed it must make and sign it anew"
+#define HINT_CHALLENGE "print a challenge here, and have that one signed"
 #define HINT_BUNDLE "make the bundle anew from the signed documents"
 
 static const struct refusal refusals[] = {
@@ -73,6 +74,22 @@ static const struct refusal refusals[] = {
 	  "--enter is for an initramfs that has loaded the gate with --boot" },
 	{ VERITY_REFUSED_MODE, "mode: the signed policy does not say sealed",
 	  "give --observe, or sign the next policy serial with the mode sealed" },
+	{ VERITY_REFUSED_NOT_SEALED, "not-sealed: there is nothing to unlock", "see verity lockdown status" },
+	{ VERITY_REFUSED_NONCE, "nonce: for another boot", HINT_CHALLENGE },
+	{ VERITY_REFUSED_HOST, "host: for another host", HINT_CHALLENGE },
+	{ VERITY_REFUSED_POLICY_SERIAL, "policy-serial: for another policy", HINT_CHALLENGE },
+	{ VERITY_REFUSED_SCOPE, "scope: the policy never opens it", "have a narrower one signed" },
+	{ VERITY_REFUSED_OPERAND, "operand: not of this scope, or of the trust files",
+	  "no token opens keys, policy, ledger and what boots" },
+	{ VERITY_REFUSED_DURATION, "duration: longer than the policy allows",
+	  "have one for less time signed" },
+	{ VERITY_REFUSED_APPLY_BEFORE, "apply-before: too late", HINT_CHALLENGE },
+	{ VERITY_REFUSED_APPLY_AHEAD, "apply-ahead: it lies ready for more than a day",
+	  "have one signed that must be applied sooner" },
+	{ VERITY_REFUSED_USED, "used: this token was taken before", HINT_CHALLENGE },
+	{ VERITY_REFUSED_USED_FULL, "used-full: this boot has taken as many as it can", "reboot" },
+	{ VERITY_REFUSED_NO_UNLOCK, "no-unlock: no live token has this id",
+	  "cat " VERITY_PIN_STATUS },
 };
 
 /* 0, or the errno of the answer: 3000 and more are the gate's own. */
@@ -151,4 +168,31 @@ int gate_seal(struct failure *f)
 	int answer = call(VERITY_COMMAND_SEAL, &request);
 
 	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "the seal", f);
+}
+
+int gate_unlock(const struct token *token, struct failure *f)
+{
+	struct verity_request request = { .size = sizeof(request),
+					  .version = VERITY_REQUEST_VERSION,
+					  .data = (uintptr_t)&token->token,
+					  .len = sizeof(token->token),
+					  .nsig = token->nsig,
+					  .sigs = (uintptr_t)token->sigs };
+	int answer = call(VERITY_COMMAND_UNLOCK, &request);
+
+	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "the token", f);
+}
+
+int gate_relock(const struct token *token, struct failure *f)
+{
+	struct verity_request request = { .size = sizeof(request),
+					  .version = VERITY_REQUEST_VERSION };
+	int answer;
+
+	if (token) {
+		request.data = (uintptr_t)token->token.token_id;
+		request.len = VERITY_TOKEN_ID_SIZE;
+	}
+	answer = call(VERITY_COMMAND_RELOCK, &request);
+	return answer == VERITY_ACCEPTED ? 0 : refused(answer, "the relock", f);
 }

@@ -77,6 +77,10 @@ int options_parse(int argc, char **argv, struct options *out);
 size_t certificate(const uint8_t key_id[VERITY_SHA256_SIZE],
 		   const uint8_t spki[VERITY_SPKI_SIZE], uint8_t out[CERTIFICATE_MAX]);
 
+/* The issuer of all of ours, and ecdsa-with-SHA256. */
+extern const uint8_t der_issuer[19];
+extern const uint8_t der_ecdsa[12];
+
 /* --- bundle.c --------------------------------------------------------------------------- */
 
 /* Where the bytes come from, for messages, and the bytes; `data` is the owner's to free. */
@@ -293,6 +297,17 @@ int folder_sync(int folder, const char *name);
 int tries_begin(int root);
 /* One boot less; or back to what was there before. *what: a word for which. */
 int try_boot(const char *root, const char **what, struct failure *f);
+struct token;
+int gate_unlock(const struct token *token, struct failure *f);
+/* One token by its id, or all of them: NULL. */
+int gate_relock(const struct token *token, struct failure *f);
+
+/* --- status_text.c ---------------------------------------------------------------------- */
+
+/* The rest of the line of the status that begins with key and a space, or NULL. */
+const char *value_of(const char *text, const char *key);
+/* The first number of a line: 1, or 0 if there is none. */
+int number_of(const char *text, const char *key, uint64_t *out);
 
 /* --- canary.c --------------------------------------------------------------------------- */
 
@@ -367,5 +382,35 @@ struct sealing {
 int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f);
 /* Writes it down; a warning if it can't. */
 void sealing_say(const struct sealing *out);
+/* --- unlock_parse.c, typed.c, pkcs7.c: for verity-unlock ------------------------------------ */
+
+/* Public state of this boot, which a token must name. */
+struct challenge {
+	uint8_t boot_nonce[VERITY_NONCE_SIZE];
+	uint8_t host_id[VERITY_HOST_ID_SIZE];
+	uint64_t policy_serial;
+	uint64_t boot_clock_s;
+};
+
+struct token {
+	struct verity_unlock_token token;
+	struct verity_signature sigs[VERITY_OWNERS];
+	uint32_t nsig;
+};
+
+#define TYPED_MAX (16 * 1024)
+#define TYPED_LINE 512
+
+/* Out of the gate's status. */
+int challenge_parse(const char *text, struct challenge *out, struct failure *f);
+/* A file with one token and its signatures. */
+int token_parse(const struct bytes *file, struct token *out, struct failure *f);
+/* One group: whether it is right by itself. */
+int typed_check(const char *line, struct failure *f);
+/* All of them; -ENODATA: some are missing yet. */
+int typed_decode(const char *text, size_t len, const struct challenge *here, struct token *out,
+		 struct failure *f);
+/* Of 16 bytes of serial, 32 of r, 32 of s. */
+void pkcs7(const uint8_t typed[80], struct verity_signature *out);
 
 #endif

@@ -9,6 +9,7 @@ import hashlib
 
 import pytest
 
+from tests.documents import load
 from tests.unit.formats.doc_examples import (
     CHALLENGE,
     DOCUMENT,
@@ -43,6 +44,7 @@ from tests.unit.formats.doc_examples import (
     token,
     waiver_document,
 )
+from tests.unit.formats.unlock_examples import ledger_line, request
 from tests.world import OTHER, VENDOR
 from verity.formats import (
     bundle,
@@ -57,6 +59,7 @@ from verity.formats import (
     sign_bundle,
     sign_payloads,
     statement,
+    typed_token,
     unlock,
 )
 from verity.formats.commit import Commit, DirTree
@@ -101,6 +104,8 @@ def written() -> dict[str, str]:
         "revoke": hex_lines(revocations()),
         "unlock": hex_lines(token()),
         "challenge": CHALLENGE,
+        "request": request().decode(),
+        "ledger": ledger_line().decode(),
         "exception-request": exception_document().decode(),
         "acknowledged": acknowledged_record().decode() + "\n",
         "waiver": waiver_document().decode() + "\n",
@@ -111,8 +116,15 @@ def written() -> dict[str, str]:
 def test_every_example_is_checked_here() -> None:
     names = [name for name, _ in blocks(DOCUMENT.read_text())]
     elsewhere = {"ima-certificate", "ima-content", "ima-policy", "ima-verity"}  # test_ima.py
-    here = {*written(), "pkcs7", "envelope", "sign-bundle"}
+    here = {*written(), "pkcs7", "envelope", "sign-bundle", "typed"}
     assert sorted(names) == sorted(here | elsewhere)
+
+
+def test_the_typed_token_is_the_one_of_the_vectors() -> None:
+    good, _ = load("typed-token")
+    assert EXAMPLES["typed"].encode() == good["a path, one signature"].data
+    typed = typed_token.decode(EXAMPLES["typed"].encode())
+    assert typed_token.rebuild(typed, challenge.parse(CHALLENGE.encode()))[0] == token()
 
 
 @pytest.mark.parametrize("name", written())

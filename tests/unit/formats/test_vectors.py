@@ -24,6 +24,7 @@ from verity.formats import (
     policy_document,
     statement,
     strictjson,
+    typed_token,
     unlock,
     waiver,
 )
@@ -89,6 +90,9 @@ FORMATS = {
     "policy": of_bytes(kernel_policy.parse, kernel_policy.encode),
     "policy-document": of_bytes(policy_document.parse, policy_document.encode),
     "statement": of_bytes(statement.parse, statement.encode),
+    "typed-token": of_bytes(
+        typed_token.decode, lambda found: typed_token.page(typed_token.encode(found)).encode()
+    ),
     "unlock": of_bytes(unlock.parse, unlock.encode),
     "waiver": of_bytes(waiver.parse, waiver.encode),
 }
