@@ -152,7 +152,7 @@ static __always_inline int answer_boot(struct file *file)
 {
 	struct verity_facts facts = {.act = VERITY_ACT_BOOT, .state = gate_state()};
 
-	return answer(&facts, verity_decide(&facts), file);
+	return answer_shut(&facts, verity_decide(&facts), file);
 }
 
 static __always_inline int check_boot(struct dentry *dentry, struct inode *beside)

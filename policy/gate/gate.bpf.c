@@ -170,6 +170,20 @@ int BPF_PROG(verity_file_ioctl_compat, struct file *file, unsigned int cmd, unsi
 	return mark_stale(file, cmd);
 }
 
+/* A function of its own, so that what it has on the stack isn't there while a path is looked for. */
+static __noinline int check_opened_for_writing(struct file *file)
+{
+	int refused;
+
+	if (is_ftrace_switch(file) && gate_state() != VERITY_STATE_OFF) {
+		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
+
+		return answer_shut(&facts, verity_decide(&facts), file);
+	}
+	refused = check_written(file);
+	return refused ? refused : check_tracing_file(file);
+}
+
 SEC("lsm.s/file_post_open")
 int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 {
@@ -178,17 +192,9 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 
 	if (is_session_over())
 		return end_session(VERITY_ACT_CONFIG);
-	if ((file->f_mode & FMODE_WRITE) && is_ftrace_switch(file) &&
-	    gate_state() != VERITY_STATE_OFF) {
-		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
-
-		return answer_shut(&facts, verity_decide(&facts), file);
-	}
 	if (file->f_mode & FMODE_WRITE) {
-		int refused = check_written(file);
+		int refused = check_opened_for_writing(file);
 
-		if (!refused)
-			refused = check_tracing_file(file);
 		if (refused)
 			return refused;
 	}

@@ -84,7 +84,7 @@ IN_THE_ROOT = (
 """Likewise, of the root's file system."""
 
 BY_HANDLE = _row("by a file handle", f'python3 -c "{_HANDLE}"')
-"""Without a control: a file that was opened so has no parents, and counts as inside wherever it is."""
+"""Without a control: a file that was opened so has no parents, and counts as inside anywhere."""
 
 DEVICES = (
     _row("the ESP's device", f"dd if={PART} of={PART} bs=512 count=1 conv=notrunc && echo ran"),
