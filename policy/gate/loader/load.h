@@ -366,6 +366,8 @@ int late_check(const struct late_policy *policy, struct late *out, struct failur
 /* What came of it, for `verity lockdown status`: said where it is found until the next boot. */
 #define VERITY_RUN_DIR "/run/verity"
 #define VERITY_SAID VERITY_RUN_DIR "/seal"
+#define VERITY_MOTD_DIR "/run/motd.d"
+#define VERITY_MOTD VERITY_MOTD_DIR "/verity" /* the same for who logs in */
 #define VERITY_MOTD VERITY_RUN_DIR "/motd" /* the same for who logs in: /etc/motd.d leads there */
 
 struct sealing {
