@@ -76,7 +76,7 @@ static int import_all(struct loader *l, struct failure *f)
 		}
 		result = gate_import(&blob, bundle->name, f);
 		if (!result && blob.kind == VERITY_RECORD_POLICY)
-			result = open_guarded(&blob, f);
+			open_guarded(&blob);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)
 			result = keys_parse(&blob, bundle->name, &list, f);
 		if (!result && blob.kind == VERITY_RECORD_KEYS)

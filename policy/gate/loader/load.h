@@ -204,7 +204,7 @@ int gate_close(struct gate *gate);
 /* --- anchors.c -------------------------------------------------------------------------- */
 
 /* Opens what a policy guards, and what leads there: so the gate learns which directories these are. */
-int open_guarded(const struct blob *policy, struct failure *f);
+void open_guarded(const struct blob *policy);
 
 /* --- keyrings.c ------------------------------------------------------------------------- */
 
