@@ -66,7 +66,7 @@ def test_it_has_no_mount_namespace_of_its_own(unit: ConfigParser) -> None:
 
 def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) -> None:
     given = unit["Service"]["CapabilityBoundingSet"].split()
-    needed = "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID SYS_PTRACE SYSLOG"
+    needed = "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID SYS_PTRACE DAC_READ_SEARCH SYSLOG"
     assert given == [f"CAP_{name}" for name in needed.split()]
 
 
