@@ -51,7 +51,7 @@ static __always_inline int call_begin(const struct verity_request *request)
 
 static __always_inline int call_put(const struct verity_request *request)
 {
-	struct upload *upload = bpf_task_storage_get(&uploads, bpf_get_current_task_btf(), 0, 0);
+	struct upload *upload = own_upload();
 	struct staging *staged = THE(staging);
 	__u32 len = request->len, filled;
 
@@ -80,8 +80,9 @@ static __always_inline int call_put(const struct verity_request *request)
  * 3. Signed by the threshold of that role.
  * 4. Its tables hold what the role may grant; they replace the stream's older ones.
  */
-static __always_inline int take_grants(struct upload *upload, __u32 nsig)
+__noinline int take_grants(__u32 nsig)
 {
+	struct upload *upload = own_upload();
 	struct verity_grants_header *header = staged_at(0);
 	struct gate_policy *named = THE(policy);
 	struct import import = {};
@@ -89,7 +90,7 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 	__u64 differs = 0, *floor;
 	int refusal;
 
-	if (!header || !named)
+	if (!upload || !header || !named)
 		return VERITY_REFUSED_NO_ROOM;
 	if (!named->serial)
 		return VERITY_REFUSED_ORDER;
@@ -111,7 +112,7 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 				   (__u64)header->n_elevate * sizeof(struct verity_elevate_entry) +
 				   (__u64)header->n_config * sizeof(struct verity_config_entry))
 		return VERITY_REFUSED_HEADER;
-	import.slot = find_slot(header->stream);
+	import.slot = find_slot(AS_NAME(header->stream));
 	slot = bpf_map_lookup_elem(&slots, &import.slot);
 	if (!slot || slot->party != header->party || slot->role != header->role)
 		return VERITY_REFUSED_STREAM;
@@ -132,7 +133,7 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 	if (refusal)
 		return refusal;
 	/* 3. */
-	refusal = check_signatures(upload, nsig, header->party, header->role,
+	refusal = check_signatures(nsig, header->party, header->role,
 				   threshold_of(header->party, header->role));
 	if (refusal)
 		return refusal;
@@ -152,20 +153,20 @@ static __always_inline int take_grants(struct upload *upload, __u32 nsig)
 
 /* --- commit and seal ---------------------------------------------------------------------- */
 
-static __always_inline int take_blob(struct upload *upload, __u32 nsig)
+static __always_inline int take_blob(__u32 nsig)
 {
 	__u8 *kind = staged_at(0);
 
 	if (!kind)
 		return VERITY_REFUSED_NO_ROOM;
 	if (is_kind(kind, VERITY_KIND_KEYS))
-		return take_keys(upload, nsig);
+		return take_keys(nsig);
 	if (is_kind(kind, VERITY_KIND_POLICY))
-		return take_policy(upload, nsig);
+		return take_policy(nsig);
 	if (is_kind(kind, VERITY_KIND_GRANTS))
-		return take_grants(upload, nsig);
+		return take_grants(nsig);
 	if (is_kind(kind, VERITY_KIND_REVOKE))
-		return take_revoke(upload, nsig);
+		return take_revoke(nsig);
 	if (is_kind(kind, VERITY_KIND_UNLOCK))
 		return VERITY_REFUSED_UNSUPPORTED;
 	return VERITY_REFUSED_KIND;
@@ -173,7 +174,7 @@ static __always_inline int take_blob(struct upload *upload, __u32 nsig)
 
 static __always_inline int call_commit(const struct verity_request *request)
 {
-	struct upload *upload = bpf_task_storage_get(&uploads, bpf_get_current_task_btf(), 0, 0);
+	struct upload *upload = own_upload();
 	__u32 nsig = request->nsig;
 	int refusal;
 
@@ -188,7 +189,7 @@ static __always_inline int call_commit(const struct verity_request *request)
 		return VERITY_REFUSED_MEMORY;
 	if (!move_upload(upload->session, UPLOAD_OPEN, UPLOAD_COMMITTING))
 		return VERITY_REFUSED_NO_UPLOAD;
-	refusal = take_blob(upload, nsig);
+	refusal = take_blob(nsig);
 	move_upload(upload->session, UPLOAD_COMMITTING, UPLOAD_FREE);
 	upload->session = 0;
 	return refusal;

@@ -127,8 +127,9 @@ static long check_key(__u32 index, struct key_walk *walk)
  * 3. Signed by the root threshold of the pin.
  * 4. The thresholds count from now on; the loader fills the keyrings from these bytes.
  */
-static __always_inline int take_keys(struct upload *upload, __u32 nsig)
+__noinline int take_keys(__u32 nsig)
 {
+	struct upload *upload = own_upload();
 	struct verity_keys_header *header = staged_at(0);
 	struct verity_config *configured = THE(config);
 	struct key_walk walk = {};
@@ -136,7 +137,7 @@ static __always_inline int take_keys(struct upload *upload, __u32 nsig)
 	__u32 number;
 	int refusal;
 
-	if (!header || !configured)
+	if (!upload || !header || !configured)
 		return VERITY_REFUSED_NO_ROOM;
 	/* 1. */
 	if (gate_state() >= VERITY_STATE_SEALED)
@@ -165,7 +166,7 @@ static __always_inline int take_keys(struct upload *upload, __u32 nsig)
 	if (party->version >= header->version)
 		return VERITY_REFUSED_SERIAL;
 	/* 3. */
-	refusal = check_signatures(upload, nsig, number, VERITY_ROLE_ROOT,
+	refusal = check_signatures(nsig, number, VERITY_ROLE_ROOT,
 				   root_threshold(configured, number));
 	if (refusal)
 		return refusal;
@@ -180,14 +181,14 @@ static __always_inline int take_keys(struct upload *upload, __u32 nsig)
 /* --- policy ------------------------------------------------------------------------------- */
 
 /* The name of a stream: 1 to 63 of a-z 0-9 . _ -, zero padded. */
-static __noinline int is_name(const __u8 *name)
+__noinline int is_name(const struct stream_name *name)
 {
 	int ended = 0;
 
-	if (!name[0] || name[VERITY_STREAM_SIZE - 1])
+	if (!name || !name->byte[0] || name->byte[VERITY_STREAM_SIZE - 1])
 		return 0;
 	for (int i = 0; i < VERITY_STREAM_SIZE; i++) {
-		__u8 c = name[i];
+		__u8 c = name->byte[i];
 
 		if (!c)
 			ended = 1;
@@ -209,7 +210,7 @@ static long check_stream(__u32 index, int *refusal)
 		*refusal = VERITY_REFUSED_HEADER;
 		return 1;
 	}
-	if (!may_grant(stream->party, stream->role) || !is_name(stream->name)) {
+	if (!may_grant(stream->party, stream->role) || !is_name(AS_NAME(stream->name))) {
 		*refusal = VERITY_REFUSED_ENTRY;
 		return 1;
 	}
@@ -254,15 +255,16 @@ static long take_stream(__u32 index, void *unused)
  * 3. Signed by the threshold of the user's role policy.
  * 4. It counts from now on.
  */
-static __always_inline int take_policy(struct upload *upload, __u32 nsig)
+__noinline int take_policy(__u32 nsig)
 {
+	struct upload *upload = own_upload();
 	struct verity_policy_header *header = staged_at(0);
 	struct gate_policy *current = THE(policy);
 	struct guarded_walk walk = {};
 	__u32 previous = 0;
 	int refusal = 0;
 
-	if (!header || !current)
+	if (!upload || !header || !current)
 		return VERITY_REFUSED_NO_ROOM;
 	/* 1. */
 	if (gate_state() >= VERITY_STATE_SEALED)
@@ -298,7 +300,7 @@ static __always_inline int take_policy(struct upload *upload, __u32 nsig)
 	if (walk.refusal)
 		return walk.refusal;
 	/* 3. */
-	refusal = check_signatures(upload, nsig, VERITY_PARTY_USER, VERITY_ROLE_POLICY,
+	refusal = check_signatures(nsig, VERITY_PARTY_USER, VERITY_ROLE_POLICY,
 				   threshold_of(VERITY_PARTY_USER, VERITY_ROLE_POLICY));
 	if (refusal)
 		return refusal;

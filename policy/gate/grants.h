@@ -18,10 +18,12 @@
 #define EXTENSION_FLAGS (VERITY_CODE_EXEC | VERITY_CODE_LIBRARY | VERITY_CODE_SCRIPT)
 
 /* Byte order, as in memcmp(3): below 0, 0, above 0. */
-static __always_inline int compare_digests(const __u8 *left, const __u8 *right)
+__noinline int compare_words(const struct digest *left, const struct digest *right)
 {
 	const __u64 *a = (const void *)left, *b = (const void *)right;
 
+	if (!left || !right)
+		return 0;
 	for (int i = 0; i < 4; i++) {
 		__u64 x = __builtin_bswap64(a[i]), y = __builtin_bswap64(b[i]);
 
@@ -29,6 +31,12 @@ static __always_inline int compare_digests(const __u8 *left, const __u8 *right)
 			return x < y ? -1 : 1;
 	}
 	return 0;
+}
+
+static __always_inline int compare_digests(const __u8 *left, const __u8 *right)
+{
+	return compare_words((const struct digest *)(const void *)left,
+			     (const struct digest *)(const void *)right);
 }
 
 /* Names of streams, likewise. */
@@ -269,10 +277,12 @@ static __always_inline void clear_half(__u32 slot, __u32 half)
 /* --- the import --------------------------------------------------------------------------- */
 
 /* The slot of a stream by its name, VERITY_STREAMS if the policy names none. */
-static __always_inline __u32 find_slot(const __u8 *name)
+__noinline __u32 find_slot(const struct stream_name *name)
 {
 	const __u64 *wanted = (const void *)name;
 
+	if (!name)
+		return VERITY_STREAMS;
 	for (__u32 i = 0; i < VERITY_STREAMS; i++) {
 		__u32 number = i;
 		struct slot *slot = bpf_map_lookup_elem(&slots, &number);

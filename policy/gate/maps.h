@@ -232,6 +232,7 @@ struct task_scratch {
 	struct digest digest;
 	__u64 in_verify; /* the gate itself is searching its keyrings in this task */
 	__u64 pending;	 /* the file of an execve that is judged when it is mapped, see overlay.h */
+	__u64 in_swapoff; /* the task is in that system call, see reach.h */
 };
 VERITY_TASK_STORAGE(tasks, struct task_scratch);
 

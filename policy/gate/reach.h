@@ -94,12 +94,47 @@ static __always_inline int is_in_use(struct file *file)
 	return whole != device && holder && holder != (void *)&bd_may_claim;
 }
 
+/*
+ * swapoff(2) opens the device for writing to find out which one is meant, and gives nobody a descriptor. The
+ * mark ends with the call itself: what io_uring does on the way out of one comes later.
+ */
+static __always_inline int mark_swapoff(__u64 begins)
+{
+	struct task_scratch *scratch =
+		bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0,
+				     begins ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+
+	if (scratch)
+		scratch->in_swapoff = begins;
+	return 0;
+}
+
+SEC("fentry/__x64_sys_swapoff")
+int BPF_PROG(verity_swapoff, const struct pt_regs *regs)
+{
+	return mark_swapoff(1);
+}
+
+SEC("fexit/__x64_sys_swapoff")
+int BPF_PROG(verity_swapoff_end, const struct pt_regs *regs)
+{
+	return mark_swapoff(0);
+}
+
+static __always_inline int is_swapped_off(void)
+{
+	struct task_scratch *scratch =
+		bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+
+	return scratch && scratch->in_swapoff;
+}
+
 static __always_inline int check_written(struct file *file)
 {
 	struct verity_facts facts = {.act = VERITY_ACT_DEVICE};
 
 	if ((file->f_inode->i_mode & S_IFMT) == S_IFBLK) {
-		if (!is_in_use(file))
+		if (!is_in_use(file) || is_swapped_off())
 			return 0;
 		facts.state = gate_state();
 		if (facts.state == VERITY_STATE_OFF)

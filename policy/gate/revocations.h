@@ -55,8 +55,9 @@ static __always_inline __u32 share_of(__u32 party, __u32 role)
  *    is a replay, or a contradiction if it says anything new.
  * 5. It counts from now on.
  */
-static __always_inline int take_revoke(struct upload *upload, __u32 nsig)
+__noinline int take_revoke(__u32 nsig)
 {
+	struct upload *upload = own_upload();
 	struct verity_revoke_header *header = staged_at(0);
 	struct verity_config *configured = THE(config);
 	struct gate_policy *named = THE(policy);
@@ -65,7 +66,7 @@ static __always_inline int take_revoke(struct upload *upload, __u32 nsig)
 	__u32 party, role, place, threshold;
 	int refusal;
 
-	if (!header || !configured || !named)
+	if (!upload || !header || !configured || !named)
 		return VERITY_REFUSED_NO_ROOM;
 	/* 1. */
 	if (!named->serial)
@@ -93,7 +94,7 @@ static __always_inline int take_revoke(struct upload *upload, __u32 nsig)
 	/* 3. */
 	threshold = role == VERITY_ROLE_ROOT ? root_threshold(configured, party) :
 					       threshold_of(party, role);
-	refusal = check_signatures(upload, nsig, party, role, threshold);
+	refusal = check_signatures(nsig, party, role, threshold);
 	if (refusal)
 		return refusal;
 	/* 4. */

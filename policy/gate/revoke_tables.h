@@ -93,7 +93,7 @@ static __always_inline struct verity_revoke_stream *revoked_stream(__u32 index,
 static __always_inline struct slot *slot_of(const struct verity_revoke_stream *stream,
 					    const struct revoke_walk *walk)
 {
-	__u32 number = find_slot(stream->name);
+	__u32 number = find_slot(AS_NAME(stream->name));
 	struct slot *slot = bpf_map_lookup_elem(&slots, &number);
 
 	if (!slot || !(walk->scopes & SCOPE(slot->party, slot->role)) ||
@@ -109,7 +109,7 @@ static long check_revoked_stream(__u32 index, struct revoke_walk *walk)
 
 	if (!stream)
 		return stop_walk(walk, VERITY_REFUSED_HEADER);
-	if (!is_name(stream->name) || stream->lowest < 2 || stream->lowest >= 1ull << 53)
+	if (!is_name(AS_NAME(stream->name)) || stream->lowest < 2 || stream->lowest >= 1ull << 53)
 		return stop_walk(walk, VERITY_REFUSED_ENTRY);
 	if (index) {
 		previous = revoked_stream(index - 1, walk);

@@ -15,6 +15,12 @@
  */
 #include "object.h"
 
+/* The calling thread's, if it has one. */
+static __always_inline struct upload *own_upload(void)
+{
+	return bpf_task_storage_get(&uploads, bpf_get_current_task_btf(), 0, 0);
+}
+
 /* The template up to the serial's length; lengths are zero here and checked apart. */
 static const __u8 before_serial[] = {
 	0x30, 0x81, 0x00, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02,
@@ -168,7 +174,7 @@ static long try_signature(__u32 index, struct verification *all)
 
 	if (number >= all->nsig || !staged)
 		return 1;
-	upload = bpf_task_storage_get(&uploads, bpf_get_current_task_btf(), 0, 0);
+	upload = own_upload();
 	scratch = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
 	if (!upload || !scratch)
 		return 1;
@@ -215,17 +221,23 @@ static long try_signature(__u32 index, struct verification *all)
  * 1. Every signature is the template.
  * 2. Each is tried against each owner's keyring.
  * 3. The owners are counted. What they signed with is in upload->signers afterwards.
+ *
+ * Global, as what calls it: the kernel's verifier looks through each of these once, and not once for
+ * each way that leads there.
  */
-static __always_inline int check_signatures_over(__u32 is_token, struct upload *upload, __u32 nsig,
-						 __u32 party, __u32 role, __u32 threshold)
+__noinline int check_signatures_over(__u32 is_token, __u32 nsig, __u32 party, __u32 role,
+				     __u32 threshold)
 {
 	struct verification all = {.keyring = VERITY_KEYRING(party, role, 0),
 				   .nsig = nsig,
 				   .is_token = is_token};
+	struct upload *upload = own_upload();
 	__u32 count = 0;
 
-	if (!threshold || !task_scratch())
-		return threshold ? VERITY_REFUSED_NO_ROOM : VERITY_REFUSED_NO_KEYS;
+	if (!threshold)
+		return VERITY_REFUSED_NO_KEYS;
+	if (!upload || !task_scratch())
+		return VERITY_REFUSED_NO_ROOM;
 	/* 1. */
 	for (__u32 i = 0; i < VERITY_OWNERS; i++)
 		if (i < nsig && !is_template(&upload->signatures[i]))
@@ -244,10 +256,9 @@ static __always_inline int check_signatures_over(__u32 is_token, struct upload *
 	return all.revoked ? VERITY_REFUSED_REVOKED_KEY : VERITY_REFUSED_THRESHOLD;
 }
 
-static __always_inline int check_signatures(struct upload *upload, __u32 nsig, __u32 party,
-					    __u32 role, __u32 threshold)
+static __always_inline int check_signatures(__u32 nsig, __u32 party, __u32 role, __u32 threshold)
 {
-	return check_signatures_over(0, upload, nsig, party, role, threshold);
+	return check_signatures_over(0, nsig, party, role, threshold);
 }
 
 #endif

@@ -7,6 +7,9 @@
  */
 #include "object.h"
 
+/* A global function's argument is of a size, to who calls it. */
+#define AS_NAME(bytes) ((const struct stream_name *)(const void *)(bytes))
+
 struct import {
 	__u32 slot;
 	__u32 half; /* to be filled */

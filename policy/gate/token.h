@@ -55,8 +55,7 @@ static __always_inline int is_no_name(const struct operand_walk *walk)
 
 static long check_letter(__u32 index, struct operand_walk *walk)
 {
-	struct upload *upload =
-		bpf_task_storage_get(&uploads, bpf_get_current_task_btf(), 0, 0);
+	struct upload *upload = own_upload();
 	__u8 letter;
 
 	if (!upload || index >= VERITY_OPERAND_SIZE) {
@@ -171,19 +170,6 @@ static __always_inline int check_token(struct upload *upload)
 	return all->unlocks < VERITY_UNLOCKS ? 0 : VERITY_REFUSED_USED_FULL;
 }
 
-/* Verified by itself, or the verifier would look at all signatures of this program once more. */
-__noinline int check_token_signatures(__u32 nsig, __u32 threshold)
-{
-	struct upload *upload =
-		bpf_task_storage_get(&uploads, bpf_get_current_task_btf(), 0, 0);
-
-	if (!upload)
-		return VERITY_REFUSED_NO_ROOM;
-	upload->len = sizeof(struct verity_unlock_token);
-	return check_signatures_over(1, upload, nsig, VERITY_PARTY_USER, VERITY_ROLE_UNLOCK,
-				     threshold);
-}
-
 /* As the keys say, or more if the policy does. */
 static __always_inline __u32 unlock_threshold(__u32 scope)
 {
@@ -276,7 +262,9 @@ static __always_inline int call_unlock(const struct verity_request *request)
 	if (refusal)
 		return refusal;
 	/* 3. */
-	refusal = check_token_signatures(nsig, unlock_threshold(token_of(upload)->scope));
+	upload->len = sizeof(struct verity_unlock_token);
+	refusal = check_signatures_over(1, nsig, VERITY_PARTY_USER, VERITY_ROLE_UNLOCK,
+					unlock_threshold(token_of(upload)->scope));
 	if (refusal)
 		return refusal;
 	/* 4. */

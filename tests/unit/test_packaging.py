@@ -178,7 +178,7 @@ def test_metadata(metadata: Message) -> None:
         (re.split(r"[<>=]", need)[0], need.partition(";")[2].strip())
         for need in metadata.get_all("Requires-Dist", [])
     }
-    always = ("cffi", "click", "cryptography", "pyelftools", "securesystemslib")
+    always = ("cffi", "click", "cryptography", "pyelftools", "securesystemslib", "segno")
     hsm = ("python-pkcs11", "extra == 'hsm'")
     assert {(name, extra.replace('"', "'")) for name, extra in needs} == {
         *((name, "") for name in always),

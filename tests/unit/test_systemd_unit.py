@@ -66,7 +66,7 @@ def test_it_has_no_mount_namespace_of_its_own(unit: ConfigParser) -> None:
 
 def test_it_has_the_capabilities_that_the_loader_asks_for(unit: ConfigParser) -> None:
     given = unit["Service"]["CapabilityBoundingSet"].split()
-    needed = "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID SYS_PTRACE SYSLOG"
+    needed = "SYS_ADMIN BPF PERFMON NET_ADMIN SETUID SYS_PTRACE DAC_READ_SEARCH SYSLOG"
     assert given == [f"CAP_{name}" for name in needed.split()]
 
 
@@ -106,6 +106,19 @@ def test_a_boot_is_accepted_behind_what_calls_it_good() -> None:
     assert "Before" not in accept["Unit"]
 
 
+def test_unlocks_are_followed_while_there_are_any() -> None:
+    unit, timer = parsed("verity-unlock.service"), parsed("verity-unlock.timer")
+    assert unit["Service"]["ExecStart"] == "/usr/bin/verity unlock status"
+    assert unit["Service"]["Type"] == "oneshot"
+    writes = unit["Service"]["ReadWritePaths"].split()
+    assert f"-/{places.LEDGER.parent}" in writes and f"/{notice.PLACE.parent}" in writes
+    assert timer["Timer"]["OnUnitInactiveSec"] == "1min"
+    text = (UNITS / "verity-unlock.service").read_text()
+    assert f"ConditionPathExists=/{notice.PLACE}\n" in text
+    helper = (UNITS.parent / "gate/loader/unlock.c").read_text()
+    assert f'"/{notice.PLACE}"' in helper
+
+
 def test_a_boot_is_confirmed_behind_what_calls_it_good() -> None:
     """What it runs only chooses between signed bundles, and writes nothing else."""
     confirm = parsed("verity-confirm.service")
@@ -119,19 +132,6 @@ def test_a_boot_is_confirmed_behind_what_calls_it_good() -> None:
 
 def test_a_gate_of_the_initramfs_is_not_loaded_again(unit: ConfigParser) -> None:
     assert unit["Unit"]["ConditionPathIsMountPoint"] == "!/sys/fs/bpf/verity"
-
-
-def test_unlocks_are_followed_while_there_are_any() -> None:
-    unit, timer = parsed("verity-unlock.service"), parsed("verity-unlock.timer")
-    assert unit["Service"]["ExecStart"] == "/usr/bin/verity unlock status"
-    assert unit["Service"]["Type"] == "oneshot"
-    writes = unit["Service"]["ReadWritePaths"].split()
-    assert f"-/{places.LEDGER.parent}" in writes and f"/{notice.PLACE.parent}" in writes
-    assert timer["Timer"]["OnUnitInactiveSec"] == "1min"
-    text = (UNITS / "verity-unlock.service").read_text()
-    assert f"ConditionPathExists=/{notice.PLACE}\n" in text
-    helper = (UNITS.parent / "gate/loader/unlock.c").read_text()
-    assert f'"/{notice.PLACE}"' in helper
 
 
 def test_the_reader_of_denials_is_nobody_and_nobodys_need() -> None:

@@ -166,3 +166,11 @@ def test_a_file(program: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_no_token(program: Path, tmp_path: Path, name: str) -> None:
     data, words = FILES[name]
     assert words in run_token(program, tmp_path, data)
+
+
+def test_the_helper_has_words_for_every_refusal() -> None:
+    header = (loader_program.GATE / "verity.h").read_text(encoding="utf-8")
+    names = set(re.findall(r"#define (VERITY_REFUSED_\w+) 3", header))
+    bounds = {"VERITY_REFUSED_FIRST", "VERITY_REFUSED_LAST"}
+    table = (loader_program.LOADER / "import.c").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{ (VERITY_REFUSED_\w+),", table)) == names - bounds

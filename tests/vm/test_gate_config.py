@@ -40,7 +40,7 @@ def gate(
         config.install(machine)
         # An ordinary user's own way to what is guarded; and what is there, unsigned.
         machine.run(f"ln -s {ETC}/good {OUTSIDE}/to")
-        machine.run(f"mkdir {ETC}/proc && mount -t proc proc {ETC}/proc")
+        machine.run(f"mkdir {ETC}/proc && mount --bind /proc {ETC}/proc")
         yield load(machine, [*bundle, config.owners(folder), config.vendors(folder)])
 
 

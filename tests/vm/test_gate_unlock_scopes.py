@@ -162,9 +162,11 @@ def test_a_wide_path_has_no_trust_files(locked: Locked) -> None:
     with locked.unlocked(Scope.CONFIG_PATH, b"/etc"):
         went_through(locked.attempt(f"cat {ETC}/new"), "new", UNSIGNED)
         refused(locked.attempt(f"cat {TRUST}"), UNSIGNED)
-    program = f"mkdir -p /etc/verity && cp {LOOSE}/a /etc/verity/a; /etc/verity/a"
-    with locked.unlocked(Scope.PATH_PREFIX, b"/etc"):
-        refused(locked.attempt(program), NO_DIGEST)
+    place = "/usr/lib/verity"
+    locked.machine.run(f"mkdir -p {place} && cp {LOOSE}/a {place}/ && cp {LOOSE}/a {place}-not")
+    with locked.unlocked(Scope.PATH_PREFIX, b"/usr/lib"):
+        refused(locked.attempt(f"{place}/a"), NO_DIGEST)
+        went_through(locked.attempt(f"{place}-not"), "ran a", *RAN_SO)
 
 
 # --- a session ----------------------------------------------------------------------------------

@@ -9,63 +9,61 @@
  *
  * It trusts the table only as far as it reads it, from a policy that the gate has accepted. A directory
  * that isn't there is left out: what is made later is known by its path alone. One that is there and can't
- * be opened ends the load, and so does one that the gate didn't remember (load.c): under another name it would
- * be guarded no more.
+ * be opened is told, and the gate seals without it: a host with a home on a server that keeps root out is
+ * better sealed than not. One that the gate had no room for ends the load (load.c). Both would be guarded no more
+ * under another name.
  */
 #include "load.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int open_directory(const char *path, struct failure *f)
+static void open_directory(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd >= 0) {
 		close(fd);
-		return 0;
+		return;
 	}
 	/* Not there, a file, or below one or a symlink that leads nowhere. */
-	if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
-		return 0;
-	return cannot(f, errno, "the policy guards it, or what is below it: make it readable to root",
-		      "%s can't be opened", path);
+	if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+		fprintf(stderr, "verity-load: warning: %s can't be opened: %s\n"
+			"  hint: renamed, it would be guarded no more; make it readable to root\n",
+			path, strerror(errno));
 }
 
-static int open_all(const struct blob *policy, struct failure *f)
+static void open_all(const struct blob *policy)
 {
 	struct verity_policy_header header;
 	struct verity_guarded_entry entry;
 	size_t at = sizeof(header);
 	uint32_t i;
-	int result = 0;
 
 	if (policy->len < sizeof(header))
-		return 0;
+		return;
 	memcpy(&header, policy->data, sizeof(header));
 	at += (size_t)header.n_streams * sizeof(struct verity_policy_stream);
 	if (header.n_guarded)
-		result = open_directory("/", f);
-	for (i = 0; !result && i < header.n_guarded && at + sizeof(entry) <= policy->len; i++) {
+		open_directory("/");
+	for (i = 0; i < header.n_guarded && at + sizeof(entry) <= policy->len; i++) {
 		char *slash;
 
 		memcpy(&entry, policy->data + at, sizeof(entry));
 		entry.path[sizeof(entry.path) - 1] = 0;
 		at += sizeof(entry);
 		/* From the first directory on the way to the last. */
-		for (slash = strchr((char *)entry.path + 1, '/'); slash && !result;
-		     slash = strchr(slash + 1, '/')) {
+		for (slash = strchr((char *)entry.path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 			*slash = 0;
-			result = open_directory((char *)entry.path, f);
+			open_directory((char *)entry.path);
 			*slash = '/';
 		}
-		if (!result)
-			result = open_directory((char *)entry.path, f);
+		open_directory((char *)entry.path);
 	}
-	return result;
 }
 
 int open_guarded(const struct blob *policy, const char *root, struct failure *f)
@@ -73,16 +71,21 @@ int open_guarded(const struct blob *policy, const char *root, struct failure *f)
 	int status = 0;
 	pid_t child;
 
-	if (!root)
-		return open_all(policy, f);
+	if (!root) {
+		open_all(policy);
+		return 0;
+	}
 	child = fork();
-	if (!child)
-		_exit(chroot(root) != 0 || chdir("/") != 0 || open_all(policy, f));
+	if (!child) {
+		if (chroot(root) != 0 || chdir("/") != 0)
+			_exit(1);
+		open_all(policy);
+		_exit(0);
+	}
 	if (child < 0)
 		return cannot(f, errno, "free memory", "no child to look into %s", root);
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			return cannot(f, errno, HINT_LOG, "the child that looks into %s", root);
-	return status ? cannot(f, 0, "what the policy guards must be readable to root",
-			       "a guarded directory below %s can't be opened", root) : 0;
+	return status ? cannot(f, 0, HINT_LOG, "the child can't make %s its root", root) : 0;
 }

@@ -260,6 +260,11 @@ void keyrings_remove(struct keyrings *rings);
 int gate_answers(void);
 int gate_import(const struct blob *blob, const char *name, struct failure *f);
 int gate_seal(struct failure *f);
+struct token;
+int gate_unlock(const struct token *token, struct failure *f);
+/* One token by its id, or all of them: NULL. */
+int gate_relock(const struct token *token, struct failure *f);
+
 int gate_enter(uint32_t survivors, struct failure *f);
 
 /* --- boot.c ------------------------------------------------------------------------------- */
@@ -297,10 +302,6 @@ int folder_sync(int folder, const char *name);
 int tries_begin(int root);
 /* One boot less; or back to what was there before. *what: a word for which. */
 int try_boot(const char *root, const char **what, struct failure *f);
-struct token;
-int gate_unlock(const struct token *token, struct failure *f);
-/* One token by its id, or all of them: NULL. */
-int gate_relock(const struct token *token, struct failure *f);
 
 /* --- status_text.c ---------------------------------------------------------------------- */
 
@@ -382,6 +383,7 @@ struct sealing {
 int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f);
 /* Writes it down; a warning if it can't. */
 void sealing_say(const struct sealing *out);
+
 /* --- unlock_parse.c, typed.c, pkcs7.c: for verity-unlock ------------------------------------ */
 
 /* Public state of this boot, which a token must name. */

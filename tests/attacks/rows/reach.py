@@ -102,6 +102,15 @@ WORKING = (
     ),
     Attack(
         group=26,
+        name="swap that is turned off",
+        setup=f"{_MAKE} && mkswap -q {_LOOP} && swapon {_LOOP}",
+        act=f"swapoff {_LOOP} && echo ok",
+        cleanup=_UNMAKE,
+        shows="ok",
+        reason="",
+    ),
+    Attack(
+        group=26,
         name="root disk read",
         act=f"dd if={_ROOT} of=/dev/null bs=4096 count=1 2>&1",
         shows="4096 bytes",
