@@ -170,16 +170,20 @@ int BPF_PROG(verity_file_ioctl_compat, struct file *file, unsigned int cmd, unsi
 	return mark_stale(file, cmd);
 }
 
-/* A function of its own, so that what it has on the stack isn't there while a path is looked for. */
-static __noinline int check_opened_for_writing(struct file *file)
+/* Not inlined, as all that answers there: it isn't on the stack while a path is looked for. */
+static __noinline int answer_ftrace(struct file *file)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
+
+	return answer_shut(&facts, verity_decide(&facts), file);
+}
+
+static __always_inline int check_opened_for_writing(struct file *file)
 {
 	int refused;
 
-	if (is_ftrace_switch(file) && gate_state() != VERITY_STATE_OFF) {
-		struct verity_facts facts = {.act = VERITY_ACT_FTRACE, .state = gate_state()};
-
-		return answer_shut(&facts, verity_decide(&facts), file);
-	}
+	if (is_ftrace_switch(file) && gate_state() != VERITY_STATE_OFF)
+		return answer_ftrace(file);
 	refused = check_written(file);
 	return refused ? refused : check_tracing_file(file);
 }

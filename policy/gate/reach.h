@@ -19,7 +19,7 @@
 #include "ids.h"
 #include "protect.h"
 
-static __always_inline int answer_trace(struct file *file)
+static __noinline int answer_trace(struct file *file)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_TRACE, .state = gate_state(), .privileged = 1};
@@ -129,19 +129,20 @@ static __always_inline int is_swapped_off(void)
 	return scratch && scratch->in_swapoff;
 }
 
+static __noinline int answer_device(struct file *file)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_DEVICE, .state = gate_state()};
+
+	if (facts.state == VERITY_STATE_OFF)
+		return 0;
+	facts.observed = observed_reasons();
+	return answer_shut(&facts, verity_decide(&facts), file);
+}
+
 static __always_inline int check_written(struct file *file)
 {
-	struct verity_facts facts = {.act = VERITY_ACT_DEVICE};
-
-	if ((file->f_inode->i_mode & S_IFMT) == S_IFBLK) {
-		if (!is_in_use(file) || is_swapped_off())
-			return 0;
-		facts.state = gate_state();
-		if (facts.state == VERITY_STATE_OFF)
-			return 0;
-		facts.observed = observed_reasons();
-		return answer_shut(&facts, verity_decide(&facts), file);
-	}
+	if ((file->f_inode->i_mode & S_IFMT) == S_IFBLK)
+		return is_in_use(file) && !is_swapped_off() ? answer_device(file) : 0;
 	if (!is_own_memory(file) || gate_state() == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
 	return answer_trace(file);

@@ -22,7 +22,7 @@
 #include "deny.h"
 #include "subject.h"
 
-static __always_inline int answer_tracing(struct file *file)
+static __noinline int answer_tracing(struct file *file)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_TRACING, .state = gate_state(), .privileged = 1};
