@@ -368,7 +368,6 @@ int late_check(const struct late_policy *policy, struct late *out, struct failur
 #define VERITY_SAID VERITY_RUN_DIR "/seal"
 #define VERITY_MOTD_DIR "/run/motd.d"
 #define VERITY_MOTD VERITY_MOTD_DIR "/verity" /* the same for who logs in */
-#define VERITY_MOTD VERITY_RUN_DIR "/motd" /* the same for who logs in: /etc/motd.d leads there */
 
 struct sealing {
 	int is_later;	   /* in: the gate was loaded earlier, and things were started since */
