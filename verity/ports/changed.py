@@ -29,8 +29,9 @@ def within(root: Path, place: bytes, begin: int, end: int) -> Iterator[Change | 
 
     It stays on the place's file system. What can't be read comes out as the error.
     """
-    top = os.fsencode(root) + b"/" + place.strip(b"/")
-    prefix = len(os.fsencode(root).rstrip(b"/"))
+    above = os.fsencode(root).rstrip(b"/")
+    top = above + b"/" + place.strip(b"/")
+    prefix = len(above)
     failed: list[OSError] = []
     try:
         first = os.lstat(top)

@@ -30,3 +30,10 @@ def test_directories_are_said_to_be_such(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (item,) = changed.within(tmp_path, b"/etc", 0, 2**40)
     assert isinstance(item, Change) and item.is_directory
+
+
+def test_the_root_itself(tmp_path: Path) -> None:
+    """Paths are the host's own: what is done with one below /etc hangs on that."""
+    (tmp_path / "file").touch()
+    place = bytes(tmp_path)
+    assert found(Path("/"), place, 0, 2**40) == {place, place + b"/file"}
