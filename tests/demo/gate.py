@@ -9,7 +9,7 @@ command without the gate, a signed one, or an ordinary user.
 import hashlib
 from threading import Event
 
-from tests.demo import owner
+from tests.demo import emergency, owner
 from tests.demo.attempts import AT, ATTEMPTS, CONTROLS, NOT_CLAIMED, PROGRAM, TOOL, Control
 from tests.demo.guarded import DENIALS, STATUS, GuardedHost
 from tests.demo.sabotage import Sabotage
@@ -27,6 +27,9 @@ def tell(story: Story, shop: Workshop, image: Image, sabotaged: Sabotage, signed
     host = prepare(story, shop, image, sabotaged, signed)
     with host.machine:
         under_the_gate(story, host)
+        with story.step("An emergency unlock") as step:
+            emergency.tell(story, host, shop)
+            step.proven = "offline, one boot, one path; over by itself"
 
 
 def prepare(

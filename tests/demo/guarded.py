@@ -26,6 +26,10 @@ DENIALS = "/sys/fs/bpf/verity/denials"
 BUNDLE = "/var/lib/verity/boot.bundle"
 PINS = "/etc/verity/pins"
 UNIT, SEAL = "verity-gate.service", "verity-seal.service"
+_HOST_ID = (
+    'python3 -Ic "from pathlib import Path; from verity.ports import host;'
+    " print(host.host_id(Path('/')))\""
+)
 _OBSERVED = (
     Reason.BPF_PROGRAM,
     Reason.USER_NAMESPACE,
@@ -39,6 +43,7 @@ class GuardedHost(Host):
     """The machine before and after the boot that loads the gate."""
 
     seen = 0  # number of the last denial that was looked at
+    id = ""  # which host the gate is told it is
 
     # --- before the gate -----------------------------------------------------------------------
 
@@ -54,6 +59,8 @@ class GuardedHost(Host):
                 seen=f"installed {out}expected {fingerprints[party]}",
             )
         self.story.say("(the same fingerprints as on the owner's machine)")
+        self.run(f"{_HOST_ID} >/etc/verity/host-id", link="unlock")
+        self.id = self.run("cat /etc/verity/host-id", link="unlock").strip()
         self.run(f"cp /root/parcel/boot.bundle {BUNDLE}", link="grants")
         self.run(f"cp -p /root/parcel/demo/* {AT}/", link="program")
         self.run(f"fsverity enable {AT}/tell-gate && fsverity enable {AT}/tool", link="digest")

@@ -35,7 +35,7 @@ def parcel(shop: Workshop) -> Path:
 def make_pins(story: Story, shop: Workshop) -> None:
     """Root keys of both parties, and a pin of each; the keys that sign grants are there."""
     story.say("a key has one role: keys/vendor.pem signs the OS, keys/user.pem signs extensions")
-    for name in ("vendor-root", "user-root", "policy", "stranger"):
+    for name in ("vendor-root", "user-root", "policy", "unlock", "stranger"):
         run(story, ["verity", "key", "generate", f"keys/{name}.pem"], shop, link="key")
     (parcel(shop) / "pins").mkdir(parents=True)
     for party in PARTIES:
@@ -75,6 +75,7 @@ def sign(story: Story, shop: Workshop, *, mode: str) -> None:
     argv = [*project, "vendor", *roles, "--key=keys/vendor-root.pem", "vendor.keys"]
     run(story, argv, shop, link="key")
     roles = ["--role=extension=keys/user.pem.pub", "--role=policy=keys/policy.pem.pub"]
+    roles.append("--role=unlock=keys/unlock.pem.pub")
     argv = [*project, "user", *roles, "--key=keys/user-root.pem", "user.keys"]
     run(story, argv, shop, link="key")
     streams = [f"--stream={STREAM}=vendor:os", f"--stream={TOOLS}=user:extension"]
