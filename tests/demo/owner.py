@@ -19,7 +19,7 @@ FLIPPED_BYTE = 8 + 168 + 31
 
 _SOURCES = Path(__file__).parent
 _GATE = _SOURCES.parents[1] / "policy/gate"
-_LOADER_PARTS = ("bundle", "failure", "floors", "host", "import", "keylist")
+_LOADER_PARTS = ("bundle", "failure", "floors", "host", "identity", "import", "keylist")
 _CONFIGURATION = ("config-unsigned", "config-link", "config-mount")
 _OBSERVED = (
     '[[reaction]]\nto = "{}"\nreaction = "observe"\nreason = "/etc isn\'t signed here yet"\n'
