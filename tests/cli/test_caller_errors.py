@@ -57,6 +57,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 ELSEWHERE = {
+    "already-staged": "unit/verbs/test_lockdown_stage.py",
     "bad-checksum": "of the library: a revision is resolved first",
     "bad-home": "test_etc_refused.py",
     "bad-ref": "test_refused.py",
@@ -72,6 +73,8 @@ ELSEWHERE = {
     "metadata-too-large": "of the library: fixed sizes",
     "no-exception": "test_denial_exception.py",
     "no-pin": "test_gate_refused.py",
+    "pin-differs": "interop/test_lockdown_init.py",
+    "would-replace": "unit/verbs/test_lockdown_stage.py",
     "not-a-directory": "test_enable.py",
     "not-a-file": "test_denial_exception.py",
     "not-a-regular-file": "of one file in a batch, which counts as not checked",

@@ -198,7 +198,7 @@ def test_a_repository_that_is_in_use(world: World) -> None:
     holder = (
         "import fcntl, struct, sys, time; file = open('repo/.lock', 'r+');"
         "fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0));"
-        "print('held', flush=True); time.sleep(1)"
+        "print('held', flush=True); time.sleep(1); open('released', 'x')"
     )
     with subprocess.Popen(
         ["python3", "-c", holder], cwd=world.path, stdout=subprocess.PIPE
@@ -207,7 +207,7 @@ def test_a_repository_that_is_in_use(world: World) -> None:
         other.stdout.readline()
         args = ("--repo=repo", "--key=vendor.pem", "--stream=os", "--serial=9", UNSIGNED_REF)
         done = verity("commit", "sign", *args, cwd=world.path)
-        assert other.poll() == 0, "it did not wait"
+        assert (world.path / "released").exists(), "it did not wait"
     assert done.status == 0, done.err
 
 

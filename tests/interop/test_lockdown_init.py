@@ -153,6 +153,15 @@ def test_without_a_vendor_its_pin_is_needed(owner: Owner) -> None:
     assert not owner.keys.exists()
 
 
+def test_a_pin_that_is_not_the_one_that_was_confirmed(owner: Owner) -> None:
+    assert owner.init().status == 0
+    before = owner.files()
+    done = owner.init("--pin", "user=sha256:" + "ab" * 32)
+    assert done.status == 2
+    assert_clean_error(done, ("user.pin", "--pin says sha256:abab"), hint=False)
+    assert owner.files() == before
+
+
 def test_a_host_with_a_vendor(owner: Owner) -> None:
     """The keyring came with the system, the commit is booted, and its pin was told another way."""
     vendor = owner.folder / "vendor"
