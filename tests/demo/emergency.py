@@ -49,13 +49,14 @@ def ask(story: Story, host: GuardedHost, shop: Workshop) -> None:
 
 def trace(story: Story, host: GuardedHost) -> None:
     """What stays of it."""
+    story.show(host.run("verity unlock status", link="unlock"))
     out = host.run("verity unlock ledger show", link="ledger")
     story.show(out)
     for event in ("challenge", "apply", "grant", "refused", "end"):
         story.claim(event in out, link="ledger", seen=f"no {event!r} in it:\n{out}")
     story.show(host.run("verity unlock ledger verify", link="ledger"))
     story.say("an audit has it as a finding, for whoever vouches for this host later:")
-    command = "verity audit --only posture --format jsonl | grep '\"posture-unlock\"'"
+    command = "verity audit --only posture --json | grep '\"posture-unlock\"'"
     out = host.run(command, link="audit")
     story.show(out)
     story.claim(AT in out, link="audit", seen=f"no unlock of {AT} in it:\n{out}")

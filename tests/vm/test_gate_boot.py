@@ -7,15 +7,19 @@ loader's own canary. A row is a command that fails if what it does doesn't work.
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from verity.ports import gate_object
+
 from .gate_machine import AT, Gate, value
 from .image import Image
 from .machine import Machine
-from .trust_world import install, trust_world
+from .trust_world import LOADER, install, trust_world
 
 UNIT = "verity-gate.service"
 SEALING = ("verity-seal.service", "verity-seal-late.service", "verity-sealed.target")
@@ -107,11 +111,21 @@ def sealed_and_quiet(gate: Gate) -> None:
 
 
 @pytest.fixture(scope="module")
-def machine(gate_image: Image, gate_files: Path) -> Iterator[Machine]:
+def machine(
+    gate_image: Image, gate_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
     """Without the gate it is healthy; then it boots with it, from the same disk."""
+    # What seals is started under the gate, and is asked about like everything else.
+    loader = gate_object.find_loader()
+    assert not isinstance(loader, gate_object.Missing)
+    digest = hashlib.sha256(loader.path.read_bytes()).hexdigest()[:16]
+    tree = tmp_path_factory.mktemp("trees") / digest
+    tree.mkdir()
+    shutil.copy(loader.path, tree)
     with Machine.boot("system", gate_image) as machine:
         assert health(machine) == ("running", "")
-        install(machine, trust_world(gate_image))
+        install(machine, trust_world(gate_image, {"loader": tree}))
+        machine.run(f"fsverity enable {LOADER}")
         for unit in (UNIT, *SEALING):
             machine.push(_UNITS / unit, f"/etc/systemd/system/{unit}")
         machine.push(gate_files, AT)

@@ -20,7 +20,7 @@ from .gate_blobs import Blob, code_rows, signed
 from .gate_machine import ACCEPTED, AT, Gate, serial, value
 
 OK = ACCEPTED
-PERMISSION, REQUEST, MEMORY, NO_UPLOAD, SEALED, UNSUPPORTED, KIND = (
+PERMISSION, REQUEST, MEMORY, NO_UPLOAD, SEALED, NOT_BOOTING, KIND = (
     refusal.number
     for refusal in (
         Refusal.PERMISSION,
@@ -28,7 +28,7 @@ PERMISSION, REQUEST, MEMORY, NO_UPLOAD, SEALED, UNSUPPORTED, KIND = (
         Refusal.MEMORY,
         Refusal.NO_UPLOAD,
         Refusal.SEALED,
-        Refusal.UNSUPPORTED,
+        Refusal.NOT_BOOTING,
         Refusal.KIND,
     )
 )
@@ -154,7 +154,7 @@ REQUESTS: Rows = {
     "a second seal": (request(SEAL), (SEALED,)),
     "unlock": (request(UNLOCK), (REQUEST,)),
     "no signature in unlock": (request(UNLOCK, data="blob", length=416), (REQUEST,)),
-    "enter": (request(ENTER), (UNSUPPORTED,)),
+    "enter": (request(ENTER), (NOT_BOOTING,)),
     "relock of nothing": (request(RELOCK), (OK,)),
     "relock of half an id": (request(RELOCK, data="blob", length=8), (REQUEST,)),
     "relock of an id that isn't there": (request(RELOCK, data="nowhere", length=16), (MEMORY,)),
