@@ -89,7 +89,7 @@ ARGUMENTS = {
     "two bundles": (f"{GOOD} --bundle x", "a second --bundle"),
     "no value": (f"{GOOD} --object", "no value for --object"),
     "two host ids": (f"{GOOD} --host-id x --host-id y", "a second --host-id y"),
-    "an unknown option": (f"{GOOD} --seal", "unknown option --seal"),
+    "an unknown option": (f"{GOOD} --unseal", "unknown option --unseal"),
     "an argument": (f"{GOOD} more", "unexpected argument more"),
 }
 
