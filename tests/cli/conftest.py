@@ -12,6 +12,7 @@ from tests.cli.gate_host import Host
 from tests.cli.guarded import make_policies, with_policies
 from tests.cli.keyring_world import make_keyrings
 from tests.cli.program import copy
+from tests.cli.unlock_world import make_desk, seal
 from tests.cli.worlds import MODES, World, make_keys, make_world
 
 
@@ -106,3 +107,23 @@ def policies(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
 def guarded(world: World, policies: Path) -> World:
     """A world with these policies."""
     return with_policies(world, policies)
+
+
+@pytest.fixture(scope="session")
+def desk_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The desk of who signs unlocks, with a token, for reading only."""
+    return make_desk(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture
+def desk(desk_made: Path, tmp_path: Path) -> Path:
+    """A copy of it, without the token."""
+    path = copy(desk_made, tmp_path / "desk")
+    (path / "token").unlink()
+    return path
+
+
+@pytest.fixture
+def sealed(host: Host) -> Host:
+    """A sealed host, in second 99 of its boot."""
+    return seal(host)

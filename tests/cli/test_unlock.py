@@ -22,33 +22,11 @@ from tests.cli.unlock_world import (
     calls,
     challenge,
     ledger,
-    make_desk,
     on,
     seal,
 )
 from verity.formats import records, typed_token, unlock, unlock_request
 from verity.formats.unlock import Scope
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The operator's desk, for reading."""
-    return make_desk(tmp_path_factory.mktemp("desk"))
-
-
-@pytest.fixture
-def desk(made: Path, tmp_path: Path) -> Path:
-    """A copy of it, without the token."""
-    path = copy(made, tmp_path / "desk")
-    (path / "token").unlink()
-    return path
-
-
-@pytest.fixture
-def sealed(host: Host) -> Host:
-    """A sealed host, in second 99 of its boot."""
-    return seal(host)
-
 
 # --- the challenge
 

@@ -10,7 +10,7 @@ import pytest
 from tests import boot
 from tests.cli.gate_host import Host
 from tests.cli.keyring_world import good
-from tests.cli.program import VERITY, assert_clean_error, copy
+from tests.cli.program import VERITY, assert_clean_error
 from tests.cli.terminal import on_terminal
 from tests.cli.unlock_world import (
     ASK,
@@ -20,11 +20,9 @@ from tests.cli.unlock_world import (
     calls,
     challenge,
     ledger,
-    make_desk,
     on,
     played,
     say,
-    seal,
 )
 from verity.formats import records, typed_token
 from verity.formats.gate_calls import Refusal
@@ -33,32 +31,11 @@ from verity.formats.kernel_policy import UnlockLimit
 from verity.formats.unlock import Scope
 from verity.verbs import unlock_sign
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The operator's desk, for reading."""
-    return make_desk(tmp_path_factory.mktemp("desk"))
-
-
-@pytest.fixture
-def desk(made: Path, tmp_path: Path) -> Path:
-    """A copy of it, without the token."""
-    path = copy(made, tmp_path / "desk")
-    (path / "token").unlink()
-    return path
-
-
-@pytest.fixture
-def sealed(host: Host) -> Host:
-    """A sealed host, in second 99 of its boot."""
-    return seal(host)
-
-
 # --- applying
 
 
-def test_a_token_is_handed_to_the_gate(made: Path, sealed: Host) -> None:
-    token = made / "token"
+def test_a_token_is_handed_to_the_gate(desk_made: Path, sealed: Host) -> None:
+    token = desk_made / "token"
     (fragment,) = records.split(token.read_bytes(), label="token")
     done = calling(sealed, "apply", str(token), answers=(3000,))
     assert done.status == 0, done.err
@@ -70,8 +47,8 @@ def test_a_token_is_handed_to_the_gate(made: Path, sealed: Host) -> None:
     assert events == ["apply", "grant"]
 
 
-def test_a_token_that_is_typed(made: Path, sealed: Host) -> None:
-    (fragment,) = records.split((made / "token").read_bytes(), label="token")
+def test_a_token_that_is_typed(desk_made: Path, sealed: Host) -> None:
+    (fragment,) = records.split((desk_made / "token").read_bytes(), label="token")
     groups = unlock_sign.groups(fragment)
     lines = [f"{one[:2]} {one[2:10].lower()} {one[10:]}" for one in groups]
     wrong = lines[4][:-1] + ("0" if lines[4][-1] != "0" else "1")
@@ -139,9 +116,9 @@ CHANGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_what_is_no_token_here(made: Path, sealed: Host, name: str) -> None:
+def test_what_is_no_token_here(desk_made: Path, sealed: Host, name: str) -> None:
     change, words = CHANGED[name]
-    (sealed.root / "token").write_bytes(change((made / "token").read_bytes()))
+    (sealed.root / "token").write_bytes(change((desk_made / "token").read_bytes()))
     done = on(sealed, "apply", "token")
     assert (done.status, done.out) == (1, "")
     assert_clean_error(done, (words,), hint=True)
@@ -156,9 +133,9 @@ def test_a_bundle_that_is_half_signed(desk: Path, sealed: Host) -> None:
     assert "unlock sign --bundle" in done.err
 
 
-def test_the_gate_refuses(made: Path, sealed: Host) -> None:
+def test_the_gate_refuses(desk_made: Path, sealed: Host) -> None:
     answers = (Refusal.THRESHOLD.number,)
-    done = calling(sealed, "apply", str(made / "token"), answers=answers)
+    done = calling(sealed, "apply", str(desk_made / "token"), answers=answers)
     assert (done.status, done.out) == (1, "")
     assert_clean_error(done, ("the unlock token: the gate refuses it (threshold)",), hint=True)
     assert [entry["event"] for entry in ledger(sealed)] == ["apply", "refused"]
@@ -243,7 +220,7 @@ def test_relock(sealed: Host) -> None:
 # --- a session
 
 
-def test_a_session_is_what_it_runs(made: Path, desk: Path, sealed: Host) -> None:
+def test_a_session_is_what_it_runs(desk_made: Path, desk: Path, sealed: Host) -> None:
     own = ("--scope", "session", "--for", "10m", "--reason", "Ann called")
     good(desk, "unlock", "sign", *FROM, *own, "--yes", "--owners", "1", "-o", "token", "ann.pem")
     token = str(desk / "token")
@@ -253,7 +230,7 @@ def test_a_session_is_what_it_runs(made: Path, desk: Path, sealed: Host) -> None
     assert ledger(sealed) == []
     done = calling(sealed, "apply", "--run", "echo in it; exit 7", token, answers=(3000,))
     assert (done.status, done.out.splitlines()[-1]) == (7, "in it")
-    wrong = on(sealed, "apply", "--run", "true", str(made / "token"))
+    wrong = on(sealed, "apply", "--run", "true", str(desk_made / "token"))
     assert wrong.status == 2
     assert_clean_error(wrong, ("--run is for a token of the scope session",), hint=False)
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.gate_host import Host
 from tests.cli.program import Done, needs_root
-from tests.cli.unlock_world import HOST, MORE, NONCE, challenge, make_desk, seal
+from tests.cli.unlock_world import HOST, MORE, NONCE, challenge, seal
 from verity.formats import records, typed_token
 from verity.ports import gate_object
 from verity.verbs import unlock_sign
@@ -27,22 +27,10 @@ NO_GATE = "verity-unlock: error: no gate answered to the token: Invalid argument
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The operator's desk, for reading."""
-    return make_desk(tmp_path_factory.mktemp("desk"))
-
-
-@pytest.fixture(scope="module")
-def page(made: Path) -> str:
+def page(desk_made: Path) -> str:
     """The token as it is typed."""
-    (fragment,) = records.split((made / "token").read_bytes(), label="token")
+    (fragment,) = records.split((desk_made / "token").read_bytes(), label="token")
     return typed_token.page(unlock_sign.groups(fragment))
-
-
-@pytest.fixture
-def sealed(host: Host) -> Host:
-    """A sealed host."""
-    return seal(host)
 
 
 def command(host: Host, *args: str | Path) -> list[str | Path]:
@@ -78,12 +66,12 @@ def test_no_gate_and_no_host_id(host: Host) -> None:
 
 
 @pytest.mark.parametrize("how", ["file", "typed"])
-def test_a_token_goes_to_the_gate(made: Path, page: str, sealed: Host, how: str) -> None:
-    args = [made / "token"] if how == "file" else ["--typed"]
+def test_a_token_goes_to_the_gate(desk_made: Path, page: str, sealed: Host, how: str) -> None:
+    args = [desk_made / "token"] if how == "file" else ["--typed"]
     done = helper(sealed, *args, typed="" if how == "file" else page)
     assert done.status == 3
     assert done.err.splitlines()[-2] == NO_GATE
-    (fragment,) = records.split((made / "token").read_bytes(), label="token")
+    (fragment,) = records.split((desk_made / "token").read_bytes(), label="token")
     token_id = fragment.blob[48:64].hex()
     assert done.out == f"applying {token_id}\nrefused {token_id}\n"
 
@@ -126,8 +114,8 @@ def test_typed_on_a_terminal(page: str, sealed: Host) -> None:
     assert NO_GATE in said
 
 
-def test_a_damaged_file(made: Path, sealed: Host, tmp_path: Path) -> None:
-    (tmp_path / "cut").write_bytes((made / "token").read_bytes()[:-1])
+def test_a_damaged_file(desk_made: Path, sealed: Host, tmp_path: Path) -> None:
+    (tmp_path / "cut").write_bytes((desk_made / "token").read_bytes()[:-1])
     done = helper(sealed, tmp_path / "cut")
     assert (done.status, "cut: cut off, or no token" in done.err) == (1, True)
     gone = helper(sealed, tmp_path / "gone")

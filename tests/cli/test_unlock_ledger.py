@@ -8,20 +8,7 @@ import pytest
 
 from tests.cli.gate_host import Host
 from tests.cli.keyring_world import good
-from tests.cli.unlock_world import ASK, calling, ledger, make_desk, on, seal
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The operator's desk, for reading."""
-    return make_desk(tmp_path_factory.mktemp("desk"))
-
-
-@pytest.fixture
-def sealed(host: Host) -> Host:
-    """A sealed host, in second 99 of its boot."""
-    return seal(host)
-
+from tests.cli.unlock_world import ASK, calling, ledger, on
 
 # --- the ledger
 
@@ -103,12 +90,12 @@ def test_a_line_that_a_crash_cut_off(sealed: Host) -> None:
     assert ledger(sealed)[2]["event"] == "torn"
 
 
-def test_a_ledger_that_can_not_be_written_stops_nothing(made: Path, sealed: Host) -> None:
+def test_a_ledger_that_can_not_be_written_stops_nothing(desk_made: Path, sealed: Host) -> None:
     """The kernel's log has it then."""
     (sealed.root / "var").write_text("no directory")
     (sealed.root / "dev").mkdir()
     (sealed.root / "dev/kmsg").touch()
-    done = calling(sealed, "apply", str(made / "token"), answers=(3000,))
+    done = calling(sealed, "apply", str(desk_made / "token"), answers=(3000,))
     assert done.status == 0, done.err
     assert "the ledger can't be written" in done.err
     said = (sealed.root / "dev/kmsg").read_text()

@@ -6,7 +6,7 @@ one, something that could not be checked gives 3; only a report in which everyth
 checked and good gives 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -73,3 +73,13 @@ class Report:
         if self.findings:
             return 1
         return 3 if self.not_evaluated else 0
+
+
+def one_each(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """One finding for a check and a path, in the order of paths."""
+    done = set()
+    for one in sorted(findings, key=lambda one: (one.path or b"", one.object, one.check)):
+        key = one.check, one.path, one.object
+        if key not in done:
+            done.add(key)
+            yield one

@@ -14,15 +14,13 @@ that something may start by itself, and needn't, is a note. What is not
 followed on purpose is a note, what could not be read is a gap.
 """
 
-from collections.abc import Iterator
-
 from verity.formats.dump import printable
 from verity.formats.gate_status import Reason
 from verity.formats.grants import Code
 from verity.formats.kernel_policy import KernelPolicy
 from verity.ports.rooted import Rooted
 from verity.values.arming import Part
-from verity.values.findings import Finding, Link, NotEvaluated
+from verity.values.findings import Finding, Link, NotEvaluated, one_each
 from verity.verbs import reach, reach_elevated, reach_judge, reach_sources
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.reach_elevated import Elevated
@@ -68,7 +66,7 @@ def examine(host: AuditedHost, policy: KernelPolicy) -> Part:
         if Reason.NOT_ELEVATED not in policy.observed:
             findings += [_elevation(one) for one in elevated if not one.covered]
         return Part(
-            findings=tuple(_one_each(findings)),
+            findings=tuple(one_each(findings)),
             gaps=tuple(
                 NotEvaluated(
                     check="unreadable", object=printable(gap.path), why=gap.why, hint=gap.hint
@@ -162,13 +160,3 @@ def _elevation(elevated: Elevated) -> Finding:
         remedy="take the bits and capabilities off (chmod u-s,g-s; setcap -r), or have it signed"
         " with the system",
     )
-
-
-def _one_each(findings: list[Finding]) -> Iterator[Finding]:
-    """One for a path and check, in the order of paths."""
-    done = set()
-    for one in sorted(findings, key=lambda one: (one.path or b"", one.object, one.check)):
-        key = one.check, one.path, one.object
-        if key not in done:
-            done.add(key)
-            yield one

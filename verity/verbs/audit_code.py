@@ -23,7 +23,7 @@ from verity.formats.grants import Code
 from verity.formats.policy import Group
 from verity.ports.rooted import Rooted
 from verity.values.audit import Area, AreaResult, Check, Covered, Severity
-from verity.values.findings import Finding, Link, NotEvaluated
+from verity.values.findings import Finding, Link, NotEvaluated, one_each
 from verity.verbs import reach, reach_elevated, reach_judge, reach_sources
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.reach_elevated import Elevated
@@ -122,7 +122,7 @@ def examine(host: AuditedHost) -> AreaResult:
         findings += [_elevation(one) for one in elevated if not _is_fine(host, one)]
         return AreaResult(
             area=Area.CODE,
-            findings=tuple(_one_each(findings)),
+            findings=tuple(one_each(findings)),
             not_evaluated=(*_gaps(seen), *_limits(seen)),
             counts={
                 **seen.counts,
@@ -251,16 +251,6 @@ def _elevation(elevated: Elevated) -> Finding:
         remedy="take the bits and capabilities off (chmod, setcap -r), or have it signed with the"
         " commit",
     )
-
-
-def _one_each(findings: list[Finding]) -> Iterator[Finding]:
-    """One finding for a path and check, in the order of paths."""
-    done = set()
-    for one in sorted(findings, key=lambda one: (one.path or b"", one.object, one.check)):
-        key = one.check, one.path, one.object
-        if key not in done:
-            done.add(key)
-            yield one
 
 
 def _gaps(seen: Seen) -> Iterator[NotEvaluated]:

@@ -50,6 +50,40 @@ def check_stream(name: str) -> None:
         raise CallerError("bad-stream", f"the stream {name!r} is not 1 to 63 of a-z 0-9 . _ -")
 
 
+def granting(
+    manifest: bytes,
+    tables: Earned,
+    *,
+    party: Party,
+    role: Role,
+    stream: str,
+    serial: int,
+    issued: int,
+    expires: int,
+) -> Grants:
+    """What is granted of a tree. Raises ContentError for what the role or the gate can't have."""
+    granted = Grants(
+        party=party,
+        role=role,
+        stream=stream,
+        serial=serial,
+        issued=issued,
+        expires=expires,
+        manifest_sha256=hashlib.sha256(manifest).digest(),
+        code=tables.code,
+        elevate=tables.elevate,
+        config=tables.config,
+    )
+    check_role(granted)
+    if len(granted.config) > MAX_CONFIG_PATHS:
+        raise ContentError(
+            "too-many-paths",
+            f"grants: {len(granted.config)} configuration paths, the gate holds {MAX_CONFIG_PATHS}",
+            hint="guard fewer places in the policy; of /etc, give what changes another class",
+        )
+    return granted
+
+
 def prepare(
     place: Place,
     entries: Sequence[Entry],
@@ -72,25 +106,16 @@ def prepare(
         tables = Earned(config=configuration(entries).config)
     elif tables is None:
         tables = earned(entries, heads, asked)
-    granted = Grants(
+    granted = granting(
+        manifest,
+        tables,
         party=place.party,
         role=place.role,
         stream=place.stream,
         serial=place.serial,
         issued=place.issued,
         expires=place.expires,
-        manifest_sha256=hashlib.sha256(manifest).digest(),
-        code=tables.code,
-        elevate=tables.elevate,
-        config=tables.config,
     )
-    check_role(granted)
-    if len(granted.config) > MAX_CONFIG_PATHS:
-        raise ContentError(
-            "too-many-paths",
-            f"grants: {len(granted.config)} configuration paths, the gate holds {MAX_CONFIG_PATHS}",
-            hint="guard fewer places in the policy; of /etc, give what changes another class",
-        )
     blob = grants.encode(granted)
     said = Statement(
         kind=place.kind,

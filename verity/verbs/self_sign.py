@@ -11,7 +11,6 @@ better for a Debian that was installed without signatures of files.
 - There is no commit, so there is no statement: grants name the manifest, and the gate takes grants.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,15 +19,15 @@ from pathlib import Path
 
 from verity.formats import dump, elf, grants, records
 from verity.formats.dump import Entry, printable
-from verity.formats.grant_rules import check_role, earned
-from verity.formats.grants import MAX_CONFIG_PATHS, Grants, Party, Role
+from verity.formats.grant_rules import earned
+from verity.formats.grants import Party, Role
 from verity.formats.records import RecordKind
 from verity.ports import content, kernel, tree
 from verity.ports.keystore import SigningKey
 from verity.ports.tree import Contents, Gap, Node, Tree
 from verity.values.digest import CANONICAL
-from verity.values.errors import ContentError, HostError, VerityError
-from verity.verbs import fragments, policy_lists
+from verity.values.errors import HostError, VerityError
+from verity.verbs import documents, fragments, policy_lists
 from verity.verbs.enable import How, Target
 from verity.verbs.enable import enable as enable_many
 
@@ -121,25 +120,16 @@ def sign(root: Path, place: Place, policy: Path, keys: Sequence[SigningKey]) -> 
     manifest = dump.serialise(entries)
     heads = {node.contents.digest: node.contents.head for node in nodes if node.contents}
     tables = earned(entries, heads, asked)
-    if len(tables.config) > MAX_CONFIG_PATHS:
-        raise ContentError(
-            "too-many-paths",
-            f"{len(tables.config)} configuration paths, the gate holds {MAX_CONFIG_PATHS}",
-            hint="guard fewer places in the policy",
-        )
-    granted = Grants(
+    granted = documents.granting(
+        manifest,
+        tables,
         party=Party.VENDOR,
         role=Role.OS,
         stream=place.stream,
         serial=place.serial,
         issued=place.issued,
         expires=place.expires,
-        manifest_sha256=hashlib.sha256(manifest).digest(),
-        code=tables.code,
-        elevate=tables.elevate,
-        config=tables.config,
     )
-    check_role(granted)
     fragment = fragments.sign(
         RecordKind.GRANTS, grants.encode(granted), keys, party=Party.VENDOR, role=Role.OS
     )
