@@ -59,10 +59,32 @@ def test_the_defaults(path: str, expected: str) -> None:
     assert found.reason
 
 
+WRITTEN_AS = {
+    "shadow": ("shadow+", "nshadow", "shadow.edit", ".#shadow0123"),
+    "gshadow": ("gshadow+", "gshadow.edit"),
+    "passwd": ("passwd+", "npasswd", "passwd.edit", ".#passwd0123"),
+    "group": ("group+", "group.edit"),
+    "subuid": ("subuid+",),
+    "subgid": ("subgid+",),
+    "ld.so.cache": ("ld.so.cache~",),
+    "hostname": (".#hostname0123",),
+}
+"""Under what names Debian's programs write a file before they rename it."""
+
+
+@pytest.mark.parametrize("name", WRITTEN_AS)
+def test_what_is_renamed_into_place_was_nowhere_signed(name: str) -> None:
+    """Else the gate would let nobody read it (ADR 32)."""
+    for before in (*WRITTEN_AS[name], name):
+        assert defaults().of(f"/etc/{before}".encode()).file_class is not FileClass.SIGNED
+
+
 def test_what_is_never_shown_by_default() -> None:
     for path in (
         b"/etc/shadow-",
+        b"/etc/nshadow",
         b"/etc/gshadow",
+        b"/etc/gshadow+",
         b"/etc/ssh/ssh_host_rsa_key",
         b"/etc/ssl/private/x",
     ):
