@@ -325,6 +325,8 @@ static int each(struct staged *s, const char *name, int depth)
 	struct stat st;
 	DIR *folder;
 
+	if (fd < 0 && (errno == ELOOP || errno == ENXIO)) /* a symlink, a socket */
+		return refuse(s->f, HINT_STAGE, "staged %s: no plain file", name);
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return cannot(s->f, errno, HINT_STAGE, "staged %s can't be opened", name);
 	if (!S_ISDIR(st.st_mode)) {
