@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
-from tests.cli.program import Done, verity
+from tests.cli.program import Done, stock, verity
 from tests.reach_world import Host
 from verity.formats import kernel_policy, records
 from verity.formats.kernel_policy import KernelPolicy
@@ -42,6 +43,36 @@ class Owner:
             *("lockdown", "init", f"--root={self.root}", "--self-vendor"),
             *(f"--keys={self.keys}", *options),
         ]
+
+    def boot_vendors(self) -> None:
+        """A vendor's keyring came with the system, whose commit is booted; the vendor's keys are in
+        `vendor` beside the root."""
+        vendor = self.folder / "vendor"
+        made = self.run(["keyring", "init", "--solo", "--party=vendor", str(vendor)])
+        assert made.status == 0
+        repo = self.root / "ostree/repo"
+        repo.parent.mkdir()
+        stock("ostree", f"--repo={repo}", "init", "--mode=bare", cwd=self.folder)
+        tree = f"--tree=dir={self.root}/usr"
+        stock("ostree", f"--repo={repo}", "commit", "--branch=os", tree, cwd=self.folder)
+        key = vendor / "private/vendor-os.pem"
+        sign = [
+            "commit",
+            "sign",
+            f"--repo={repo}",
+            f"--key={key}",
+            "--stream=os",
+            "--serial=4",
+            "os",
+        ]
+        assert self.run(sign).status == 0
+        commit = (repo / "refs/heads/os").read_text().strip()
+        (self.root / "ostree/boot.1/x").mkdir(parents=True)
+        (self.root / "ostree/boot.1/x/0").symlink_to(f"../../deploy/x/deploy/{commit}.0")
+        (self.root / "proc").mkdir()
+        (self.root / "proc/cmdline").write_text("ostree=/ostree/boot.1/x/0\n")
+        keyrings = self.root / "usr/lib/verity/keyrings"
+        shutil.copytree(vendor / "keyrings", keyrings)
 
     def sign_line(self, verb: str, *options: str) -> list[str]:
         """trial or confirm, without the proof that a made-up host can't have."""

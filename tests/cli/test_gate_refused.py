@@ -305,8 +305,8 @@ REFUSED = {
     "bundle-with-a-stranger-beside": Refused(
         (*BUNDLE, "new"),
         1,
-        ("v.keys, signature 2: signed by 0",),
-        resigned("v.keys", *PROJECT_VENDOR, *BY_STRANGER, *OS_ROLE),
+        ("host.policy, signature 2: signed by 0",),
+        resigned("host.policy", *COMPILE, *BY_STRANGER, *STREAMS),
     ),
     "bundle-that-guards-what-nobody-signed": Refused(
         (*BUNDLE, "new"),

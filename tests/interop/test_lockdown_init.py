@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import assert_clean_error, needs_root, snapshot, stock
+from tests.cli.program import assert_clean_error, needs_root, snapshot
 from tests.lockdown_world import BUNDLE, Owner
 from verity.formats import grants, host_record, records
 from verity.formats.kernel_policy import Mode
@@ -164,25 +163,8 @@ def test_a_pin_that_is_not_the_one_that_was_confirmed(owner: Owner) -> None:
 
 def test_a_host_with_a_vendor(owner: Owner) -> None:
     """The keyring came with the system, the commit is booted, and its pin was told another way."""
-    vendor = owner.folder / "vendor"
-    made = owner.run(["keyring", "init", "--solo", "--party=vendor", str(vendor)])
-    assert made.status == 0
-    repo = owner.root / "ostree/repo"
-    repo.parent.mkdir()
-    stock("ostree", f"--repo={repo}", "init", "--mode=bare", cwd=owner.folder)
-    tree = f"--tree=dir={owner.root}/usr"
-    stock("ostree", f"--repo={repo}", "commit", "--branch=os", tree, cwd=owner.folder)
-    key = vendor / "private/vendor-os.pem"
-    sign = ["commit", "sign", f"--repo={repo}", f"--key={key}", "--stream=os", "--serial=4", "os"]
-    assert owner.run(sign).status == 0
-    commit = (repo / "refs/heads/os").read_text().strip()
-    (owner.root / "ostree/boot.1/x").mkdir(parents=True)
-    (owner.root / "ostree/boot.1/x/0").symlink_to(f"../../deploy/x/deploy/{commit}.0")
-    (owner.root / "proc").mkdir()
-    (owner.root / "proc/cmdline").write_text("ostree=/ostree/boot.1/x/0\n")
-    keyrings = owner.root / "usr/lib/verity/keyrings"
-    shutil.copytree(vendor / "keyrings", keyrings)
-    print_ = hashlib.sha256((vendor / "vendor.pin").read_bytes()).hexdigest()
+    owner.boot_vendors()
+    print_ = hashlib.sha256((owner.folder / "vendor/vendor.pin").read_bytes()).hexdigest()
     wrong = owner.lockdown("init", f"--keys={owner.keys}", f"--pin=vendor=sha256:{'0' * 64}")
     assert wrong.status in (1, 3) and not (owner.root / BUNDLE).exists()
     done = owner.lockdown("init", f"--keys={owner.keys}", f"--pin=vendor=sha256:{print_}")

@@ -12,7 +12,7 @@ import click
 from verity.cli import key_opening, lockdown_coverage, output, signing_options
 from verity.cli.lazy import LazyGroup
 from verity.cli.params import PATH, worse
-from verity.values.errors import VerityError
+from verity.values.errors import CallerError, VerityError
 from verity.verbs import lockdown as verb
 
 if TYPE_CHECKING:
@@ -135,11 +135,29 @@ def status(root: Path, show_coverage: bool, everything: bool, as_json: bool) -> 
     metavar="KEY",
     help="Load nothing: sign the next policy serial with the mode observe, for the next boot.",
 )
+@click.option(
+    "--keyring",
+    type=PATH,
+    metavar="DIR",
+    help="With --key: newer versions of a keyring than the host has, for the next boot.",
+)
+@click.option(
+    "--root",
+    type=PATH,
+    metavar="DIR",
+    help="With --key: the root of the host.  [default: /]",
+)
 @signing_options.days_option
 @key_opening.signing_options
 @output.json_option
 def observe(
-    bundle: Path, pins: tuple[Path, ...], key_uris: tuple[str, ...], days: int, as_json: bool
+    bundle: Path,
+    pins: tuple[Path, ...],
+    key_uris: tuple[str, ...],
+    keyring: Path | None,
+    root: Path | None,
+    days: int,
+    as_json: bool,
 ) -> int:
     """Load the gate, which then logs what it would refuse, and denies nothing. As root.
 
@@ -150,7 +168,10 @@ def observe(
         from verity.cli import lockdown_mode
         from verity.formats.kernel_policy import Mode
 
-        return lockdown_mode.sign(Mode.OBSERVE, key_uris, days, Path("/"), as_json=as_json)
+        where = root or Path("/")
+        return lockdown_mode.sign(Mode.OBSERVE, key_uris, days, where, keyring, as_json=as_json)
+    if keyring is not None or root is not None:
+        raise CallerError("bad-arguments", "--keyring and --root are for --key")
     return _step(verb.observe(bundle, pins), as_json=as_json)
 
 

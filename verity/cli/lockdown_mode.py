@@ -8,6 +8,7 @@ import click
 
 from verity.cli import audit_roots, key_opening, output, signing_options
 from verity.cli.lockdown_remove import root_option
+from verity.cli.params import PATH
 from verity.formats.kernel_policy import Mode
 from verity.formats.statement import format_time
 from verity.values.errors import ContentError, HostError
@@ -19,6 +20,12 @@ _unproven = click.option(
     "unproven",
     is_flag=True,
     help="Don't ask `verity lockdown check` first. A host that isn't ready may not come up.",
+)
+keyring_option = click.option(
+    "--keyring",
+    type=PATH,
+    metavar="DIR",
+    help="Newer versions of a keyring than this host has: the next boot gets their keys.",
 )
 _NEXT = {
     Mode.OBSERVE: "the next boot observes, and denies nothing",
@@ -33,17 +40,26 @@ _NEXT = {
 )
 @signing_options.signing_option
 @signing_options.days_option
+@keyring_option
 @_unproven
 @root_option
 @output.json_option
-def trial(key_uris: tuple[str, ...], days: int, unproven: bool, root: Path, as_json: bool) -> int:
+def trial(
+    key_uris: tuple[str, ...],
+    days: int,
+    keyring: Path | None,
+    unproven: bool,
+    root: Path,
+    as_json: bool,
+) -> int:
     """Sign the next policy serial as a trial: it enforces for exactly one boot.
 
     The proof of `verity lockdown check` comes first; with anything open nothing is signed. Before
     that boot seals, it writes down that it was begun, so the boot after it observes, whatever came
     of it.
     """
-    return _change(Mode.TRIAL, key_uris, days, root, unproven=unproven, as_json=as_json)
+    _proven(root, unproven=unproven)
+    return sign(Mode.TRIAL, key_uris, days, root, keyring, as_json=as_json)
 
 
 @click.command(
@@ -51,30 +67,37 @@ def trial(key_uris: tuple[str, ...], days: int, unproven: bool, root: Path, as_j
 )
 @signing_options.signing_option
 @signing_options.days_option
+@keyring_option
 @_unproven
 @root_option
 @output.json_option
-def confirm(key_uris: tuple[str, ...], days: int, unproven: bool, root: Path, as_json: bool) -> int:
+def confirm(
+    key_uris: tuple[str, ...],
+    days: int,
+    keyring: Path | None,
+    unproven: bool,
+    root: Path,
+    as_json: bool,
+) -> int:
     """Sign the next policy serial as sealed, after its trial. In the trial's boot, or after it.
 
     Refused without a trial of the policy that is installed. From the next boot on nothing falls
     back to observing: the way back is an unlock, or a policy that you sign with
     `verity lockdown observe --key`.
     """
-    return _change(Mode.SEALED, key_uris, days, root, unproven=unproven, as_json=as_json)
+    _proven(root, unproven=unproven)
+    return sign(Mode.SEALED, key_uris, days, root, keyring, as_json=as_json)
 
 
-def _change(
-    mode: Mode, key_uris: tuple[str, ...], days: int, root: Path, *, unproven: bool, as_json: bool
+def sign(
+    mode: Mode,
+    key_uris: tuple[str, ...],
+    days: int,
+    root: Path,
+    keyring: Path | None,
+    *,
+    as_json: bool,
 ) -> int:
-    if unproven:
-        output.message("warning: --insecure-unproven: nobody has proven that this host comes up")
-    else:
-        _prove(root)
-    return sign(mode, key_uris, days, root, as_json=as_json)
-
-
-def sign(mode: Mode, key_uris: tuple[str, ...], days: int, root: Path, *, as_json: bool) -> int:
     """Sign the next policy with this mode, and say what the next boot does."""
     now = int(time.time())
     made = lockdown_mode.change(
@@ -83,6 +106,7 @@ def sign(mode: Mode, key_uris: tuple[str, ...], days: int, root: Path, *, as_jso
         signing_options.signers(key_uris),
         times=(now, now + days * signing_options.DAY),
         now=now,
+        keyring=keyring,
         allow_example_keys=bool(key_opening.access().allow_example_keys),
     )
     for note in made.notes:
@@ -106,8 +130,11 @@ def sign(mode: Mode, key_uris: tuple[str, ...], days: int, root: Path, *, as_jso
     return 0
 
 
-def _prove(root: Path) -> None:
+def _proven(root: Path, *, unproven: bool) -> None:
     """Raise if anything is open."""
+    if unproven:
+        output.message("warning: --insecure-unproven: nobody has proven that this host comes up")
+        return
     proof = lockdown_check.check(
         Asked(root=root, roots=audit_roots.roots((), 1)),
         clock=int(time.time()),

@@ -9,6 +9,7 @@ is by no trusted key. It reads no file and no clock.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -60,9 +61,13 @@ def check(
     pins: Mapping[Party, Pin],
     *,
     now: int,
+    accepted: frozenset[bytes] = frozenset(),
     allow_example_keys: bool = False,
 ) -> tuple[Part, ...]:
     """Verify everything, in the order in which the gate gets it.
+
+    ``accepted`` are blobs that the host boots with already: that they have expired is no reason
+    against them, as it is none for the gate.
 
     1. Each `keys` is the only one of its party, and signed by the root threshold of its pin.
     2. No key has two places, across parties, roles and pins, and none is an example.
@@ -82,6 +87,7 @@ def check(
     or CallerError (``no-pin``, or ``bad-arguments`` for what is missing or there twice).
     """
     # 1. Keys.
+    at = _Time(now=now, accepted=accepted)
     parts: list[Part] = []
     documents: list[tuple[Labelled, TrustedSet]] = []
     keys: dict[Party, KernelKeys] = {}
@@ -93,7 +99,7 @@ def check(
             )
         keys[found.party] = found
         trusted = _roots(pins, found.party, item.label)
-        parts.append(_part(item, trusted, found, now=now))
+        parts.append(_part(item, trusted, found, at))
         documents.append((item, trusted))
     # 2. One place for each key.
     holders: list[KernelKeys | Pin] = [*pins.values(), *keys.values()]
@@ -107,7 +113,7 @@ def check(
         raise CallerError("bad-arguments", f"{len(policies)} policies, expected one")
     policy = _parsed(policies[0], kernel_policy.parse)
     trusted = _of_role(keys, Party.USER, Role.POLICY, policies[0].label)
-    parts.append(_part(policies[0], trusted, policy, now=now))
+    parts.append(_part(policies[0], trusted, policy, at))
     documents.append((policies[0], trusted))
     # 4. Revocations.
     revoked = GateRevocations()
@@ -117,7 +123,7 @@ def check(
             trusted = _roots(pins, said.party, item.label)
         else:
             trusted = _of_role(keys, said.party, said.role, item.label)
-        parts.append(_part(item, trusted, said, now=now))
+        parts.append(_part(item, trusted, said, at))
         revoked.check_signed(item.fragment, trusted, item.label)
         revoked.add(said, item.label)
     for item, trusted in documents:
@@ -136,9 +142,35 @@ def check(
         trusted = _of_role(keys, granted.party, granted.role, item.label)
         revocations = revoked.holding_for(granted.party, granted.role)
         revocations.check_serial(granted.stream, granted.serial, what=item.label)
-        parts.append(_part(item, replace(trusted, revocations=revocations), granted, now=now))
+        parts.append(_part(item, replace(trusted, revocations=revocations), granted, at))
     boot_config.check_any(policy, paths)
     return tuple(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Time:
+    """When it is, and which blobs time takes nothing from."""
+
+    now: int
+    accepted: frozenset[bytes]
+
+
+def by_pin(item: Labelled, pins: Mapping[Party, Pin]) -> Labelled:
+    """Keys without the signatures of root keys that the pin hasn't: the version at which root keys
+    were replaced is signed by those before, too. As it is if the pin's signed none of it."""
+    if item.fragment.kind is not RecordKind.KEYS:
+        return item
+    trusted = _roots(pins, _parsed(item, kernel_keys.parse_keys).party, item.label)
+    alone = replace(trusted, threshold=1)
+    blob = item.fragment.blob
+    kept = []
+    for signature in item.fragment.signatures:
+        with suppress(ContentError):
+            alone.blob_signers([signature], blob, what=item.label)
+            kept.append(signature)
+    if not kept:
+        return item
+    return replace(item, fragment=replace(item.fragment, signatures=tuple(kept)))
 
 
 def streams(labelled: Sequence[Labelled]) -> dict[str, TrustedSet]:
@@ -254,8 +286,7 @@ def _part(
     item: Labelled,
     trusted: TrustedSet,
     said: KernelKeys | KernelPolicy | Revoke | Grants,
-    *,
-    now: int,
+    at: _Time,
 ) -> Part:
     """Verify signatures and times; nothing that signed may be unknown."""
     fragment = item.fragment
@@ -263,8 +294,8 @@ def _part(
     alone = replace(trusted, threshold=1)
     for number, signature in enumerate(fragment.signatures, 1):
         alone.blob_signers([signature], fragment.blob, what=f"{item.label}, signature {number}")
-    expires = None if isinstance(said, Revoke) else said.expires
-    if expires is not None and now >= expires:
+    now, expires = at.now, None if isinstance(said, Revoke) else said.expires
+    if expires is not None and now >= expires and fragment.blob not in at.accepted:
         raise ContentError(
             "expired",
             f"{item.label}: expired at {format_time(expires)}, it is {format_time(now)}",

@@ -9,15 +9,17 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from verity.formats import grants, kernel_keys, records
+from verity.formats import bundle, grants, kernel_keys, records
 from verity.formats.grants import Grants, Party
 from verity.formats.kernel_keys import Pin
+from verity.formats.keyring import Keyring
 from verity.formats.records import Fragment, RecordKind
 from verity.ports import places
 from verity.ports.osfile import read_file
 from verity.trust.boot_bundle import Labelled
 from verity.values.errors import HostError
 from verity.verbs import keyring_trust, lockdown_bundle, pins
+from verity.verbs.keyring_trust import Keyrings
 from verity.verbs.lockdown_bundle import Written
 from verity.verbs.serial_floors import HostState
 
@@ -44,16 +46,33 @@ def replaced(before: Sequence[Fragment], new: Sequence[Fragment]) -> list[Fragme
     return sorted([*kept, *new], key=lambda one: (_ORDER.index(one.kind), _name(one)))
 
 
-def write(root: Path, parts: Sequence[Fragment], *, now: int, allow_example_keys: bool) -> Written:
-    """Verify these parts and make them the host's bundle."""
+def newest_keys(directories: Sequence[Path], found: Keyring) -> Fragment:
+    """What the kernel is told of this version, from the directories that it was read from."""
+    name = found.party.name.lower()
+    files = [folder / name / f"{found.version}.keys" for folder in directories]
+    file = next((one for one in files if one.exists()), files[0])
+    return bundle.parse_fragment(read_file(file, max_size=bundle.MAX_SIZE), label=str(file))
+
+
+def write(
+    root: Path,
+    parts: Sequence[Fragment],
+    *,
+    now: int,
+    allow_example_keys: bool,
+    keyrings: Keyrings | None = None,
+) -> Written:
+    """Verify these parts and make them the host's bundle; ``keyrings`` are the host's own, or
+    newer ones."""
     accepted: dict[Party, Pin] = {
         party: pins.load(root / place, party) for party, place in PIN_FILES.items()
     }
-    keyrings = keyring_trust.load(
-        keyring_trust.host_directories(root),
-        keyring_trust.host_pins(root),
-        allow_example_keys=allow_example_keys,
-    )
+    if keyrings is None:
+        keyrings = keyring_trust.load(
+            keyring_trust.host_directories(root),
+            keyring_trust.host_pins(root),
+            allow_example_keys=allow_example_keys,
+        )
     return lockdown_bundle.write(
         [
             Labelled(label=f"{one.kind.name.lower()} {_name(one)[1]}".rstrip(), fragment=one)
@@ -66,6 +85,7 @@ def write(root: Path, parts: Sequence[Fragment], *, now: int, allow_example_keys
         replace=True,
         allow_example_keys=allow_example_keys,
         host=HostState.at(root) or HostState.new(root),
+        kept=frozenset(one.blob for one in read(root)),
     )
 
 

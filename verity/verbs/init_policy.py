@@ -5,6 +5,7 @@ Documents lie in /var/lib/verity, with links in /etc/verity (ADR 52).
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from verity.formats import bundle
 from verity.formats.grants import Party, Role
@@ -15,6 +16,7 @@ from verity.ports import places
 from verity.ports.installation import Installed
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import read_file
+from verity.values.errors import ContentError
 from verity.verbs import host_bundle, policy_compile, policy_next, policy_read
 from verity.verbs.init_wanted import Wanted
 from verity.verbs.keyring_trust import Keyrings
@@ -31,13 +33,15 @@ def settle(
     keyrings: Keyrings,
     installed: Installed,
     os_stream: str,
+    notes: list[str],
 ) -> tuple[Policy, Fragment]:
-    """The one that is installed, if it says what the drop-ins say; else the next one."""
+    """The one that is installed, if it says what the drop-ins say; else the next one.
+
+    One that is signed by keys that count no more says nothing: the next one begins anew.
+    """
     root = wanted.root
     _, etc, tools = installed.found.streams
-    before: Policy | None = None
-    if policy_read.is_installed(root):
-        before = policy_next.installed(root, keyrings).policy
+    before = _before(root, keyrings, notes)
     profile = wanted.profile or (Profile.STANDARD if before is None else before.profile)
     source = policy_read.source(root, profile)
     made = [
@@ -72,6 +76,21 @@ def settle(
         lines=lines,
     )
     return policy, write_policy(installed, policy, signing)
+
+
+def _before(root: Path, keyrings: Keyrings, notes: list[str]) -> Policy | None:
+    if not policy_read.is_installed(root):
+        return None
+    try:
+        return policy_next.installed(root, keyrings).policy
+    except ContentError as error:
+        if error.code != "bad-signature":
+            raise
+        notes.append(
+            "the policy that is installed is signed by keys that don't count any more: the new one"
+            " begins anew, with the mode observe"
+        )
+        return None
 
 
 def write_policy(installed: Installed, policy: Policy, signing: Sequence[SigningKey]) -> Fragment:

@@ -2,10 +2,11 @@
 """lockdown bundle: fragments into the boot bundle of a host, each verified against the pins.
 
 ``trust.boot_bundle`` says what the gate would take, ``trust.boot_revoked`` what a keyring revokes;
-nothing else gets into a file. It sorts the fragments by kind and keeps the order in which they are
-given within a kind. The host's floors are held against policy and grants, and recorded at the end.
-A bundle that is there is replaced only on demand, and then at once: old or new. Where it is the
-host's own, its policy is accepted: it is the floor of the next.
+nothing else gets into a file, and of the signatures over keys only those by the pin. It sorts the
+fragments by kind and keeps the order in which they are given within a kind. The host's floors are
+held against policy and grants, and recorded at the end. A bundle that is there is replaced only on
+demand, and then at once: old or new. Where it is the host's own, its policy is accepted: it is the
+floor of the next.
 """
 
 import hashlib
@@ -101,9 +102,13 @@ def write(
     replace: bool,
     allow_example_keys: bool,
     host: HostState | None,
+    kept: frozenset[bytes] = frozenset(),
 ) -> Written:
-    """The same for fragments that are at hand already."""
-    parts = boot_bundle.check(labelled, accepted, now=now, allow_example_keys=allow_example_keys)
+    """The same for fragments that are at hand already; ``kept`` are blobs of the host's bundle."""
+    labelled = [boot_bundle.by_pin(item, accepted) for item in labelled]
+    parts = boot_bundle.check(
+        labelled, accepted, now=now, accepted=kept, allow_example_keys=allow_example_keys
+    )
     boot_revoked.check(
         labelled, accepted, {party: keyrings.revocations(party) for party in accepted}
     )

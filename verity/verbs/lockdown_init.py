@@ -160,7 +160,7 @@ def _init(
     os_stream = installed.found.streams[0]
     if not wanted.self_vendor:
         os_stream = init_system.commit_stream(root, keyrings)
-    policy = init_policy.settle(wanted, keys.policy, keyrings, installed, os_stream)
+    policy = init_policy.settle(wanted, keys.policy, keyrings, installed, os_stream, notes)
     # 3. Units and words.
     say("units")
     _units(installed)
@@ -205,13 +205,15 @@ def _trust(wanted: Wanted, party: Party, installed: Installed) -> Fragment:
     """Pin and keyring of a party; its newest `keys` for the bundle."""
     name = party.name.lower()
     source = wanted.keyrings[party]
+    hosts = keyring_trust.host_directories(wanted.root)
+    arrived = source in hosts
+    directories = hosts if arrived else [source]
     found = keyring_verify.of_party(
-        [source],
+        directories,
         PinPrint(party=party, fingerprint=wanted.pins[party]),
         allow_example_keys=wanted.allow_example_keys,
     )
     folder = source / name
-    arrived = source in keyring_trust.host_directories(wanted.root)
     for version in [] if arrived else keyring_files.read_versions([source], party):
         for suffix in (".keys", ".keyring.json"):
             file = folder / f"{version.number}{suffix}"
@@ -228,8 +230,7 @@ def _trust(wanted: Wanted, party: Party, installed: Installed) -> Fragment:
             hint="confirm the pin of the newest version: `verity keyring show` has its fingerprint",
         )
     installed.put(str(host_bundle.PIN_FILES[party]), pin)
-    keys = folder / f"{found.keyring.version}.keys"
-    return bundle.parse_fragment(read_file(keys, max_size=bundle.MAX_SIZE), label=str(keys))
+    return host_bundle.newest_keys(directories, found.keyring)
 
 
 # --- 3. units ---------------------------------------------------------------------------------

@@ -18,13 +18,14 @@ from verity.formats.grants import Role
 from verity.formats.kernel_policy import Mode
 from verity.formats.policy import Policy
 from verity.formats.records import Fragment
-from verity.ports import places
+from verity.ports import keyring_files, places
 from verity.ports.installation import Installed
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import read_file, replace_file
 from verity.trust import policy as trust_policy
 from verity.values.errors import ContentError, HostError
 from verity.verbs import host_bundle, keyring_trust, policy_compile, policy_next
+from verity.verbs.keyring_trust import Keyrings
 
 _WHY = {
     Mode.OBSERVE: "back to observing",
@@ -51,6 +52,7 @@ def change(
     *,
     times: tuple[int, int],
     now: int,
+    keyring: Path | None = None,
     allow_example_keys: bool = False,
 ) -> Changed:
     """Sign the next policy with this mode, and put it into the boot bundle.
@@ -58,6 +60,10 @@ def change(
     1. A host that `lockdown init` has made ready, with a policy and a bundle that verify.
     2. Sealed only behind a trial of the policy that is installed.
     3. The document and what the gate is told; then the bundle.
+
+    With a directory ``keyring`` the newest keys of the parties in it go into the bundle, too: where
+    keys were replaced, and the host itself can't be changed. The policy that is installed may then
+    be signed as either version says.
     """
     # 1. The host.
     installed = Installed.read(root)
@@ -73,7 +79,11 @@ def change(
         allow_example_keys=allow_example_keys,
     )
     parts = policy_next.parts_of(root)
-    before = policy_next.installed(root, keyrings).policy
+    keys: list[Fragment] = []
+    older = keyrings
+    if keyring is not None:
+        keyrings, keys = _newer(root, keyring, allow_example_keys=allow_example_keys)
+    before = _installed(root, keyrings, older)
     # 2. No seal without a trial.
     if mode is Mode.SEALED and before.mode is not Mode.SEALED:
         _check_trial(root, before)
@@ -88,11 +98,43 @@ def change(
     place_policy(root, document, fragment)
     written = host_bundle.write(
         root,
-        host_bundle.replaced(parts, [fragment]),
+        host_bundle.replaced(parts, [fragment, *keys]),
         now=now,
         allow_example_keys=allow_example_keys,
+        keyrings=keyrings,
     )
     return Changed(before=before, after=after, bundle=written.sha256, notes=written.notes)
+
+
+def _newer(
+    root: Path, keyring: Path, *, allow_example_keys: bool
+) -> tuple[Keyrings, list[Fragment]]:
+    """The host's keyrings with the versions of a directory behind them, and those keys."""
+    directories = [keyring, *keyring_trust.host_directories(root)]
+    found = keyring_trust.load(
+        directories, keyring_trust.host_pins(root), allow_example_keys=allow_example_keys
+    )
+    parties = [party for party in found.of_party if keyring_files.read_versions([keyring], party)]
+    if not parties:
+        raise HostError(
+            "no-keyring",
+            f"{keyring}: there is no keyring of this host's parties in it",
+            hint="expected PARTY/N.keyring.json below it",
+        )
+    keys = [
+        host_bundle.newest_keys(directories, found.of_party[party].keyring) for party in parties
+    ]
+    return found, keys
+
+
+def _installed(root: Path, keyrings: Keyrings, older: Keyrings) -> Policy:
+    """The policy that the host has, by the newer keyrings or those that it was installed by."""
+    try:
+        return policy_next.installed(root, keyrings).policy
+    except ContentError as error:
+        if error.code != "bad-signature" or older is keyrings:
+            raise
+        return policy_next.installed(root, older).policy
 
 
 def place_policy(root: Path, document: bytes, fragment: Fragment) -> None:

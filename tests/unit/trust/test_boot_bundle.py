@@ -45,7 +45,7 @@ from verity.formats.grants import (
 from verity.formats.kernel_keys import KeyEntry
 from verity.formats.kernel_policy import ActSet, Stream
 from verity.formats.records import RecordKind
-from verity.trust.boot_bundle import check
+from verity.trust.boot_bundle import by_pin, check
 from verity.trust.clock import RELEASED, TOLERANCE
 from verity.values.errors import CallerError, ContentError
 
@@ -376,3 +376,16 @@ def test_what_is_ahead_of_the_clock(name: str) -> None:
 def test_expiry_is_at_the_second() -> None:
     bundle = Bundle(grants=[os_grants(expires=NOW + 1)])
     assert check(bundle.labelled, bundle.pins, now=NOW)
+
+
+def test_signatures_by_roots_that_the_pin_has_not() -> None:
+    """As behind a change of root keys, and under a pin of the new ones alone."""
+    pins = {Party.VENDOR: pin(Party.VENDOR, SECOND_ROOT), Party.USER: pin(Party.USER, USER_ROOT)}
+    both = vendor_keys(VENDOR_ROOT, SECOND_ROOT)
+    kept = by_pin(both, pins)
+    assert kept.fragment.signatures == both.fragment.signatures[1:]
+    # What nobody of the pin signed is refused as it is, and nothing else is touched.
+    strange = vendor_keys(STRANGER)
+    assert by_pin(strange, pins) is strange
+    extra = signed("policy", RecordKind.POLICY, policy().fragment.blob, POLICY, STRANGER)
+    assert by_pin(extra, pins) is extra
