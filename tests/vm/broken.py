@@ -16,11 +16,15 @@ PROGRAM = "cp /usr/bin/id {0}; printf x >>{0}; chmod 755 {0}\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """``lines`` break the host; a finding of ``check`` must name ``what``."""
+    """``lines`` break the host; a finding of ``check`` must name ``what``.
+
+    ``runs``: only a host that runs can be broken in this way, and no tree.
+    """
 
     lines: str
     check: str
     what: str
+    runs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,7 @@ REFUSED = {
         lines="cp /usr/sbin/sshd /run/s; cp --remove-destination /run/s /usr/sbin/sshd\n",
         check="no-digest",
         what="/usr/sbin/sshd",
+        runs=True,
     ),
     "a wrong keyring": Refused(
         lines="verity keyring init --solo --party user /run/other >/dev/null;"
@@ -114,6 +119,7 @@ REFUSED = {
         " cp -r /run/other/keyrings/user /etc/verity/keyrings/user\n",
         check="bad-signature",
         what="/var/lib/verity/boot.bundle",
+        runs=True,  # of a tree, other pins than its own count
     ),
     "a damaged boot bundle": Refused(
         lines="truncate -s -100 /var/lib/verity/boot.bundle\n",
@@ -124,6 +130,7 @@ REFUSED = {
         lines="date -s '+3 years' >/dev/null\n",
         check="expired",
         what="/var/lib/verity/boot.bundle",
+        runs=True,
     ),
     "a policy that guards too much": Refused(
         lines='mkdir -p /etc/verity/policy.d; printf \'[[guarded]]\\nclass = "signed"\\npaths ='
@@ -136,6 +143,7 @@ REFUSED = {
         lines="fallocate -l $(($(df --output=avail -B1 /var | tail -1) - 1048576)) /var/full\n",
         check="no-room",
         what="/var/lib/verity",
+        runs=True,
     ),
     "a gate that nobody loads": Refused(
         lines="systemctl disable verity-gate.service 2>/dev/null\n",

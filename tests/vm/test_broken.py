@@ -1,32 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
 """No lock-out on any of the deliberately broken hosts of `broken`: refused, or recovered by itself.
 
-A part of them each day, all of them in the long tier. The control is the host that they are made
-from: on it nothing is open, and its trial enforces.
+The long tier has all of them, each in a machine. In the short one two a day are refused before anything
+runs: the proof is held on the tree of such a host. The control is the host that they are made from: on it
+nothing is open, and its trial enforces.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.daily import some
+from tests.lockdown_world import MACHINE, Owner
+
 from . import lifecycle_host as host
 from .broken import NO_BPF, RECOVERED, REFUSED
+from .debian import run
 from .errors import VmError
 from .image import Image, build_image
 from .machine import Machine
 
-pytestmark = pytest.mark.full
 WHOLE = "whole"
+IN_TREE = [name for name, row in REFUSED.items() if not row.runs]
 
 
 @pytest.fixture(scope="module")
 def image() -> Image:
     return build_image(Path(os.environ["VERITY_WHEEL"]))
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    """Check and words of each finding."""
+    return re.findall(r"^FINDING  (\S+)  (.*)$", text, re.M)
+
+
+# --- a tree -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def owner(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Owner:
+    """A tree that `lockdown init` has made ready, and the proof of which has nothing open."""
+    owner = Owner(tmp_path_factory.mktemp("tree"))
+    run(["cp", "-a", str(image.tree), str(owner.root)])
+    (owner.root / "etc/machine-id").write_text(MACHINE)
+    done = owner.init()
+    assert done.status == 0, done.err
+    assert found(owner.prove().out) == []
+    return owner
+
+
+@pytest.mark.parametrize("name", some(IN_TREE, one_in=len(IN_TREE) // 2))
+def test_refused_before_anything_runs(owner: Owner, tmp_path: Path, name: str) -> None:
+    row = REFUSED[name]
+    broken = Owner(tmp_path)
+    run(["cp", "-a", f"{owner.folder}/.", str(tmp_path)])
+    run(["chroot", str(broken.root), "sh", "-ec", row.lines.replace("{init}", ":")])
+    if "{init}" in row.lines:
+        assert broken.init().status == 0
+    done = broken.prove("--all")
+    assert done.status == 1, done.err
+    named = found(done.out)
+    assert [one for one in named if one[0] == row.check and row.what in one[1]], named
+    shutil.rmtree(broken.root)
+
+
+# --- machines ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +81,7 @@ def whole(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
         yield machine
 
 
+@pytest.mark.full
 def test_nothing_is_open_before(whole: Machine) -> None:
     whole.restore(WHOLE)
     done = host.check(whole)
@@ -44,6 +89,7 @@ def test_nothing_is_open_before(whole: Machine) -> None:
     assert done.text.startswith("nothing is open")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(whole: Machine, name: str) -> None:
     whole.restore(WHOLE)
@@ -51,19 +97,21 @@ def test_refused(whole: Machine, name: str) -> None:
     whole.run(row.lines.replace("{init}", host.INIT), timeout_s=host.READY_S)
     done = host.check(whole)
     assert done.status == 1, done.stdout.decode() + done.stderr.decode()
-    found = re.findall(r"^FINDING  (\S+)  (.*)$", done.text, re.M)
-    assert [one for one in found if one[0] == row.check and row.what in one[1]], found
+    named = found(done.text)
+    assert [one for one in named if one[0] == row.check and row.what in one[1]], named
     refused = host.trial(whole)
     assert refused.status == 1 and b"stand in the way of a seal" in refused.stderr
 
 
+@pytest.mark.full
 def test_a_kernel_without_bpf_lsm(image: Image, tmp_path: Path) -> None:
     with host.ready(image, tmp_path / "work", append="lsm=lockdown,capability,yama") as machine:
         done = host.check(machine)
-        found = re.findall(r"^FINDING  (\S+)  (\S+)", done.text, re.M)
-        assert ("host", "BPF") in found and ("kernel-argument", "/proc/cmdline:") in found, NO_BPF
+        named = {(check, words.split()[0]) for check, words in found(done.text)}
+        assert {("host", "BPF"), ("kernel-argument", "/proc/cmdline:")} <= named, NO_BPF
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", RECOVERED)
 def test_recovered(image: Image, tmp_path: Path, name: str) -> None:
     row = RECOVERED[name]
@@ -81,6 +129,6 @@ def test_recovered(image: Image, tmp_path: Path, name: str) -> None:
             assert state == ("sealed" if row.enforces else "observe")
             machine.power_cut()
         machine.boot_again(timeout_s=host.READY_S)
-        found = host.status(machine)
-        assert found["state"] == "observe" and found["why"].startswith(row.why), found
+        stands = host.status(machine)
+        assert stands["state"] == "observe" and stands["why"].startswith(row.why), stands
         assert machine.run("id -un").text == "root"
