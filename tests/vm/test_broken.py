@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """No lock-out on any of the deliberately broken hosts of `broken`: refused, or recovered by itself.
 
-The long tier has all of them, each in a machine. In the short one two a day are refused before anything
-runs: the proof is held on the tree of such a host. The control is the host that they are made from: on it
-nothing is open, and its trial enforces.
+The long tier has all of them, each in a machine. In the short one two a day are refused before
+anything runs: the proof is held on the tree of such a host. The control is the host that they are
+made from: on it nothing is open, and its trial enforces.
 """
 
 from __future__ import annotations
