@@ -30,7 +30,7 @@ PREPARE = """
 set -e
 touch -r /usr /etc/.updated /var/.updated
 mkdir -p -m 700 /media/keys /home/user/.ssh
-ssh-keygen -A
+ssh-keygen -q -N '' -t ed25519 -f /etc/ssh/ssh_host_ed25519_key
 ssh-keygen -q -N '' -t ed25519 -f /root/key
 cp /root/key.pub /home/user/.ssh/authorized_keys
 chown -R user:user /home/user/.ssh
@@ -85,7 +85,7 @@ def ready_disk(image: Image) -> Path:
 def _make(image: Image, partial: Path) -> None:
     work = partial / "work"
     with Machine.boot("system", image, work=work) as machine:
-        machine.run(PREPARE)
+        machine.run(PREPARE, timeout_s=READY_S)
         machine.run(INIT, timeout_s=READY_S)
         reboot(machine)
         assert status(machine)["state"] == "observe"

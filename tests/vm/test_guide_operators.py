@@ -48,7 +48,7 @@ def test_the_guide_runs() -> None:
     stands = []
     wheel = os.environ["VERITY_WHEEL"]
     with Machine.boot("system", build_image(Path(wheel))) as machine:
-        machine.run(host.PREPARE)
+        machine.run(host.PREPARE, timeout_s=host.READY_S)
         for line in lines:
             if line == "systemctl reboot":
                 host.reboot(machine)
