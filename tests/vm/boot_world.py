@@ -63,6 +63,7 @@ def installed() -> dict[str, Path]:
         if isinstance(found, gate_object.Missing):
             raise VmError(f"{name}: {found.reason}; {found.hint}")
         files[f"{_OWN}/{name}"] = found.path
+    files[f"{_OWN}/verity-unlock"] = files[f"{_OWN}/verity-load"].with_name("verity-unlock")
     return files
 
 

@@ -23,6 +23,7 @@ from .machine import Machine
 from .trust_world import trust_world
 
 STREAM = "verity"
+HOST_ID = "c1" * 32
 _TIMEOUT_S = 400.0
 _CANARY = "verity-canary"
 _OBSERVED = ("bpf-program", "user-namespace")
@@ -35,20 +36,36 @@ def host_files(image: Image, folder: Path, mode: str = "sealed") -> Path:
     (folder / "var/lib/verity").mkdir(parents=True)
     for party in ("vendor", "user"):
         shutil.copyfile(world.host / f"{party}.pin", folder / f"etc/verity/pins/{party}.pin")
+    (folder / "etc/verity/host-id").write_text(f"{HOST_ID}\n")
     shutil.copyfile(world.host / "boot.bundle", folder / "var/lib/verity/boot.bundle")
     boot_world.lay(folder)
     return folder
 
 
-def booted(image: Image, host: Path, maker: Maker) -> Machine:
-    """A machine whose disk has these files, booted by an initramfs that was made of them."""
-    machine = Machine.boot("bare", image, append=boot_world.APPEND)
+def installed(
+    image: Image, host: Path, maker: Maker, *, changed: str = "", append: str = ""
+) -> Machine:
+    """A machine whose disk has these files, off, with an initramfs that was made of them.
+
+    changed  shell lines that are run in the tree before the initramfs is made
+    """
+    machine = Machine.boot("bare", image, append=f"{boot_world.APPEND} {append}".strip())
     try:
         machine.push(host, "/sysroot")
         enable = "find /usr/lib/verity -type f -exec fsverity enable {} \\;"
         machine.run(enable, chroot="/sysroot")
         machine.shutdown()
-        machine.image = boot_world.with_initramfs(image, host, maker)
+        machine.image = boot_world.with_initramfs(image, host, maker, changed)
+    except BaseException:
+        machine.close()
+        raise
+    return machine
+
+
+def booted(image: Image, host: Path, maker: Maker) -> Machine:
+    """The same, booted."""
+    machine = installed(image, host, maker)
+    try:
         machine.boot_again("system", timeout_s=_TIMEOUT_S)
     except BaseException:
         machine.close()

@@ -41,7 +41,7 @@ LOAD = f"{LOADER} --object {OBJECT} --pin {PINS}/vendor.pin --pin {PINS}/user.pi
 
 _KEYS = (
     *("vendor-root", "vendor-os"),
-    *("user-root", "user-policy", "user-extension", "user-etc"),
+    *("user-root", "user-policy", "user-extension", "user-etc", "user-unlock"),
 )
 _EXTENSIONS = "tools"
 DAYS = "3650"
@@ -65,7 +65,7 @@ class TrustWorld:
 
     def key(self, name: str) -> Path:
         """The private key NAME: vendor-root, vendor-os, user-root, user-policy, user-extension,
-        user-etc."""
+        user-etc, user-unlock."""
         return self.keys / f"{name}.pem"
 
 
@@ -157,6 +157,7 @@ def _build_base(tree: Path, partial: Path) -> None:
             f"policy={keys}/user-policy.pem.pub",
             f"extension={keys}/user-extension.pem.pub",
             f"etc={keys}/user-etc.pem.pub",
+            f"unlock={keys}/user-unlock.pem.pub",
         ],
     }
     for party, held in roles.items():
