@@ -68,6 +68,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity lockdown log",
         "verity lockdown observe",
         "verity lockdown pin",
+        "verity lockdown protect",
         "verity lockdown remove",
         "verity lockdown seal",
         "verity lockdown stage",

@@ -83,20 +83,24 @@ def enable(
             params=params,
             signature=_signature(signature, paths, recursive),
         )
-        run = _Run(found, work, as_json=as_json)
+        run = Run(found, work, as_json=as_json)
         run.go(how)
     if recursive:
         run.summarise()
     return run.interrupted() if stop else run.status
 
 
-class _Run:
-    """One run over what was listed: prints each result and keeps the counts."""
+class Run:
+    """One run over what was listed: prints each result and keeps the counts; with ``only_wrong``
+    the text says only what is open."""
 
-    def __init__(self, found: Listed, work: Work, *, as_json: bool) -> None:
+    def __init__(
+        self, found: Listed, work: Work, *, as_json: bool, only_wrong: bool = False
+    ) -> None:
         self._found = found
         self._work = work
         self._as_json = as_json
+        self._only_wrong = only_wrong
         self._counts: Counter[str] = Counter()
         self._missed: Target | None = None
         self.status = 0
@@ -138,7 +142,7 @@ class _Run:
                     "cached_pages": result.cached,
                 },
             )
-        else:
+        elif not self._only_wrong:
             output.line(f"{result.digest} {result.state} {output.shown(path)}")
         if result.cached:
             output.message(

@@ -90,6 +90,10 @@ def _load_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         "ima": ("lockdown_ima", "Have the kernel's IMA appraise what root runs."),
         "pin": ("lockdown_make", "Write a pin, the root keys of a party."),
+        "protect": (
+            "lockdown_protect",
+            "Turn fs-verity on for all that is signed, such as after a restored backup.",
+        ),
         "stage": (
             "lockdown_stage",
             "Have the next boot put a boot bundle, a kernel and an initramfs into place.",
