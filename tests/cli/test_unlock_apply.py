@@ -259,8 +259,8 @@ def test_what_changed_under_an_unlock(sealed: Host) -> None:
     assert_clean_error(none, ("no unlock in this boot",), hint=True)
     say(sealed, f"unlock {ID} observe-only 3 98 1890 live {'aa' * 32} -\n")
     log = (
-        "7 98500 unlocked no-digest exec 0 8 sh - /opt/r\\x20x\n"
-        "8 98600 denied no-digest exec 0 9 sh - /opt/refused\n"
+        "1 98500 unlocked no-digest exec 0 8 sh - /opt/r\\x20x\n"
+        "2 98600 denied no-digest exec 0 9 sh - /opt/refused\n"
     )
     sealed.put("sys/fs/bpf/verity/denials", log)
     sealed.put("etc/cron.d/new file", "x")
@@ -274,6 +274,65 @@ def test_what_changed_under_an_unlock(sealed: Host) -> None:
     found = on(sealed, "review", "--json", ID).of_type("item")
     assert {item["path"] for item in found} >= {"/opt/r x", "/etc/cron.d/new file", "/etc"}
     assert on(sealed, "review", OTHER).status == 1
+
+
+def process(host: Host, pid: int, program: str, started: int, **more: str) -> None:
+    """A process of the host, of root, with this program, started in that second of the boot."""
+    host.put(program.lstrip("/"), "x")
+    ids = "0\t0\t0\t0" if more.get("user", "root") == "root" else "7\t7\t7\t7"
+    caps = "".join(f"{name}:\t0\n" for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"))
+    host.put(
+        f"proc/{pid}/status",
+        f"Name:\t{more.get('name', 'tool')}\nState:\tS (sleeping)\nTracerPid:\t0\n"
+        f"Uid:\t{ids}\nGid:\t{ids}\nGroups:\t0\n{caps}Threads:\t1\n",
+    )
+    host.put(f"proc/{pid}/stat", f"{pid} (a b) S 1 1 1 0 -1 0 {'0 ' * 10}1 0 {started * 100} 0\n")
+    mapped = more.get("maps", program)
+    host.put(f"proc/{pid}/smaps", f"1000-2000 r-xp 0 0:0 5 {mapped}\nAnonymous: 0 kB\n")
+    (host.root / f"proc/{pid}/exe").symlink_to(program)
+
+
+def test_what_was_started_runs_still(sealed: Host) -> None:
+    """It ends with no token: what holds what was let through, and else what root started."""
+    say(sealed, f"unlock {ID} session 3 50 80 expired {'aa' * 32} -\n")
+    log = (
+        "1 50500 unlocked not-granted exec 0 8 sh - /opt/tool\n"
+        "2 51000 unlocked not-granted map 0 9 sh - /opt/lib.so\n"
+    )
+    sealed.put("sys/fs/bpf/verity/denials", log)
+    process(sealed, 10, f"{sealed.root}/usr/bin/before", 40)
+    process(sealed, 11, f"{sealed.root}/usr/bin/meanwhile", 60)
+    process(sealed, 12, f"{sealed.root}/usr/bin/of-a-user", 60, user="ann")
+    process(sealed, 13, f"{sealed.root}/usr/bin/holds", 40, maps="/opt/lib.so", name="a\x1bb")
+    process(sealed, 14, f"{sealed.root}/usr/bin/behind", 90)
+    done = on(sealed, "review", "--json")
+    assert done.status == 0, done.err
+    found = {
+        (one["what"], one["undo"]): one["detail"]
+        for one in done.of_type("item")
+        if one["what"] in ("started", "still runs")
+    }
+    assert found == {
+        ("started", "kill 11"): "pid 11 (tool), since second 60",
+        ("still runs", "kill 13"): "pid 13 (a\\x1bb), since second 40, has /opt/lib.so",
+    }
+    # A process that can't be read is none that wasn't there.
+    (sealed.root / "proc/11/status").write_text("Name:\tx\n")
+    done = on(sealed, "review")
+    assert done.status == 3 and "NOT EVALUATED  the processes: status: not as proc(5)" in done.out
+
+
+@pytest.mark.parametrize(
+    ("numbers", "forgotten"), [((1, 2, 3), 0), ((3, 4), 2), ((1, 5, 6), 3), ((1, 2, 9), 6)]
+)
+def test_what_the_log_has_forgotten(sealed: Host, numbers: list[int], forgotten: int) -> None:
+    """The first of a kind stays, and the newest: what was between is told as missing."""
+    say(sealed, f"unlock {ID} observe-only 3 50 1890 live {'aa' * 32} -\n")
+    lines = (f"{n} {51000 + n} unlocked not-granted exec 0 8 sh - /opt/{n}\n" for n in numbers)
+    sealed.put("sys/fs/bpf/verity/denials", "".join(lines))
+    done = on(sealed, "review")
+    assert done.status == (3 if forgotten else 0)
+    assert (f"it has forgotten {forgotten} lines" in done.out) == bool(forgotten)
 
 
 def test_the_card(host: Host) -> None:

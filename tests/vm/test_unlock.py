@@ -8,6 +8,7 @@ but its challenge. That the gate refuses what it must is in tests/attacks; here 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,12 +123,24 @@ def test_from_the_challenge_to_the_review(host: Machine, desk: Path) -> None:
     again = host.run("verity unlock apply /root/token", check=False, timeout_s=120)
     assert again.status == 1 and "was applied before" in again.stderr.decode()
     # What was done under it is listed, to be kept or undone.
-    host.run(f"touch {RESCUE}/left-behind")
+    host.run(f"cp /bin/sleep {RESCUE}/sleep; touch {RESCUE}/left-behind")
+    host.run(f"setsid {RESCUE}/sleep 600 >/dev/null 2>&1 & setsid sleep 601 >/dev/null 2>&1 &")
     review = host.run("verity unlock review", timeout_s=120).text
     assert f"let through {RESCUE}/a" in review
     assert f"changed     {RESCUE}/left-behind" in review
     host.run("verity unlock relock", timeout_s=120)
     assert not runs(host)
+    # What was started goes on behind the end, and is listed: what was let through, and what else.
+    left = re.findall(
+        r"^(still runs|started) +(\S+) pid (\d+) \(sleep\)",
+        host.run("verity unlock review", timeout_s=120).text,
+        re.M,
+    )
+    assert [(what, path) for what, path, _ in left] == [
+        ("still runs", f"{RESCUE}/sleep"),
+        ("started", "/usr/bin/sleep"),
+    ]
+    host.run(["kill", *(pid for _, _, pid in left)])
     assert "locked    nothing is unlocked" in host.run("verity unlock status", timeout_s=120).text
     assert host.run("test -e /run/motd.d/verity-unlock", check=False).status == 1
     assert [one for one, _ in events(host)] == [

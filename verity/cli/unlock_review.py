@@ -26,8 +26,9 @@ _LIMIT = (
 def review(root: Path, as_json: bool, token_id: str | None) -> int:
     """List what ran and what changed under an unlock: the last one, or the one of this ID.
 
-    What the gate let through because of it, and the files at the places that it opened whose inodes
-    changed meanwhile. Each line says how to keep it, by signing it, and how to undo it.
+    What the gate let through because of it; the processes that still run and have such a file, or
+    were started with privileges meanwhile, for only a session's end with it; and the files at the
+    places that it opened whose inodes changed. Each line says how to keep it and how to undo it.
     """
     if token_id is not None and not _ID.fullmatch(token_id):
         raise CallerError("bad-arguments", f"{token_id[:80]}: no id of a token, 32 hex digits")
