@@ -67,7 +67,7 @@ def check(
     """Verify everything, in the order in which the gate gets it.
 
     ``accepted`` are blobs that the host boots with already: that they have expired is no reason
-    against them, as it is none for the gate.
+    against them, as it is none for the gate. By keys that have expired nothing else is accepted.
 
     1. Each `keys` is the only one of its party, and signed by the root threshold of its pin.
     2. No key has two places, across parties, roles and pins, and none is an example.
@@ -101,6 +101,8 @@ def check(
         trusted = _roots(pins, found.party, item.label)
         parts.append(_part(item, trusted, found, at))
         documents.append((item, trusted))
+    over = frozenset(party for party, found in keys.items() if found.expires <= now)
+    at = replace(at, over=over)
     # 2. One place for each key.
     holders: list[KernelKeys | Pin] = [*pins.values(), *keys.values()]
     check_places(holders)
@@ -149,10 +151,12 @@ def check(
 
 @dataclass(frozen=True, kw_only=True)
 class _Time:
-    """When it is, and which blobs time takes nothing from."""
+    """When it is, and which blobs time takes nothing from; ``over`` are parties whose keys have
+    expired."""
 
     now: int
     accepted: frozenset[bytes]
+    over: frozenset[Party] = frozenset()
 
 
 def by_pin(item: Labelled, pins: Mapping[Party, Pin]) -> Labelled:
@@ -300,6 +304,12 @@ def _part(
             "expired",
             f"{item.label}: expired at {format_time(expires)}, it is {format_time(now)}",
             hint="have it made and signed anew, with a higher serial or version",
+        )
+    if expires is not None and trusted.party in at.over and fragment.blob not in at.accepted:
+        raise ContentError(
+            "expired",
+            f"{item.label}: by the keys of the {trusted.party.name.lower()}, which have expired",
+            hint="the next version of the keyring comes first: `verity keyring add-key`",
         )
     # The gate would take that time for its own until it boots again.
     if clock.is_ahead(said.issued, now):

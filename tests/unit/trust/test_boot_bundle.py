@@ -378,6 +378,23 @@ def test_expiry_is_at_the_second() -> None:
     assert check(bundle.labelled, bundle.pins, now=NOW)
 
 
+def test_what_a_host_has_already_expires_for_nothing_but_new_parts() -> None:
+    old, late = vendor_keys(), EXPIRES + 1
+    bundle = Bundle(keys=[vendor_keys(), user_keys()])
+    kept = frozenset(one.fragment.blob for one in bundle.labelled)
+    with pytest.raises(ContentError, match="expired"):
+        check(bundle.labelled, bundle.pins, now=late)
+    assert check(bundle.labelled, bundle.pins, now=late, accepted=kept)
+    # Signed anew, by keys that have expired: under new ones it would do.
+    fresh: dict[str, Any] = {"serial": 6, "issued": EXPIRES, "expires": EXPIRES + 99}
+    bundle.grants[0] = os_grants(**fresh)
+    with pytest.raises(ContentError, match="by the keys of the vendor, which have expired"):
+        check(bundle.labelled, bundle.pins, now=late, accepted=kept)
+    bundle.keys[0] = vendor_keys(version=4, issued=EXPIRES, expires=EXPIRES + 99)
+    assert bundle.keys[0] != old
+    assert check(bundle.labelled, bundle.pins, now=late, accepted=kept)
+
+
 def test_signatures_by_roots_that_the_pin_has_not() -> None:
     """As behind a change of root keys, and under a pin of the new ones alone."""
     pins = {Party.VENDOR: pin(Party.VENDOR, SECOND_ROOT), Party.USER: pin(Party.USER, USER_ROOT)}
