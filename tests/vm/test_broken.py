@@ -55,6 +55,14 @@ def owner(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Owner:
     return owner
 
 
+@pytest.mark.parametrize("name", ["verity-load", "verity-unlock", "gate.bpf.o"])
+def test_what_boots_is_what_the_package_brings(image: Image, name: str) -> None:
+    """The proof of a host that runs compares the two."""
+    (own,) = image.tree.glob(f"usr/lib/python3*/dist-packages/verity/_gate/{name}")
+    (boots,) = image.tree.glob(f"usr/lib/verity/{name}")
+    assert boots.read_bytes() == own.read_bytes()
+
+
 @pytest.mark.parametrize("name", some(IN_TREE, one_in=len(IN_TREE) // 2))
 def test_refused_before_anything_runs(owner: Owner, tmp_path: Path, name: str) -> None:
     row = REFUSED[name]
