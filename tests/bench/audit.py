@@ -28,7 +28,7 @@ from tests.vm.debian import run
 FILES = 100_000
 _DIRECTORY = 20  # files in each
 _VERITY = str(Path(sys.executable).with_name("verity"))
-_ENABLE_TIMEOUT_S = 900.0
+_ENABLE_TIMEOUT_S = 2400.0
 _RUN_TIMEOUT_S = 900.0
 _MEMORY_MIB = 3072  # all contents stay cached
 _RULES = "ftype+p+u+g+s+l+acl+xattrs+sha256"

@@ -14,6 +14,7 @@ from tests.cli.audit_world import COMPILE, VENDOR, AuditWorld, checks, gaps, mak
 from tests.cli.program import copy, stock
 from tests.cli.spoil import flip_commit, flip_grants, flip_manifest, flip_statement, flipped
 from tests.cli.worlds import REF
+from tests.unit.formats.test_cpio import archive, entry
 from verity.formats.commit import DetachedMetadata
 from verity.formats.grant_rules import Earned, earned
 from verity.formats.grants import Code, Party
@@ -258,6 +259,36 @@ def state_gone(world: AuditWorld) -> None:
     shutil.rmtree(world.host / places.STATE.parent)
 
 
+def initramfs_of(*files: tuple[str, Path]) -> bytes:
+    """An initramfs that holds these, as cpio makes it: name in it, and where the bytes are."""
+    return archive(*(entry(name.encode(), path.read_bytes()) for name, path in files))
+
+
+def in_initramfs(world: AuditWorld, *files: tuple[str, Path]) -> None:
+    (world.host / "boot").mkdir(exist_ok=True)
+    (world.host / "boot/initrd.img-6.12").write_bytes(initramfs_of(*files))
+
+
+def pins_of(world: AuditWorld, folder: str = "") -> tuple[tuple[str, Path], ...]:
+    return (
+        (str(places.VENDOR_PIN), world.path / folder / "vendor.pin"),
+        (str(places.USER_PIN), world.path / folder / "user.pin"),
+    )
+
+
+def other_roots_in_the_initramfs(world: AuditWorld) -> None:
+    """The gate of the next boot would believe a stranger; /etc has the accepted pins."""
+    (world.path / "x").mkdir()
+    world.run("lockdown", "pin", "--party=vendor", "--root=stranger.pem.pub", "x/vendor.pin")
+    copy(world.path / "user.pin", world.path / "x/user.pin")
+    in_initramfs(world, *pins_of(world, "x"))
+
+
+def no_pin_in_the_initramfs(world: AuditWorld) -> None:
+    """What is there in its place is none."""
+    in_initramfs(world, (str(places.USER_PIN), world.path / "os.grants"))
+
+
 def led_out(name: str) -> Callable[[AuditWorld], None]:
     """A document of the tree is a link to a file of the auditor's machine, and as good."""
 
@@ -318,6 +349,8 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
         {"revoked-serial", "bundle-revoked", "bundle-behind"},
     ),
     "granted-too-much": (granted_too_much, {"grants-differ"}),
+    "other-roots-in-the-initramfs": (other_roots_in_the_initramfs, {"initramfs-pins"}),
+    "no-pin-in-the-initramfs": (no_pin_in_the_initramfs, {"initramfs-pins"}),
 }
 
 
@@ -343,3 +376,38 @@ def test_an_etc_that_nobody_signed_and_the_policy_asks_for(world: AuditWorld) ->
     assert (done.status, checks(done)) == (1, ["etc-intent"])
     (finding,) = done.of_type("finding")
     assert "denies what isn't signed in /etc" in finding["expected"]
+
+
+def test_the_pins_of_an_initramfs_are_looked_at(world: AuditWorld) -> None:
+    in_initramfs(world, *pins_of(world))
+    done = world.audit()
+    assert (done.status, checks(done), gaps(done)) == (0, [], [])
+    (summary,) = done.of_type("summary")
+    assert summary["counts"]["initramfs with pins"] == 1
+    # Where /etc has none the host boots by those of the initramfs, and its bundle is held to them.
+    for place in (places.VENDOR_PIN, places.USER_PIN):
+        (world.host / place).unlink()
+    done = world.audit()
+    assert (done.status, checks(done), gaps(done)) == (0, [], [])
+    (world.host / "boot/initrd.img-6.12").unlink()
+    done = world.audit()
+    assert (done.status, checks(done), "bad-bundle" in gaps(done)) == (3, [], True)
+
+
+@pytest.mark.parametrize("name", ["cut", "with-a-damaged-part"])
+def test_an_initramfs_that_cannot_be_read(name: str, world: AuditWorld) -> None:
+    in_initramfs(world, *pins_of(world))
+    place = world.host / "boot/initrd.img-6.12"
+    data = place.read_bytes()
+    place.write_bytes(data[:-200] if name == "cut" else data + b"\x1f\x8b?")
+    done = world.audit()
+    assert (done.status, checks(done), gaps(done)) == (3, [], ["initramfs-pins"])
+
+
+def test_a_bundle_that_only_an_initramfs_has(world: AuditWorld) -> None:
+    """Whether anything takes it from there nobody knows: it is neither trusted nor called gone."""
+    bundle = world.host / places.BUNDLE
+    bundle.rename(world.path / "taken")
+    in_initramfs(world, *pins_of(world), (str(places.BUNDLE), world.path / "taken"))
+    done = world.audit()
+    assert (done.status, checks(done), "bad-bundle" in gaps(done)) == (3, [], True)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small, whole, clean system for audits: a vendor's commit, a signed /etc, keyrings and a policy.
 
-It is made of a few programs of the image's Debian and of configuration of its own, so that one
-audit takes a moment. On a disk with fs-verity it is checked out, enabled, and given its /etc as a
-host's owner would, by the program's own verbs; nothing of it is ever started. `Audited` audits it
-from beside, with keyrings and pins of the auditor's own.
+It is made of a few programs of the image's Debian, an extension and configuration of its own, so
+that one audit takes a moment. On a disk with fs-verity it is checked out, enabled, and given its
+/etc as a host's owner would, by the program's own verbs; nothing of it is ever started. `Audited`
+audits it from beside, with keyrings and pins of the auditor's own.
 
 A second commit stands in the repository for the clean update.
 """
@@ -30,6 +30,8 @@ BRANCHES = ("system/1", "system/2")
 OS_STREAM, ETC_STREAM, TOOLS_STREAM = "system", "etc-system", "tools"
 DATA = "/srv"
 REPO, ROOT, OWN = f"{DATA}/repo", f"{DATA}/host", f"{DATA}/own"
+KEPT = f"{ROOT}/var/lib/verity/extensions/{TOOLS_STREAM}"
+TOOL = "usr/share/tools/tool"
 CLEAN = "clean"
 _DAYS = "--days=365"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -171,6 +173,16 @@ verity etc sign --root {ROOT} --key {OWN}/user-etc.pem --stream {ETC_STREAM} --s
 verity etc apply --root {ROOT} {{trusted}}
 verity acknowledge --root {ROOT} --key {OWN}/user-etc.pem
 """
+# A program that the owner adds, with what they signed of it.
+_EXTENSION = f"""
+set -e
+mkdir -p {OWN}/added/usr/share/tools {KEPT.rpartition("/")[0]}
+cp {ROOT}/usr/bin/work {OWN}/added/usr/share/tools/tool
+cp -a {OWN}/added/usr/share/tools {ROOT}/usr/share/
+verity enable {ROOT}/usr/share/tools/tool
+verity extension sign --key {OWN}/user-extension.pem --stream {TOOLS_STREAM} --serial 1 \
+    --tree {OWN}/added {KEPT}
+"""
 TRUSTED = f"--keyring {OWN}/keyrings --pin vendor={OWN}/vendor.pin --pin user={OWN}/user.pin"
 
 
@@ -195,7 +207,7 @@ class Audited:
         keys = " ".join(f"--keys={OWN}/keyrings/{one}/1.keys" for one in ("vendor", "user"))
         show = f"verity commit show --repo={REPO} --grants {branch} >{OWN}/os.grants"
         made = f"{ROOT}/var/lib/verity"
-        grants = f"--grants={OWN}/os.grants --grants={made}/etc/1/grants"
+        grants = f"--grants={OWN}/os.grants --grants={made}/etc/1/grants --grants={KEPT}/grants"
         policy = f"--policy={ROOT}/etc/verity/policy.gate"
         make = f"verity lockdown bundle --replace --root={ROOT} {pins} {keys} {policy} {grants}"
         self.machine.run(f"set -e; {show}; {make} {made}/boot.bundle")
@@ -207,7 +219,7 @@ def audited(image: Image, disk: Path) -> Iterator[Audited]:
     with Machine.boot("system", image, disks=[Disk(path=disk, serial="data")]) as machine:
         machine.run(f"mkdir -p {DATA} && mount {machine.device('data')} {DATA}")
         system = Audited(machine)
-        lines = (_CHECK_OUT + _OWN).format(branch=BRANCHES[0], trusted=TRUSTED)
+        lines = (_CHECK_OUT + _OWN + _EXTENSION).format(branch=BRANCHES[0], trusted=TRUSTED)
         machine.run(lines, timeout_s=400)
         system.bundle()
         machine.snapshot(CLEAN)

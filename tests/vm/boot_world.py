@@ -101,7 +101,7 @@ def with_initramfs(image: Image, host: Path, maker: Maker, changed: str = "") ->
 
 
 def _build(image: Image, host: Path, maker: Maker, changed: str, partial: Path) -> None:
-    with _above(image.tree, partial) as root:
+    with above(image.tree, partial) as root:
         run(["cp", "-a", f"{host}/.", str(root)])
         lay(root)
         if maker == "dracut":
@@ -114,7 +114,7 @@ def _build(image: Image, host: Path, maker: Maker, changed: str, partial: Path) 
 def unpacked(image: Image, initramfs: Path, out: Path) -> Path:
     """What an initramfs holds, below `out`: of each archive in it what is verity's."""
     out.mkdir()
-    with _above(image.tree, out) as root:
+    with above(image.tree, out) as root:
         shutil.copyfile(initramfs, root / "run/made")
         run(["chroot", str(root), "unmkinitramfs", "/run/made", "/run/out"])
         # The early archives, and then the one with the programs; or that one alone.
@@ -128,7 +128,7 @@ def unpacked(image: Image, initramfs: Path, out: Path) -> Path:
 def recovery_entry(image: Image, host: Path, lines: str, scratch: Path) -> str:
     """What GRUB's configuration gets of ours in the host's tree, and GRUB's own check of it."""
     scratch.mkdir()
-    with _above(image.tree, scratch) as root:
+    with above(image.tree, scratch) as root:
         run(["cp", "-a", f"{host}/.", str(root)])
         shutil.copytree(debs.packages(image, "grub-common"), root / "run/debs")
         shutil.copyfile(INITRAMFS / "grub.d/42_verity", root / "run/42_verity")
@@ -140,17 +140,18 @@ def recovery_entry(image: Image, host: Path, lines: str, scratch: Path) -> str:
 
 
 @contextlib.contextmanager
-def _above(tree: Path, partial: Path) -> Iterator[Path]:
-    """A root over the tree, which stays as it is, with what programs in it expect."""
+def above(tree: Path, partial: Path, *, mounts: bool = True) -> Iterator[Path]:
+    """A root over the tree, which stays as it is; with `mounts` what programs in it expect."""
     root, upper, work = (partial / name for name in ("root", "upper", "work"))
     for folder in (root, upper, work):
         folder.mkdir()
     layers = f"lowerdir={tree},upperdir={upper},workdir={work}"
     run(["mount", "-t", "overlay", "-o", layers, "overlay", str(root)])
     try:
-        run(["mount", "-t", "tmpfs", "tmpfs", str(root / "run")])
-        run(["mount", "-t", "proc", "proc", str(root / "proc")])
-        run(["mount", "--bind", "/dev", str(root / "dev")])
+        if mounts:
+            run(["mount", "-t", "tmpfs", "tmpfs", str(root / "run")])
+            run(["mount", "-t", "proc", "proc", str(root / "proc")])
+            run(["mount", "--bind", "/dev", str(root / "dev")])
         yield root
     finally:
         run(["umount", "-R", str(root)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .audited import OS_STREAM, OWN, REPO, TRUSTED
+from .audited import OS_STREAM, OWN, REPO, TOOL, TOOLS_STREAM, TRUSTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +287,10 @@ CODE = (
 _FLOORS = "var/lib/verity/floors"
 _BUNDLE = "var/lib/verity/boot.bundle"
 
+_KEPT = f"var/lib/verity/extensions/{TOOLS_STREAM}"
+# Then its file is one that nobody signed.
+_NO_EXTENSION = ("extension", "unsigned-code", "unsigned-file")
+
 # What can't be asked without these documents.
 _NO_BUNDLE = ("bad-bundle", "etc-floor")  # what the host accepted of its /etc stands there, too
 _WITHOUT_BUNDLE = ("bundle-behind", "bundle-expired", "bundle-revoked", "pin-differs")
@@ -339,6 +343,23 @@ TRUST = (
         "etc-content",
     ),
     _one("signed intent gone", "rm -r var/lib/verity/etc", "etc-intent"),
+    _one("statement of an extension altered", f"flip {_KEPT}/statement.json 600", *_NO_EXTENSION),
+    _one(
+        "extension of a stranger",
+        f"rm -r {_KEPT}; verity key generate /run/x.pem; verity extension sign --key /run/x.pem"
+        f" --stream {TOOLS_STREAM} --serial 1 --tree {OWN}/added {_KEPT}",
+        *_NO_EXTENSION,
+    ),
+    _one(
+        "extension of another serial",
+        f"rm -r {_KEPT}; verity extension sign --key {OWN}/user-extension.pem"
+        f" --stream {TOOLS_STREAM} --serial 2 --tree {OWN}/added {_KEPT}",
+        "extension-behind",
+    ),
+)
+EXTENSION = (
+    _one("file of an extension changed", f"spoil {TOOL} 'echo >>$1.new'", "content", at=f"/{TOOL}"),
+    _one("file of an extension gone", f"rm {TOOL}", "missing", at=f"/{TOOL}"),
 )
 
 WRITTEN = (
@@ -370,4 +391,4 @@ WRITTEN = (
     ),
 )
 
-TAMPERINGS = (*FILES, *ETC, *CODE, *TRUST, *WRITTEN)
+TAMPERINGS = (*FILES, *ETC, *CODE, *TRUST, *WRITTEN, *EXTENSION)

@@ -18,9 +18,11 @@ from .audited import (
     BRANCHES,
     CLEAN,
     ETC_STREAM,
+    KEPT,
     OS_STREAM,
     REPO,
     ROOT,
+    TOOLS_STREAM,
     TRUSTED,
     Audited,
     audited,
@@ -50,6 +52,7 @@ def test_the_clean_system_has_no_finding(system: Audited) -> None:
     assert status == 0
     state = of_type(records, "state")[0]["sha256"]
     parts = f"os:{OS_STREAM}=/run/m etc:{ETC_STREAM}={ROOT}"
+    parts += f" extension:{TOOLS_STREAM}={KEPT}/manifest"
     shown = system.machine.run(
         f"verity manifest make --repo={REPO} --output /run/m {BRANCHES[0]} >/run/made"
         f" && verity manifest show --checksum {parts} --root {ROOT}"
@@ -66,7 +69,8 @@ def test_the_updated_system_has_no_finding(system: Audited) -> None:
         f" ostree --repo={REPO} checkout -H {BRANCHES[1]} ../new/host;"
         f" verity objects enable --repo {REPO} {TRUSTED} {BRANCHES[1]};"
         " find ../new/host -xdev -type f -empty -exec verity enable {} + >/dev/null;"
-        " rmdir ../new/host/etc ../new/host/var; mv etc var ../new/host/; cd ..;"
+        " rmdir ../new/host/etc ../new/host/var; mv etc var ../new/host/;"
+        " mv usr/share/tools ../new/host/usr/share/; cd ..;"
         " mv host old; mv new/host host;"
         f" verity commit verify --accept --root {ROOT} --repo {REPO} {TRUSTED} {BRANCHES[1]}"
     )

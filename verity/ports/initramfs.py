@@ -10,6 +10,7 @@ import lzma
 import subprocess
 import zlib
 from pathlib import Path
+from typing import Protocol
 
 from verity.formats import cpio
 from verity.formats.cpio import File
@@ -22,16 +23,27 @@ _TIMEOUT_S = 120
 _PROGRAMS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4"}
 
 
+class _Decompressor(Protocol):
+    """What zlib, lzma and bz2 have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
 def files(path: Path) -> list[File]:
     """All of its files; those of later archives behind those of earlier ones, which they replace.
 
     Raises HostError for what can't be unpacked here, ContentError (``bad-initramfs``).
     """
-    data = read_file(path, max_size=MOST)
+    rest = read_file(path, max_size=MOST)
     found: list[File] = []
-    at = cpio.read(data, found)
-    if at < len(data):
-        inner = _unpacked(data[at:], path)
+    room = MOST
+    while (at := cpio.read(rest, found)) < len(rest):
+        inner, rest = _unpacked(rest[at:], path, room)
+        room -= len(inner)
         end = cpio.read(inner, found)
         if end < len(inner):
             raise ContentError(
@@ -42,23 +54,35 @@ def files(path: Path) -> list[File]:
     return found
 
 
-def _unpacked(data: bytes, path: Path) -> bytes:
+def _unpacked(data: bytes, path: Path, room: int) -> tuple[bytes, bytes]:
+    """What the compressed part at the beginning holds, and what follows it."""
+    made = _decompressor(data)
+    if made is None:
+        program = _PROGRAMS.get(data[:4])
+        if program is None:
+            raise ContentError(
+                "bad-initramfs",
+                f"{path}: it goes on with {data[:6].hex()}, which is no compression that is known",
+            )
+        return _bounded(_by_program(program, data, path), path, room), b""
     try:
-        if data.startswith(b"\x1f\x8b"):
-            return _bounded(zlib.decompressobj(31).decompress(data, MOST + 1), path)
-        if data.startswith(b"\xfd7zXZ\0"):
-            return _bounded(lzma.LZMADecompressor().decompress(data, MOST + 1), path)
-        if data.startswith(b"BZh"):
-            return _bounded(bz2.BZ2Decompressor().decompress(data, MOST + 1), path)
+        unpacked = _bounded(made.decompress(data, room + 1), path, room)
     except (zlib.error, lzma.LZMAError, OSError) as error:
         raise ContentError("bad-initramfs", f"{path}: what is compressed is damaged") from error
-    program = _PROGRAMS.get(data[:4])
-    if program is None:
-        raise ContentError(
-            "bad-initramfs",
-            f"{path}: it goes on with {data[:6].hex()}, which is no compression that is known",
-        )
-    return _bounded(_by_program(program, data, path), path)
+    if not made.eof:
+        raise ContentError("bad-initramfs", f"{path}: what is compressed is cut")
+    return unpacked, made.unused_data
+
+
+def _decompressor(data: bytes) -> _Decompressor | None:
+    """By the first bytes; None if it is none of Python's own."""
+    if data.startswith(b"\x1f\x8b"):
+        return zlib.decompressobj(31)
+    if data.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMADecompressor()
+    if data.startswith(b"BZh"):
+        return bz2.BZ2Decompressor()
+    return None
 
 
 def _by_program(program: str, data: bytes, path: Path) -> bytes:
@@ -84,7 +108,7 @@ def _by_program(program: str, data: bytes, path: Path) -> bytes:
     return done.stdout
 
 
-def _bounded(data: bytes, path: Path) -> bytes:
-    if len(data) > MOST:
+def _bounded(data: bytes, path: Path, room: int) -> bytes:
+    if len(data) > room:
         raise ContentError("bad-initramfs", f"{path}: more than {MOST} bytes when unpacked")
     return data

@@ -44,5 +44,8 @@ system; 16 digits of its own for each run follow."""
 ACKNOWLEDGED = Path("var/lib/verity/acknowledged/record")
 """What the owner has acknowledged of what programs write (docs/formats.md, "Acknowledgement")."""
 
+EXTENSIONS = Path("var/lib/verity/extensions")
+"""A directory for each signed extension that its owner keeps here, as `extension sign` wrote it."""
+
 LEDGER = Path("var/lib/verity/ledger")
 """Which unlocks there were (docs/formats.md, "Ledger")."""

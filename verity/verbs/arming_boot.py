@@ -11,7 +11,6 @@ At level B0 nothing of this is refused by the gate, which is loaded later: that 
 found here. What is built into a kernel, and what firmware starts, isn't looked at.
 """
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -27,10 +26,10 @@ from verity.ports.osfile import read_file
 from verity.values.arming import Part
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated
+from verity.verbs import initramfs_trust
 from verity.verbs.audit_host import AuditedHost
 
 _SMALL = 1 << 20
-_NAMES = re.compile(r"(initrd|initramfs)[.-].*")
 _ENTRIES = ("boot/loader/entries", "boot/efi/loader/entries", "efi/loader/entries")
 _GRUB = ("boot/grub/grub.cfg", "boot/grub2/grub.cfg")
 _ORDER = re.compile(
@@ -50,7 +49,7 @@ def examine(host: AuditedHost) -> Part:
         lines += 1
         findings += [_argument(label, one) for one in kernel_cmdline.complaints(text)]
     seen = 0
-    names = _initramfs(host.root)
+    names = initramfs_trust.paths(host.root)
     if host.commit is None:
         signed = _signed(host)
         for path in names:
@@ -110,14 +109,6 @@ def _argument(label: str, one: kernel_cmdline.Complaint) -> Finding:
 
 
 # --- 2. initramfs ---------------------------------------------------------------------------
-
-
-def _initramfs(root: Path) -> list[Path]:
-    try:
-        names = sorted(os.listdir(root / "boot"))
-    except OSError:
-        return []
-    return [root / "boot" / name for name in names if _NAMES.fullmatch(name)]
 
 
 def _signed(host: AuditedHost) -> frozenset[bytes]:

@@ -6,30 +6,30 @@ reports it: one bad document hides nothing of the others. Only what the auditor 
 there ends the audit: a repository, a commit, a root. Nothing here reads the files of the tree.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verity.formats import grants, records
+from verity.formats import grants
 from verity.formats.grants import Grants, Party, Role
 from verity.formats.records import RecordKind
-from verity.ports import booted, deployments, floors, places
-from verity.ports.osfile import check_below, is_there, read_file
+from verity.ports import booted, deployments, extension_files, floors, places
+from verity.ports.osfile import check_below, is_there
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Tree
 from verity.trust.verified import verify_statement
-from verity.values.errors import CallerError, ContentError, HostError, VerityError
-from verity.verbs import serial_floors, signed
+from verity.values.errors import ContentError, HostError, VerityError
+from verity.verbs import audit_boot_bundle, serial_floors, signed
 from verity.verbs.audit_host import AuditedHost, BootBundle, Roots
 from verity.verbs.serial_floors import HostState, Judged
 from verity.verbs.signed import SignedCommit
 
 if TYPE_CHECKING:
     from verity.trust.policy import VerifiedPolicy
+    from verity.verbs.extension_read import SignedExtension
 
 REPOSITORY = Path("ostree/repo")
-_PIN_FILES = {Party.VENDOR: places.VENDOR_PIN, Party.USER: places.USER_PIN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ def make(asked: Asked, *, clock: int) -> AuditedHost:
     2. The host's floors, against the commit; they and the keyrings say what time it is.
     3. The policy that is installed.
     4. The boot bundle, from the host's pins, which are those that the auditor accepts.
+    5. The extensions whose documents the host keeps.
 
     Raises only for what the auditor named and isn't there.
     """
@@ -90,9 +91,15 @@ def make(asked: Asked, *, clock: int) -> AuditedHost:
     # 4. The boot bundle.
     bundle: BootBundle | None = None
     try:
-        bundle = _bundle(root, roots)
+        bundle = audit_boot_bundle.load(root, roots)
     except VerityError as error:
         refused["bundle"] = error
+    # 5. Extensions.
+    extensions: Mapping[str, SignedExtension | VerityError] = {}
+    try:
+        extensions = _extensions(root, roots)
+    except VerityError as error:
+        refused["extensions"] = error
     return AuditedHost(
         root=root,
         live=root.resolve() == Path("/"),
@@ -100,7 +107,8 @@ def make(asked: Asked, *, clock: int) -> AuditedHost:
         clock=clock,
         commit=commit,
         policy=policy,
-        grants=_grants(commit, bundle),
+        grants=_grants(commit, bundle, extensions),
+        extensions=extensions,
         deep=asked.deep,
         progress=asked.progress,
         repo=repo if asked.repo is not None or repo.is_dir() else None,
@@ -179,65 +187,30 @@ def _policy(root: Path, roots: Roots) -> "VerifiedPolicy | None":
         raise
 
 
-def _bundle(root: Path, roots: Roots) -> BootBundle | None:
-    path = root / places.BUNDLE
-    check_below(root, places.BUNDLE, *_PIN_FILES.values())
-    try:
-        data = read_file(path, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return None
-        raise
-    # Here: a tree without a bundle needs none of it.
-    from verity.formats import kernel_keys
-    from verity.trust import boot_bundle
-    from verity.trust.boot_bundle import Labelled
-    from verity.verbs import pins
+def _extensions(root: Path, roots: Roots) -> "Mapping[str, SignedExtension | VerityError]":
+    names = extension_files.kept(root)
+    if not names:
+        return {}
+    from verity.verbs import extension_read  # here: a host without extensions needs none of it
 
-    fragments = records.split(data, label=str(path))
-    if roots.unknown is not None:
-        raise roots.unknown
-    if not roots.pins:
-        raise HostError(
-            "no-pin",
-            f"{path}: it is verified from pins, and --key names none",
-            hint="--keyring and --pin, or the pins of this host",
-        )
-    accepted = {}
-    for party, print_ in roots.pins.items():
-        place = root / _PIN_FILES[party]
+    found: dict[str, SignedExtension | VerityError] = {}
+    for name in names:
         try:
-            pin = pins.load(place, party)
-        except CallerError as error:  # what stands there is no choice of the auditor's
-            raise ContentError("pin-differs", error.message, hint=error.hint) from error
-        found = kernel_keys.fingerprint(kernel_keys.encode_pin(pin))
-        if found != print_.fingerprint:
-            raise ContentError(
-                "pin-differs",
-                f"{place}: it has the fingerprint sha256:{found}, the auditor accepts"
-                f" sha256:{print_.fingerprint}",
-                hint="ask the owner which root keys are theirs: the loader trusts those of the pin",
-            )
-        accepted[party] = pin
-    # The record of floors is for the loader, and signed by nobody.
-    labelled = tuple(
-        Labelled(label=str(path), fragment=one)
-        for one in fragments
-        if one.kind is not RecordKind.FLOORS
-    )
-    try:
-        # The area trust judges the times: whatever has expired since, the gate still takes.
-        parts = boot_bundle.check(
-            labelled, accepted, now=0, allow_example_keys=roots.allow_example_keys
-        )
-    except CallerError as error:
-        if error.code == "no-pin":
-            raise HostError(error.code, error.message, hint=error.hint) from error
-        raise ContentError(error.code, f"{path}: {error.message}", hint=error.hint) from error
-    return BootBundle(labelled=labelled, parts=parts)
+            if roots.unknown is not None:
+                raise roots.unknown
+            trusted = roots.of(Role.EXTENSION, Party.USER)
+            check_below(root, places.EXTENSIONS / name)
+            found[name] = extension_read.load(root / places.EXTENSIONS / name, trusted)
+        except VerityError as error:
+            found[name] = error
+    return found
 
 
-def _grants(commit: SignedCommit | None, bundle: BootBundle | None) -> tuple[Grants, ...]:
+def _grants(
+    commit: SignedCommit | None,
+    bundle: BootBundle | None,
+    extensions: "Mapping[str, SignedExtension | VerityError]",
+) -> tuple[Grants, ...]:
     """Each blob once: the bundle may have the commit's own, or those of another serial."""
     found = [] if commit is None else [commit.grants.grants]
     if bundle is not None:
@@ -245,4 +218,8 @@ def _grants(commit: SignedCommit | None, bundle: BootBundle | None) -> tuple[Gra
             if item.fragment.kind is RecordKind.GRANTS:
                 blob = grants.parse(item.fragment.blob)
                 found += [] if blob in found else [blob]
+    for one in extensions.values():
+        if not isinstance(one, VerityError):
+            blob = one.grants.grants
+            found += [] if blob in found else [blob]
     return tuple(found)

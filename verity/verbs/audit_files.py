@@ -8,25 +8,27 @@
 3. What nobody signed is a finding by what it could do, but for what lies in directories of state.
 4. What is signed and was not seen is missing, unless a directory above it could not be read.
 
+What the owner signed beside it, as an extension, is held against its own manifest.
+
 With ``deep`` the disk is read, too: whatever is cached is evicted before, so that the kernel checks
 what it reads; what stays cached is hashed.
 Nothing is repaired; what can't be read is not evaluated, never skipped in silence.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verity.formats.dump import Entry
 from verity.formats.escaped import escape
-from verity.formats.grants import ConfigKind
 from verity.ports.signed_tree import Lines, Record, SignedTree, State, What, lines_of
 from verity.ports.tree import Node, Tree
 from verity.trust.verified import VerifiedManifest
-from verity.values.audit import Area, AreaResult, Check, Covered, Severity
+from verity.values.audit import Area, AreaResult, Check, Severity
 from verity.values.errors import VerityError
 from verity.values.findings import Finding, NotEvaluated
-from verity.verbs import audit_files_compare
+from verity.verbs import audit_files_compare, audit_files_coverage
 from verity.verbs.audit_files_bounded import Bounded
 from verity.verbs.audit_files_look import Seen, look
 
@@ -74,10 +76,12 @@ _REGULAR = (State.BY_KERNEL, State.GRANTED, State.BY_HASH)
 
 @dataclass(frozen=True, kw_only=True)
 class How:
-    """``state``: directories in which nothing is called unsigned. ``granted``: digests that are
-    counted by themselves. ``progress`` hears how many lines of how many are done."""
+    """``state``: directories in which nothing is called unsigned. ``also``: entries of other
+    manifests, by path, which count where this one has none. ``granted``: digests that are counted
+    by themselves. ``progress`` hears how many lines of how many are done."""
 
     state: Collection[bytes] = ()
+    also: Mapping[bytes, Entry] = field(default_factory=dict)
     granted: Collection[bytes] = ()
     deep: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
@@ -136,6 +140,7 @@ def examine(host: "AuditedHost") -> AreaResult:
     state = [path for path in STATE if host.live or b"\n%b/" % path not in manifest.data]
     how = How(
         state=state,
+        also=_of_extensions(host),
         granted=host.code,
         deep=host.deep,
         progress=lambda done, total: host.progress("files", done, total),
@@ -161,7 +166,7 @@ def examine(host: "AuditedHost") -> AreaResult:
         not_evaluated=found.gaps,
         not_applicable={} if host.deep else dict.fromkeys(_DEEP_ONLY, "only --deep reads the disk"),
         counts=found.counts,
-        coverage=_coverage(host, found),
+        coverage=audit_files_coverage.coverage(host, found),
         notes=notes,
     )
 
@@ -171,6 +176,7 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
     lines = lines_of(manifest.data)
     collected = Bounded()
     unread: set[bytes] = set()
+    also = dict(how.also)
     with (
         Tree(root) as opened,
         SignedTree(
@@ -182,14 +188,23 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
             for record in records:
                 if record.what is What.NO_VERITY and collected.counts_only("no-verity"):
                     continue
-                due = None if record.line is None else lines.entry(record.line)
+                due = also.pop(record.path, None)
+                if record.line is not None:
+                    due = lines.entry(record.line)
                 seen = look(opened, record, due, deep=how.deep)
                 collected.add(seen.finding, seen.gap)
                 if seen.gap is not None and record.what is not What.STAYS:
                     unread.add(record.path)
-                _count(found, record, seen)
+                _count(found, record, due, seen)
             how.progress(lines.count - walked.states.count(State.UNSEEN), lines.count)
         found.passed = walked.passed
+        # What lies where nothing is called unsigned, or is a directory that both have.
+        for path, due in also.items():
+            if lines.find(escape(path)) is None:
+                record = Record(path=path, line=None, what=What.CLOSER, error=0)
+                seen = look(opened, record, due, deep=how.deep)
+                collected.add(seen.finding, seen.gap)
+                _count(found, record, due, seen)
     for line in _unseen(walked.states):
         if not unread and collected.counts_only("missing"):
             continue
@@ -203,12 +218,23 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
     return found
 
 
-def _count(found: Compared, record: Record, seen: Seen) -> None:
+def _of_extensions(host: "AuditedHost") -> dict[bytes, Entry]:
+    """What the owner signed beside the commit, of the extensions whose documents are here."""
+    return {
+        entry.path: entry
+        for one in host.signed_extensions.values()
+        for entry in one.manifest.entries
+    }
+
+
+def _count(found: Compared, record: Record, due: Entry | None, seen: Seen) -> None:
     """What a record's path adds to the counts."""
     if seen.node is None:
-        found.unread += record.line is not None and seen.gap is not None
-    elif record.line is None:
+        found.unread += due is not None and seen.gap is not None
+    elif due is None:
         found.unsigned.add(seen.node)
+    elif record.line is None:
+        found.signed.add(seen.node)
     elif found.states[record.line] == State.SEEN:  # else its line is counted by its state
         found.signed.add(seen.node)
 
@@ -236,43 +262,6 @@ def _inside(path: bytes, unread: set[bytes]) -> bool:
     return bool(unread) and any(
         (b"/".join(parts[:length]) or b"/") in unread for length in range(1, len(parts) + 1)
     )
-
-
-def _coverage(host: "AuditedHost", found: Compared) -> dict[Covered, int]:
-    """How each file is known. Enforced is what this kernel's gate, sealed, has a grant of."""
-    files = links = 0
-    if host.live and _sealed():
-        entries = {(one.path, one.kind) for blob in host.grants for one in blob.config}
-        files = found.states.count(State.GRANTED) + sum(
-            kind is ConfigKind.FILE and found.state_of(path) is State.BY_KERNEL
-            for path, kind in entries
-        )
-        links = sum(
-            kind is ConfigKind.SYMLINK and found.state_of(path) is State.AS_SIGNED
-            for path, kind in entries
-        )
-    unsigned = found.unsigned.by_kernel + found.unsigned.hashed + found.unsigned.metadata
-    return {
-        Covered.ENFORCED: files + links,
-        Covered.MEASURED: found.signed.by_kernel - files,
-        Covered.HASHED: found.signed.hashed,
-        Covered.METADATA: found.signed.metadata - links,
-        Covered.UNVERIFIABLE: found.unread + unsigned,
-        Covered.IGNORED: found.passed,
-    }
-
-
-def _sealed() -> bool:
-    """Whether a gate of the running kernel enforces."""
-    # Here: a tree that lies somewhere has no gate.
-    from verity.formats import gate_status
-    from verity.verbs import gate_view
-
-    try:
-        status = gate_view.status()
-    except VerityError:
-        return False
-    return status is not None and status.state is gate_status.State.SEALED
 
 
 def _without_manifest() -> Iterator[NotEvaluated]:

@@ -12,7 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verity.formats import grants
 from verity.formats.grants import Code, Grants, Party, Role
+from verity.formats.records import RecordKind
 from verity.ports import places
 from verity.values.audit import Area
 from verity.values.errors import VerityError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from verity.trust.policy import VerifiedPolicy
     from verity.trust.trusted import TrustedSet
     from verity.verbs.etc_intent import Intent
+    from verity.verbs.extension_read import SignedExtension
     from verity.verbs.keyring_trust import Keyrings
     from verity.verbs.serial_floors import Judged
 
@@ -60,11 +63,12 @@ class AuditedHost:
     """A running host (``live``, and then ``root`` is ``/``), or a tree that lies at ``root``.
 
     ``now`` is the reference time and ``clock`` the clock's (seconds since 1970). ``grants`` are
-    those whose signatures hold: the commit's, and of the boot bundle. ``deep`` asks for the
-    contents of files, too. What could not be verified is None or missing, and the area trust says
-    why, by ``refused``: the error of each document ("commit", "policy", "bundle"). ``areas`` are
-    all that this audit asks: what another of them reports, an area needn't repeat. ``progress``
-    hears what is being done and how much of it.
+    those whose signatures hold: the commit's, of the boot bundle, and of ``extensions``, the
+    directories that the host keeps of its extensions, by name, each verified or with its error.
+    ``deep`` asks for the contents of files, too. What could not be verified is None or missing, and
+    the area trust says why, by ``refused``: the error of each document ("commit", "policy",
+    "bundle"). ``areas`` are all that this audit asks: what another of them reports, an area needn't
+    repeat. ``progress`` hears what is being done and how much of it.
 
     ``repo`` is where the commits are, if there is a repository; ``floors`` is what the host's
     floors say of the commit.
@@ -77,6 +81,7 @@ class AuditedHost:
     commit: SignedCommit | None = None
     policy: "VerifiedPolicy | None" = None
     grants: tuple[Grants, ...] = ()
+    extensions: "Mapping[str, SignedExtension | VerityError]" = field(default_factory=dict)
     deep: bool = False
     areas: frozenset[Area] = frozenset(Area)
     progress: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
@@ -94,6 +99,20 @@ class AuditedHost:
             for entry in granted.code:
                 flags[entry.digest] = flags.get(entry.digest, Code(0)) | entry.flags
         return flags
+
+    @cached_property
+    def bundle_grants(self) -> tuple[Grants, ...]:
+        """What the boot bundle grants."""
+        labelled = () if self.bundle is None else self.bundle.labelled
+        blobs = (one.fragment for one in labelled if one.fragment.kind is RecordKind.GRANTS)
+        return tuple(grants.parse(one.blob) for one in blobs)
+
+    @property
+    def signed_extensions(self) -> "Mapping[str, SignedExtension]":
+        """Those that verify."""
+        return {
+            name: one for name, one in self.extensions.items() if not isinstance(one, VerityError)
+        }
 
     @property
     def has_signed_etc(self) -> bool:

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an audit's picture shows: which root, by whose signatures, says what of this host.
 
-The statements of the commit and of /etc, and of what else the gate is told the grants. Only what
-was verified is there to be shown. Of grants the kernel counts signers and names none.
+The statements of the commit, of /etc and of extensions that are kept, and of what else the gate is
+told the grants. Only what was verified is there to be shown. Of grants the kernel counts signers
+and names none.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from verity.formats.grants import Grants, Party
+from verity.trust.verified import VerifiedManifest
 from verity.values.audit import Area, SignedPart
 from verity.values.errors import VerityError
 from verity.verbs.audit_host import AuditedHost
@@ -21,30 +23,29 @@ def parts(host: AuditedHost, roots: Sequence[str]) -> tuple[SignedPart, ...]:
     """Each stream once; ``roots`` are those of the audit's head."""
     found: dict[str, SignedPart] = {}
     if host.commit is not None:
-        verified = host.commit.statement
-        found[verified.statement.stream] = SignedPart(
-            root=_root(verified.party, roots),
-            stream=verified.statement.stream,
-            kind=verified.statement.kind.value,
-            serial=verified.statement.serial,
-            signers=tuple(sorted(verified.signers)),
-            entries=host.commit.manifest.count,
-        )
+        _add(found, host.commit.manifest, roots)
     intent = _intent(host)
     if intent is not None:
-        verified = intent.manifest.source
-        found[intent.stream] = SignedPart(
-            root=_root(verified.party, roots),
-            stream=intent.stream,
-            kind=verified.statement.kind.value,
-            serial=intent.serial,
-            signers=intent.signers,
-            entries=intent.manifest.count,
-        )
+        _add(found, intent.manifest, roots)
+    for one in host.signed_extensions.values():
+        _add(found, one.manifest, roots)
     for granted in host.grants:
         if granted.stream not in found:
             found[granted.stream] = _of_grants(granted, roots)
     return tuple(found.values())
+
+
+def _add(found: dict[str, SignedPart], manifest: VerifiedManifest, roots: Sequence[str]) -> None:
+    """The stream of a manifest, which its statement names."""
+    verified = manifest.source
+    found[verified.statement.stream] = SignedPart(
+        root=_root(verified.party, roots),
+        stream=verified.statement.stream,
+        kind=verified.statement.kind.value,
+        serial=verified.statement.serial,
+        signers=tuple(sorted(verified.signers)),
+        entries=manifest.count,
+    )
 
 
 def _intent(host: AuditedHost) -> "Intent | None":

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Area trust: whether what everything else is held against can itself be trusted, and is current.
 
-Keyrings, the commit's statement, manifest and grants, serial floors, the policy, and the boot
-bundle that the gate gets. Each was verified before (``audit_documents``); here stands what came of
-it, and what can only be told of several of them together. The files of the tree are not looked at.
+Keyrings, the commit's statement, manifest and grants, serial floors, the policy, the boot bundle
+that the gate gets, the owner's extensions. Each was verified before (``audit_documents``); here
+stands what came of it, and what can only be told of several of them together. The files of the tree
+are not looked at.
 """
 
 from verity.formats.grants import Party, Role
@@ -13,7 +14,14 @@ from verity.trust import clock, floors
 from verity.values.audit import Area, AreaResult, Check, Severity
 from verity.values.errors import HostError, VerityError
 from verity.values.findings import Link
-from verity.verbs import audit_trust_bundle, audit_trust_grants, audit_trust_policy, signed
+from verity.verbs import (
+    audit_trust_bundle,
+    audit_trust_extensions,
+    audit_trust_grants,
+    audit_trust_initramfs,
+    audit_trust_policy,
+    signed,
+)
 from verity.verbs.audit_collect import Collector
 from verity.verbs.audit_host import AuditedHost
 
@@ -61,6 +69,8 @@ CHECKS: tuple[Check, ...] = (
     *audit_trust_grants.CHECKS,
     *audit_trust_policy.CHECKS,
     *audit_trust_bundle.CHECKS,
+    *audit_trust_initramfs.CHECKS,
+    *audit_trust_extensions.CHECKS,
 )
 _REMOVE = "accept the newest document of the stream anew, if this one was made by older keys"
 _DOCUMENTS = tuple(check.id for check in _COMMIT if check.id not in ("commit", "issued-ahead"))
@@ -74,7 +84,8 @@ def examine(host: AuditedHost) -> AreaResult:
     3. Floors.
     4. The grants, made anew from manifest and contents.
     5. The policy.
-    6. The boot bundle.
+    6. The boot bundle, and what an initramfs has of it.
+    7. The owner's extensions.
     """
     found = Collector(Area.TRUST, CHECKS)
     # 1. Keyrings.
@@ -89,6 +100,9 @@ def examine(host: AuditedHost) -> AreaResult:
     audit_trust_policy.examine(host, found)
     # 6. The boot bundle.
     audit_trust_bundle.examine(host, found)
+    audit_trust_initramfs.examine(host, found)
+    # 7. Extensions.
+    audit_trust_extensions.examine(host, found)
     return found.result()
 
 

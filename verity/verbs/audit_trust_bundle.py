@@ -7,7 +7,6 @@ What a gate that runs has been told is for the area posture.
 """
 
 from verity.formats import grants, kernel_keys
-from verity.formats.grants import Party
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
 from verity.formats.statement import format_time
@@ -17,7 +16,7 @@ from verity.trust.boot_bundle import Part
 from verity.values.audit import Area, Check, Severity
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Link
-from verity.verbs import pins
+from verity.verbs import audit_boot_bundle, initramfs_trust
 from verity.verbs.audit_collect import Collector
 from verity.verbs.audit_host import AuditedHost, BootBundle
 
@@ -64,6 +63,12 @@ def _gone(host: AuditedHost, found: Collector) -> None:
     if host.policy is None or host.policy.policy.mode is not Mode.SEALED:
         found.skip("there is no boot bundle here", *(check.id for check in CHECKS))
         return
+    carriers = [str(one.path) for one in initramfs_trust.read(host.root) if one.bundle]
+    if carriers:
+        why = f"there is none, but one is in {carriers[0]}, where verity's own loader takes none"
+        found.gap("bad-bundle", _LABEL, why, "find out who made that initramfs: " + _REMAKE)
+        found.unasked(_LABEL, "it is gone", *(check.id for check in CHECKS))
+        return
     found.add(
         "bad-bundle",
         Link.VERDICT,
@@ -101,14 +106,7 @@ def _revoked(host: AuditedHost, found: Collector, bundle: BootBundle) -> None:
         found.skip("no keyring was asked what it revokes", "bundle-revoked")
         return
     try:
-        accepted = {
-            party: pins.load(host.root / place, party)
-            for party, place in (
-                (Party.VENDOR, places.VENDOR_PIN),
-                (Party.USER, places.USER_PIN),
-            )
-            if party in roots.pins
-        }
+        accepted = {party: audit_boot_bundle.pin_of(host.root, party) for party in roots.pins}
         boot_revoked.check(
             bundle.labelled,
             accepted,

@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import bundle as fragments
-from verity.formats import dump, exception_request, grants
+from verity.formats import exception_request, grants
 from verity.formats.dump import Entry, printable
 from verity.formats.exception_request import Request, words_of
 from verity.formats.grant_rules import Earned, Listed, code_flags, may_be_listed
-from verity.formats.grants import Code, CodeEntry, Grants, Party, Role
+from verity.formats.grants import Code, CodeEntry, Party, Role
 from verity.formats.sign_bundle import BundleKind
 from verity.formats.sign_payloads import Opened
 from verity.ports import tree
@@ -29,9 +28,8 @@ from verity.ports.osfile import read_file
 from verity.ports.serials import SerialRecord
 from verity.ports.tree import Tree
 from verity.trust.trusted import TrustedSet
-from verity.trust.verified import verify_grants, verify_manifest, verify_statement
 from verity.values.errors import CallerError, ContentError
-from verity.verbs import documents, sign_add, sign_attach, sign_proof, sign_serials
+from verity.verbs import documents, extension_read, sign_add, sign_attach, sign_proof, sign_serials
 from verity.verbs.sign_prepare import Spot
 
 
@@ -154,15 +152,8 @@ def load_before(folder: Path, stream: str, serial: int, keys: Sequence[SigningKe
         threshold=1,
         allow_example_keys=True,  # whoever opened the keys has decided
     )
-    envelope = read_file(folder / sign_attach.EXTENSION_STATEMENT, max_size=dump.MAX_SIZE)
-    manifest = read_file(folder / sign_attach.EXTENSION_MANIFEST, max_size=dump.MAX_SIZE)
-    path = folder / sign_attach.EXTENSION_GRANTS
-    fragment = fragments.parse_fragment(
-        read_file(path, max_size=fragments.MAX_SIZE), label=str(path)
-    )
-    statement = verify_statement([envelope], trusted)
-    verified = verify_manifest(manifest, statement)
-    granted: Grants = verify_grants(fragment.blob, fragment.signatures, verified, trusted).grants
+    verified = extension_read.load(folder, trusted)
+    granted = verified.grants.grants
     # 2. Its place.
     if granted.stream != stream or granted.serial < serial:
         raise ContentError(
@@ -173,7 +164,7 @@ def load_before(folder: Path, stream: str, serial: int, keys: Sequence[SigningKe
         )
     return Before(
         serial=granted.serial,
-        entries=verified.entries,
+        entries=verified.manifest.entries,
         code=granted.code,
     )
 

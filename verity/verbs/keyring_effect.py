@@ -18,7 +18,7 @@ from verity.formats.grants import Party, Role
 from verity.formats.keyring import Keyring
 from verity.formats.records import RecordKind
 from verity.formats.statement import MAX_ENVELOPE
-from verity.ports import places
+from verity.ports import extension_files, places
 from verity.ports.etc_state import EtcState
 from verity.ports.floors import FLOORS, FloorStore
 from verity.ports.osfile import read_file
@@ -27,7 +27,6 @@ from verity.trust.revocations import Revocations
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.verbs import keyring_check
 from verity.verbs.keyring_check import Existing
-from verity.verbs.sign_attach import EXTENSION_MANIFEST, EXTENSION_STATEMENT
 
 _SHOWN = 3
 
@@ -53,11 +52,10 @@ class Looked:
 def of_path(path: Path) -> Installed:
     """A file with a statement or a manifest, or a directory as `extension sign` writes it."""
     if path.is_dir():
-        parts = {name: path / name for name in (EXTENSION_STATEMENT, EXTENSION_MANIFEST)}
         return Installed(
             label=str(path),
-            envelopes=(read_file(parts[EXTENSION_STATEMENT], max_size=MAX_ENVELOPE),),
-            manifest=read_file(parts[EXTENSION_MANIFEST], max_size=dump.MAX_SIZE),
+            envelopes=(read_file(path / extension_files.STATEMENT, max_size=MAX_ENVELOPE),),
+            manifest=read_file(path / extension_files.MANIFEST, max_size=dump.MAX_SIZE),
         )
     data = read_file(path, max_size=dump.MAX_SIZE)
     if data.startswith(b"/ "):

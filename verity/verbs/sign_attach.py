@@ -12,6 +12,7 @@ from pathlib import Path
 from verity.formats.commit import DetachedMetadata
 from verity.formats.sign_bundle import Bundle, BundleKind
 from verity.formats.sign_payloads import Opened
+from verity.ports import extension_files
 from verity.ports.osfile import write_new_directory, write_new_file
 from verity.ports.ostree_repo import Repository
 from verity.ports.serials import SerialRecord
@@ -22,9 +23,6 @@ from verity.verbs.manifest import diff
 from verity.verbs.sign_prepare import Source, Spot
 from verity.verbs.sign_proof import Proven
 
-EXTENSION_STATEMENT = "statement.json"
-EXTENSION_MANIFEST = "manifest"
-EXTENSION_GRANTS = "grants"
 DOCUMENTS = frozenset(
     {
         *(BundleKind.KEYS, BundleKind.POLICY, BundleKind.REVOKE),
@@ -129,9 +127,9 @@ def extension(
         record = None  # it was reserved before: whoever reserved it gives it back
     # 4. Write.
     files = {
-        EXTENSION_STATEMENT: proven.envelope,
-        EXTENSION_MANIFEST: opened.bundle.manifest or b"",
-        EXTENSION_GRANTS: sign_proof.fragment_bytes(proven),
+        extension_files.STATEMENT: proven.envelope,
+        extension_files.MANIFEST: opened.bundle.manifest or b"",
+        extension_files.GRANTS: sign_proof.fragment_bytes(proven),
     }
     with sign_serials.given_back(record, opened):
         write_new_directory(target, files, mode=_MODE)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Area trust: the root keys that an initramfs brings to the gate, which are trusted before any file
+of the root is read.
+
+On a host of level B1 they and not the pins in /etc are the gate's. What else is in an initramfs the
+arming proof looks at (`verity lockdown check`).
+"""
+
+from verity.formats import kernel_keys
+from verity.values.audit import Area, Check, Severity
+from verity.values.errors import ContentError
+from verity.values.findings import Link
+from verity.verbs import initramfs_trust
+from verity.verbs.audit_collect import Collector
+from verity.verbs.audit_host import AuditedHost
+from verity.verbs.initramfs_trust import Carried
+
+CHECKS = (
+    Check(
+        id="initramfs-pins",
+        area=Area.TRUST,
+        severity=Severity.CRITICAL,
+        title="the pins in each initramfs are those that are accepted",
+    ),
+)
+_REMAKE = "find out who made it, then make it anew (update-initramfs -u, dracut --force)"
+
+
+def examine(host: AuditedHost, found: Collector) -> None:
+    """Ask each initramfs in /boot of a host whose pins are known."""
+    if host.roots is None or not host.roots.pins:
+        found.skip("no pins are accepted here, so none can differ", "initramfs-pins")
+        return
+    seen = 0
+    for carried in initramfs_trust.read(host.root):
+        if carried.unread is not None:
+            error = carried.unread
+            found.gap("initramfs-pins", str(carried.path), error.message, error.hint or "")
+        elif carried.pins:
+            seen += 1
+            _compare(host, found, carried)
+    if seen:
+        found.counts["initramfs with pins"] = seen
+    else:
+        found.skip("no initramfs in /boot has pins, so none loads the gate", "initramfs-pins")
+
+
+def _compare(host: AuditedHost, found: Collector, carried: Carried) -> None:
+    pins = {} if host.roots is None else host.roots.pins
+    for party, data in carried.pins.items():
+        label = f"{carried.path}: the pin of the {party.name.lower()}"
+        accepted = pins.get(party)
+        if accepted is None:
+            why = "no pin of this party was named, so whose it is isn't known"
+            found.gap("initramfs-pins", label, why, "--pin PARTY=FILE names it")
+            continue
+        try:
+            pin = kernel_keys.parse_pin(data)
+            print_ = f"sha256:{kernel_keys.fingerprint(kernel_keys.encode_pin(pin))}"
+            same = pin.party is party and print_ == f"sha256:{accepted.fingerprint}"
+        except ContentError as error:
+            print_, same = error.message, False
+        if not same:
+            found.add(
+                "initramfs-pins",
+                Link.KEY,
+                label,
+                "a gate that this initramfs loads trusts other root keys",
+                expected=f"the pin sha256:{accepted.fingerprint}",
+                found=print_,
+                remedy=_REMAKE,
+            )
