@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench import verity_disk
 from tests.bench.signing import Cost, measure, quietly
 from tests.vm import Disk, Image, Machine, build_image, cache, debs
 from tests.vm.debian import run
@@ -28,7 +29,6 @@ from tests.vm.debian import run
 FILES = 100_000
 _DIRECTORY = 20  # files in each
 _VERITY = str(Path(sys.executable).with_name("verity"))
-_ENABLE_TIMEOUT_S = 2400.0
 _RUN_TIMEOUT_S = 900.0
 _MEMORY_MIB = 3072  # all contents stay cached
 _RULES = "ftype+p+u+g+s+l+acl+xattrs+sha256"
@@ -40,7 +40,6 @@ report_level=summary
 report_url=stdout
 {root} {rules}
 """
-_HELPER = Path(__file__).parents[1] / "vm/verity_root.c"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,32 +80,18 @@ def make(top: Path, files: int) -> None:
 
 def disk(image: Image, files: int) -> Path:
     """The disk with the tree, all of it with fs-verity, from the cache or made."""
-    code = Path(__file__).read_bytes().partition(b"# --- runs")[0] + _HELPER.read_bytes()
+    code = Path(__file__).read_bytes().partition(b"# --- runs")[0]
+    code += Path(verity_disk.__file__).read_bytes()
     key = f"{files}-{hashlib.sha256(code).hexdigest()[:16]}"
-    plain = image.path.parents[1] / f"bench-audit-plain-{key}"
     made = image.path.parents[1] / f"bench-audit-{key}"
 
-    def build_plain(partial: Path) -> None:
-        make(partial, files)
-        size = f"{512 + files // 40}M"
-        options = "-q -F -t ext4 -b 4096 -O verity -N 300000 -E lazy_itable_init=0".split()
-        shipped, disk = str(partial / "shipped"), str(partial / "disk.img")
-        run(["mke2fs", *options, "-d", shipped, disk, size])
-        cache.remove_tree(partial / "shipped")
-
     def build(partial: Path) -> None:
-        disk, helper = partial / "disk.img", partial / "enable"
-        run(["cp", "--sparse=always", str(plain / "disk.img"), str(disk)])
-        run(["cc", "-static", "-O2", "-o", str(helper), str(_HELPER)])
-        attached = Disk(path=disk, serial="data", nvdimm=True)
-        with Machine.boot("system", image, disks=[attached]) as machine:
-            machine.push(helper, "/run/enable")
-            machine.run(f"mkdir /data && mount {machine.device('data')} /data")
-            machine.run("find /data/root -type f -print0 >/run/files")
-            machine.run("/run/enable </run/files", timeout_s=_ENABLE_TIMEOUT_S)
-            machine.run("umount /data")
+        make(partial, files)
+        shipped = partial / "shipped"
+        size = f"{512 + files // 40}M"
+        verity_disk.make(shipped, shipped / "root", partial / "disk.img", size)
+        cache.remove_tree(shipped)
 
-    cache.entry(plain, build_plain)
     cache.entry(made, build)
     return made / "disk.img"
 

@@ -18,7 +18,7 @@ import operator
 import re
 import stat
 from binascii import hexlify, unhexlify
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from verity.formats.escaped import MUST_ESCAPE, escape, escaped
@@ -397,9 +397,9 @@ def boot_list(entries: Iterable[Entry]) -> bytes:
 def boot_list_of(data: bytes) -> bytes:
     """The same of a canonical manifest's bytes, of which only the lines that it needs are read."""
     lines = [
-        *_below(data, _BOOT[0]).splitlines(),
-        *(match[0] for match in _MODULES_BOOT_LINE.finditer(_below(data, _MODULES))),
-        *_below(data, _BOOT[1]).splitlines(),
+        *below(data, _BOOT[0]).splitlines(),
+        *(match[0] for match in _MODULES_BOOT_LINE.finditer(below(data, _MODULES))),
+        *below(data, _BOOT[1]).splitlines(),
     ]
     return boot_list(map(entry_of_line, lines))
 
@@ -418,10 +418,23 @@ def digests(data: bytes) -> set[bytes]:
     return set(map(unhexlify, re.findall(rb" 0\.0 - - ([0-9a-f]{64})(?=[ \n])", data)))
 
 
-def _below(data: bytes, prefix: bytes) -> bytes:
+def below(data: bytes, prefix: bytes) -> bytes:
     """The lines of a canonical manifest whose path begins so: nothing else sorts between them."""
-    first, last = data.find(b"\n" + prefix), data.rfind(b"\n" + prefix)
-    return b"" if first < 0 else data[first + 1 : data.index(b"\n", last + 1)]
+    size = len(prefix)
+    first = _first_line(data, lambda path: path >= prefix)
+    return data[first : _first_line(data, lambda path: path[:size] > prefix)]
+
+
+def _first_line(data: bytes, is_there: Callable[[bytes], bool]) -> int:
+    """Where the first line begins for whose path this is so, as for all that follow; by halving."""
+    low, high = 0, len(data)
+    while low < high:
+        start = data.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        if is_there(_unescape(data[start : data.index(b" ", start)])):
+            high = start
+        else:
+            low = data.index(b"\n", start) + 1
+    return low
 
 
 _BOOT = (b"/boot/", b"/usr/lib/ostree-boot/")

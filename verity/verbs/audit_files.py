@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verity.formats import dump
 from verity.formats.dump import Entry
 from verity.formats.escaped import escape
 from verity.ports.signed_tree import Lines, Record, SignedTree, State, What, lines_of
@@ -137,7 +138,7 @@ def examine(host: "AuditedHost") -> AreaResult:
     if host.commit is None:
         return AreaResult(area=Area.FILES, not_evaluated=tuple(_without_manifest()))
     manifest = host.commit.manifest
-    state = [path for path in STATE if host.live or b"\n%b/" % path not in manifest.data]
+    state = [path for path in STATE if host.live or not dump.below(manifest.data, path + b"/")]
     how = How(
         state=state,
         also=_of_extensions(host),

@@ -234,3 +234,16 @@ def test_boot_list_takes_exactly_what_goes_to_boot() -> None:
     )
     assert dump.boot_list_of(dump.serialise(entries)) == dump.boot_list(entries)
     assert dump.boot_list_of(ROOT.encode()) == b""
+
+
+def test_the_lines_below_a_directory_are_found_by_halving() -> None:
+    """Beside names that sort around its own, and others that are written as escapes."""
+    names = [b"boot", b"boot\n", b"boot!", b"boot-", b"boot/a", b"boot/\xff", b"boot/b c", b"boot0"]
+    names += [b"\x01", b"a", b"bo\xff", b"boot\xff", b"var", b"var/lib", b"\xfe"]
+    paths = sorted([b"/", *(b"/" + name for name in names)])
+    data = dump.serialise([Entry(path=path, mode=0o40755, uid=0, gid=0) for path in paths])
+    lines = data.splitlines(keepends=True)
+    for top in (b"/boot/", b"/boot", b"/", b"/var/", b"/x/", b"/bo\xff", b"/\x01", b"/\xff"):
+        due = [line for line, path in zip(lines, paths, strict=True) if path.startswith(top)]
+        assert dump.below(data, top) == b"".join(due), top
+    assert dump.below(b"", b"/") == b""
