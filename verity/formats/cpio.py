@@ -6,6 +6,7 @@ named TRAILER!!!. Compressed parts are no affair of this module: ``read`` says w
 are that are no archive. Anything that is cut, or that the kernel would not unpack, is refused.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -31,8 +32,9 @@ def begins(data: bytes, at: int = 0) -> bool:
     return data[at : at + 6] in _MAGIC
 
 
-def read(data: bytes, found: list[File]) -> int:
-    """Add the entries of the archives at the beginning; where the first other byte is.
+def read(data: bytes, found: list[File], keep: Callable[[bytes], bool] = lambda name: True) -> int:
+    """Add the entries of the archives at the beginning that are to be kept, by their names; where
+    the first other byte is.
 
     Raises ContentError (``bad-initramfs``).
     """
@@ -42,20 +44,23 @@ def read(data: bytes, found: list[File]) -> int:
             at += 1
         if not begins(data, at):
             return at
-        at = _archive(data, at, found)
+        at = _archive(data, at, found, keep)
 
 
-def _archive(data: bytes, at: int, found: list[File]) -> int:
+def _archive(data: bytes, at: int, found: list[File], keep: Callable[[bytes], bool]) -> int:
     """Add the entries of one archive; where it ends."""
     while True:
-        file, at = _entry(data, at)
-        if file.name == _TRAILER:
+        name, mode, begin, end = _entry(data, at)
+        at = begin + _padded(end - begin)
+        if name == _TRAILER:
             return at
-        found.append(file)
+        if keep(name):
+            found.append(File(name=name, mode=mode, data=data[begin:end]))
 
 
-def _entry(data: bytes, at: int) -> tuple[File, int]:
-    """One entry, and where the next one begins: each part is padded to four bytes from here."""
+def _entry(data: bytes, at: int) -> tuple[bytes, int, int, int]:
+    """Name and mode of one entry, and where its contents begin and end. Each part is padded to four
+    bytes from here."""
     if len(data) - at < _HEAD or not begins(data, at):
         _refuse(at, "no entry, expected one or the end")
     try:
@@ -66,9 +71,7 @@ def _entry(data: bytes, at: int) -> tuple[File, int]:
     begin = at + _padded(_HEAD + long)
     if not 1 <= long <= _LONGEST or begin + size > len(data):
         _refuse(at, f"a name of {long} bytes and {size} of contents, {len(data)} are there")
-    name = data[at + _HEAD : at + _HEAD + long - 1]
-    file = File(name=name, mode=mode, data=data[begin : begin + size])
-    return file, begin + _padded(size)
+    return data[at + _HEAD : at + _HEAD + long - 1], mode, begin, begin + size
 
 
 def _padded(size: int) -> int:

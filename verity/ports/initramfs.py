@@ -9,6 +9,7 @@ import bz2
 import lzma
 import subprocess
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -33,23 +34,31 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def files(path: Path) -> list[File]:
-    """All of its files; those of later archives behind those of earlier ones, which they replace.
+def files(path: Path, keep: Callable[[bytes], bool] = lambda name: True) -> list[File]:
+    """Its files, of which only those are kept whose names should be; those of later archives behind
+    those of earlier ones, which they replace.
 
     Raises HostError for what can't be unpacked here, ContentError (``bad-initramfs``).
     """
     rest = read_file(path, max_size=MOST)
     found: list[File] = []
+    names = 0
+
+    def noted(name: bytes) -> bool:
+        nonlocal names
+        names += 1
+        return keep(name)
+
     room = MOST
-    while (at := cpio.read(rest, found)) < len(rest):
+    while (at := cpio.read(rest, found, noted)) < len(rest):
         inner, rest = _unpacked(rest[at:], path, room)
         room -= len(inner)
-        end = cpio.read(inner, found)
+        end = cpio.read(inner, found, noted)
         if end < len(inner):
             raise ContentError(
                 "bad-initramfs", f"{path}: {len(inner) - end} bytes behind its archive are none"
             )
-    if not found:
+    if not names:
         raise ContentError("bad-initramfs", f"{path}: there is no file in it")
     return found
 

@@ -21,6 +21,8 @@ _PINS = {
     os.fsencode(places.VENDOR_PIN): Party.VENDOR,
     os.fsencode(places.USER_PIN): Party.USER,
 }
+_BUNDLE = os.fsencode(places.BUNDLE)
+_WANTED = {*_PINS, _BUNDLE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +51,16 @@ def read(root: Path) -> Iterator[Carried]:
         pins: dict[Party, bytes] = {}
         bundle = False
         try:
-            for file in initramfs.files(path):
-                name = file.name.removeprefix(b"./").removeprefix(b"/")
+            for file in initramfs.files(path, lambda name: _plain(name) in _WANTED):
+                name = _plain(file.name)
                 if name in _PINS:
                     pins[_PINS[name]] = file.data
-                bundle |= name == os.fsencode(places.BUNDLE)
+                bundle |= name == _BUNDLE
         except VerityError as error:
             yield Carried(path=path, pins={}, unread=error)
             continue
         yield Carried(path=path, pins=pins, bundle=bundle)
+
+
+def _plain(name: bytes) -> bytes:
+    return name.removeprefix(b"./").removeprefix(b"/")
