@@ -36,6 +36,12 @@ _BEAT = (
 )
 _FREE = "$(df --output=avail -B1 /var | tail -1)"
 
+_FAILED = (
+    "systemctl list-units --failed --no-legend --plain | while read unit rest; do"
+    " systemctl show -p Id -p Result -p ExecMainStatus $unit; journalctl -b -o cat -n 3 -u $unit;"
+    " done"
+)
+
 _LOAD_OF_ROOT = {
     "compile": f"{_LOOP} gcc -O2 -o root.out /home/user/own.c; done",
     "rotate": f"{_LOOP} sleep 15; journalctl -q --rotate; journalctl -q --vacuum-size=16M; done",
@@ -84,7 +90,8 @@ class Memory:
 class Soaked:
     """What a soak found. `beats`: of each heartbeat how many, and the longest gap in seconds;
     `firsts`: the number of the first denial of a reason as it was seen then; `kept`: as the log
-    has it at the end; `denied`: by the status, at the end."""
+    has it at the end; `denied`: by the status, at the end; `failed`: units, how each ended, and
+    what it said last."""
 
     seconds: float
     beats: dict[str, tuple[int, float]]
@@ -94,6 +101,7 @@ class Soaked:
     lost: int
     before: Memory
     after: Memory
+    failed: str
 
 
 def soak(machine: Machine, seconds: float) -> Soaked:
@@ -128,6 +136,7 @@ def soak(machine: Machine, seconds: float) -> Soaked:
         lost=int(status["lost"]),
         before=before,
         after=after,
+        failed=machine.run(_FAILED, timeout_s=300).text,
     )
 
 
@@ -183,7 +192,8 @@ def report(found: Soaked) -> list[str]:
         lines.append(f"heartbeat of {who}: {beats} beats, longest gap {worst:.2f} s")
     lines.append(f"denied    {found.denied}, of which {found.lost} are no longer in the log")
     lines.append(f"kinds     {len(found.firsts)} new ones, each first one kept: {found.firsts}")
-    return [*lines, f"before    {found.before}", f"after     {found.after}"]
+    lines += [f"before    {found.before}", f"after     {found.after}"]
+    return [*lines, f"failed    {found.failed or 'no unit'}"]
 
 
 def main() -> None:
