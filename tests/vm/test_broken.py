@@ -91,7 +91,7 @@ def whole(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
 
 @pytest.mark.full
 def test_nothing_is_open_before(whole: Machine) -> None:
-    whole.restore(WHOLE)
+    """Before the machine is first put back to that moment: the harness does that with Python."""
     done = host.check(whole)
     assert done.status == 0, done.stdout.decode() + done.stderr.decode()
     assert done.text.startswith("nothing is open")
