@@ -124,6 +124,17 @@ def test_an_extension_of_which_only_grants_are_here(world: AuditWorld) -> None:
     assert "no documents of it are in /var/lib/verity/extensions" in done.out
 
 
+def test_a_capsule_has_its_statement(world: AuditWorld) -> None:
+    """Whoever verifies it works out the state again, of which the extension is a part."""
+    copy(world.path / "k", world.host / "etc/verity/keyrings")
+    world.run("key", "generate", "auditor.pem")
+    done = world.audit("--evidence", "c", "--evidence-key", "auditor.pem")
+    assert done.status == 0, done.err
+    pins = ("--pin", "vendor=vendor.pin", "--pin", "user=user.pin")
+    shown = world.run("audit", "--verify", "c", "--evidence-key", "auditor.pem.pub", *pins)
+    assert "statement of extension tools" in shown.out
+
+
 # --- its files ------------------------------------------------------------------------------
 
 

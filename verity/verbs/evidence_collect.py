@@ -18,7 +18,7 @@ from verity.formats import dump, keyring, policy_document, records, statement
 from verity.formats.evidence import BundleSaid, Evidence
 from verity.formats.grants import Party
 from verity.formats.records import RecordKind
-from verity.ports import floors, gate_files, keyring_files, places
+from verity.ports import extension_files, floors, gate_files, keyring_files, places
 from verity.ports.etc_state import EtcState
 from verity.ports.floors import FloorStore
 from verity.ports.osfile import read_file
@@ -73,7 +73,11 @@ def collect(
         nonce=bound.nonce,
         previous=bound.previous,
         keyrings={party: versions for party, versions in keyrings.items() if versions},
-        statements=(*envelopes, *(asked("statement of /etc", partial(_etc, root)) or ())),
+        statements=(
+            *envelopes,
+            *(asked("statement of /etc", partial(_etc, root)) or ()),
+            *(asked("statements of extensions", partial(_extensions, root)) or ()),
+        ),
         floors=asked("serial floors", partial(_floors, root)) or (),
         policy=asked("policy", partial(_policy, root)),
         bundle=asked("boot bundle", partial(_bundle, root)),
@@ -112,6 +116,12 @@ def _etc(root: Path) -> tuple[bytes, ...]:
     if serial is None:
         return ()
     return (_of_type(state.statement(serial), statement.PAYLOAD_TYPE),)
+
+
+def _extensions(root: Path) -> tuple[bytes, ...]:
+    folders = [root / places.EXTENSIONS / name for name in extension_files.kept(root)]
+    read = (extension_files.read(folder).envelope for folder in folders)
+    return tuple(_of_type(data, statement.PAYLOAD_TYPE) for data in read)
 
 
 def _floors(root: Path) -> tuple[bytes, ...]:
