@@ -17,7 +17,8 @@ from .audited import OS_STREAM, OWN, REPO, TOOL, TOOLS_STREAM, TRUSTED
 class Tampering:
     """``do`` is shell; ``finds`` are the checks that must fail, and no others; ``gap`` those that
     then can't be evaluated, None where that is nearly all. ``deep``: without --deep nothing is
-    found, for the disk isn't read."""
+    found, for the disk isn't read. ``stateless``: then nobody knows what the state is made of.
+    """
 
     name: str
     do: str
@@ -25,6 +26,7 @@ class Tampering:
     object: str = ""
     gap: tuple[str, ...] | None = ()
     deep: bool = False
+    stateless: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -53,8 +55,11 @@ def _one(
     at: str = "",
     gap: tuple[str, ...] | None = (),
     deep: bool = False,
+    stateless: bool = False,
 ) -> Tampering:
-    return Tampering(name=name, do=do, finds=finds, object=at, gap=gap, deep=deep)
+    return Tampering(
+        name=name, do=do, finds=finds, object=at, gap=gap, deep=deep, stateless=stateless
+    )
 
 
 FILES = (
@@ -336,6 +341,7 @@ TRUST = (
         f" $(ostree --repo={REPO} rev-parse system/1 | cut -c3-)); flip $f 600",
         "bad-document",
         gap=None,
+        stateless=True,
     ),
     _one(
         "keyring of the host altered",
@@ -355,6 +361,7 @@ TRUST = (
         f"rm -r {_KEPT}; verity extension sign --key {OWN}/user-extension.pem"
         f" --stream {TOOLS_STREAM} --serial 2 --tree {OWN}/added {_KEPT}",
         "extension-behind",
+        stateless=True,
     ),
 )
 EXTENSION = (
