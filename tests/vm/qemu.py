@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,12 +49,16 @@ class Disk:
 
     With `nvdimm` (a raw image, the system kind) it's persistent memory: a request is a copy and
     no way out of the emulated processor, but nothing of it is lost in a power cut either.
+
+    With a `log`, a file, each write and each flush is kept there, too, in their order; the format
+    is dm-log-writes' (tests/crash/write_log.py reads it).
     """
 
     path: Path
     serial: str
     read_only: bool = False
     nvdimm: bool = False
+    log: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 < len(self.serial.encode()) <= SERIAL_LIMIT or self.serial == "root":
@@ -171,10 +175,20 @@ def hotplug(disks: Sequence[Disk]) -> list[tuple[str, dict[str, object]]]:
         cache = {"direct": False, "no-flush": True}
         file = {"driver": "file", "filename": str(disk.path.absolute()), "cache": cache}
         blockdev = {"driver": driver, "node-name": node, "read-only": disk.read_only}
-        commands.append(("blockdev-add", {**blockdev, "cache": cache, "file": file}))
+        if disk.log is None:
+            commands.append(("blockdev-add", {**blockdev, "cache": cache, "file": file}))
+        else:
+            commands.append(("blockdev-add", _logged(node, disk.log, file)))
         device = {"driver": "virtio-blk-pci", "id": node, "drive": node, "serial": disk.serial}
         commands.append(("device_add", device))
     return commands
+
+
+def _logged(node: str, log: Path, file: Mapping[str, object]) -> dict[str, object]:
+    """A raw disk; what asks for a flush is heard by the log, and by nothing below it."""
+    log.touch()
+    into = {"driver": "file", "filename": str(log.absolute()), "cache": file["cache"]}
+    return {"driver": "blklogwrites", "node-name": node, "file": file, "log": into}
 
 
 def _nvdimm(node: str, disk: Disk) -> list[tuple[str, dict[str, object]]]:
