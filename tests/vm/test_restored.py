@@ -59,7 +59,7 @@ def said(machine: Machine, root: str, name: str) -> str:
     """What a program of that host prints; nothing if it is refused."""
     done = machine.run([f"{root}/usr/bin/{name}"], check=False)
     assert (done.status == 0) == bool(done.text)
-    return done.text
+    return done.text.removeprefix("ran ")
 
 
 def protect(machine: Machine, root: str) -> tuple[int, dict[str, int], list[tuple[str, str]]]:
