@@ -197,6 +197,18 @@ def test_where_a_host_stands_in_ten_lines(host: Host) -> None:
     assert record["next_boot"] is None
 
 
+def test_an_update_that_was_taken_back_is_told(host: Host) -> None:
+    host.gate("observe")
+    assert (
+        host.verity("lockdown", "status", "--json").of_type("lockdown")[0]["refused_update"] is None
+    )
+    host.put("var/lib/verity/refused/why", "the kernel doesn't load \x1b[2J\n")
+    out = host.verity("lockdown", "status").out
+    assert "; the last update was refused: the kernel doesn't load \\x1b[2J\n" in out
+    host.put("var/lib/verity/refused/why", "x" * 5000)
+    assert "; the last update was refused: " in host.verity("lockdown", "status").out
+
+
 def test_what_ran_before_the_seal_is_named(host: Host) -> None:
     host.gate("observe")
     said = "verity-seal 1\nstate observe\nwhy late\nserial 3\ntext -\n"

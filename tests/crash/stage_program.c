@@ -69,6 +69,8 @@ static int apply(const char *root, const char **what, struct failure *f)
 		result = stage_apply(root, &bundle, f);
 	if (!result)
 		result = stage_move(root, "applied", f);
+	else if (f->status == STATUS_REFUSED)
+		stage_refuse(root, f->message);
 	free_bytes(&bundle);
 	return result;
 }

@@ -16,7 +16,7 @@ import pytest
 
 from tests import boot
 from tests.crash.points import points
-from verity.formats import bundle
+from verity.formats import bundle, grub_env
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grants import ConfigEntry, ConfigKind, Party, Role
 from verity.formats.records import RecordKind
@@ -25,6 +25,7 @@ LOADER = Path("policy/gate/loader")
 PROGRAM = Path(__file__).with_name("stage_program.c")
 ENTRY, KERNEL, INITRD = "loader/entries/host.conf", "vmlinuz-2", "initrd.img-2"
 OLD = {ENTRY: b"title one\n", "vmlinuz-1": b"kernel one"}
+COUNT = "grub/verity.env"
 NEW = {ENTRY: b"title two!\n", KERNEL: b"kernel two" * 9000, INITRD: b"initrd two" * 7000}
 _CALLS = (
     *(("openat", nth) for nth in range(8, 40, 4)),
@@ -86,6 +87,17 @@ class Host:
     def state(self) -> Path:
         return self.root / "var/lib/verity"
 
+    @property
+    def grub(self) -> str:
+        """What GRUB has counted; the block is whole in each case."""
+        block = (self.root / "boot" / COUNT).read_bytes()
+        value = chr(block[grub_env.VALUE_AT])
+        assert block == grub_env.encode(value)
+        return value
+
+    def grub_counts(self, value: str) -> None:
+        (self.root / "boot" / COUNT).write_bytes(grub_env.encode(value))
+
     def run(self, verb: str, kill: tuple[str, int] | None = None) -> tuple[int, str]:
         """Status and what was said; killed on entering the nth of these calls."""
         argv = [str(self.tools.program), verb, str(self.root)]
@@ -113,7 +125,8 @@ class Host:
         # With the new bundle the old entry would start a kernel that it may not grant: but on the
         # way back, which goes on before the gate is loaded.
         if entry == OLD[ENTRY] and bundle_now == self.tools.new:
-            assert (self.state / "tries").read_text() == "0\n"
+            tries = (self.state / "tries").read_text()
+            assert tries == "0\n" or self.grub == "f"
         return bundle_now == self.tools.new
 
 
@@ -126,6 +139,8 @@ def host(tools: Tools, tmp_path: Path) -> Host:
             path = made.root / folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+    (made.root / "boot/grub").mkdir()
+    made.grub_counts("-")
     (made.state / "boot.bundle").write_bytes(tools.old)
     (made.state / "next/boot.bundle").write_bytes(tools.new)
     return made
@@ -137,6 +152,7 @@ def is_finished(host: Host) -> None:
     assert (host.state / "previous/boot.bundle").read_bytes() == host.tools.old
     assert (host.root / "boot" / f"{ENTRY}.verity-old").read_bytes() == OLD[ENTRY]
     assert (host.state / "tries").read_text() == "3\n"
+    assert host.grub == "3"
     assert not [path for path in host.root.rglob("*.verity-new")]
 
 
@@ -157,26 +173,177 @@ def test_killed_while_it_is_put_into_place(host: Host, number: int) -> None:
     is_finished(host)
 
 
-def test_after_three_boots_it_is_taken_back(host: Host) -> None:
-    host.run("apply")
-    assert [host.run("try") for _ in range(3)] == [(0, f"tries {left}") for left in (2, 1, 0)]
-    assert host.boots()
-    assert host.run("try") == (0, "fell-back")
+def booted(host: Host, *, dies: bool = False) -> str:
+    """One boot as GRUB and the initramfs have it: the first word of what the initramfs says.
+
+    ``dies``: the new kernel does, before its initramfs.
+    """
+    counted = host.grub
+    if counted in "0123":
+        host.grub_counts("f012"[int(counted)])
+    went_back = host.grub == "f" and (host.root / "boot" / f"{ENTRY}.verity-old").exists()
+    if dies and not went_back and (host.root / "boot" / ENTRY).read_bytes() == NEW[ENTRY]:
+        return "dead"
+    status, said = host.run("try")
+    assert status == 0, said
+    return said.splitlines()[0]
+
+
+def is_taken_back(host: Host, why: str) -> None:
     assert not host.boots()
     assert (host.root / "boot" / ENTRY).read_bytes() == OLD[ENTRY]
-    assert host.run("try") == (0, "tries none")
+    assert not (host.state / "tries").exists() and host.grub == "-"
+    assert (host.state / "refused/boot.bundle").read_bytes() == host.tools.new
+    assert (host.state / "refused/why").read_text() == f"{why}\n"
+    assert booted(host) == "tries none"
 
 
-@pytest.mark.parametrize("call", ["renameat", "unlinkat", "fsync", "write"])
-def test_killed_while_it_is_counted_or_taken_back(host: Host, call: str) -> None:
+def test_after_three_boots_it_is_taken_back(host: Host) -> None:
+    host.run("apply")
+    assert [booted(host) for _ in range(3)] == ["tries 2", "tries 1", "tries 0"]
+    assert host.boots()
+    assert booted(host) == "fell-back"
+    is_taken_back(host, "boot-complete.target was not reached in three boots")
+
+
+def test_without_grub_it_is_counted_all_the_same(host: Host) -> None:
+    (host.root / "boot" / COUNT).unlink()
+    host.run("apply")
+    assert [host.run("try") for _ in range(3)] == [(0, f"tries {left}") for left in (2, 1, 0)]
+    assert host.run("try")[1].startswith("fell-back\n")
+    assert not host.boots()
+    assert not (host.root / "boot" / COUNT).exists()
+
+
+def test_a_kernel_that_dies_before_its_initramfs(host: Host) -> None:
+    """GRUB has counted it, and started the old one: whose initramfs takes the update back."""
+    host.run("apply")
+    assert [booted(host, dies=True) for _ in range(3)] == ["dead"] * 3
+    assert (host.grub, (host.state / "tries").read_text()) == ("0", "3\n")
+    assert booted(host, dies=True) == "fell-back"
+    is_taken_back(host, "the kernel doesn't load, or ends before its initramfs runs")
+
+
+def test_one_that_dies_now_and_then(host: Host) -> None:
+    """However both are mixed, it ends: at most so many boots."""
+    for pattern in range(0, 64, 7):
+        host.run("apply")
+        boots = 0
+        while booted(host, dies=bool(pattern >> boots & 1)) != "fell-back":
+            boots += 1
+            assert boots < 9
+        is_taken_back(host, (host.state / "refused/why").read_text().strip())
+        stage(host)
+
+
+@pytest.mark.parametrize("boots", [1, 2, 3])
+def test_what_was_confirmed_is_not_taken_back(host: Host, boots: int) -> None:
+    """The next boot starts it, and ends GRUB's count; also if GRUB has given it up since."""
+    host.run("apply")
+    assert [booted(host) for _ in range(boots)][-1] == f"tries {3 - boots}"
+    (host.state / "tries").unlink()
+    assert host.grub in "123"
+    counted = host.grub
+    assert booted(host) == "tries none"
+    assert host.grub == "-" and host.boots()
+    host.grub_counts(counted)
+    while (said := booted(host, dies=True)) == "dead":
+        pass
+    assert said == "confirmed"
+    assert host.grub == "-" and host.boots()
+
+
+def test_a_boot_that_grub_did_not_count_is_told(host: Host) -> None:
+    host.run("apply")
+    status, said = host.run("try")
+    assert status == 0 and said.startswith("tries 2\nGRUB didn't count this boot: ")
+
+
+def stage(host: Host) -> None:
+    """The update once more."""
+    folder = host.state / "next/boot"
+    for name, data in NEW.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (host.state / "next/boot.bundle").write_bytes(host.tools.new)
+
+
+def test_the_way_back_leads_to_what_was_confirmed(host: Host) -> None:
+    """An update staged before the last one has come up leaves it as it was."""
+    host.run("apply")
+    assert booted(host) == "tries 2"
+    # As if that had been another one.
+    (host.root / "boot" / ENTRY).write_bytes(b"title never confirmed\n")
+    (host.state / "boot.bundle").write_bytes(b"never confirmed")
+    stage(host)
+    assert host.run("apply")[0] == 0
+    is_finished(host)
+    assert [booted(host) for _ in range(4)][-1] == "fell-back"
+    is_taken_back(host, "boot-complete.target was not reached in three boots")
+
+
+def test_an_update_without_entries_does_not_bring_older_ones_back(host: Host) -> None:
+    """What was kept for an update that was confirmed since is gone by then."""
+    host.run("apply")
+    booted(host)
+    (host.state / "tries").unlink()
+    (host.state / "next").mkdir()
+    (host.state / "next/boot.bundle").write_bytes(host.tools.new)
+    assert host.run("apply") == (0, "stage applied")
+    assert not (host.root / "boot" / f"{ENTRY}.verity-old").exists()
+    assert [booted(host) for _ in range(4)][-1] == "fell-back"
+    assert (host.root / "boot" / ENTRY).read_bytes() == NEW[ENTRY]
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+@pytest.mark.parametrize("call", ["renameat", "unlinkat", "fsync", "write", "linkat", "pwrite64"])
+def test_killed_while_it_is_counted_or_taken_back(host: Host, call: str, given_up: bool) -> None:
     """Each call of each boot until the way back is done: it takes as many boots as it takes."""
     host.run("apply")
+    if given_up:
+        host.grub_counts("f")
     for nth in range(1, 12):
         host.run("try", kill=(call, 1 if nth % 2 else 2))
         host.boots()
-    while host.run("try") not in [(0, "fell-back"), (0, "tries none")]:
+    while host.run("try")[1].splitlines()[0] not in ("fell-back", "confirmed", "tries none"):
         host.boots()
     assert not host.boots()
+    assert host.grub == "-" and not (host.state / "tries").exists()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        *(b"", b"# GRUB Environment Block\n", grub_env.encode("2")[:-1]),
+        *(grub_env.encode("2") + b"#", grub_env.encode("22"), grub_env.encode("2")[:-1] + b"\n"),
+        grub_env.encode("2").replace(b"2\n#", b"2#\n"),
+    ],
+)
+def test_a_block_that_is_none_is_left_alone(host: Host, block: bytes) -> None:
+    path = host.root / "boot" / COUNT
+    path.write_bytes(block)
+    assert host.run("apply") == (0, "stage applied")
+    assert host.run("try") == (0, "tries 2")
+    assert path.read_bytes() == block
+
+
+@pytest.mark.parametrize("value", ["4", "9", "x", "\n", "\0", "F"])
+def test_a_value_that_is_none_counts_as_nothing(host: Host, value: str) -> None:
+    host.run("apply")
+    host.grub_counts(value)
+    assert host.run("try") == (0, "tries 2")
+    (host.state / "tries").unlink()
+    assert host.run("try") == (0, "tries none")
+    assert host.grub == "-"
+
+
+def test_a_link_in_the_place_of_the_block_is_not_followed(host: Host) -> None:
+    elsewhere = host.root / "elsewhere"
+    elsewhere.write_bytes(grub_env.encode("-"))
+    (host.root / "boot" / COUNT).unlink()
+    (host.root / "boot" / COUNT).symlink_to(elsewhere)
+    assert host.run("apply") == (0, "stage applied")
+    assert elsewhere.read_bytes() == grub_env.encode("-")
 
 
 @pytest.mark.parametrize("text", ["", "4\n", "-1\n", "3", "9" * 40, "x\n", "3 \n", "\n"])
@@ -191,6 +358,7 @@ def test_a_file_that_the_bundle_puts_nowhere(host: Host) -> None:
     (host.state / "next/boot" / KERNEL).rename(host.state / "next/boot/vmlinuz-3")
     status, said = host.run("apply")
     assert status == 1 and said == "boot/vmlinuz-3: the staged grants put no such file there"
+    assert (host.state / "refused/why").read_text() == f"{said}\n"
     assert not host.boots()
     assert not (host.root / "boot" / KERNEL).exists()
 
@@ -206,7 +374,8 @@ def test_a_link_is_not_followed(host: Host) -> None:
     (host.state / "next/boot/link").symlink_to("/etc/passwd")
     status, said = host.run("apply")
     assert status != 0 and "boot/link" in said
-    (host.state / "next/boot/link").unlink()
+    assert (host.state / "refused/why").read_text() == f"{said}\n"
+    stage(host)
     elsewhere = host.root / "elsewhere"
     elsewhere.write_bytes(OLD[ENTRY])
     (host.root / "boot" / ENTRY).unlink()

@@ -14,10 +14,11 @@ import pytest
 
 from tests.cli.program import assert_clean_error, needs_root, snapshot
 from tests.lockdown_world import BUNDLE, Owner
-from verity.formats import grants, host_record, records
+from verity.formats import grants, grub_env, host_record, records
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
 from verity.ports import gate_object
+from verity.verbs import init_grub
 
 pytestmark = needs_root
 
@@ -54,6 +55,31 @@ def test_there_and_back(owner: Owner) -> None:
     again = owner.lockdown("remove")
     assert again.status == 3
     assert_clean_error(again, ("has made nothing here",), hint=True)
+
+
+def test_what_grub_needs_to_count_boots(owner: Owner) -> None:
+    """Links and a count, beside the host's own scripts; a count that is there stays."""
+    count = owner.root / "boot/grub/verity.env"
+    scripts = owner.root / "etc/grub.d"
+    owner.host.file("/etc/grub.d/10_linux", b"#!/bin/sh\n", 0o755)
+    for name in init_grub.SCRIPTS:
+        owner.host.file(f"/usr/lib/verity/grub.d/{name}", b"#!/bin/sh\n", 0o755)
+    assert owner.init().status == 0
+    assert not count.exists() and os.listdir(scripts) == ["10_linux"]  # it boots another way
+    owner.host.file("/boot/grub/grub.cfg", b"menuentry x {\n}\n")
+    before = {path for path in owner.files() if "grub" in str(path)}
+    done = owner.init()
+    assert done.status == 0 and "once `update-grub` was run" in done.out + done.err
+    assert count.read_bytes() == grub_env.encode("-")
+    assert sorted(os.listdir(scripts)) == ["01_verity", "10_linux", "42_verity"]
+    assert os.readlink(scripts / "01_verity") == "/usr/lib/verity/grub.d/01_verity"
+    count.write_bytes(grub_env.encode("2"))
+    owner.host.file("/boot/grub/grub.cfg", b"load_env --file $prefix/verity.env verity_tries\n")
+    done = owner.init()
+    assert done.status == 0 and "update-grub" not in done.out + done.err
+    assert count.read_bytes() == grub_env.encode("2")
+    assert owner.lockdown("remove").status == 0
+    assert {path for path in owner.files() if "grub" in str(path)} == before
 
 
 def test_a_failure_leaves_nothing(owner: Owner) -> None:

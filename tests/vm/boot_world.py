@@ -33,14 +33,14 @@ INITRAMFS = Path(__file__).parents[2] / "policy" / "initramfs"
 _OWN = "usr/lib/verity"
 _HOOKS = "usr/share/initramfs-tools"
 _DRACUT = "usr/lib/dracut/modules.d/99verity"
-_INSTALL = "dpkg --unpack --force-depends /run/debs/*.deb >/dev/null 2>&1"
+INSTALL = "dpkg --unpack --force-depends /run/debs/*.deb >/dev/null 2>&1"
 _MODULES = "virtio_blk virtio_pci ext4 crc32c_generic"
 _MAKE = {
     # The few modules that a machine here needs: unpacking those of any host takes half a minute.
     "initramfs-tools": f"printf '%s\\n' {_MODULES} >/etc/initramfs-tools/modules"
     " && echo MODULES=list >/etc/initramfs-tools/conf.d/verity-tests"
     " && mkinitramfs -o /run/made {release}",
-    "dracut": f"{_INSTALL} && dracut --force --no-hostonly --no-hostonly-cmdline --quiet"
+    "dracut": f"{INSTALL} && dracut --force --no-hostonly --no-hostonly-cmdline --quiet"
     f" --add verity --drivers '{_MODULES}' /run/made {{release}}",
 }
 
@@ -135,7 +135,7 @@ def recovery_entry(image: Image, host: Path, lines: str, scratch: Path) -> str:
         given = "pkgdatadir=/usr/share/grub GRUB_DEVICE_UUID=root-uuid GRUB_CMDLINE_LINUX=quiet"
         script = f"{given} GRUB_DEVICE_BOOT_UUID=boot-uuid sh /run/42_verity >/run/entry"
         check = "[ ! -s /run/entry ] || grub-script-check /run/entry"
-        run(["chroot", str(root), "sh", "-ec", f"{_INSTALL}\n{lines}\n{script}\n{check}"])
+        run(["chroot", str(root), "sh", "-ec", f"{INSTALL}\n{lines}\n{script}\n{check}"])
         return (root / "run/entry").read_text()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from verity.formats import grub_env
 from verity.formats.fsverity import digest_bytes
 from verity.formats.grants import ConfigEntry, ConfigKind
 
@@ -70,6 +71,8 @@ def host(gate_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     files = host_files(gate_image, folder / "host")
     (files / "boot/loader/entries").mkdir(parents=True)
     (files / "boot/loader/entries/two.conf").write_text("title one\n")
+    (files / "boot/grub").mkdir()
+    (files / "boot/grub/verity.env").write_bytes(grub_env.encode(grub_env.IDLE))
     with booted(gate_image, files, "initramfs-tools") as machine:
         yield Host(machine=machine, update=update)
 
@@ -88,6 +91,10 @@ def boot(machine: Machine) -> None:
     assert refused(machine) == []
 
 
+def grub_count(machine: Machine) -> str:
+    return machine.run("grep -ao 'verity_tries=.' /boot/grub/verity.env").text.partition("=")[2]
+
+
 def is_old(machine: Machine) -> None:
     """Not one byte of the update counts."""
     assert machine.run("cat /boot/loader/entries/two.conf").text == "title one"
@@ -102,8 +109,8 @@ def is_new(machine: Machine) -> None:
         assert int(found[-1]) == len(data), name
     assert machine.run("cat /boot/loader/entries/two.conf").text == "title two"
     assert serial(Gate(machine).status(), _STREAM) == 1
-    kept = "cd /var/lib/verity; cat previous/boot/loader/entries/two.conf; ls previous next"
-    assert machine.run(kept, check=False).text == "title one\nboot\nboot.bundle"
+    kept = "cat /boot/loader/entries/two.conf.verity-old; cd /var/lib/verity; ls previous; ls next"
+    assert machine.run(kept, check=False).text == "title one\nboot.bundle"
     assert machine.run("find /boot -name '*.verity-new'").text == ""
 
 
@@ -138,19 +145,23 @@ def test_power_cuts_and_then_it_is_put_into_place(host: Host) -> None:
         machine.boot_and_cut(text, after_s=after_s, timeout_s=_TIMEOUT_S)
     boot(machine)
     is_new(machine)
+    # There is no GRUB to count, and that is told.
+    assert grub_count(machine) == "3"
+    assert "GRUB didn't count this boot" in machine.run("dmesg").text
 
 
 def test_it_is_put_into_place_and_the_host_reboots_once(host: Host) -> None:
-    """Without cuts: from the old state, which is put back for it."""
-    host.machine.run(
-        "cd /var/lib/verity; cp previous/boot.bundle boot.bundle; rm -r previous applied; sync"
-    )
+    """Without cuts: a bundle alone, on the old one, as if the entry had been confirmed with it."""
+    state = "cd /var/lib/verity; mv previous/boot.bundle boot.bundle; rm -r tries applied; sync"
+    host.machine.run(state)
     stage(host, "rm -r boot")
     with pytest.raises(MachineDied, match="rebooting once"):
         host.machine.boot_again("system", timeout_s=_TIMEOUT_S)
     boot(host.machine)
     assert serial(Gate(host.machine).status(), _STREAM) == 1
     assert value(Gate(host.machine).status(), "policy_serial") == "2"
+    kept = host.machine.run("ls /boot/loader/entries/two.conf.verity-old", check=False)
+    assert kept.status != 0
 
 
 def test_from_then_on_nothing_older_is_taken(host: Host) -> None:
@@ -159,3 +170,18 @@ def test_from_then_on_nothing_older_is_taken(host: Host) -> None:
     boot(host.machine)
     assert serial(Gate(host.machine).status(), _STREAM) == 1
     assert "expected 2 or more" in host.machine.run("dmesg").text
+
+
+def test_then_it_is_taken_back(host: Host) -> None:
+    """As after three boots that didn't come up: the bundle of before, sealed, and the reason."""
+    host.machine.run("echo 0 >/var/lib/verity/tries; sync")
+    host.machine.shutdown(timeout_s=_TIMEOUT_S)
+    with pytest.raises(MachineDied, match="rebooting once"):
+        host.machine.boot_again("system", timeout_s=_TIMEOUT_S)
+    boot(host.machine)
+    assert not [line for line in Gate(host.machine).status() if _STREAM in line]
+    assert grub_count(host.machine) == "-"
+    why = host.machine.run("cd /var/lib/verity; cat refused/why; ls tries", check=False).text
+    assert why == "boot-complete.target was not reached in three boots"
+    # It was no part of that update.
+    assert host.machine.run("cat /boot/loader/entries/two.conf").text == "title two"

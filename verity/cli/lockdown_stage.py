@@ -40,6 +40,8 @@ def stage(bundle: Path, boot: Path | None, root: Path, replace: bool, as_json: b
     the gate verify all of it, puts it into place or refuses it, and reboots once.
     """
     update = verb.examine(bundle, boot, root)
+    for note in update.notes:
+        output.message(output.one_line(note))
     verb.stage(update, root, replace=replace)
     for file in update.files:
         if as_json:

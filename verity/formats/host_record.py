@@ -18,6 +18,8 @@ BELOW = (
     "etc/verity/",
     "etc/systemd/system/",
     "etc/apt/apt.conf.d/",
+    "etc/grub.d/",
+    "boot/grub/",
     "var/lib/verity/",
 )
 """Where an installation puts files, below the root of the host."""

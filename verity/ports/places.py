@@ -36,6 +36,8 @@ BUNDLE = Path("var/lib/verity/boot.bundle")
 """What the loader of the gate gets."""
 NEXT = Path("var/lib/verity/next")
 """What the next boot's initramfs puts into place: a boot bundle, and files for /boot."""
+REFUSED = Path("var/lib/verity/refused/why")
+"""Why the last of them was refused, or taken back: a line for people, by the loader."""
 
 STAGE = ".verity-stage"
 """How the name of the directory begins that ``etc apply`` prepares files in, on their own file

@@ -3,7 +3,7 @@
 
 1. The host's id, the keyrings of both parties, and the pins.
 2. The policy, signed by the user, with the mode observe at first.
-3. Units, and what tells people of the gate: links and files in /etc.
+3. Units, what tells people of the gate, what GRUB needs: links and files in /etc.
 4. fs-verity on all that is going to be signed.
 5. The system's grants: of the commit that is booted, or signed by its owner (``self_sign``).
 6. /etc, signed as it is by now.
@@ -32,6 +32,7 @@ from verity.verbs import (
     gate_view,
     host_bundle,
     host_etc,
+    init_grub,
     init_policy,
     init_system,
     keyring_trust,
@@ -85,7 +86,7 @@ def plan(wanted: Wanted) -> list[str]:
         f"write /{HOST_ID}, pins and keyrings of vendor and user below /etc/verity",
         "compile and sign the policy: serial"
         + (" 1, mode observe" if found is None else " as it is, or the next one if it changed"),
-        f"enable {', '.join(UNITS)}; a reminder for apt",
+        f"enable {', '.join(UNITS)}; a reminder for apt; for GRUB a count of boots and two scripts",
         "turn fs-verity on for every file of the system; it stays on, and such a file can only be"
         " replaced, not written in place",
         f"have the system granted as {who} signed it"
@@ -164,6 +165,7 @@ def _init(
     # 3. Units and words.
     say("units")
     _units(installed)
+    notes += init_grub.prepare(installed)
     # 4. and 5. The system.
     system = init_system.own if wanted.self_vendor else init_system.vendors
     grants = system(wanted, keys, keyrings, how, installed, now=now, say=say, notes=notes)

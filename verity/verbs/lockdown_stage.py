@@ -15,7 +15,7 @@ that is said here counts there. Signatures aren't verified: `lockdown bundle` ha
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +43,11 @@ class StagedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What may be staged: the bundle, and each file with where it is now."""
+    """What may be staged: the bundle, each file with where it is now, what is worth knowing."""
 
     bundle: bytes
     files: Mapping[StagedFile, Path]
+    notes: tuple[str, ...] = ()
 
 
 def examine(bundle: Path, boot: Path | None, root: Path) -> Update:
@@ -62,7 +63,8 @@ def examine(bundle: Path, boot: Path | None, root: Path) -> Update:
     names = [] if boot is None else _files(boot)
     sources = [boot / name for name in names if boot is not None]
     found = map(_check, sources, names, [granted] * len(names), [root] * len(names))
-    return Update(bundle=data, files=dict(zip(found, sources, strict=True)))
+    files = dict(zip(found, sources, strict=True))
+    return Update(bundle=data, files=files, notes=tuple(_uncounted(sources, names)))
 
 
 def stage(update: Update, root: Path, *, replace: bool = False) -> None:
@@ -91,6 +93,13 @@ def _granted(data: bytes) -> Mapping[bytes, set[bytes]]:
             if entry.kind is ConfigKind.FILE:
                 found.setdefault(entry.path, set()).add(entry.digest)
     return found
+
+
+def _uncounted(sources: list[Path], names: list[str]) -> Iterator[str]:
+    """What GRUB is to start without counting its boots."""
+    for source, name in zip(sources, names, strict=True):
+        if name == "grub/grub.cfg" and b"/verity.env" not in source.read_bytes():
+            yield f"{source}: GRUB won't count the boots of it: it lacks what 01_verity puts there"
 
 
 def _files(boot: Path) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import kernel_policy, records, seal_said, trial_record
+from verity.formats.escaped import readable
 from verity.formats.gate_unlocks import TakenUnlock, UnlockState
 from verity.formats.kernel_policy import KernelPolicy, Mode
 from verity.formats.policy import lower
@@ -25,6 +26,7 @@ from verity.values.errors import HostError, VerityError
 from verity.verbs.lockdown import Lockdown
 
 _BOOTS = 5
+_MOST_WHY = 1024
 _SOON_S = 30 * 86400
 _CANARY = b"verity-canary"
 
@@ -42,11 +44,12 @@ def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
     said = _said(root)
     following = _next_boot(root)
     trial = _trial(root)
+    refused = _refused(root)
     unlocks = () if found.gate is None else found.gate.unlocks
     lines = [
         ("why", _why(found, said)),
         ("next boot", _says_next(following, trial, now)),
-        ("last boots", _boots(root)),
+        ("last boots", _boots(root) + _says_refused(refused)),
         ("unlocks", _says_unlocks(found, unlocks)),
         ("next", _advice(found, said, following, trial, now)),
     ]
@@ -64,6 +67,7 @@ def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
         "trial": None
         if not isinstance(trial, Trial)
         else {"serial": trial.serial, "boot": trial.boot},
+        "refused_update": refused,
         "unlocks": [
             {"token": one.token_id.hex(), "scope": lower(one.scope), "state": one.state.value}
             for one in unlocks
@@ -98,6 +102,15 @@ def _next_boot(root: Path) -> KernelPolicy | VerityError | None:
     except VerityError as error:
         return None if error.code == "not-found" else error
     return None
+
+
+def _refused(root: Path) -> str | None:
+    """Why the last update was refused or taken back; None if it wasn't."""
+    try:
+        data = read_file(root / places.REFUSED, max_size=_MOST_WHY)
+    except HostError as error:
+        return None if error.code == "not-found" else error.message
+    return readable(data.strip())
 
 
 # --- words ----------------------------------------------------------------------------------
@@ -152,6 +165,10 @@ def _boots(root: Path) -> str:
     if not counts:
         return "none on record (verity-denials.service keeps them)"
     return f"kinds of refusals, the last boot first: {'; '.join(counts)}"
+
+
+def _says_refused(why: str | None) -> str:
+    return "" if why is None else f"; the last update was refused: {why}"
 
 
 def _says_unlocks(found: Lockdown, unlocks: Sequence[TakenUnlock]) -> str:

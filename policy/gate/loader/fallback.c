@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * --try ROOT: what was staged gets so many boots to come up, then the host goes back to what it booted
- * from before. Whether it came up, a unit of the host says by removing the count (verity-confirm).
+ * from before. Whether it came up, a unit of the host says by removing the count (verity-confirm). A
+ * kernel that dies before its initramfs never gets here: those boots the boot loader counts (bootcount.c).
  *
- * 1. No count, or one that is none: nothing to do. It is no secret and nobody signs it: whoever writes
- *    it chooses between two signed deployments.
- * 2. Above zero it becomes one less, durably, before this boot goes on.
- * 3. At zero the entries of boot loaders are taken back, then the bundle, then the count goes. The
- *    entries were kept in /boot, where nobody writes while the gate is sealed: so they need no signature.
- *    After a power cut all of it is done once more.
+ * 1. No count, or one that is none: all that is there was confirmed, and the boot loader's count ends,
+ *    too. It is no secret and nobody signs it: whoever writes it chooses between two signed deployments.
+ * 2. Above zero it becomes one less, durably, before this boot goes on. The boot loader's is left at one
+ *    at least: this boot may be the one that is confirmed, and the next is to start the same.
+ * 3. At zero, or if the boot loader has used its own up, the entries of boot loaders are taken back, what
+ *    was staged is put away with the reason, then the bundle is taken back, then the counts go. The
+ *    entries were kept in /boot, where nobody writes while the gate is sealed: so they need no
+ *    signature. After a power cut all of it is done once more.
+ * 4. What was confirmed isn't taken back. If the boot loader has given it up, it is told to start it.
  */
 #define _GNU_SOURCE /* O_PATH */
 #include "load.h"
@@ -26,29 +30,44 @@
 #define COUNT STATE "/tries"
 #define DEEPEST 6
 
-static int write_count(int root, unsigned int count)
-{
-	char text[8];
-	int fd, result = 0, len = snprintf(text, sizeof(text), "%u\n", count % 100);
+#define PREVIOUS STATE "/previous/boot.bundle"
+#define REFUSED STATE "/refused"
 
-	fd = openat(root, COUNT ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+/* A small file becomes this text, whole or not at all. */
+static int put_text(int root, const char *name, const char *text)
+{
+	char part[128];
+	size_t len = strlen(text);
+	int fd, result = 0;
+
+	snprintf(part, sizeof(part), "%s.new", name);
+	fd = openat(root, part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, (size_t)len) != len || fsync(fd) != 0)
+	if (write(fd, text, len) != (ssize_t)len || fsync(fd) != 0)
 		result = errno ? -errno : -EIO;
 	close(fd);
-	if (!result && renameat(root, COUNT ".new", root, COUNT) != 0)
+	if (!result && renameat(root, part, root, name) != 0)
 		result = -errno;
 	return result ? result : folder_sync(root, STATE);
 }
 
-int tries_begin(int root)
+static int write_count(int root, unsigned int count)
 {
-	return write_count(root, BOOT_TRIES);
+	char text[8];
+
+	snprintf(text, sizeof(text), "%u\n", count % 100);
+	return put_text(root, COUNT, text);
 }
 
-/* -1: there is none. */
-static int read_count(int root)
+int tries_begin(int root)
+{
+	int result = write_count(root, BOOT_TRIES);
+
+	return result ? result : loader_count_set(root, '0' + BOOT_TRIES);
+}
+
+int tries_left(int root)
 {
 	char text[8] = "", *end;
 	int fd = openat(root, COUNT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -65,8 +84,8 @@ static int read_count(int root)
 	return *end == '\n' && count <= BOOT_TRIES ? (int)count : -1;
 }
 
-/* Every NAME.verity-old below a folder becomes NAME. */
-static int take_back(int parent, const char *name, int depth)
+/* Every NAME.verity-old below a folder becomes NAME, or goes. */
+static int each_kept(int parent, const char *name, int back, int depth)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), result = 0;
 	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
@@ -79,44 +98,113 @@ static int take_back(int parent, const char *name, int depth)
 		char to[256];
 
 		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-			result = take_back(fd, entry->d_name, depth + 1);
+			result = each_kept(fd, entry->d_name, back, depth + 1);
 		if (entry->d_type != DT_REG || len <= end ||
 		    strcmp(entry->d_name + len - end, KEPT) != 0)
 			continue;
 		snprintf(to, sizeof(to), "%.*s", (int)(len - end), entry->d_name);
-		if (renameat(fd, entry->d_name, fd, to) != 0 || fsync(fd) != 0)
+		if ((back ? renameat(fd, entry->d_name, fd, to) :
+			    unlinkat(fd, entry->d_name, 0)) != 0 || fsync(fd) != 0)
 			result = -errno;
 	}
 	closedir(folder);
 	return result;
 }
 
-/* 3. */
-static int fall_back(int root)
+int kept_forget(int root)
 {
-	int result = take_back(root, "boot", 0);
+	return each_kept(root, "boot", 0, 0);
+}
 
-	if (!result && renameat(root, STATE "/previous/boot.bundle", root, STATE "/boot.bundle") != 0 &&
-	    errno != ENOENT)
-		result = -errno;
-	if (!result)
-		result = folder_sync(root, STATE);
-	if (!result && unlinkat(root, COUNT, 0) != 0)
+int refused_put(int root, const char *why)
+{
+	static const char *const stages[] = { "next", "applied" };
+	char text[600];
+	size_t i;
+	int result = -ENOENT;
+
+	/* Neither is there if the power went behind this. */
+	for (i = 0; result == -ENOENT && i < sizeof(stages) / sizeof(*stages); i++)
+		result = stage_away(root, stages[i], "refused");
+	if (result && result != -ENOENT)
+		return result;
+	if (mkdirat(root, REFUSED, 0755) != 0 && errno != EEXIST)
+		return -errno;
+	snprintf(text, sizeof(text), "%.590s\n", why);
+	return put_text(root, REFUSED "/why", text);
+}
+
+/* The bundle of before; the other one stays beside what else was refused. */
+static int bundle_back(int root)
+{
+	int result = 0;
+
+	if (faccessat(root, PREVIOUS, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	if ((unlinkat(root, REFUSED "/boot.bundle", 0) != 0 && errno != ENOENT) ||
+	    (linkat(root, STATE "/boot.bundle", root, REFUSED "/boot.bundle", 0) != 0 &&
+	     errno != ENOENT) ||
+	    renameat(root, PREVIOUS, root, STATE "/boot.bundle") != 0)
 		result = -errno;
 	return result ? result : folder_sync(root, STATE);
 }
 
+/* 3. */
+static int fall_back(int root, const char *why)
+{
+	int result = each_kept(root, "boot", 1, 0);
+
+	if (!result)
+		result = refused_put(root, why);
+	if (!result)
+		result = bundle_back(root);
+	if (!result && unlinkat(root, COUNT, 0) != 0)
+		result = -errno;
+	if (!result)
+		result = folder_sync(root, STATE);
+	return result ? result : loader_count_set(root, LOADER_IDLE);
+}
+
+/* 2. */
+static int count_down(int root, int count, char loader)
+{
+	int result = write_count(root, (unsigned int)count - 1);
+
+	return !result && loader == '0' ? loader_count_set(root, '1') : result;
+}
+
 int try_boot(const char *path, const char **what, struct failure *f)
 {
-	static char said[32];
+	static char said[256];
 	int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), count, result;
+	const char *why = "boot-complete.target was not reached in three boots";
+	char loader;
 
 	if (root < 0)
 		return cannot(f, errno, "name where the root file system is mounted", "--try %s", path);
-	count = read_count(root);
-	snprintf(said, sizeof(said), count < 0 ? "tries none" : "tries %d", count - 1);
-	*what = count ? said : "fell-back";
-	result = count < 0 ? 0 : count ? write_count(root, (unsigned int)count - 1) : fall_back(root);
+	count = tries_left(root);
+	loader = loader_count(root);
+	if (count > 0 && loader == LOADER_FELL)
+		why = "the kernel doesn't load, or ends before its initramfs runs";
+	if (count < 0 && loader == LOADER_FELL) {
+		/* 4. */
+		snprintf(said, sizeof(said), "confirmed");
+		result = loader_count_set(root, LOADER_IDLE);
+	} else if (count < 0) {
+		/* 1. */
+		snprintf(said, sizeof(said), "tries none");
+		result = loader_count_set(root, LOADER_IDLE);
+	} else if (!count || loader == LOADER_FELL) {
+		snprintf(said, sizeof(said), "fell-back\nwhat was staged is refused: %s", why);
+		result = fall_back(root, why);
+	} else {
+		/* It counts before it starts the kernel. */
+		snprintf(said, sizeof(said), "tries %d%s", count - 1, loader != '0' + BOOT_TRIES ? "" :
+			 "\nGRUB didn't count this boot: its configuration lacks 01_verity, or it can't "
+			 "write to /boot");
+		result = count_down(root, count, loader);
+	}
+	*what = said;
 	close(root);
 	return result ? cannot(f, -result, "look at the disk", "the count of boots in %s", path) : 0;
 }

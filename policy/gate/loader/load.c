@@ -279,7 +279,7 @@ static int stage(struct loader *l, struct failure *f)
 	if (!result)
 		return stage_done(l, f);
 	if (f->status == STATUS_REFUSED)
-		stage_move(l->options.stage, "refused", &unused);
+		stage_refuse(l->options.stage, f->message);
 	return result;
 }
 

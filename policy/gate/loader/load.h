@@ -289,6 +289,10 @@ int stage_raise(const struct gate *gate, const struct bytes *present,
 /* Puts it into place; a gate has taken its bundle. Again after a power cut: until stage_move. */
 int stage_apply(const char *root, const struct bytes *bundle, struct failure *f);
 int stage_move(const char *root, const char *to, struct failure *f);
+/* It is put away, with the reason; what can't be done is left to the next boot. */
+void stage_refuse(const char *root, const char *why);
+/* A directory of the state gets another name, and what has that makes way: 0 or -errno. */
+int stage_away(int root, const char *from, const char *to);
 
 /* Makes the names in a folder durable: 0 or -errno. */
 int folder_sync(int folder, const char *name);
@@ -298,10 +302,27 @@ int folder_sync(int folder, const char *name);
 #define BOOT_TRIES 3	    /* boots that what was staged gets to come up */
 #define KEPT ".verity-old" /* behind the name of an entry that was replaced */
 
-/* 0 or -errno */
+/* Boots that are left to what was staged, or -1: all that is there was confirmed. */
+int tries_left(int root);
+/* All of them; and the boot loader's. 0 or -errno */
 int tries_begin(int root);
-/* One boot less; or back to what was there before. *what: a word for which. */
+/* Entries that were kept for the way back go: what took their place was confirmed. 0 or -errno */
+int kept_forget(int root);
+/* What was staged becomes what was refused, with the reason for `verity lockdown status`. */
+int refused_put(int root, const char *why);
+/* One boot less; or back to what was there before. *what: a word for which, and lines behind it. */
 int try_boot(const char *root, const char **what, struct failure *f);
+
+/* --- bootcount.c -------------------------------------------------------------------------- */
+
+#define LOADER_NONE '\0' /* the boot loader doesn't count: it has no block for that */
+#define LOADER_IDLE '-'	 /* it has nothing to count */
+#define LOADER_FELL 'f'	 /* its count is used up: it starts what was there before */
+
+/* What the boot loader has counted: one of these, or a digit. */
+char loader_count(int root);
+/* 0 or -errno; without a block nothing is done. */
+int loader_count_set(int root, char value);
 
 /* --- status_text.c ---------------------------------------------------------------------- */
 

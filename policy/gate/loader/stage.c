@@ -7,10 +7,13 @@
  *    the least that counts (load.c). Nothing else says whether it is signed.
  * 2. Each staged file has fs-verity, and grants of that bundle put this digest at its path in /boot.
  * 3. None takes the place of what the present deployment boots from, but entries of a boot loader.
- * 4. New files, then the entries, then a count of boots and the bundle, then the stage is moved away: each by a rename, and
- *    synced before the next. After a power cut all of it is done once more, up to where it is done.
+ * 4. New files, then what the way back needs and the counts of boots, then the entries, then the bundle,
+ *    then the stage is moved away: each by a rename, and synced before the next. After a power cut all
+ *    of it is done once more, up to where it is done.
+ * 5. The way back is to what was confirmed. While there is a count, what was kept for it stays as it is:
+ *    after a power cut, and where an update is staged before the last one has come up.
  *
- * What is refused is moved to next.refused, and the host boots as it did. Nothing is removed that
+ * What is refused is moved to `refused`, and the host boots as it did. Nothing is removed that
  * anything boots from.
  */
 #define _GNU_SOURCE /* O_PATH */
@@ -284,12 +287,14 @@ static int make_folders(int folder, const char *name)
 	return 0;
 }
 
-/* The entry that is there now, for the way back; once, or a cut would have it be the new one. */
+/* The entry that is there now, for the way back; once, or a cut would have it be the new one (5.). */
 static int keep_entry(struct staged *s, int there, const char *name)
 {
 	char kept[512];
 
 	snprintf(kept, sizeof(kept), "%s" KEPT, name);
+	if (faccessat(s->root, kept, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
 	return replace(there, s->root, kept);
 }
 
@@ -364,19 +369,46 @@ static int each_file(struct staged *s, int check, int entries)
 	return faccessat(s->next, "boot", F_OK, AT_SYMLINK_NOFOLLOW) != 0 ? 0 : each(s, "boot", 0);
 }
 
-/* The bundle that counted so far is kept; the staged one takes its place. */
-static int put_bundle(struct staged *s)
-{
-	int result = make_folders(s->root, STATE "/previous/x"), present;
+#define PREVIOUS STATE "/previous/boot.bundle"
 
+/* The bundle that counted so far, for the way back. */
+static int keep_bundle(struct staged *s)
+{
+	int result = make_folders(s->root, PREVIOUS), present;
+
+	if (result)
+		return result;
 	present = openat(s->root, STATE "/boot.bundle", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (!result && present >= 0)
-		result = replace(present, s->root, STATE "/previous/boot.bundle");
-	if (present >= 0)
-		close(present);
+	if (present < 0)
+		return unlinkat(s->root, PREVIOUS, 0) != 0 && errno != ENOENT ? -errno : 0;
+	result = replace(present, s->root, PREVIOUS);
+	close(present);
+	return result;
+}
+
+/* 5., and from here on boots are counted. */
+static int begin(struct staged *s)
+{
+	int result = 0;
+
+	if (tries_left(s->root) < 0) {
+		result = kept_forget(s->root);
+		if (!result)
+			result = keep_bundle(s);
+	}
+	if (!result && unlinkat(s->root, STATE "/refused/why", 0) != 0 && errno != ENOENT)
+		result = -errno;
 	if (!result)
 		result = tries_begin(s->root);
-	if (!result && renameat(s->next, "boot.bundle", s->root, STATE "/boot.bundle") != 0)
+	return result ? cannot(s->f, -result, HINT_LOG, "the way back can't be prepared") : 0;
+}
+
+/* The staged bundle takes the place of the one that counted so far. */
+static int put_bundle(struct staged *s)
+{
+	int result = 0;
+
+	if (renameat(s->next, "boot.bundle", s->root, STATE "/boot.bundle") != 0)
 		result = -errno;
 	if (!result)
 		result = folder_sync(s->root, STATE);
@@ -397,21 +429,42 @@ int stage_state(const char *root, struct failure *f)
 	return result;
 }
 
+int stage_away(int root, const char *from, const char *to)
+{
+	char source[128], target[128], aside[160];
+	int number = 0;
+
+	snprintf(source, sizeof(source), STATE "/%s", from);
+	snprintf(target, sizeof(target), STATE "/%s", to);
+	if (faccessat(root, source, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+		return -errno;
+	do {
+		snprintf(aside, sizeof(aside), "%s.%d", target, ++number);
+	} while (number < 1000 && faccessat(root, aside, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+	if ((renameat(root, target, root, aside) != 0 && errno != ENOENT) ||
+	    renameat(root, source, root, target) != 0)
+		return -errno;
+	return folder_sync(root, STATE);
+}
+
 int stage_move(const char *root, const char *to, struct failure *f)
 {
-	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), result = 0;
-	char target[128], aside[160];
+	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int result = fd < 0 ? -errno : stage_away(fd, "next", to);
 
-	snprintf(target, sizeof(target), STATE "/%s", to);
-	snprintf(aside, sizeof(aside), "%s.%ld", target, (long)getpid());
-	if (fd < 0 || (renameat(fd, target, fd, aside) != 0 && errno != ENOENT) ||
-	    renameat(fd, STATE "/next", fd, target) != 0)
-		result = -errno;
-	if (!result)
-		result = folder_sync(fd, STATE);
 	if (fd >= 0)
 		close(fd);
 	return result ? cannot(f, -result, HINT_LOG, "the stage can't be moved away") : 0;
+}
+
+void stage_refuse(const char *root, const char *why)
+{
+	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	refused_put(fd, why);
+	close(fd);
 }
 
 int stage_apply(const char *root, const struct bytes *bundle, struct failure *f)
@@ -429,6 +482,8 @@ int stage_apply(const char *root, const struct bytes *bundle, struct failure *f)
 	/* 4. */
 	if (!result)
 		result = each_file(&s, 0, 0);
+	if (!result)
+		result = begin(&s);
 	if (!result)
 		result = each_file(&s, 0, 1);
 	if (!result)

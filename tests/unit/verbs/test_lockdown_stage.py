@@ -12,7 +12,7 @@ from verity.formats.records import RecordKind
 from verity.values.errors import VerityError
 from verity.verbs import lockdown_stage
 
-KERNEL, ENTRY = "vmlinuz-2", "loader/entries/two.conf"
+KERNEL, ENTRY, GRUB = "vmlinuz-2", "loader/entries/two.conf", "grub/grub.cfg"
 
 
 @pytest.fixture
@@ -73,6 +73,25 @@ def test_what_is_booted_from_now_is_not_replaced(update: Path) -> None:
     assert refused(update).startswith("would-replace: ")
     present.write_text(f"new {KERNEL}")
     assert len(examine(update).files) == 2
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_what_grub_would_not_count_is_told(tmp_path: Path, counts: bool) -> None:
+    config = b"load_env --file $prefix/verity.env verity_tries\n" if counts else b"linux /v\n"
+    (tmp_path / "boot/grub").mkdir(parents=True)
+    (tmp_path / "boot" / GRUB).write_bytes(config)
+    entry = ConfigEntry(
+        path=f"/boot/{GRUB}".encode(),
+        kind=ConfigKind.FILE,
+        digest=fsverity.digest_bytes(config).value,
+    )
+    blob = boot.grants_blob(Party.USER, Role.ETC, "etc", code=(), config=(entry,))
+    made = boot.signed("etc.grants", RecordKind.GRANTS, blob, boot.EXTENSION)
+    (tmp_path / "new.bundle").write_bytes(bundle.encode([made.fragment]))
+    notes = examine(tmp_path).notes
+    assert [note.partition(": ")[2] for note in notes] == (
+        [] if counts else ["GRUB won't count the boots of it: it lacks what 01_verity puts there"]
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"\1\0\0\0\0\0\0\0", b"x" * 100])
