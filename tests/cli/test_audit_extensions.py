@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.audit_world import COMPILE, AuditWorld, checks, gaps, make_audit_world
-from tests.cli.program import copy
+from tests.cli.program import copy, verity
+from tests.cli.worlds import REF
 from verity.ports import places
 
 TOOLS = "opt/tools/tool"
@@ -170,3 +171,24 @@ def test_its_files_where_nothing_is_called_unsigned(world: AuditWorld) -> None:
     done = world.audit(only="files")
     missing = {one["object"] for one in done.of_type("finding") if one["check"] == "missing"}
     assert "/var/lib/tool/tool" in missing
+
+
+def test_a_repair_leaves_it_alone(world: AuditWorld) -> None:
+    """By the owner's keys; by the vendor's alone nobody knows whose it is."""
+    (world.host / "usr/share/tools").mkdir(parents=True)
+    copy(world.host / TOOLS, world.host / "usr/share/tools/tool")
+    tree = world.path / "shared"
+    (tree / "usr/share").mkdir(parents=True)
+    copy(world.host / "usr/share/tools", tree / "usr/share/tools")
+    world.run(*SIGN, "--serial=2", "--key=ext.pem", "--tree=shared", "s")
+    copy(world.path / "s", world.host / f"{places.EXTENSIONS}/shared")
+    line = ("repair", "--root", "host", "--repo", "repo", "--commit", REF, "--dry-run", "--json")
+
+    def left(*keys: str) -> set[str]:
+        done = verity(*line, *keys, cwd=world.path)
+        return {one["path"] for one in done.of_type("left")}
+
+    assert "/usr/share/tools/tool" not in left(*world.pins())
+    assert "/usr/share/tools/tool" in left("--key", "os.pem.pub")
+    (world.host / "usr/share/tools/tool").write_text("#!/bin/sh\n:\n")
+    assert "/usr/share/tools/tool" in left(*world.pins())

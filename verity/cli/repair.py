@@ -4,7 +4,8 @@
 # Starting a command costs what it imports: the verb's own is imported in it.
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from verity.formats.grants import Party, Role
 from verity.values.errors import HostError, VerityError
 
 if TYPE_CHECKING:
+    from verity.formats.dump import Entry
     from verity.verbs.etc_intent import Host
     from verity.verbs.repair import Planned
     from verity.verbs.repair_plan import Left
@@ -94,6 +96,11 @@ def repair(
         serial_floors.hold(HostState.at(root), commit.statement, trusted)
         etc_is_signed = bool(host.state.serials())
         granted = repair_granted.Granted()
+        extensions: Mapping[bytes, Entry] = {}
+        owner = keyrings()
+        if owner is not None:
+            of_owner = partial(owner.trusted, Role.EXTENSION, party=Party.USER)
+            extensions = repair_granted.extensions(root, of_owner)
         if remove_unsigned:
             granted = repair_granted.granted(root, commit)
         asked = verb.Asked(
@@ -102,6 +109,7 @@ def repair(
             remove_unsigned=remove_unsigned,
             etc_is_signed=etc_is_signed,
             granted=granted,
+            extensions=extensions,
         )
         with output.Progress("files") as progress:
             total = len(commit.manifest.entries)

@@ -48,7 +48,8 @@ _NO_VERITY = frozenset({"no-verity-filesystem", "no-verity-feature"})
 class Asked:
     """What is to be repaired. ``etc_is_signed``: /etc is its owner's, and not looked at here.
 
-    What is ``granted`` is never removed.
+    What is ``granted`` is never removed; what is as the owner signed it among ``extensions`` is not
+    looked at.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class Asked:
     remove_unsigned: bool = False
     etc_is_signed: bool = False
     granted: Granted = field(default_factory=Granted)
+    extensions: Mapping[bytes, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,9 @@ def look(
     due = _due(asked)
     nodes, gaps = _read(asked.root, due, progress)
     # 2. What is to be done.
-    made = repair_plan.plan(due, nodes, gaps, may_remove=partial(_may_remove, asked))
+    made = repair_plan.plan(
+        due, nodes, gaps, may_remove=partial(_may_remove, asked), owned=asked.extensions
+    )
     made.leave_state(OWN - {_ETC[:-1]})
     contents = Sources(
         root=asked.root,

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host's boot bundle grants beside its system: a repair doesn't take that for unsigned.
+"""What a host has beside its system by its owner's word: a repair doesn't take that for unsigned.
 
-It verifies nothing: the answer only ever keeps a file from being removed.
+Of the boot bundle nothing is verified: what it grants only ever keeps a file from being removed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import grants, records
+from verity.formats.dump import Entry
 from verity.formats.records import RecordKind
-from verity.ports import places
-from verity.ports.osfile import read_file
-from verity.values.errors import HostError
+from verity.ports import extension_files, places
+from verity.ports.osfile import check_below, read_file
+from verity.trust.trusted import TrustedSet
+from verity.values.errors import HostError, VerityError
+from verity.verbs import extension_read
 from verity.verbs.signed import SignedCommit
 
 
@@ -46,3 +50,18 @@ def granted(root: Path, commit: SignedCommit) -> Granted:
             code |= {entry.digest for entry in blob.code}
             elevated |= {entry.digest for entry in blob.elevate}
     return Granted(code=frozenset(code), elevated=frozenset(elevated))
+
+
+def extensions(root: Path, trusted: Callable[[], TrustedSet]) -> dict[bytes, Entry]:
+    """What the owner signed as extensions, of those whose documents the host keeps and that verify
+    by these keys. The files of the others are unsigned ones, and an audit says why. Raises
+    HostError for a directory that can't be read."""
+    found: dict[bytes, Entry] = {}
+    for name in extension_files.kept(root):
+        try:
+            check_below(root, places.EXTENSIONS / name)
+            one = extension_read.load(root / places.EXTENSIONS / name, trusted())
+        except VerityError:
+            continue
+        found |= {entry.path: entry for entry in one.manifest.entries}
+    return found

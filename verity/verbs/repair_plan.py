@@ -14,6 +14,7 @@ The plan follows from the states alone, so that one made after a crash is the re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from verity.formats.dump import Entry, printable
 from verity.formats.grant_rules import code_flags, permitted_capabilities, set_id_bits
@@ -85,15 +86,17 @@ def plan(
     gaps: list[Gap],
     *,
     may_remove: Callable[[Node], bool],
+    owned: Mapping[bytes, Entry] = MappingProxyType({}),
 ) -> Plan:
-    """Make the plan. ``may_remove`` is asked of what nobody signed and could do something."""
+    """Make the plan. ``may_remove`` is asked of what nobody signed and could do something; what is
+    as in ``owned`` is signed by the host's owner."""
     made = Plan()
     hidden = {gap.path for gap in gaps}
     for gap in gaps:
         if _is_mount_point(gap.path, due):
             continue
         made.left.append(Left(path=gap.path, why=gap.why, hint=gap.hint or _MANY_GAPS))
-    _extras(due, nodes, hidden, made, may_remove)
+    _extras(due, nodes, hidden, made, may_remove, owned)
     going = {entry.path for entry in made.remove}
     for path, entry in sorted(due.items()):
         if not _is_inside(path, hidden):
@@ -162,12 +165,16 @@ def _extras(
     hidden: set[bytes],
     made: Plan,
     may_remove: Callable[[Node], bool],
+    owned: Mapping[bytes, Entry],
 ) -> None:
     """What nobody signed, deepest first: a directory goes if all in it does, an empty one, too."""
     kept = {path.rpartition(b"/")[0] for path in hidden}
     for path in sorted(nodes.keys() - due.keys(), reverse=True):
         node = nodes[path]
         above = path.rpartition(b"/")[0]
+        if owned.get(path) == node.entry:
+            kept.add(above)
+            continue
         power = power_of(node)
         if node.entry.is_directory:
             goes = path not in kept and path not in hidden and may_remove(node)

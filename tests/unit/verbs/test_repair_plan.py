@@ -190,3 +190,20 @@ def test_after_it_nothing_is_to_be_done(
     again = made(list(due.values()), look(after), remove=remove)
     assert again.changes == 0
     assert {one.path for one in again.left} == left
+
+
+def test_what_the_owner_signed_beside_it_is_not_touched() -> None:
+    """As it was signed it is no concern of a repair; otherwise it is what nobody signed."""
+    tools = [folder(b"/usr/tools"), file(b"/usr/tools/tool"), link(b"/usr/tools/link")]
+    owned = {entry.path: entry for entry in tools}
+
+    def found(*there: Entry) -> Plan:
+        due = {one.path: one for one in TOP}
+        return plan(due, nodes(*TOP, *there), [], may_remove=lambda node: True, owned=owned)
+
+    as_signed = found(*tools)
+    assert (as_signed.changes, as_signed.left) == (0, [])
+    added = found(*tools, file(b"/usr/tools/more"))
+    assert [one.path for one in added.left] == [b"/usr/tools/more"]
+    changed = found(tools[0], file(b"/usr/tools/tool", 2), tools[2])
+    assert [one.path for one in changed.left] == [b"/usr/tools/tool"]
