@@ -34,7 +34,8 @@ def make(shipped: Path, tree: Path, disk: Path, size: str) -> None:
                 continue
             inside = "/" + os.path.relpath(path, shipped)
             script += [f"sif {inside} size {_extend(path)}", f"sif {inside} flags {_FLAGS:#x}"]
-    options = "-q -F -t ext4 -b 4096 -O verity -N 300000 -E lazy_itable_init=0".split()
+    inodes = len(script) + sum(1 for _ in shipped.rglob("*")) + 100
+    options = f"-q -F -t ext4 -b 4096 -O verity -N {inodes} -E lazy_itable_init=0".split()
     run(["mke2fs", *options, "-d", str(shipped), str(disk), size])
     lines = "\n".join(script).encode() + b"\n"
     debugfs = ["debugfs", "-w", "-f", "/dev/stdin", str(disk)]
