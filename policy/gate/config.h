@@ -85,6 +85,8 @@ struct verity_id {
 /* The name of a program ends so if a kernel without its hook is good enough. */
 #define VERITY_PROGRAM_MAYBE "_maybe"
 #define VERITY_PROGRAM_BACKING "verity_mmap_backing_maybe"
+/* Needed where an execve can be asked to check only (Linux 6.14), and there alone. */
+#define VERITY_PROGRAM_CHECKED "verity_bprm_for_exec"
 /* It begins so if only a gate that an initramfs loads needs it. */
 #define VERITY_PROGRAM_BOOT "verity_boot_"
 

@@ -191,8 +191,10 @@ static __always_inline int check_opened_for_writing(struct file *file)
 SEC("lsm.s/file_post_open")
 int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 {
-	struct inode_tag *tag;
 	struct task_scratch *scratch;
+	struct moment now = {};
+	struct inode_tag *tag;
+	int asked, known;
 
 	if (is_session_over())
 		return end_session(VERITY_ACT_CONFIG);
@@ -202,6 +204,9 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 		if (refused)
 			return refused;
 	}
+	asked = is_asked_of_open(file);
+	known = asked && is_known_open(file, &now);
+	/* Behind what is known: by then who moves the file has marked it, or isn't done (ADR 46). */
 	tag = bpf_inode_storage_get(&inodes, file->f_inode, 0, 0);
 	if (tag && tag->stale) {
 		/* The digest is readable, so fs-verity checks what is read from now on; and nothing
@@ -211,7 +216,9 @@ int BPF_PROG(verity_file_post_open, struct file *file, int mask)
 		    !file->f_mapping->nrpages)
 			tag->stale = 0;
 	}
-	return check_opened(file);
+	if (!asked || (known && !(tag && tag->moved)))
+		return 0;
+	return check_read(file, &now);
 }
 
 /* --- the gate itself ---------------------------------------------------------------------- */
@@ -296,8 +303,8 @@ int BPF_PROG(verity_inode_rename, struct inode *dir, struct dentry *dentry, stru
 SEC("lsm.s/inode_setattr")
 int BPF_PROG(verity_inode_setattr, void *idmap, struct dentry *dentry)
 {
-	return is_pin_device(BPF_CORE_READ(dentry, d_inode, i_sb, s_dev)) ? answer_act(VERITY_ACT_PIN)
-									  : 0;
+	/* Three times for each file that tar makes: no helper is called. */
+	return is_pin_device(dentry->d_inode->i_sb->s_dev) ? answer_act(VERITY_ACT_PIN) : 0;
 }
 
 /*

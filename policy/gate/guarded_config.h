@@ -151,11 +151,10 @@ static __always_inline int is_readable_kind(__u32 kind)
 	return kind == S_IFREG || kind == S_IFIFO || kind == S_IFCHR || kind == S_IFBLK;
 }
 
-/* What file_post_open asks of every open. What was made by this very open is empty. */
-static __always_inline int check_opened(struct file *file)
+/* Whether an open is asked about. What was made by this very open is empty. */
+static __always_inline int is_asked_of_open(struct file *file)
 {
 	__u32 kind = file->f_inode->i_mode & S_IFMT, state;
-	struct moment now = {};
 
 	if (!(file->f_mode & FMODE_READ) || (!is_readable_kind(kind) && kind != S_IFDIR) ||
 	    !guards_anything())
@@ -168,18 +167,20 @@ static __always_inline int check_opened(struct file *file)
 			keep_anchor(file);
 		return 0;
 	}
-	if (file->f_mode & FMODE_CREATED)
-		return 0;
-	if (state != VERITY_STATE_LOADING && take_moment(&now)) {
-		int known;
+	return !(file->f_mode & FMODE_CREATED);
+}
 
-		bpf_rcu_read_lock();
-		known = is_known(file->f_path.dentry, file->f_inode, file->f_path.mnt, &now);
-		bpf_rcu_read_unlock();
-		if (known && !is_moved(file->f_inode))
-			return 0;
-	}
-	return check_read(file, &now);
+/* Whether it is known that the file may be read there, unless it was moved: that is asked after this. */
+static __always_inline int is_known_open(struct file *file, struct moment *now)
+{
+	int known;
+
+	if (gate_state() == VERITY_STATE_LOADING || !take_moment(now))
+		return 0;
+	bpf_rcu_read_lock();
+	known = is_known(file->f_path.dentry, file->f_inode, file->f_path.mnt, now);
+	bpf_rcu_read_unlock();
+	return known;
 }
 
 #endif

@@ -19,8 +19,8 @@
  *    from this task, isn't privileged either, and becomes so by execve only, with memory of its own.
  * 3. mm_users is more: the mark. Others may only look at the memory (/proc/PID/, a kernel thread, a
  *    worker of io_uring): then the mark is one too many, and never one too few.
- * 4. A child of a marked task with the same memory is marked before it can run. One with memory of
- *    its own isn't: nobody who is privileged runs what is in there.
+ * 4. A child of a marked or privileged task with the same memory that isn't privileged itself is marked
+ *    before it can run. One with memory of its own isn't: nobody who is privileged runs what is in there.
  * 5. The mark is of one execve (self_exec_id): the next one has other memory. And it is void once
  *    the task has its memory alone, by 2.
  *
@@ -99,11 +99,8 @@ static __always_inline int keep_session(struct task_struct *child)
 				     .state = gate_state(),
 				     .privileged = 1,
 				     .digest = ~0u};
-	struct control *all = THE(control);
 	__u64 *tag, *own;
 
-	if (!all || !all->sessions_begun)
-		return 0;
 	own = bpf_task_storage_get(&session_tags, bpf_get_current_task_btf(), 0, 0);
 	if (!own)
 		return 0;
@@ -119,17 +116,18 @@ static __always_inline int keep_session(struct task_struct *child)
 SEC("lsm/task_alloc")
 int BPF_PROG(verity_task_alloc, struct task_struct *child, unsigned long flags)
 {
-	int refused = keep_session(child);
+	struct control *all = THE(control);
 
-	if (refused)
-		return refused;
-	if (!(flags & CLONE_VM) || gate_state() == VERITY_STATE_OFF)
+	if (all && all->sessions_begun) {
+		int refused = keep_session(child);
+
+		if (refused)
+			return refused;
+	}
+	/* What is privileged needs no mark until it gives that up, and is asked then. */
+	if (!(flags & CLONE_VM) || gate_state() == VERITY_STATE_OFF || is_privileged(child->cred))
 		return 0;
-	if (is_marked())
-		return put_mark(child);
-	if ((flags & CLONE_NEWUSER) && is_privileged(current_cred()) && !is_privileged(child->cred))
-		return put_mark(child);
-	return 0;
+	return is_privileged(current_cred()) || is_marked() ? put_mark(child) : 0;
 }
 
 /* --- ids ------------------------------------------------------------------------------------ */

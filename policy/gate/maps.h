@@ -399,6 +399,7 @@ struct control {
 	__u64 unlocked;	     /* the last one's place and one; 0: none of them is live */
 	__u64 sessions_begun; /* tasks have tags */
 	__u64 tainted;	     /* a token of the scope off was taken */
+	__u64 put_off;	     /* the start of a file was, see overlay.h; never 0 again */
 };
 VERITY_ARRAY(control, struct control, 1);
 

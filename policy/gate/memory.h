@@ -20,25 +20,12 @@ static __noinline __u32 may_jit(void)
 	return facts.digest == VERITY_DIGEST_KNOWN && facts.granted & VERITY_CODE_JIT;
 }
 
-SEC("lsm.s/mmap_file")
-int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot,
-	     unsigned long flags)
+/* `given`: there is a file. What nearly all come by is asked before this. */
+static __always_inline int check_map(struct file *file, __u32 prot, __u64 given)
 {
-	struct verity_facts facts = {.act = VERITY_ACT_MAP};
-	__u64 given = 0;
+	struct verity_facts facts = {.act = VERITY_ACT_MAP, .prot = prot};
 	__u32 reason;
 
-	/* `prot` alone has what READ_IMPLIES_EXEC adds. */
-	facts.prot = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
-	if (!(facts.prot & VERITY_PROT_EXEC))
-		return 0;
-	if (is_session_over())
-		return end_session(VERITY_ACT_MAP);
-	bpf_get_func_arg(ctx, 0, &given);
-	if (given && file && !(facts.prot & VERITY_PROT_WRITE) &&
-	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY,
-		       VERITY_CODE_INTERPRETER))
-		return 0;
 	facts.state = gate_state();
 	if (facts.state == VERITY_STATE_OFF || !maps_as_privileged())
 		return 0;
@@ -58,17 +45,32 @@ int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigne
 	return reason ? answer(&facts, reason, file) : 0;
 }
 
-SEC("lsm/file_mprotect")
-int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot,
-	     unsigned long prot)
+SEC("lsm.s/mmap_file")
+int BPF_PROG(verity_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot,
+	     unsigned long flags)
 {
-	struct verity_facts facts = {.act = VERITY_ACT_PROTECT};
+	/* `prot` alone has what READ_IMPLIES_EXEC adds. */
+	__u32 wanted = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
+	__u64 given = 0;
+
+	if (!(wanted & VERITY_PROT_EXEC))
+		return 0;
+	if (is_session_over())
+		return end_session(VERITY_ACT_MAP);
+	bpf_get_func_arg(ctx, 0, &given);
+	if (given && file && !(wanted & VERITY_PROT_WRITE) &&
+	    is_granted(file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_LIBRARY,
+		       VERITY_CODE_INTERPRETER))
+		return 0;
+	return check_map(file, wanted, given);
+}
+
+static __always_inline int check_protect(struct vm_area_struct *vma, __u32 prot)
+{
+	struct verity_facts facts = {.act = VERITY_ACT_PROTECT, .prot = prot};
 	struct file *file;
 	__u32 reason;
 
-	facts.prot = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
-	if (!(facts.prot & VERITY_PROT_EXEC))
-		return 0;
 	/* Executable already and not writable: nothing becomes executable. */
 	if (!(facts.prot & VERITY_PROT_WRITE) && (vma->vm_flags & (VM_EXEC | VM_WRITE)) == VM_EXEC)
 		return 0;
@@ -93,6 +95,15 @@ int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long req
 	}
 	reason = verity_decide(&facts);
 	return reason ? answer(&facts, reason, NULL) : 0;
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(verity_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot,
+	     unsigned long prot)
+{
+	__u32 wanted = (reqprot | prot) & (VERITY_PROT_WRITE | VERITY_PROT_EXEC);
+
+	return wanted & VERITY_PROT_EXEC ? check_protect(vma, wanted) : 0;
 }
 
 /*

@@ -36,12 +36,20 @@ static __always_inline int has_backing(struct file *file)
 	return found && found->backing && is_on_overlay(file);
 }
 
+/* Whether it was ever done, which only a host with privileged containers does. */
+static __always_inline int has_put_off(void)
+{
+	struct control *all = THE(control);
+
+	return !all || all->put_off;
+}
+
 /* What an execve before this one has left, which didn't come to its end. */
 static __always_inline void begin_exec(const struct linux_binprm *bprm)
 {
 	struct task_scratch *scratch;
 
-	if (bprm->interp != bprm->filename)
+	if (bprm->interp != bprm->filename || !has_put_off())
 		return;
 	scratch = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
 	if (scratch)
@@ -51,6 +59,7 @@ static __always_inline void begin_exec(const struct linux_binprm *bprm)
 /* 1. */
 static __always_inline int is_put_off(const struct linux_binprm *bprm)
 {
+	struct control *all = THE(control);
 	struct task_scratch *scratch;
 	__u32 magic = 0;
 
@@ -58,8 +67,9 @@ static __always_inline int is_put_off(const struct linux_binprm *bprm)
 	    bpf_probe_read_kernel(&magic, sizeof(magic), bprm->buf) || magic != ELF_MAGIC)
 		return 0;
 	scratch = task_scratch();
-	if (!scratch || scratch->pending)
+	if (!all || !scratch || scratch->pending)
 		return 0;
+	all->put_off = 1;
 	scratch->pending = (__u64)bprm->file;
 	return 1;
 }
@@ -105,8 +115,7 @@ int BPF_PROG(verity_mmap_backing_maybe, struct vm_area_struct *vma, struct file 
 }
 
 /* 3. */
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(verity_exec_end)
+static __always_inline int check_mapped(void)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_EXEC, .privileged = 1, .digest = VERITY_DIGEST_NONE};
@@ -121,6 +130,12 @@ int BPF_PROG(verity_exec_end)
 	if (answer(&facts, verity_decide(&facts), NULL))
 		bpf_send_signal(SIGKILL);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(verity_exec_end)
+{
+	return has_put_off() ? check_mapped() : 0;
 }
 
 #endif

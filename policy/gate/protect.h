@@ -153,11 +153,11 @@ static __noinline int holds_pins(struct vfsmount *gone)
  * namespace that hasn't that mount the name can be removed, and then the kernel unmounts what is on
  * it everywhere (detach_mounts in fs/namespace.c).
  */
-static __noinline int is_under_pins(struct dentry *dentry)
+static __noinline int is_way_to_pins(struct dentry *dentry)
 {
 	struct mount *at = pins_mount(), *parent;
 
-	if (!at || !(BPF_CORE_READ(dentry, d_flags) & DCACHE_MOUNTED))
+	if (!at)
 		return 0;
 	for (int i = 0; i < MOUNT_DEPTH; i++) {
 		if (BPF_CORE_READ(at, mnt_mountpoint) == dentry)
@@ -168,6 +168,12 @@ static __noinline int is_under_pins(struct dentry *dentry)
 		at = parent;
 	}
 	return 1;
+}
+
+/* Nothing stands on nearly any name. */
+static __always_inline int is_under_pins(struct dentry *dentry)
+{
+	return dentry->d_flags & DCACHE_MOUNTED && is_way_to_pins(dentry);
 }
 
 static __always_inline int is_named(struct dentry *dentry, const char *name, int size)

@@ -97,20 +97,28 @@ static int check_contract(const struct bpf_object *object, struct failure *f)
 	return 0;
 }
 
-static int check_functions(struct failure *f)
+static int check_functions(const struct btf *btf, struct failure *f)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	int result = 0;
 	size_t i;
 
-	if (!btf)
-		return cannot(f, errno, HINT_KERNEL, "the kernel's BTF can't be read");
-	for (i = 0; !result && i < sizeof(needed_functions) / sizeof(*needed_functions); i++)
+	for (i = 0; i < sizeof(needed_functions) / sizeof(*needed_functions); i++)
 		if (btf__find_by_name_kind(btf, needed_functions[i], BTF_KIND_FUNC) < 0)
-			result = cannot(f, 0, HINT_KERNEL, "the kernel has no function %s",
-					needed_functions[i]);
-	btf__free(btf);
-	return result;
+			return cannot(f, 0, HINT_KERNEL, "the kernel has no function %s",
+				      needed_functions[i]);
+	return 0;
+}
+
+/* Whether the kernel can be asked to check an execve (AT_EXECVE_CHECK). */
+static int has_checks(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "linux_binprm", BTF_KIND_STRUCT);
+	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(btf, id);
+	int i;
+
+	for (i = 0; type && i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), "is_check"))
+			return 1;
+	return 0;
 }
 
 static int ends_with(const char *text, const char *end)
@@ -122,9 +130,9 @@ static int ends_with(const char *text, const char *end)
 
 /*
  * Left out: a program that may be missing where the kernel lacks its hook, what only a gate of an
- * initramfs needs, and those for tests.
+ * initramfs needs, what would be called in each execve for nothing, and those for tests.
  */
-static void leave_out(struct bpf_object *object, int boot)
+static void leave_out(struct bpf_object *object, const struct btf *btf, int boot)
 {
 	struct bpf_program *program;
 
@@ -137,6 +145,8 @@ static void leave_out(struct bpf_object *object, int boot)
 		if (!boot && !strncmp(bpf_program__name(program), VERITY_PROGRAM_BOOT,
 				      sizeof(VERITY_PROGRAM_BOOT) - 1))
 			bpf_program__set_autoload(program, false);
+		if (!strcmp(bpf_program__name(program), VERITY_PROGRAM_CHECKED) && !has_checks(btf))
+			bpf_program__set_autoload(program, false);
 		if (bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL)
 			bpf_program__set_autoload(program, false);
 	}
@@ -145,6 +155,7 @@ static void leave_out(struct bpf_object *object, int boot)
 int gate_load(struct gate *gate, const char *path, struct failure *f)
 {
 	char said[128]; /* libbpf has error numbers of its own */
+	struct btf *btf;
 	int result, fd;
 
 	libbpf_set_print(listen);
@@ -163,11 +174,17 @@ int gate_load(struct gate *gate, const char *path, struct failure *f)
 	}
 	/* 2. What it must have, and what the kernel must. */
 	result = check_contract(gate->object, f);
-	if (!result)
-		result = check_functions(f);
 	if (result)
 		return result;
-	leave_out(gate->object, gate->boot);
+	btf = btf__load_vmlinux_btf();
+	if (!btf)
+		return cannot(f, errno, HINT_KERNEL, "the kernel's BTF can't be read");
+	result = check_functions(btf, f);
+	if (!result)
+		leave_out(gate->object, btf, gate->boot);
+	btf__free(btf);
+	if (result)
+		return result;
 	/* 3. The kernel's verifier. */
 	said[0] = '\0';
 	result = bpf_object__load(gate->object);
