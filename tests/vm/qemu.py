@@ -139,7 +139,7 @@ def command_line(
         *_share(SHARE_TAG, files.share, "readonly=on"),
     ]
     if hardware.icount:
-        argv += ["-icount", "shift=0,sleep=off"]
+        argv += ["-icount", "shift=0,sleep=on"]
     argv += hardware.arguments
     if incoming:
         argv += ["-incoming", "defer"]
