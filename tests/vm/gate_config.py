@@ -8,6 +8,8 @@
     /var/lib/guarded/deep/tree   signed, likewise; what leads there is on no other way
     /etc/required.d              signed, by the stream `config`, and required to stay
     /var/lib/required/deep       likewise; its files are an ordinary user's to remove
+    /absent/one/tree             signed, and not there; nor is /absent/two
+    /sys/kernel/fscaps           signed, so that all of /sys isn't free
 
 `install` makes the files before the gate is loaded, with fs-verity where it belongs; `fragments` is
 what the boot bundle needs beside that of a machine without all this. Who signs is in gate_world.py.
@@ -38,6 +40,8 @@ ETC, VENDOR, DEEP, OUTSIDE = (
 TREE = f"{DEEP}/deep/tree"
 KEPT, KEPT_ABOVE = "/etc/required.d", "/var/lib/required"
 KEPT_DEEP = f"{KEPT_ABOVE}/deep"
+ABSENT = "/absent"
+SYS, SYS_OTHER = "/sys/kernel/fscaps", "/sys/kernel/rcu_expedited"
 
 GUARDED = tuple(
     Guarded(
@@ -47,11 +51,14 @@ GUARDED = tuple(
         required=path in (KEPT, KEPT_DEEP),
     )
     for path, file_class, match in (
+        (f"{ABSENT}/one/tree", GuardedClass.SIGNED, Match.TREE),
+        (f"{ABSENT}/two", GuardedClass.SIGNED, Match.TREE),
         (ETC, GuardedClass.SIGNED, Match.TREE),
         (f"{ETC}/cache", GuardedClass.IGNORED, Match.PREFIX),
         (f"{ETC}/mutable", GuardedClass.MUTABLE, Match.TREE),
         (KEPT, GuardedClass.SIGNED, Match.TREE),
         (f"{KEPT}/mutable", GuardedClass.MUTABLE, Match.TREE),
+        (SYS, GuardedClass.SIGNED, Match.TREE),
         (VENDOR, GuardedClass.SIGNED, Match.TREE),
         (TREE, GuardedClass.SIGNED, Match.TREE),
         (KEPT_DEEP, GuardedClass.SIGNED, Match.TREE),
@@ -118,7 +125,7 @@ def _signed(
     folder: Path, stream: str, serial: int, files: Mapping[str, str], links: Mapping[str, str]
 ) -> Fragment:
     entries = [
-        ConfigEntry(path=path.encode(), kind=ConfigKind.FILE, digest=_digest(folder, text))
+        ConfigEntry(path=path.encode(), kind=ConfigKind.FILE, digest=digest(folder, text))
         for path, text in files.items()
     ]
     entries += [
@@ -139,7 +146,8 @@ def _signed(
     return boot.signed(stream, RecordKind.GRANTS, blob, *signers).fragment
 
 
-def _digest(folder: Path, text: str) -> bytes:
+def digest(folder: Path, text: str) -> bytes:
+    """Of a file with this text."""
     file = folder / "contents"
     file.write_text(text)
     return digest_path(file).value

@@ -31,6 +31,12 @@ os.rename("{KEPT}/new", "{_STAYS}")
 """
 
 
+# Something stands on it where the task can't see it, and would be gone there, too.
+def _elsewhere(path: str) -> str:
+    held = f"mount --bind {path} {path} && touch /run/held && sleep 3"
+    return f"unshare -m sh -c '{held}' & until [ -e /run/held ]; do sleep 0.1; done"
+
+
 def _removes(name: str, act: str, *, why: str = REMOVED, **more: str) -> Row:
     return Row(name=name, act=f"{act} && echo done", shows="done", reason=why, **more)
 
@@ -59,6 +65,26 @@ REMOVING = [
         f"mv --exchange -T {KEPT}/new {_STAYS}",
         setup=_MADE,
         undo=_GONE,
+    ),
+    _removes(
+        "another with fs-verity put over it that nobody has opened",
+        f"mv -f {KEPT}/new {_STAYS}",
+        # Nobody may open it there to enable fs-verity.
+        setup=f"cp {EVIL} {OUTSIDE}/new && fsverity enable {OUTSIDE}/new && mv {OUTSIDE}/new {KEPT}"
+        " && sync && echo 3 >/proc/sys/vm/drop_caches",
+        undo=_GONE,
+    ),
+    _removes(
+        "deleted while it is mounted elsewhere",
+        f"{_elsewhere(f'{KEPT}/new')}; rm {KEPT}/new",
+        setup=_MADE,
+        undo=f"rm -f /run/held; sleep 4; {_GONE}",
+    ),
+    _removes(
+        "an empty directory while it is mounted elsewhere",
+        f"{_elsewhere(f'{KEPT}/d')}; rmdir {KEPT}/d",
+        setup=f"mkdir {KEPT}/d",
+        undo=f"rm -f /run/held; sleep 4; rmdir {KEPT}/d",
     ),
     _removes("its directory renamed", f"mv {KEPT} {OUTSIDE}/kept"),
     _removes("a directory below renamed", f"mv {KEPT}/sub {KEPT}/other"),
