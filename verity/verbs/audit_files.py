@@ -141,7 +141,7 @@ def examine(host: "AuditedHost") -> AreaResult:
     state = [path for path in STATE if host.live or not dump.below(manifest.data, path + b"/")]
     how = How(
         state=state,
-        also=_of_extensions(host),
+        also={**_made_by_ostree(manifest), **_of_extensions(host)},
         granted=host.code,
         deep=host.deep,
         progress=lambda done, total: host.progress("files", done, total),
@@ -217,6 +217,15 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
     found.findings, found.gaps = collected.findings(), collected.gaps()
     _total(found)
     return found
+
+
+def _made_by_ostree(manifest: VerifiedManifest) -> dict[bytes, Entry]:
+    """/etc as OSTree makes it of /usr/etc for a deployment: a commit has none of its own."""
+    lines = lines_of(manifest.data)
+    default = lines.find(b"/usr/etc")
+    if default is None or lines.find(b"/etc") is not None:
+        return {}
+    return {b"/etc": lines.entry(default)._replace(path=b"/etc")}
 
 
 def _of_extensions(host: "AuditedHost") -> dict[bytes, Entry]:

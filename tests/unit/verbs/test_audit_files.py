@@ -395,6 +395,25 @@ def test_the_area_says_what_covers_what(root: Path) -> None:
     assert "1 names in" in found.notes[0]
 
 
+def test_the_etc_that_ostree_makes_is_the_vendors(root: Path) -> None:
+    """A commit has /usr/etc alone; of its directory a deployment's /etc is a copy."""
+    (root / "usr/etc").mkdir(parents=True)
+    signed = manifest(entries(root))
+    (root / "etc").mkdir()
+    (root / "etc/own").touch()
+
+    def found() -> list[tuple[str, str]]:
+        findings = audit_files.examine(host(root, signed)).findings
+        return [(one.check, one.object) for one in findings if one.check != "no-verity"]
+
+    assert found() == []
+    (root / "etc").chmod(0o777)
+    assert found() == [("mode", "/etc")]
+    (root / "etc/own").unlink()
+    (root / "etc").rmdir()
+    assert found() == [("missing", "/etc")]
+
+
 def test_without_a_manifest_no_check_passes(root: Path) -> None:
     found = audit_files.examine(host(root, None))
     assert [gap.check for gap in found.not_evaluated] == [one.id for one in audit_files.CHECKS]
