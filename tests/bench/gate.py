@@ -5,8 +5,8 @@
 
 One processor that executes an instruction per nanosecond of guest time (QEMU's -icount), so a
 difference in time is a difference in instructions and hardly depends on the host. Gate and peer
-are started from the same moment of the same machine, and of the small cases the cheapest of many
-batches counts. Nothing here passes or fails.
+are started from the same moment of the same machine. Of the small cases the cheapest of many
+batches counts in each of some processes, and of these the median. Nothing here passes or fails.
 """
 
 import sys
