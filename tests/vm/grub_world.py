@@ -124,7 +124,9 @@ class Disk:
                 while time.monotonic() < deadline:
                     if select.select([machine.stdout], [], [], 1.0)[0]:
                         said += os.read(machine.stdout.fileno(), 65536)
-                        found = re.findall(rb"deployment=([a-z]+)[\r\n]", said)
+                        # A kernel shows its command line twice.
+                        once = re.sub(rb"Kernel command line:[^\r\n]*", b"", said)
+                        found = re.findall(rb"deployment=([a-z]+)[\r\n]", once)
                         words = [word.decode() for word in found]
                         if until(words):
                             return words
