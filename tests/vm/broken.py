@@ -31,8 +31,8 @@ class Refused:
 class Recovered:
     """``lines`` break the host before the trial is signed, ``later`` behind that.
 
-    ``hangs``: the trial's boot never ends, and its power is cut. ``why`` is how the boot after it
-    explains itself; that is the trial's own, too, if it never ``enforces``.
+    ``hangs``: the trial's boot says HANGS and never ends, and its power is cut. ``why`` is how the
+    boot after it explains itself; that is the trial's own, too, if it never ``enforces``.
     """
 
     lines: str = ""
@@ -169,7 +169,8 @@ Before=basic.target
 [Service]
 Type=oneshot
 TimeoutStartSec=infinity
-ExecStart=/bin/sh -c 'grep -q "^state sealed" /sys/fs/bpf/verity/status && sleep infinity; exit 0'
+ExecStart=/bin/sh -c 'grep -q "^state sealed" /sys/fs/bpf/verity/status || exit 0; \
+    echo HANGS >/dev/ttyS0; sleep infinity'
 [Install]
 WantedBy=basic.target
 END
