@@ -39,6 +39,7 @@ NO_GATE = 22  # EINVAL
 _TOOLS = {
     Path(__file__).parents[1] / "attacks/tools/interfere.c": ("-lbpf", "-lelf", "-lz"),
     Path(__file__).parent / "gate_tools/reuse.c": (),
+    Path(__file__).parent / "gate_tools/lesser.c": (),
 }
 
 
@@ -133,13 +134,20 @@ def put(machine: Machine, data: bytes, at: str = BUNDLE) -> None:
         machine.run(["cp", f"{guest}/data", at])
 
 
-def refused(machine: Machine, argv: Sequence[str], status: int, *texts: str) -> None:
-    """The loader ends with this status, says all of it and a hint, and leaves no trace."""
+def refused(
+    machine: Machine, argv: Sequence[str], status: int, *texts: str, warned: str = ""
+) -> None:
+    """The loader ends with this status, says all of it and a hint, and leaves no trace.
+
+    Before that it says nothing, or warns of `warned`.
+    """
     before = traces(machine)
     done = machine.run(argv, check=False, timeout_s=120)
-    said = done.stderr.decode()
-    assert done.status == status, said
-    assert said.startswith("verity-load: error: ")
+    warning, error, said = done.stderr.decode().partition("verity-load: error: ")
+    said = error + said
+    assert done.status == status, warning + said
+    assert error
+    assert warning.startswith(f"verity-load: warning: {warned}") if warned else not warning
     assert said.splitlines()[1].startswith("  hint: ")
     for text in texts:
         assert text in said
@@ -306,13 +314,40 @@ def test_more_guarded_directories_than_there_is_room(machine: Machine) -> None:
         machine.run(["mkdir", "-p", tree])
     lost = DEEP_TREES * (DEPTH + 1) + 2 - ANCHORS
     texts = (f"remembers {ANCHORS} guarded", f"{lost} found no room", "guard fewer directories")
-    refused(machine, load_command(BUNDLE), 1, *texts)
+    warned = f"{lost} guarded directories found no room"
+    refused(machine, load_command(BUNDLE), 1, *texts, warned=warned)
     done = machine.run(load_command(BUNDLE, "--observe"), timeout_s=120)
-    assert f"warning: {lost} guarded directories found no room" in done.stderr.decode()
+    assert f"warning: {warned}" in done.stderr.decode()
     assert value(Gate(machine).status(), "anchors_lost") == str(lost)
     machine.restore(BEFORE)
     put(machine, bundle)
     seals(machine, load_command(BUNDLE))
+
+
+@pytest.mark.full
+def test_guarded_directories_that_cannot_be_opened(machine: Machine) -> None:
+    """They are told, and the gate seals: of the others each is remembered."""
+    places = ("/srv/closed/deep", "/srv/open")
+    guarded = tuple(
+        Guarded(path=path.encode(), file_class=GuardedClass.SIGNED, match=Match.TREE)
+        for path in places
+    )
+    bundle = world.encode([*good()[:2], world.policy(guarded=guarded), good()[3]])
+    closed = "mkdir -p /srv/closed/deep /srv/open; chown 1 /srv/closed; chmod 0 /srv/closed"
+    put(machine, bundle)
+    machine.run(closed)
+    done = machine.run([f"{AT}/lesser", *load_command(BUNDLE, "--observe")], timeout_s=120)
+    said = done.stderr.decode()
+    for path in ("/srv/closed", "/srv/closed/deep"):
+        assert f"warning: {path} can't be opened: Permission denied\n  hint: renamed, it" in said
+    assert said.count("can't be opened") == 2
+    status = Gate(machine).status()
+    assert value(status, "anchors") == f"3 {ANCHORS}"
+    assert value(status, "anchors_lost") == "0"
+    machine.restore(BEFORE)
+    put(machine, bundle)
+    machine.run(closed)
+    seals(machine, [f"{AT}/lesser", *load_command(BUNDLE)])
 
 
 # --- what is no refusal -------------------------------------------------------------------------
