@@ -117,6 +117,15 @@ ROWS = (
         ordinary=False,
         signed="",
     ),
+    _read(
+        "file that is moved away while a watcher holds its reader up",
+        f"{GUARDED}/new",
+        f"echo says evil >{GUARDED}/new",
+        f"rm -f {_MOVED} {GUARDED}/new",
+        before=f"{TOOLS}/watched {GUARDED}/new {GUARDED}/new {_MOVED} ",
+        ordinary=False,
+        signed=f"{TOOLS}/watched {_FILE} - - cat {_FILE}",
+    ),
     # What was allowed all over /proc is remembered for its mount.
     _read(
         "by a link of a /proc that was read",
