@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from verity.formats import kernel_policy, policy, policy_gate, policy_source
 from verity.formats.etc_rules import DropIn, FileClass
 from verity.formats.grants import Party, Role
-from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
+from verity.formats.kernel_guarded import MAX_GUARDED, Guarded, GuardedClass, Match
 from verity.formats.kernel_policy import ActSet, Mode, Stream, UnlockLimit
 from verity.formats.policy import Guard, Line, Policy, Profile, StreamLine
 from verity.formats.unlock import Scope
@@ -287,7 +287,8 @@ def test_the_gate_is_told_all_of_the_defaults(profile: Profile) -> None:
     found = defaults(profile)
     table = policy_gate.table(found)
     assert table.left_out == ()
-    assert len(kernel_policy.encode(policy_gate.project(found))) < 32 * 1024
+    assert len(table.guarded) < MAX_GUARDED // 2  # the rest is the owner's
+    assert len(kernel_policy.encode(policy_gate.project(found))) < kernel_policy.MAX_SIZE // 2
 
 
 @pytest.mark.parametrize("profile", Profile)
