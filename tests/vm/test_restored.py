@@ -9,6 +9,7 @@ tree on a disk of its own; the gate is that of the machine, and grants the same 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,10 @@ import pytest
 from tests.lockdown_world import Owner
 
 from . import gate_world as world
+from . import lifecycle_host as host
 from .gate_log import DENIALS, parse_denials
 from .gate_machine import AT, load, whole_bundle
-from .image import Image
+from .image import Image, build_image
 from .machine import Machine
 from .qemu import Disk
 from .verity_root import verity_root
@@ -94,3 +96,38 @@ def test_a_backup_is_restored(machine: Machine) -> None:
     assert (status, wrong, counts["failed"]) == (1, [("/usr/bin/b", "wrong-digest")], 1)
     assert [said(machine, "/data/back", name) for name in PROGRAMS] == ["a", ""]
     assert machine.run(["fsverity", "measure", "/data/back/usr/bin/b"], check=False).status != 0
+
+
+# --- a whole host --------------------------------------------------------------------------------
+
+OFF = "systemd.mask=verity-gate.service systemd.mask=verity-seal.service"
+# As unpacking an archive over it leaves the files: new ones, without fs-verity.
+UNPACK = """
+set -e
+find /usr/bin /usr/sbin /usr/lib/systemd /etc -xdev -type f -print0 |
+    xargs -0 sh -c 'for file; do cp -a "$file" "$file.new"; mv "$file.new" "$file"; done' -
+sync
+"""
+
+
+@pytest.mark.full
+def test_a_whole_host_is_restored(tmp_path: Path) -> None:
+    """Sealed, unpacked from outside, booted: not sealed, and protected again it is."""
+    image, work = build_image(Path(os.environ["VERITY_WHEEL"])), tmp_path / "work"
+    with host.ready(image, work) as machine:
+        machine.run(host.trial_line("--insecure-unproven"), timeout_s=host.READY_S)
+        host.reboot(machine)
+        confirm = f"verity lockdown confirm {host.KEY} --insecure-unproven"
+        machine.run(confirm, timeout_s=host.READY_S)
+        machine.shutdown(timeout_s=host.READY_S)
+    with Machine.boot("system", image, work=work, append=OFF, timeout_s=host.READY_S) as machine:
+        machine.run(UNPACK, timeout_s=host.READY_S)
+        machine.shutdown(timeout_s=host.READY_S)
+    with Machine.boot("system", image, work=work, timeout_s=host.READY_S) as machine:
+        found = host.status(machine)
+        assert found["state"] == "observe", found
+        assert machine.run(host.LOGIN, timeout_s=120).text == "user"
+        machine.run("verity lockdown protect", timeout_s=host.READY_S)
+        host.reboot(machine)
+        assert host.status(machine)["state"] == "sealed"
+        assert machine.run(host.LOGIN, timeout_s=120).text == "user"
