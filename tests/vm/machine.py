@@ -250,12 +250,23 @@ class Machine:
         engine.wait_for_end(timeout_s=timeout_s)
         self.power_cut()
 
-    def boot_again(self, kind: Kind | None = None, *, timeout_s: float = BOOT_TIMEOUT_S) -> None:
-        """After `power_cut` or `shutdown`: a real boot from the same disk, with the same disks."""
+    def boot_again(
+        self,
+        kind: Kind | None = None,
+        *,
+        append: str | None = None,
+        timeout_s: float = BOOT_TIMEOUT_S,
+    ) -> None:
+        """After `power_cut` or `shutdown`: a real boot from the same disk, with the same disks.
+
+        ``append`` takes the place of the kernel arguments of before, as another boot entry's.
+        """
         if self._engine is not None:
             raise ValueError("the machine runs: power_cut() or shutdown() first")
         if kind is not None:
             self._hardware = dataclasses.replace(self._hardware, kind=kind)
+        if append is not None:
+            self._hardware = dataclasses.replace(self._hardware, append=append)
         self._start(timeout_s)
         self._attach(self._disks)
 
