@@ -2,7 +2,9 @@
 """verity lockdown trial, confirm: sign the next policy with another mode, for the next boot."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,12 +23,24 @@ _unproven = click.option(
     is_flag=True,
     help="Don't ask `verity lockdown check` first. A host that isn't ready may not come up.",
 )
-keyring_option = click.option(
+_keyring = click.option(
     "--keyring",
     type=PATH,
     metavar="DIR",
     help="Newer versions of a keyring than this host has: the next boot gets their keys.",
 )
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What both verbs take."""
+    for option in (
+        *(output.json_option, root_option, _unproven, _keyring),
+        *(signing_options.days_option, signing_options.signing_option),
+    ):
+        command = option(command)
+    return command
+
+
 _NEXT = {
     Mode.OBSERVE: "the next boot observes, and denies nothing",
     Mode.TRIAL: "the next boot enforces, and the one after it observes again; if this one hangs,"
@@ -38,12 +52,7 @@ _NEXT = {
 @click.command(
     epilog="Example: verity lockdown trial --key /media/keys/user/private/user-policy.pem"
 )
-@signing_options.signing_option
-@signing_options.days_option
-@keyring_option
-@_unproven
-@root_option
-@output.json_option
+@_options
 def trial(
     key_uris: tuple[str, ...],
     days: int,
@@ -65,12 +74,7 @@ def trial(
 @click.command(
     epilog="Example: verity lockdown confirm --key /media/keys/user/private/user-policy.pem"
 )
-@signing_options.signing_option
-@signing_options.days_option
-@keyring_option
-@_unproven
-@root_option
-@output.json_option
+@_options
 def confirm(
     key_uris: tuple[str, ...],
     days: int,
