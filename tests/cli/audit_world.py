@@ -111,6 +111,15 @@ def make_audit_world(path: Path) -> AuditWorld:
     return world
 
 
+def finds(world: AuditWorld, expected: set[str]) -> None:
+    """These checks fail and no others, and each finding has all that a reader needs."""
+    done = world.audit()
+    assert (done.status, set(checks(done))) == (1, expected), done.out
+    for record in done.of_type("finding"):
+        assert record["expected"] and record["found"] and record["remedy"], record
+    assert "Traceback" not in done.err
+
+
 def checks(done: Done) -> list[str]:
     """What was found, each check once."""
     return sorted({record["check"] for record in done.of_type("finding")})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.audit_world import COMPILE, AuditWorld, checks, gaps, make_audit_world
+from tests.cli.audit_world import COMPILE, AuditWorld, checks, finds, gaps, make_audit_world
 from tests.cli.program import copy, verity
 from tests.cli.worlds import REF
 from verity.ports import places
@@ -106,10 +106,7 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
 def test_what_is_broken_is_found(name: str, world: AuditWorld) -> None:
     spoil, expected = FOUND[name]
     spoil(world)
-    done = world.audit()
-    assert (done.status, set(checks(done))) == (1, expected), done.out
-    for record in done.of_type("finding"):
-        assert record["expected"] and record["found"] and record["remedy"], record
+    finds(world, expected)
 
 
 def test_what_cannot_be_read_is_not_evaluated(world: AuditWorld) -> None:
