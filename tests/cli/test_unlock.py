@@ -23,6 +23,7 @@ from tests.cli.unlock_world import (
     challenge,
     ledger,
     on,
+    say,
     seal,
 )
 from verity.formats import records, typed_token, unlock, unlock_request
@@ -43,6 +44,12 @@ def test_a_challenge(sealed: Host) -> None:
     as_json = on(sealed, "challenge", *ASK, "--json")
     assert as_json.records[0]["text"].encode() == challenge()
     assert len(ledger(sealed)) == 2
+
+
+def test_a_challenge_says_the_level_of_the_host(sealed: Host) -> None:
+    """Of one whose initramfs has loaded the gate: the one that `lockdown status` says."""
+    say(sealed, "initial_root 2\nentered_ms 9\nsurvivors 0\nboot_chain 1 2\n")
+    assert "\nlevel B1\n" in on(sealed, "challenge", *ASK).out
 
 
 REFUSED_CHALLENGES: dict[str, tuple[tuple[str, ...], int, str]] = {

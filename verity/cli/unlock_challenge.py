@@ -69,8 +69,8 @@ def challenge(
 
 def level(host: unlock_host.UnlockHost) -> str:
     """The assurance level that the host claims."""
-    claimed, _ = gate_abilities.assurance(host.gate.state, gate_files.kernel_lockdown(host.root))
-    return "B0" if claimed else "none"
+    sealed, _ = gate_abilities.assurance(host.gate.state, gate_files.kernel_lockdown(host.root))
+    return gate_abilities.claimed(host.gate)[0] if sealed else "none"
 
 
 def give(
