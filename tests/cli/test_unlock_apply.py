@@ -29,7 +29,8 @@ from verity.formats.gate_calls import Refusal
 from verity.formats.grants import Role
 from verity.formats.kernel_policy import UnlockLimit
 from verity.formats.unlock import Scope
-from verity.verbs import unlock_sign
+from verity.ports import bpf
+from verity.verbs import unlock_apply, unlock_host, unlock_sign
 
 # --- applying
 
@@ -55,14 +56,27 @@ def test_a_token_that_is_typed(desk_made: Path, sealed: Host) -> None:
     session = on_terminal(
         *("unlock", "apply", "--typed", "--root", "."),
         cwd=sealed.root,
-        answers=[*lines[:4], wrong, lines[4][:-1], *lines[4:]],
+        answers=[*lines[:4], wrong, lines[4][:-1], "\udcfc", *lines[4:]],
         environment=played(sealed, (3000,)),
     )
     assert session.status == 0, session.screen
     assert "group 05: a character is wrong" in session.screen
     assert "19 characters, expected 20" in session.screen
+    assert "0 characters, expected 20" in session.screen  # a byte that is no UTF-8
     assert f"group {len(groups):02}: " in session.screen
     assert len(calls(sealed)) == 1
+
+
+def test_typed_groups_that_are_no_token(desk_made: Path, sealed: Host) -> None:
+    (fragment,) = records.split((desk_made / "token").read_bytes(), label="token")
+    first = unlock_sign.groups(fragment)[0]
+    session = on_terminal(
+        *("unlock", "apply", "--typed", "--root", "."),
+        cwd=sealed.root,
+        answers=[first, "01041040R00000000005"],
+    )
+    assert session.status == 1
+    assert session.screen.count("group 01 is there twice, with different contents") == 1
 
 
 def as_page(data: bytes) -> bytes:
@@ -140,6 +154,22 @@ def test_the_gate_refuses(desk_made: Path, sealed: Host) -> None:
     assert_clean_error(done, ("the unlock token: the gate refuses it (threshold)",), hint=True)
     assert [entry["event"] for entry in ledger(sealed)] == ["apply", "refused"]
     assert ledger(sealed)[1]["why"] == "gate-threshold"
+
+
+def test_a_gate_that_says_no_more(
+    desk_made: Path, sealed: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the effect nothing fails: whoever has a session now must get it."""
+    host = unlock_host.look(sealed.root, 0)
+    signed = unlock_apply.read((desk_made / "token").read_bytes(), host, label="token")
+
+    def taken(*args: object) -> None:
+        (sealed.root / "sys/fs/bpf/verity/status").write_text("no status\n")
+
+    monkeypatch.setattr(bpf, "unlock", taken)
+    monkeypatch.setattr(bpf, "relock", taken)
+    for notes in (unlock_apply.apply(host, signed), unlock_apply.relock(host, None)):
+        assert "can't be asked what came of it" in notes[-1]
 
 
 def test_neither_file_nor_typed(sealed: Host) -> None:
@@ -233,6 +263,23 @@ def test_a_session_is_what_it_runs(desk_made: Path, desk: Path, sealed: Host) ->
     wrong = on(sealed, "apply", "--run", "true", str(desk_made / "token"))
     assert wrong.status == 2
     assert_clean_error(wrong, ("--run is for a token of the scope session",), hint=False)
+
+
+@pytest.mark.parametrize("shell", ["/usr/sbin/nologin", "/nonexistent/fish"])
+def test_a_session_without_a_shell_of_its_own(desk: Path, sealed: Host, shell: str) -> None:
+    """The token is used up by then: it is /bin/sh, and not the end."""
+    own = ("--scope", "session", "--for", "10m", "--reason", "Ann called")
+    good(desk, "unlock", "sign", *FROM, *own, "--yes", "--owners", "1", "-o", "token", "ann.pem")
+    (fragment,) = records.split((desk / "token").read_bytes(), label="token")
+    groups = unlock_sign.groups(fragment)
+    session = on_terminal(
+        *("unlock", "apply", "--typed", "--root", "."),
+        cwd=sealed.root,
+        # The line behind the last group is for the shell.
+        answers=[*groups[:-1], f"{groups[-1]}\necho in it; exit 7"],
+        environment={**played(sealed, (3000,)), "SHELL": shell},
+    )
+    assert (session.status, session.out.splitlines()[-1]) == (7, "in it"), session.screen
 
 
 # --- a drill

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -12,10 +13,11 @@ from verity.cli import output, unlock_options
 from verity.cli.params import PATH
 from verity.formats import typed_token
 from verity.formats.unlock import Scope, UnlockToken
-from verity.values.errors import CallerError, ContentError
+from verity.values.errors import CallerError, ContentError, HostError
 from verity.verbs import unlock_apply, unlock_host, unlock_words
 
 _SHELL = "/bin/sh"
+_NO_SHELLS = ("nologin", "false")
 
 
 @click.command(epilog="Example: verity unlock apply rescue.unlock")
@@ -67,8 +69,7 @@ def apply(typed: bool, command: str | None, root: Path, as_json: bool, token: Pa
     else:
         output.line("drill     passed: the gate verified the token and used it up; nothing changed")
     if session:
-        sys.stdout.flush()
-        os.execv(session[0], session)  # noqa: S606 - the session is this very process
+        _become(session)
     return 0
 
 
@@ -86,7 +87,24 @@ def _session(token: UnlockToken, command: str | None) -> list[str]:
             "a session without a terminal needs --run: what is to run in it",
             hint="nothing was handed to the gate yet",
         )
-    return [os.environ.get("SHELL") or _SHELL]
+    own = os.environ.get("SHELL") or _SHELL
+    return [_SHELL if os.path.basename(own) in _NO_SHELLS else own]
+
+
+def _become(session: list[str]) -> NoReturn:
+    """Be what runs in the session, in its shell's place /bin/sh: the token is used up by now."""
+    sys.stdout.flush()
+    failed: OSError | None = None
+    for argv in (session,) if len(session) > 1 else (session, [_SHELL]):
+        try:
+            os.execv(argv[0], argv)  # noqa: S606 - the session is this very process
+        except OSError as error:
+            failed = error
+    raise HostError(
+        "no-shell",
+        f"unlocked, and {_SHELL} can't be started: the session ends with this process",
+        hint="have a new token signed, of another scope: path-prefix or observe-only",
+    ) from failed
 
 
 def _label(token: Path | None) -> str:
@@ -107,16 +125,13 @@ def _ask() -> bytes:
     wanted = "01"
     output.message("type the token, a group a line; spaces don't matter")
     while True:
-        line = click.prompt(f"group {wanted}", err=True, prompt_suffix=": ").encode()
+        # What no UTF-8 stands for comes as half a surrogate: a wrong key, and no group.
+        line = os.fsencode(click.prompt(f"group {wanted}", err=True, prompt_suffix=": "))
         problem = typed_token.check_group(line)
         if problem:
             output.message(problem)
             continue
         text += line + b"\n"
-        try:
-            wanted = typed_token.next_group(text)
-        except ContentError as error:
-            output.error(error)
-            raise
+        wanted = typed_token.next_group(text)
         if not wanted:
             return text

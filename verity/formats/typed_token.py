@@ -4,7 +4,7 @@
 A group is ``NN CCCC CCCC CCCC CCCC KK``: its number, ten bytes in Crockford's base 32, and two
 check digits by ISO/IEC 7064 MOD 97-10, as an IBAN has them. All groups together end in a CRC-32
 (docs/formats.md, "Typed token"). policy/gate/loader/typed.c reads the same and says the same;
-tests/vectors/typed.toml holds both. Rules:
+tests/vectors/typed-token.toml holds both. Rules:
 
 1. Small letters, O for 0, I and L for 1 are forgiven; whatever is no letter or digit is ignored:
    spaces, dashes, the quotation marks and soft hyphens of mail programs.

@@ -33,6 +33,7 @@ _HINTS = {
     Pasted.BUNDLE: "the next signer goes on with `verity unlock sign --bundle FILE`",
     Pasted.FRAGMENT: "`verity lockdown import` takes grants and revocations",
 }
+_UNASKED = "the gate took it, and can't be asked what came of it: {}"
 _NO_TOKEN = "expected the file that `verity unlock sign` wrote, or its typed groups"  # noqa: S105
 
 
@@ -115,8 +116,11 @@ def apply(host: UnlockHost, signed: SignedToken) -> tuple[str, ...]:
     except VerityError as error:
         refused(host, error, fields["token"])
         raise
-    # 4. What became of it.
-    after = unlock_host.look(host.root, host.now)
+    # 4. What became of it. It is open now: what can't be asked or written ends nothing.
+    try:
+        after = unlock_host.look(host.root, host.now)
+    except VerityError as error:
+        return (*notes, _UNASKED.format(error.message))
     if token.duration_s:
         shown = [one for one in after.gate.unlocks if one.token_id == token.token_id]
         notes += unlock_host.record(
@@ -147,7 +151,10 @@ def relock(host: UnlockHost, token_id: bytes | None) -> tuple[str, ...]:
         host, host.entry(Event.RELOCK, {"token": "all" if token_id is None else token_id.hex()})
     )
     bpf.relock(token_id)
-    after = unlock_host.look(host.root, host.now)
+    try:
+        after = unlock_host.look(host.root, host.now)
+    except VerityError as error:
+        return (*notes, _UNASKED.format(error.message))
     notes += unlock_host.carry_over(after)
     what = "every unlock" if token_id is None else f"the unlock {token_id.hex()}"
     return (*notes, *tell(after, f"relock: {what} was ended before its time"))
