@@ -152,6 +152,20 @@ def test_a_document_that_is_behind_the_bundle(owner: Owner) -> None:
     assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
 
 
+def test_a_document_that_is_ahead_of_what_the_gate_is_told(owner: Owner) -> None:
+    """As a trial leaves it that is cut between the two: `init` says what the bundle has."""
+    assert owner.init().status == 0
+    state = owner.root / "var/lib/verity"
+    old = {name: (state / name).read_bytes() for name in ("policy.gate", "boot.bundle")}
+    assert owner.sign("trial").status == 0
+    for name, data in old.items():
+        (state / name).write_bytes(data)
+    done = owner.init("--json")
+    (said,) = done.of_type("installation")
+    assert (said["policy_serial"], said["mode"]) == (3, "trial")
+    assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
+
+
 def test_what_was_there_before_stays(owner: Owner) -> None:
     theirs = owner.root / "etc/apt/apt.conf.d/90verity"
     theirs.parent.mkdir(parents=True)

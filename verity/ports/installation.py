@@ -13,6 +13,7 @@ from pathlib import Path
 
 from verity.formats import host_record
 from verity.formats.host_record import Installation
+from verity.ports import places
 from verity.ports.osfile import (
     make_directories,
     read_file,
@@ -79,16 +80,15 @@ class Installed:
         self.found = replace(self.found, complete=True)
         self.save()
 
-    def take_away(self, first: str) -> None:
-        """Remove what the record names, ``first`` before all, then all state but the ledger of
-        unlocks, the record last."""
+    def take_away(self) -> None:
+        """Remove what has a boot load a gate; then what the record names; then all state but the
+        ledger of unlocks, the record last."""
         mine = {*self.found.files, *self.found.links}
         try:
-            for path in (first, *sorted(mine, reverse=True)):
-                with contextlib.suppress(FileNotFoundError):
-                    if path == first or path in mine:
-                        os.unlink(self.root / path)
-                        sync_directory((self.root / path).parent)
+            for path in (*places.LOADED_BY, *map(Path, sorted(mine, reverse=True))):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    os.unlink(self.root / path)
+                    sync_directory((self.root / path).parent)
             for path in mine:
                 self._tidy((self.root / path).parent)
             state = (self.root / RECORD).parent

@@ -36,6 +36,14 @@ BUNDLE = Path("var/lib/verity/boot.bundle")
 """What the loader of the gate gets."""
 NEXT = Path("var/lib/verity/next")
 """What the next boot's initramfs puts into place: a boot bundle, and files for /boot."""
+LOADED_BY = (
+    NEXT / BUNDLE.name,
+    BUNDLE.with_name("tries"),
+    BUNDLE.with_name("confirmed") / BUNDLE.name,
+    BUNDLE,
+)
+"""All that has a boot load a gate, what counts last: what is staged, the count of boots at whose
+end the bundle of before is back, the bundle with which the host came up, the bundle."""
 REFUSED = Path("var/lib/verity/refused/why")
 """Why the last of them was refused, or taken back: a line for people, by the loader."""
 

@@ -16,7 +16,9 @@ from verity.ports import places
 from verity.ports.installation import Installed
 from verity.ports.keystore import SigningKey
 from verity.ports.osfile import read_file
-from verity.values.errors import ContentError
+from verity.trust import policy as trust_policy
+from verity.trust.policy import VerifiedPolicy
+from verity.values.errors import ContentError, HostError
 from verity.verbs import host_bundle, policy_compile, policy_next, policy_read
 from verity.verbs.init_wanted import Wanted
 from verity.verbs.keyring_trust import Keyrings
@@ -37,11 +39,13 @@ def settle(
 ) -> tuple[Policy, Fragment]:
     """The one that is installed, if it says what the drop-ins say; else the next one.
 
-    One that is signed by keys that count no more says nothing: the next one begins anew.
+    One that is signed by keys that count no more says nothing: the next one begins anew. So does
+    one of which the gate is told something else, as a cut between the two leaves it.
     """
     root = wanted.root
     _, etc, tools = installed.found.streams
-    before = _before(root, keyrings, notes)
+    verified = _before(root, keyrings, notes)
+    before = None if verified is None else verified.policy
     profile = wanted.profile or (Profile.STANDARD if before is None else before.profile)
     source = policy_read.source(root, profile)
     made = [
@@ -63,9 +67,10 @@ def settle(
         *(streams[name] for name in sorted(streams)),
     )
     same = before is not None and (before.profile, before.lines) == (profile, lines)
-    if before is not None and same and before.expires > wanted.times[0]:
-        data = read_file(root / places.POLICY_BLOB, max_size=bundle.MAX_SIZE)
-        return before, bundle.parse_fragment(data, label=str(places.POLICY_BLOB))
+    if verified is not None and same and not verified.expired(wanted.times[0]):
+        fragment = _told(root, verified, keyrings)
+        if fragment is not None:
+            return verified.policy, fragment
     known = 0 if before is None else before.serial
     serial = policy_next.highest(root, keyrings, host_bundle.read(root), known) + 1
     policy = Policy(
@@ -78,11 +83,27 @@ def settle(
     return policy, write_policy(installed, policy, signing)
 
 
-def _before(root: Path, keyrings: Keyrings, notes: list[str]) -> Policy | None:
+def _told(root: Path, verified: VerifiedPolicy, keyrings: Keyrings) -> Fragment | None:
+    """What the gate is told of the policy that is installed; None where that is of another one."""
+    try:
+        data = read_file(root / places.POLICY_BLOB, max_size=bundle.MAX_SIZE)
+        found = bundle.parse_fragment(data, label=str(places.POLICY_BLOB))
+        trusted = keyrings.trusted(Role.POLICY)
+        trust_policy.verify_blob(found.blob, found.signatures, verified, trusted)
+    except ContentError:
+        return None
+    except HostError as error:
+        if error.code != "not-found":
+            raise
+        return None
+    return found
+
+
+def _before(root: Path, keyrings: Keyrings, notes: list[str]) -> VerifiedPolicy | None:
     if not policy_read.is_installed(root):
         return None
     try:
-        return policy_next.installed(root, keyrings).policy
+        return policy_next.installed(root, keyrings)
     except ContentError as error:
         if error.code != "bad-signature":
             raise

@@ -117,7 +117,7 @@ def init(wanted: Wanted, keys: Keys, how: How, *, now: int, say: Say) -> Made:
         return _init(wanted, keys, how, installed, now=now, say=say)
     except BaseException:
         if not before:
-            installed.take_away(str(places.BUNDLE))
+            installed.take_away()
         raise
 
 

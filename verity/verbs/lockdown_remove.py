@@ -32,7 +32,7 @@ def remove(root: Path) -> bool:
             f"the gate: it is {status.state.value}, and nothing is removed under a seal",
             hint="`verity lockdown observe --key` signs that the next boot observes; then remove",
         )
-    installed.take_away(str(places.BUNDLE))
+    installed.take_away()
     return status is not None
 
 
