@@ -264,9 +264,11 @@ def initramfs_of(*files: tuple[str, Path]) -> bytes:
     return archive(*(entry(name.encode(), path.read_bytes()) for name, path in files))
 
 
-def in_initramfs(world: AuditWorld, *files: tuple[str, Path]) -> None:
-    (world.host / "boot").mkdir(exist_ok=True)
-    (world.host / "boot/initrd.img-6.12").write_bytes(initramfs_of(*files))
+def in_initramfs(
+    world: AuditWorld, *files: tuple[str, Path], place: str = "boot/initrd.img-6.12"
+) -> None:
+    (world.host / place).parent.mkdir(parents=True, exist_ok=True)
+    (world.host / place).write_bytes(initramfs_of(*files))
 
 
 def pins_of(world: AuditWorld, folder: str = "") -> tuple[tuple[str, Path], ...]:
@@ -276,12 +278,16 @@ def pins_of(world: AuditWorld, folder: str = "") -> tuple[tuple[str, Path], ...]
     )
 
 
-def other_roots_in_the_initramfs(world: AuditWorld) -> None:
+def other_roots_in(place: str) -> Callable[[AuditWorld], None]:
     """The gate of the next boot would believe a stranger; /etc has the accepted pins."""
-    (world.path / "x").mkdir()
-    world.run("lockdown", "pin", "--party=vendor", "--root=stranger.pem.pub", "x/vendor.pin")
-    copy(world.path / "user.pin", world.path / "x/user.pin")
-    in_initramfs(world, *pins_of(world, "x"))
+
+    def spoil(world: AuditWorld) -> None:
+        (world.path / "x").mkdir()
+        world.run("lockdown", "pin", "--party=vendor", "--root=stranger.pem.pub", "x/vendor.pin")
+        copy(world.path / "user.pin", world.path / "x/user.pin")
+        in_initramfs(world, *pins_of(world, "x"), place=place)
+
+    return spoil
 
 
 def no_pin_in_the_initramfs(world: AuditWorld) -> None:
@@ -349,7 +355,15 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
         {"revoked-serial", "bundle-revoked", "bundle-behind"},
     ),
     "granted-too-much": (granted_too_much, {"grants-differ"}),
-    "other-roots-in-the-initramfs": (other_roots_in_the_initramfs, {"initramfs-pins"}),
+    **{
+        f"other-roots-in-{place}": (other_roots_in(place), {"initramfs-pins"})
+        for place in (
+            "boot/initrd.img-6.12",
+            "boot/ostree/os-0123/initramfs-6.12.img",
+            "boot/efi/0123/6.12/initrd",
+            "efi/0123/6.12/initrd.img-6.12",
+        )
+    },
     "no-pin-in-the-initramfs": (no_pin_in_the_initramfs, {"initramfs-pins"}),
 }
 
@@ -396,6 +410,13 @@ def test_an_initramfs_that_cannot_be_read(name: str, world: AuditWorld) -> None:
     place = world.host / "boot/initrd.img-6.12"
     data = place.read_bytes()
     place.write_bytes(data[:-200] if name == "cut" else data + b"\x1f\x8b?")
+    done = world.audit()
+    assert (done.status, checks(done), gaps(done)) == (3, [], ["initramfs-pins"])
+
+
+def test_a_boot_that_cannot_be_read(world: AuditWorld) -> None:
+    """Not taken for one that has no initramfs."""
+    (world.host / "boot").write_text("no directory")
     done = world.audit()
     assert (done.status, checks(done), gaps(done)) == (3, [], ["initramfs-pins"])
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.program import assert_clean_error, needs_root, snapshot
 from tests.lockdown_world import BUNDLE, Owner
+from tests.unit.formats.test_cpio import archive, entry
 from verity.formats import grants, grub_env, host_record, records
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
@@ -55,6 +56,18 @@ def test_there_and_back(owner: Owner) -> None:
     again = owner.lockdown("remove")
     assert again.status == 3
     assert_clean_error(again, ("has made nothing here",), hint=True)
+
+
+def test_an_initramfs_of_the_seal_is_named(owner: Owner) -> None:
+    """It enters no root without a gate, and stays: whoever reboots now is in its shell."""
+    assert owner.init().status == 0
+    owner.host.file("/boot/initrd.img-6", archive(entry(b"etc/verity/sealed", b"3\n")))
+    owner.host.file("/boot/initrd.img-5", archive(entry(b"etc/notes", b"3\n")))
+    for done in (owner.lockdown("remove", "--plan"), owner.lockdown("remove", "--json")):
+        assert done.status == 0
+        assert "initrd.img-6: made under a seal" in done.err and "initrd.img-5" not in done.err
+        assert "update-initramfs -u -k all" in done.err
+    assert done.records[0]["sealed_initramfs"] == [str(owner.root / "boot/initrd.img-6")]
 
 
 def test_what_grub_needs_to_count_boots(owner: Owner) -> None:

@@ -85,10 +85,10 @@ class Installed:
         ledger of unlocks, the record last."""
         mine = {*self.found.files, *self.found.links}
         try:
-            for path in (*places.LOADED_BY, *map(Path, sorted(mine, reverse=True))):
+            for place in (*places.LOADED_BY, *map(Path, sorted(mine, reverse=True))):
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    os.unlink(self.root / path)
-                    sync_directory((self.root / path).parent)
+                    os.unlink(self.root / place)
+                    sync_directory((self.root / place).parent)
             for path in mine:
                 self._tidy((self.root / path).parent)
             state = (self.root / RECORD).parent

@@ -49,7 +49,8 @@ def examine(host: AuditedHost) -> Part:
         lines += 1
         findings += [_argument(label, one) for one in kernel_cmdline.complaints(text)]
     seen = 0
-    names = initramfs_trust.paths(host.root)
+    names, refused = initramfs_trust.paths(host.root)
+    gaps += [_gap("the directories of initramfs", error) for error in refused]
     if host.commit is None:
         signed = _signed(host)
         for path in names:

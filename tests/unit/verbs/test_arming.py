@@ -194,6 +194,20 @@ def test_a_damaged_initramfs(host: Host) -> None:
     assert [check for check, _ in said(arming_boot.examine(audited(host)))] == ["bad-initramfs"]
 
 
+@pytest.mark.parametrize("place", ["boot/ostree/os-01/initramfs-6.img", "efi/01/6/initrd"])
+def test_an_initramfs_in_a_directory(host: Host, place: str) -> None:
+    host.file(f"/{place}", archive(entry(b"bin/evil", b"#!/bin/sh\n")))
+    assert [check for check, _ in said(arming_boot.examine(audited(host)))] == [
+        "unsigned-in-initramfs"
+    ]
+
+
+def test_a_boot_that_cannot_be_read(host: Host) -> None:
+    host.file("/boot", b"no directory")
+    (gap,) = arming_boot.examine(audited(host)).gaps
+    assert "a part of the path is no directory" in gap.why
+
+
 # --- what was learned -----------------------------------------------------------------------
 
 
