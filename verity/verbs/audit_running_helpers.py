@@ -2,10 +2,17 @@
 """The programs that the kernel starts by itself, as root: part of the area running.
 
 For crashes, modules, devices, keys, the end of a control group, switching off, and foreign kinds of
-programs. Where one is named and isn't there, nothing is started: that is noted and no finding.
+programs. Where one is named and isn't there, nothing is started: that is no finding.
+
+1. A setting is read as the kernel does. core_pattern and poweroff_cmd have arguments, of the others
+   the whole text is the path, blanks and all; one that isn't absolute begins at the root.
+2. What the kernel fills in itself, a place holder or the directory of who runs something, nobody
+   could have signed.
+3. An interpreter that binfmt_misc holds open since it was registered (flag F) can't be looked at.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import procfs
@@ -24,52 +31,66 @@ _BINFMT = "proc/sys/fs/binfmt_misc"
 # Where a path is, and what it is called.
 _SETTINGS = {
     "proc/sys/kernel/modprobe": "kernel.modprobe",
-    "proc/sys/kernel/poweroff_cmd": "kernel.poweroff_cmd",
     "sys/kernel/uevent_helper": "/sys/kernel/uevent_helper",
 }
 _BUILT_IN = {b"/sbin/request-key": "for keys", b"/sbin/bridge-stp": "for bridges"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Started:
+    """A program by the setting that names it. ``filled_in``: the kernel makes a part of the path
+    from who crashes or runs something."""
+
+    what: str
+    path: bytes
+    filled_in: bool = False
+
+
 def examine(root: Path, judge: Judge, said: Said) -> None:
     """All of them."""
     number = 0
-    for what, command in _commands(root, said):
-        number += _judge(root, "running-helper", what, command, judge, said)
+    for one in _programs(root, said):
+        number += _judge(root, "running-helper", one, judge, said)
     said.counts["helpers"] = number
     _interpreters(root, judge, said)
 
 
-def _commands(root: Path, said: Said) -> Iterator[tuple[str, bytes]]:
-    """What is started, with its name for people; nothing where a setting is empty."""
+def _programs(root: Path, said: Said) -> Iterator[_Started]:
+    """Those that are named; nothing where a setting is empty."""
     pattern = _setting(root, "proc/sys/kernel/core_pattern", said)
-    if pattern.startswith(b"|"):
-        yield "kernel.core_pattern", pattern[1:]
+    for word in pattern[1:].split()[:1] if pattern.startswith(b"|") else ():
+        yield _Started(what="kernel.core_pattern", path=word, filled_in=b"%" in word)
+    for word in _setting(root, "proc/sys/kernel/poweroff_cmd", said).split()[:1]:
+        yield _Started(what="kernel.poweroff_cmd", path=word)
     for place, name in _SETTINGS.items():
-        if command := _setting(root, place, said):
-            yield name, command
+        if path := _setting(root, place, said):
+            yield _Started(what=name, path=path)
     for path, name in _BUILT_IN.items():
-        yield f"the kernel's program {name}", path
+        yield _Started(what=f"the kernel's program {name}", path=path)
     mounts = procfs.parse_mounts(kernel_files.read(root, "proc/self/mountinfo") or b"")
     for mount in mounts:
         if mount.type == b"cgroup":
             place = mount.point.decode("utf-8", "surrogateescape").lstrip("/") + "/release_agent"
-            if command := _setting(root, place, said):
-                yield f"release_agent of {printable(mount.point)}", command
+            if path := _setting(root, place, said):
+                yield _Started(what=f"release_agent of {printable(mount.point)}", path=path)
 
 
 def _setting(root: Path, place: str, said: Said) -> bytes:
     try:
-        return (kernel_files.read(root, place) or b"").strip()
+        return (kernel_files.read(root, place) or b"").removesuffix(b"\n")
     except VerityError as error:
         said.lacks("running-helper", f"/{printable(place.encode())}", error.message, error.hint)
         return b""
 
 
-def _judge(root: Path, check: str, what: str, command: bytes, judge: Judge, said: Said) -> int:
+def _judge(root: Path, check: str, one: _Started, judge: Judge, said: Said) -> int:
     """1 if there is such a program, and a finding if it isn't signed as one."""
-    path = command.split()[0] if command.split() else b""
+    what, path = one.what, one.path
+    if one.filled_in:
+        _unsigned(check, one, "which program that is, is known only when it is started", said)
+        return 1
     try:
-        fd = kernel_files.open_program(root, path) if path.startswith(b"/") else None
+        fd = kernel_files.open_program(root, b"/" + path.lstrip(b"/"))
         if fd is None:
             return 0
         with closing(fd):
@@ -81,19 +102,23 @@ def _judge(root: Path, check: str, what: str, command: bytes, judge: Judge, said
         said.lacks(check, what, error.message, error.hint)
         return 1
     if not judged.flags & _STARTED:
-        said.finds(
-            check,
-            what,
-            "the kernel starts, as root, what nobody signed as a program",
-            expected="a digest that is granted exec or script",
-            found=f"{printable(command)}: {judged.found}",
-            remedy="set it back to what the vendor ships, and find out who changed it",
-            link=Link.DIGEST,
-            path=path,
-        )
+        _unsigned(check, one, judged.found, said)
     elif judged.state is State.UNPROTECTED:
         unprotected(said, what, path, judged.found)
     return 1
+
+
+def _unsigned(check: str, one: _Started, found: str, said: Said) -> None:
+    said.finds(
+        check,
+        one.what,
+        "the kernel starts, as root, what nobody signed as a program",
+        expected="a digest that is granted exec or script",
+        found=f"{printable(one.path)}: {found}",
+        remedy="set it back to what the vendor ships, and find out who changed it",
+        link=Link.DIGEST,
+        path=one.path if one.path.startswith(b"/") else None,
+    )
 
 
 def _interpreters(root: Path, judge: Judge, said: Said) -> None:
@@ -113,10 +138,16 @@ def _interpreters(root: Path, judge: Judge, said: Said) -> None:
         said.lacks("running-binfmt", "binfmt_misc", error.message, error.hint)
         return
     for name, data in entries.items():
-        lines = data.split(b"\n")
+        state, *lines = data.split(b"\n")
+        if state != b"enabled":
+            continue
+        what = f"binfmt_misc {printable(name.encode('utf-8', 'surrogateescape'))}"
         for line in lines:
-            if lines[0] == b"enabled" and line.startswith(b"interpreter "):
-                what = f"binfmt_misc {printable(name.encode('utf-8', 'surrogateescape'))}"
-                _judge(
-                    root, "running-binfmt", what, line.removeprefix(b"interpreter "), judge, said
-                )
+            key, _, value = line.partition(b" ")
+            if key == b"interpreter":
+                one = _Started(what=what, path=value, filled_in=not value.startswith(b"/"))
+                _judge(root, "running-binfmt", one, judge, said)
+            elif key == b"flags:" and b"F" in value:
+                # 3.
+                why = "the kernel holds it open since it was registered, whatever is at its path"
+                said.lacks("running-binfmt", what, why, "register it without the flag F")

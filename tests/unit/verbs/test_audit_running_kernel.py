@@ -119,9 +119,9 @@ def _hides_in_sysfs(root: Path) -> None:
     (root / "sys/module/virtio_net/initstate").unlink()
 
 
-def _setting(name: str, text: str) -> Callable[[Path], None]:
+def _setting(name: str, text: str, program: str = "opt/evil") -> Callable[[Path], None]:
     def change(root: Path) -> None:
-        put(root, "opt/evil", "evil")
+        put(root, program, "evil")
         put(root, name, text)
 
     return change
@@ -141,6 +141,7 @@ def _taints(letters: str, bits: int) -> Callable[[Path], None]:
 def _binfmt(text: str) -> Callable[[Path], None]:
     def change(root: Path) -> None:
         put(root, "opt/evil", "evil")
+        put(root, "opt/ev il", "evil")
         put(root, "proc/filesystems", "nodev\tbinfmt_misc\n")
         put(root, "proc/sys/fs/binfmt_misc/status", "enabled\n")
         put(root, "proc/sys/fs/binfmt_misc/a b", text)
@@ -179,6 +180,31 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
         "running-helper",
         "kernel.modprobe",
     ),
+    "modprobe with a blank": (
+        _setting("proc/sys/kernel/modprobe", "/opt/ev il\n", program="opt/ev il"),
+        "running-helper",
+        "kernel.modprobe",
+    ),
+    "modprobe from the root": (
+        _setting("proc/sys/kernel/modprobe", "opt/evil\n"),
+        "running-helper",
+        "kernel.modprobe",
+    ),
+    "core_pattern from the root": (
+        _setting("proc/sys/kernel/core_pattern", "| opt/evil\n"),
+        "running-helper",
+        "kernel.core_pattern",
+    ),
+    "core_pattern by the uid": (
+        _setting("proc/sys/kernel/core_pattern", "|/opt/%u x\n"),
+        "running-helper",
+        "kernel.core_pattern",
+    ),
+    "uevent_helper with a blank": (
+        _setting("sys/kernel/uevent_helper", "/opt/evil \n", program="opt/evil "),
+        "running-helper",
+        "/sys/kernel/uevent_helper",
+    ),
     "poweroff": (
         _setting("proc/sys/kernel/poweroff_cmd", "/opt/evil now"),
         "running-helper",
@@ -196,7 +222,17 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     ),
     "release_agent": (_agent, "running-helper", "release_agent of /sys/fs/cgroup/freezer"),
     "binfmt_misc": (
-        _binfmt("enabled\ninterpreter /opt/evil\nflags: OCF\n"),
+        _binfmt("enabled\ninterpreter /opt/evil\nflags: OC\n"),
+        "running-binfmt",
+        r"binfmt_misc a\x20b",
+    ),
+    "binfmt_misc with a blank": (
+        _binfmt("enabled\ninterpreter /opt/ev il\nflags: \n"),
+        "running-binfmt",
+        r"binfmt_misc a\x20b",
+    ),
+    "binfmt_misc wherever it is run": (
+        _binfmt("enabled\ninterpreter evil\nflags: \n"),
         "running-binfmt",
         r"binfmt_misc a\x20b",
     ),
@@ -239,6 +275,18 @@ def test_what_starts_nothing_is_no_finding(root: Path, change: Callable[[Path], 
     said = asked(root, judge)
     assert found(said) == []
     assert said.gaps == []
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/kmod", "/opt/removed"])
+def test_an_interpreter_that_the_kernel_holds_open(root: Path, path: str) -> None:
+    """Registered with the flag F: what is at its path by now says nothing of it."""
+    judge = granted(root)
+    _binfmt(f"enabled\ninterpreter {path}\nflags: OCF\noffset 0\n")(root)
+    said = asked(root, judge)
+    assert found(said) == []
+    assert [(gap.check, gap.object) for gap in said.gaps] == [
+        ("running-binfmt", r"binfmt_misc a\x20b")
+    ]
 
 
 def test_a_link_out_of_the_root_stays_in_it(root: Path) -> None:
