@@ -81,6 +81,42 @@ def test_a_rollback_is_not_covered_up(sealed: Host) -> None:
     assert "line 2 says: it ended with entry 1, and had 3" in done.out
 
 
+def test_another_ledger_that_is_longer_is_not_covered_up(sealed: Host) -> None:
+    """With what is left of the heads, the next line says that there was another one."""
+    path = written(sealed, 3)
+    kept = path.with_name("ledger.head").read_bytes()
+    written(sealed, 2)
+    lines = lines_of(path)
+    lines[2] = lines[2].replace(b'"clock_s":99', b'"clock_s":98')
+    path.write_bytes(b"".join(lines))
+    path.with_name("ledger.head").write_bytes(kept)
+    (sealed.root / "run/verity/ledger.head").unlink()
+    written(sealed, 1)
+    found = [entry["event"] for entry in ledger(sealed)]
+    assert found == [*["challenge"] * 5, "broken", "challenge"]
+    done = on(sealed, "ledger", "verify")
+    assert done.status == 1
+    assert "line 6 says: its entry 3 is another one than it was" in done.out
+
+
+def test_a_head_that_is_damaged_is_not_covered_up(sealed: Host) -> None:
+    path = written(sealed, 2)
+    path.with_name("ledger.head").write_text("x")
+    written(sealed, 1)
+    assert [entry["event"] for entry in ledger(sealed)][2] == "broken"
+    assert "ledger.head: ledger: its head is not" in str(ledger(sealed)[2]["why"])
+
+
+def test_a_head_that_is_behind_is_no_break(sealed: Host) -> None:
+    """Whoever wrote the last line was killed before the head."""
+    path = written(sealed, 2)
+    kept = path.with_name("ledger.head").read_bytes()
+    written(sealed, 2)
+    path.with_name("ledger.head").write_bytes(kept)
+    written(sealed, 1)
+    assert on(sealed, "ledger", "verify").status == 0
+
+
 def test_a_line_that_a_crash_cut_off(sealed: Host) -> None:
     path = written(sealed, 2)
     path.write_bytes(path.read_bytes() + b'{"at":"20')

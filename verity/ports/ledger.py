@@ -6,8 +6,10 @@ of a line: that line was never acknowledged, it goes, and the next one says so. 
 lies a copy of its head, and another one in /run, which a rollback of the disk doesn't take back.
 """
 
+import hashlib
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from verity.formats import ledger
@@ -38,10 +40,11 @@ def append(root: Path, entries: Sequence[Entry]) -> None:
                 # 1. Lock.
                 lock(fd, label=str(label))
                 before, torn = _last(fd, label)
-                heads, _ = _heads(root)
+                heads, damaged = _heads(root)
                 # 2. Append.
                 data = b""
-                for entry in (*_found(torn, before, heads, entries[0]), *entries):
+                found = [*damaged, *_broken(fd, before, heads)]
+                for entry in (*_notes(torn, found, entries[0]), *entries):
                     following = ledger.line(entry, before)
                     before = ledger.head_of(following)
                     data += following
@@ -88,7 +91,7 @@ def _heads(root: Path) -> tuple[list[Head], list[str]]:
     return heads, problems
 
 
-def _found(torn: int, last: Head, heads: Sequence[Head], now: Entry) -> list[Entry]:
+def _notes(torn: int, broken: Sequence[str], now: Entry) -> list[Entry]:
     """What must be said before anything else."""
 
     def note(event: Event, why: str) -> Entry:
@@ -97,17 +100,27 @@ def _found(torn: int, last: Head, heads: Sequence[Head], now: Entry) -> list[Ent
     notes = []
     if torn:
         notes.append(note(Event.TORN, f"{torn} bytes of a line that a crash had cut off"))
-    # A head is behind where its writer was killed, and never ahead.
+    if broken:
+        notes.append(note(Event.BROKEN, broken[0]))
+    return notes
+
+
+def _broken(fd: int, last: Head, heads: Sequence[Head]) -> Iterator[str]:
+    """Where a ledger isn't as its heads say, which are about to be others. A head is behind where
+    its writer was killed, and never ahead."""
     for head in heads:
         if head.number > last.number:
-            why = f"it ended with entry {last.number}, and had {head.number}"
-        elif head.number == last.number and head.sha256 != last.sha256:
-            why = f"its entry {last.number} is another one than it was"
-        else:
-            continue
-        notes.append(note(Event.BROKEN, why))
-        break
-    return notes
+            yield f"it ended with entry {last.number}, and had {head.number}"
+        elif head != last and head.number and _digest(fd, head.number) != head.sha256:
+            yield f"its entry {head.number} is another one than it was"
+
+
+def _digest(fd: int, number: int) -> bytes:
+    """Of the line of this number, which is there."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb", closefd=False) as file:
+        line = next(itertools.islice(file, number - 1, None), b"")
+    return hashlib.sha256(line).digest()
 
 
 def _last(fd: int, label: Path) -> tuple[Head, int]:

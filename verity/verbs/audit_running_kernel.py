@@ -242,7 +242,8 @@ def _bad_program(
 
 
 def probes(root: Path, said: Said) -> None:
-    """What tracefs has, and what the kernel lists of kprobes, where lockdown lets it be read."""
+    """What tracefs has. A probe by a perf event is none of these: of its BPF program ``programs``
+    tells, and without one it only counts and samples."""
     for name, what in (("kprobe_events", "the kernel"), ("uprobe_events", "programs")):
         data = _tracefs(root, name)
         if data is None:
