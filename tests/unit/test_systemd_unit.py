@@ -125,6 +125,8 @@ def test_a_boot_is_confirmed_behind_what_calls_it_good() -> None:
     assert confirm["Unit"]["Requires"] == confirm["Unit"]["After"] == "boot-complete.target"
     assert confirm["Unit"]["ConditionPathExists"] == f"/{places.BUNDLE}"
     assert confirm["Service"]["ExecStart"] == "/usr/lib/verity/verity-confirm"
+    # Once: what is there later in the boot nobody has come up with.
+    assert confirm["Service"]["RemainAfterExit"] == "yes"
     assert confirm["Service"]["ReadWritePaths"] == f"/{places.BUNDLE.parent}"
     assert confirm["Service"]["ProtectSystem"] == "strict"
     assert "Before" not in confirm["Unit"]

@@ -2,8 +2,8 @@
 """The arming proof's preconditions: what has to be so before a seal is worth trying.
 
 1. The kernel has what the gate needs, and something loads and seals the gate at boot.
-2. The boot bundle verifies from the host's pins, nothing in it expires soon, and the installed
-   policy is the bundle's.
+2. The boot bundle verifies from the host's pins, nothing in it has expired, and the installed
+   policy verifies. That both are one isn't asked: a cut trial leaves the installed one ahead.
 3. The loader and the gate that the boot uses are this installation's, and signed.
 4. There is room for what a boot writes down before it seals.
 5. Somebody can unlock: a scope may be unlocked, and enough owners have keys of the role unlock.

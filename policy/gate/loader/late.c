@@ -105,7 +105,7 @@ static void found(struct search *s, long pid, const char *name, const char *reas
  */
 static int ask_gate(struct search *s, int fd, char *reason, size_t size)
 {
-	static char text[262144];
+	static char text[VERITY_DENIALS * 1536]; /* all of it: the last line may stand anywhere in it */
 	struct failure unused;
 	struct gate_status before, after;
 	unsigned long seq, before_it = s->last;
