@@ -3,7 +3,8 @@
 posture.
 
 The gate is believed for its own boot, the ledger for what came before; a ledger that was put back
-together with its head isn't seen here (docs/threat-model.md).
+together with its head isn't seen here (docs/threat-model.md). A line counts as written no earlier
+than those before it, so that a clock that was set back makes no unlock an old one.
 """
 
 from verity.formats.escaped import one_line
@@ -38,9 +39,15 @@ def examine(host: AuditedHost, gate: GateStatus | None, said: Said) -> None:
         return
     _chain(chain, gate, said)
     boot = "" if gate is None else gate.boot_nonce.hex()
+    latest = 0
     for entry in chain.entries:
-        is_recent = entry.at > host.now - DAYS * 86400
-        if entry.event is Event.GRANT and entry.boot != boot and is_recent:
+        latest = max(latest, entry.at)
+        is_recent = latest > host.now - DAYS * 86400
+        if (
+            entry.boot != boot
+            and is_recent
+            and (entry.event is Event.GRANT or _is_open(entry, chain))
+        ):
             _before(entry, chain, said)
 
 
@@ -84,6 +91,14 @@ def _chain(chain: Chain, gate: GateStatus | None, said: Said) -> None:
         )
 
 
+def _is_open(entry: Entry, chain: Chain) -> bool:
+    """Whether it is the last word on a token: the power went before what came of it was written."""
+    if entry.event is not Event.APPLY or not entry.numbers.get("duration_s"):
+        return False
+    about = [one for one in chain.entries if (one.boot, one.token) == (entry.boot, entry.token)]
+    return all(one.event is Event.APPLY for one in about)
+
+
 def _before(entry: Entry, chain: Chain, said: Said) -> None:
     ends = [
         one
@@ -91,10 +106,11 @@ def _before(entry: Entry, chain: Chain, said: Said) -> None:
         if one.event is Event.END and (one.boot, one.token) == (entry.boot, entry.token)
     ]
     what = " ".join(filter(None, (entry.texts.get("scope"), entry.texts.get("operand"))))
+    was = "was open" if entry.event is Event.GRANT else "was applied, and may have been open,"
     said.finds(
         "posture-unlock-before",
         f"unlock {entry.token}",
-        f"was open in an earlier boot, at {format_time(entry.at)}",
+        f"{was} in an earlier boot, at {format_time(entry.at)}",
         expected=f"no unlock in the last {DAYS} days",
         found=one_line(f"{what}; ended: {ends[0].texts.get('why', '') if ends else 'not known'}"),
         remedy=f"nothing, if you know of it; this is told for {DAYS} days",

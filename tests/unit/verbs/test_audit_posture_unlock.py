@@ -2,6 +2,7 @@
 """An audit of unlocks: this boot's by the gate, earlier ones by the ledger, the ledger itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,24 @@ def test_earlier_boots_are_told_for_a_month(tmp_path: Path, age: int, told: bool
     said = ask(tmp_path, LOCKED, [earlier, end])
     expected = [("posture-unlock-before", f"unlock {IDS[0]}")] if told else []
     assert found(said) == expected
+
+
+def test_a_clock_that_was_set_back_hides_none(tmp_path: Path) -> None:
+    """A line is no older than those before it."""
+    before = grant(IDS[1], EARLIER, NOW - DAY, Event.REFUSED)
+    said = ask(tmp_path, LOCKED, [before, grant(IDS[0], EARLIER, NOW - 90 * DAY)])
+    assert found(said) == [("posture-unlock-before", f"unlock {IDS[0]}")]
+
+
+@pytest.mark.parametrize("after", [None, Event.REFUSED, Event.GRANT, Event.DRILL])
+def test_a_token_of_which_nobody_knows_what_came(tmp_path: Path, after: Event | None) -> None:
+    """The power went behind the line that comes before the effect."""
+    applied = replace(grant(IDS[0], EARLIER, NOW, Event.APPLY), numbers={"duration_s": 60})
+    rest = [] if after is None else [grant(IDS[0], EARLIER, NOW, after)]
+    said = ask(tmp_path, LOCKED, [applied, *rest])
+    told = [one.problem.split(" in ")[0] for one in said.findings]
+    expected = {None: ["was applied, and may have been open,"], Event.GRANT: ["was open"]}
+    assert told == expected.get(after, [])
 
 
 def test_a_ledger_that_was_changed(tmp_path: Path) -> None:
