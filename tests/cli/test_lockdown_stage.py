@@ -30,7 +30,8 @@ def host(forged: Path) -> Path:
             "sign it for this path",
         ),
         (("--bundle", "missing"), 3, "missing", "check the path"),
-        (("--bundle", "host.policy"), 1, "the bundle grants nothing", "verity lockdown bundle"),
+        (("--bundle", "host.policy"), 1, "host.policy: it grants nothing", "lockdown bundle"),
+        (("--bundle", "boot/vmlinuz-2"), 1, "boot/vmlinuz-2: bundle: ", "verity lockdown bundle"),
         (("--bundle", "out", "--boot", "tree/missing"), 2, "0 files, expected 1 to 64", "kernel"),
     ],
 )

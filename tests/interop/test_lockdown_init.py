@@ -205,6 +205,15 @@ def test_without_a_vendor_its_pin_is_needed(owner: Owner) -> None:
     assert not owner.keys.exists()
 
 
+def test_keys_on_a_stick_that_is_not_mounted(owner: Owner) -> None:
+    """Keys that are made on the host's own disk would be no better than none."""
+    owner.keys = owner.folder / "media/stick/keys"
+    done = owner.init()
+    assert done.status == 3
+    assert_clean_error(done, ("media/stick/keys: does not exist",), hint=True)
+    assert not (owner.folder / "media").exists()
+
+
 def test_a_pin_that_is_not_the_one_that_was_confirmed(owner: Owner) -> None:
     assert owner.init().status == 0
     before = owner.files()

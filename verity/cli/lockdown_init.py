@@ -14,6 +14,7 @@ from verity.cli.working import enable_jobs, stopping
 from verity.formats import kernel_keys
 from verity.formats.grants import Party
 from verity.formats.policy import Profile
+from verity.ports.osfile import translate_oserror
 from verity.values.errors import CallerError
 from verity.verbs import keyring_solo, lockdown_init, pins
 from verity.verbs.enable import How
@@ -90,7 +91,7 @@ def init(
             hint="--pin vendor=sha256:FINGERPRINT, which the vendor tells you another way;"
             " --self-vendor where there is none",
         )
-    folder.mkdir(mode=0o700, exist_ok=True)
+    _make_folder(folder)
     for party in missing:
         keyring_solo.make(
             folder / party.name.lower(),
@@ -130,6 +131,16 @@ def init(
         " `verity lockdown check`"
     )
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    """Where keys are made. What is above it isn't: a stick that isn't mounted is no directory."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        found = translate_oserror(error, str(folder))
+        found.hint = "mount what the keys are on, and name a directory on it with --keys"
+        raise found from error
 
 
 def _say(what: str) -> None:

@@ -75,8 +75,11 @@ def main() -> None:
     except OSError as error:
         # Nobody reads any more, or the disk is full: what was checked didn't get out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno != errno.EPIPE:
-            output.message(f"error: the output can't be written: {os.strerror(error.errno or 0)}")
+        why = os.strerror(error.errno or 0)
+        if error.filename is not None:  # of the output there is none: nobody has translated this
+            output.message(f"error: {output.shown(os.fsencode(error.filename))}: {why.lower()}")
+        elif error.errno != errno.EPIPE:
+            output.message(f"error: the output can't be written: {why}")
         status = 3
     except KeyboardInterrupt:
         output.message("interrupted")

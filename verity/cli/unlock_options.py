@@ -20,6 +20,7 @@ from verity.values.errors import CallerError, HostError
 
 _DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,9})(?P<unit>[smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_TOKEN_ID = re.compile(r"[0-9a-f]{32}")
 _STDIN = Path("-")
 
 root_option = click.option(
@@ -56,6 +57,19 @@ def seconds_of(name: str, text: str) -> int:
     if not 0 < seconds <= MAX_DURATION_S:
         raise CallerError("bad-arguments", f"{name} {text}: not a time such as 90s, 15m, 2h or 1d")
     return seconds
+
+
+def token_id_of(text: str | None) -> bytes | None:
+    """The id of a token, where one was given; CallerError for what is none."""
+    if text is None:
+        return None
+    if not _TOKEN_ID.fullmatch(text):
+        raise CallerError(
+            "bad-arguments",
+            f"{text[:80]}: no id of a token, 32 hex digits",
+            hint="`verity unlock status` shows the ids",
+        )
+    return bytes.fromhex(text)
 
 
 def read(path: Path, *, max_size: int) -> bytes:

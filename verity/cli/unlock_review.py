@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity unlock review: what ran and what changed under an unlock."""
 
-import re
 import time
 from pathlib import Path
 
 import click
 
 from verity.cli import output, unlock_options
-from verity.values.errors import CallerError
 from verity.verbs import unlock_host, unlock_words
 from verity.verbs import unlock_review as reviews
 
-_ID = re.compile(r"[0-9a-f]{32}")
 _LIMIT = (
     "what was changed back, and what a clock that was set hides, is not seen; `verity audit`"
     " compares all files with what is signed"
@@ -30,10 +27,9 @@ def review(root: Path, as_json: bool, token_id: str | None) -> int:
     were started with privileges meanwhile, for only a session's end with it; and the files at the
     places that it opened whose inodes changed. Each line says how to keep it and how to undo it.
     """
-    if token_id is not None and not _ID.fullmatch(token_id):
-        raise CallerError("bad-arguments", f"{token_id[:80]}: no id of a token, 32 hex digits")
+    found = unlock_options.token_id_of(token_id)
     host = unlock_host.look(root, int(time.time()))
-    one = reviews.chosen(host, None if token_id is None else bytes.fromhex(token_id))
+    one = reviews.chosen(host, found)
     items, gaps = reviews.review(host, one)
     for item in items:
         if as_json:

@@ -2,7 +2,6 @@
 """verity unlock status, relock: what is open, how long yet, and ending it."""
 
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -18,8 +17,6 @@ from verity.ports import ledger as ledger_files
 from verity.values.errors import CallerError, VerityError
 from verity.verbs import unlock_apply, unlock_host, unlock_words
 from verity.verbs.unlock_host import UnlockHost
-
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @click.command(epilog="Example: verity unlock status --watch")
@@ -86,15 +83,9 @@ def relock(root: Path, as_json: bool, token_id: str | None) -> int:
 
     The processes of a session end with it.
     """
-    if token_id is not None and not _ID.fullmatch(token_id):
-        raise CallerError(
-            "bad-arguments",
-            f"{token_id[:80]}: no id of a token, 32 hex digits",
-            hint="`verity unlock status` shows the ids",
-        )
+    found = unlock_options.token_id_of(token_id)
     host = unlock_host.look(root, int(time.time()))
     ended = len(host.live) if token_id is None else 1
-    found = None if token_id is None else bytes.fromhex(token_id)
     for note in unlock_apply.relock(host, found):
         output.message(f"note: {note}")
     if as_json:

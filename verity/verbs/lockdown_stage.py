@@ -58,7 +58,11 @@ def examine(bundle: Path, boot: Path | None, root: Path) -> Update:
     """
     # 1.
     data = osfile.read_file(bundle, max_size=bundles.MAX_SIZE)
-    granted = _granted(data)
+    try:
+        granted = _granted(data)
+    except ContentError as error:
+        hint = error.hint or "`verity lockdown bundle` makes one"
+        raise ContentError(error.code, f"{bundle}: {error.message}", hint=hint) from error
     # 2. and 3.
     names = [] if boot is None else _files(boot)
     sources = [boot / name for name in names if boot is not None]
@@ -84,9 +88,7 @@ def stage(update: Update, root: Path, *, replace: bool = False) -> None:
 def _granted(data: bytes) -> Mapping[bytes, set[bytes]]:
     blobs = [one.blob for one in bundles.parse(data) if one.kind is RecordKind.GRANTS]
     if not blobs:
-        raise ContentError(
-            "bad-bundle", "the bundle grants nothing", hint="`verity lockdown bundle` makes one"
-        )
+        raise ContentError("bad-bundle", "it grants nothing")
     found: dict[bytes, set[bytes]] = {}
     for blob in blobs:
         for entry in grants.parse(blob).config:
