@@ -95,9 +95,12 @@ def test_what_grub_needs_to_count_boots(owner: Owner) -> None:
     assert {path for path in owner.files() if "grub" in str(path)} == before
 
 
-def test_a_failure_leaves_nothing(owner: Owner) -> None:
+@pytest.mark.parametrize("there", ["", "var/lib/verity/extensions/x/manifest"])
+def test_a_failure_leaves_what_there_was(owner: Owner, there: str) -> None:
     """A fifo in /etc can't be signed: by then nearly everything is there."""
     os.mkfifo(owner.root / "etc/fifo")
+    if there:
+        owner.host.file(f"/{there}", b"of its owner")
     before = owner.files()
     done = owner.init()
     assert done.status == 1

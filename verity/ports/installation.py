@@ -80,19 +80,32 @@ class Installed:
         self.found = replace(self.found, complete=True)
         self.save()
 
-    def take_away(self) -> None:
-        """Remove what has a boot load a gate; then what the record names; then all state but the
-        ledger of unlocks, the record last."""
-        mine = {*self.found.files, *self.found.links}
+    def state(self) -> frozenset[str]:
+        """What is in the directory of all state."""
         try:
-            for place in (*places.LOADED_BY, *map(Path, sorted(mine, reverse=True))):
+            return frozenset(os.listdir((self.root / RECORD).parent))
+        except FileNotFoundError:
+            return frozenset()
+        except OSError as error:
+            raise translate_oserror(error, str((self.root / RECORD).parent)) from error
+
+    def take_away(self, kept: frozenset[str] = frozenset()) -> None:
+        """Remove what has a boot load a gate; what the record names; then all state but the ledger
+        of unlocks and what is to be ``kept``, names in its directory; the record last."""
+        mine = {*self.found.files, *self.found.links}
+        folder = RECORD.parent
+        loaded_by = [
+            place for place in places.LOADED_BY if place.relative_to(folder).parts[0] not in kept
+        ]
+        try:
+            for place in (*loaded_by, *map(Path, sorted(mine, reverse=True))):
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     os.unlink(self.root / place)
                     sync_directory((self.root / place).parent)
             for path in mine:
                 self._tidy((self.root / path).parent)
-            state = (self.root / RECORD).parent
-            for name in sorted(os.listdir(state)):
+            state = self.root / folder
+            for name in sorted(self.state() - kept):
                 if name == RECORD.name or name.startswith(_KEPT):
                     continue
                 there = state / name

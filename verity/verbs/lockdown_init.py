@@ -10,8 +10,9 @@
 7. The boot bundle. Until it is there no boot is another one than before.
 
 Each step finds what an earlier run has done and does it once more: after a power cut the same
-command goes on. A step that fails takes away what this run has made, if the host wasn't ready
-before. fs-verity stays on files for good: it can't be switched off, and does no harm.
+command goes on. A step that fails takes away what this run has made, if it was the first; what was
+in /var/lib/verity before it stays. fs-verity stays on files for good: it can't be switched off, and
+does no harm.
 """
 
 from dataclasses import dataclass
@@ -104,7 +105,6 @@ def init(wanted: Wanted, keys: Keys, how: How, *, now: int, say: Say) -> Made:
     if root.resolve() == Path("/"):
         _check_unsealed()
     there = Installed.read(root)
-    before = there is not None and there.found.complete
     installed = there or Installed(root, _fresh(wanted))
     if installed.found.self_vendor != wanted.self_vendor:
         raise CallerError(
@@ -112,12 +112,13 @@ def init(wanted: Wanted, keys: Keys, how: How, *, now: int, say: Say) -> Made:
             f"{root}: this host was made ready {'with' if there else 'without'} --self-vendor",
             hint="`verity lockdown remove` first, to change that",
         )
+    before = installed.state()
     installed.save()
     try:
         return _init(wanted, keys, how, installed, now=now, say=say)
     except BaseException:
-        if not before:
-            installed.take_away()
+        if there is None:
+            installed.take_away(kept=before)
         raise
 
 
