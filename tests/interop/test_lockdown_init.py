@@ -253,6 +253,12 @@ def test_the_proof_on_a_tree(owner: Owner) -> None:
     done = owner.prove()
     assert done.status == 0, done.out + done.err
     assert done.out.startswith("nothing is open")
+    host_id = owner.root / "etc/verity/host-id"
+    kept = host_id.read_bytes()
+    host_id.unlink()
+    done = owner.prove()
+    assert done.status == 1 and "FINDING  no-unlock  /etc/verity/host-id" in done.out
+    host_id.write_bytes(kept)
     owner.host.program("/usr/bin/new")
     owner.host.unit("new.service", "[Service]\nExecStart=/usr/bin/new\n", "/etc/systemd/system")
     done = owner.prove("--all")

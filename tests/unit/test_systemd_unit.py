@@ -8,7 +8,6 @@ import pytest
 
 from verity.cli.lockdown_journal import DEFAULT_STATE
 from verity.ports import boots, floors, notice, places
-from verity.verbs.lockdown_init import HOST_ID
 
 UNITS = Path(__file__).parents[2] / "policy" / "systemd"
 # Each of them gives the service a mount namespace of its own.
@@ -43,7 +42,7 @@ def test_it_runs_the_loader_with_the_files_of_the_host(unit: ConfigParser) -> No
     given = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert given == [
         ("--object", "/usr/lib/verity/gate.bpf.o"),
-        ("--host-id", f"/{HOST_ID}"),
+        ("--host-id", f"/{places.HOST_ID}"),
         ("--pin", f"/{places.VENDOR_PIN}"),
         ("--pin", f"/{places.USER_PIN}"),
         ("--bundle", f"/{places.BUNDLE}"),

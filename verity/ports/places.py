@@ -30,6 +30,8 @@ SEAL_SAID = Path("run/verity/seal")
 WAIVERS = Path("etc/verity/waivers")
 """Signed waivers, which audits heed: NAME.json, each a DSSE envelope."""
 
+HOST_ID = Path("etc/verity/host-id")
+"""Whom an unlock token must name; the loader gives it to the gate."""
 VENDOR_PIN = Path("etc/verity/pins/vendor.pin")
 USER_PIN = Path("etc/verity/pins/user.pin")
 BUNDLE = Path("var/lib/verity/boot.bundle")

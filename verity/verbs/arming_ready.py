@@ -6,12 +6,14 @@
    policy verifies. That both are one isn't asked: a cut trial leaves the installed one ahead.
 3. The loader and the gate that the boot uses are this installation's, and signed.
 4. There is room for what a boot writes down before it seals.
-5. Somebody can unlock: a scope may be unlocked, and enough owners have keys of the role unlock.
+5. Somebody can unlock: a scope may be unlocked, enough owners have keys of the role unlock, and the
+   gate gets the host's id, which a token must name.
 
 Without 2 nothing else of the proof can be asked.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from verity.ports.osfile import closing, read_file, translate_oserror
 from verity.values.arming import Part
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated
-from verity.verbs import gate_abilities
+from verity.verbs import gate_abilities, initramfs_trust
 from verity.verbs.ability import Ability, Answer
 from verity.verbs.audit_host import AuditedHost
 
@@ -37,6 +39,9 @@ ROOM = 16 << 20
 """Bytes that have to be free where a boot keeps its state."""
 SOON_S = 30 * 86400
 _MOST_OBJECT = 64 << 20
+_MOST_ID = 4096
+_ID = re.compile(rb"[0-9a-f]{64}\n")
+_MAKE_ID = "`verity lockdown init` makes it"
 _WANTS = ("sysinit.target.wants", "multi-user.target.wants", "basic.target.wants")
 _NOT_NEEDED = {"gate", "assurance level", "kernel lockdown"}
 
@@ -182,8 +187,8 @@ def room(host: AuditedHost) -> Part:
 
 def unlock(host: AuditedHost, policy: KernelPolicy) -> Part:
     """5. Whether there is a way back in that needs no reboot."""
-    findings = list(_unlock_findings(host, policy))
-    return Part(findings=tuple(findings))
+    findings = (*_unlock_findings(host, policy), *_host_id_findings(host))
+    return Part(findings=findings)
 
 
 def _unlock_findings(host: AuditedHost, policy: KernelPolicy) -> Iterator[Finding]:
@@ -212,13 +217,30 @@ def _unlock_findings(host: AuditedHost, policy: KernelPolicy) -> Iterator[Findin
             )
 
 
+def _host_id_findings(host: AuditedHost) -> Iterator[Finding]:
+    """Without an id the gate takes no token; with one that is none the loader loads no gate."""
+    label = f"/{places.HOST_ID}"
+    try:
+        data = read_file(host.root / places.HOST_ID, max_size=_MOST_ID)
+    except HostError as error:
+        yield _no_way(label, error.message.rpartition(": ")[2], _MAKE_ID)
+    else:
+        if not _ID.fullmatch(data) or not data.strip(b"0\n"):
+            yield _no_way(label, "it isn't 64 lower-case hex digits and a line feed", _MAKE_ID)
+    for carried in initramfs_trust.read(host.root):
+        if carried.pins and not carried.host_id:
+            why = "it loads the gate (level B1), and has no id of the host"
+            yield _no_way(str(carried.path), why, "make the initramfs anew behind `lockdown init`")
+
+
 def _no_way(what: str, why: str, remedy: str) -> Finding:
     return Finding(
         check="no-unlock",
         link=Link.KEY,
         object=what,
         problem=f"{why}: once sealed, nobody could let anything in but by a reboot",
-        expected="enough owners with keys of the role unlock, and a scope that may be unlocked",
+        expected="enough owners with keys of the role unlock, a scope that may be unlocked, and the"
+        " host's id",
         remedy=remedy,
     )
 

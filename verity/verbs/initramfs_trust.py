@@ -27,18 +27,21 @@ _PINS = {
 }
 _BUNDLE = os.fsencode(places.BUNDLE)
 _SEALED = b"etc/verity/sealed"
-_WANTED = {*_PINS, _BUNDLE, _SEALED}
+_HOST_ID = os.fsencode(places.HOST_ID)
+_WANTED = {*_PINS, _BUNDLE, _SEALED, _HOST_ID}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """What one initramfs has: the pins by party, whether there is a boot bundle in it, and whether
-    its owner has sealed the host; or why it, or a directory of them, can't be read."""
+    """What one initramfs has: the pins by party, whether there is a boot bundle in it, whether its
+    owner has sealed the host, and whether it knows the host's id; or why it, or a directory of
+    them, can't be read."""
 
     path: Path
     pins: Mapping[Party, bytes]
     bundle: bool = False
     sealed: bool = False
+    host_id: bool = False
     unread: VerityError | None = None
 
 
@@ -75,7 +78,13 @@ def read(root: Path) -> Iterator[Carried]:
         except VerityError as error:
             yield Carried(path=path, pins={}, unread=error)
             continue
-        yield Carried(path=path, pins=pins, bundle=_BUNDLE in others, sealed=_SEALED in others)
+        yield Carried(
+            path=path,
+            pins=pins,
+            bundle=_BUNDLE in others,
+            sealed=_SEALED in others,
+            host_id=_HOST_ID in others,
+        )
 
 
 def _plain(name: bytes) -> bytes:

@@ -43,7 +43,6 @@ from verity.verbs.enable import How
 from verity.verbs.init_wanted import Keys, Say, Wanted
 from verity.verbs.sign_prepare import Spot
 
-HOST_ID = "etc/verity/host-id"
 UNITS = {
     "verity-gate.service": "sysinit.target.wants",
     "verity-seal.service": "basic.target.wants",
@@ -84,7 +83,7 @@ def plan(wanted: Wanted) -> list[str]:
         lines.append(f"this host has an installation already: this run {word} it")
     who = "you" if wanted.self_vendor else "the vendor"
     lines += [
-        f"write /{HOST_ID}, pins and keyrings of vendor and user below /etc/verity",
+        f"write /{places.HOST_ID}, pins and keyrings of vendor and user below /etc/verity",
         "compile and sign the policy: serial"
         + (" 1, mode observe" if found is None else " as it is, or the next one if it changed"),
         f"enable {', '.join(UNITS)}; a reminder for apt; for GRUB a count of boots and two scripts",
@@ -150,7 +149,7 @@ def _init(
     notes: list[str] = []
     # 1. Who is trusted.
     say("keyrings and pins")
-    installed.put(HOST_ID, host.host_id(root).encode() + b"\n")
+    installed.put(str(places.HOST_ID), host.host_id(root).encode() + b"\n")
     key_parts = [_trust(wanted, party, installed) for party in (Party.USER, Party.VENDOR)]
     keyrings = keyring_trust.load(
         keyring_trust.host_directories(root),

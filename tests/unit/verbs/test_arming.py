@@ -14,7 +14,14 @@ from verity.formats.denial_state import Kind, State
 from verity.formats.gate_status import Act, Denial, Reason
 from verity.formats.grants import Code, ConfigEntry, ConfigKind, Grants, Party, Role
 from verity.formats.kernel_guarded import Guarded, GuardedClass, Match
-from verity.formats.kernel_policy import PRIVILEGED_CAPS, KernelPolicy, Mode, Stream
+from verity.formats.kernel_policy import (
+    PRIVILEGED_CAPS,
+    KernelPolicy,
+    Mode,
+    Stream,
+    UnlockLimit,
+)
+from verity.formats.unlock import Scope
 from verity.ports import boots
 from verity.ports.content import digest_path
 from verity.values.arming import Part
@@ -277,8 +284,39 @@ def test_only_the_newest_boots_are_kept(tmp_path: Path) -> None:
 
 
 def test_nobody_could_unlock(host: Host) -> None:
+    host.file("/etc/verity/host-id", b"c3" * 32 + b"\n")
     part = arming_ready.unlock(audited(host), policy())
     assert said(part) == [("no-unlock", "the policy")]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (None, "does not exist"),
+        (b"c3" * 32, "it isn't 64 lower-case hex digits and a line feed"),
+        (b"00" * 32 + b"\n", "it isn't 64 lower-case hex digits and a line feed"),
+    ],
+)
+def test_a_gate_without_the_id_of_its_host(host: Host, data: bytes | None, why: str) -> None:
+    """It takes no token, or isn't loaded: the loader wants it to the byte."""
+    if data is not None:
+        host.file("/etc/verity/host-id", data)
+    opened = policy(unlock=(UnlockLimit(scope=Scope.OFF, seconds=60),))
+    (finding,) = arming_ready.unlock(audited(host), opened).findings
+    assert (finding.check, finding.object) == ("no-unlock", "/etc/verity/host-id")
+    assert finding.problem.startswith(f"{why}: once sealed, nobody could let anything in")
+
+
+def test_an_initramfs_without_the_id_of_its_host(host: Host) -> None:
+    """Made before there was one; one that loads no gate needs none."""
+    host.file("/etc/verity/host-id", b"c3" * 32 + b"\n")
+    pin = entry(b"etc/verity/pins/user.pin", b"a pin")
+    host.file("/boot/initrd.img-4", archive(entry(b"bin/a", b"x")))
+    host.file("/boot/initrd.img-5", archive(pin))
+    host.file("/boot/initrd.img-6", archive(pin, entry(b"etc/verity/host-id", b"c3")))
+    opened = policy(unlock=(UnlockLimit(scope=Scope.OFF, seconds=60),))
+    part = arming_ready.unlock(audited(host), opened)
+    assert said(part) == [("no-unlock", f"{host.root}/boot/initrd.img-5")]
 
 
 def test_what_starts_the_gate(host: Host) -> None:
