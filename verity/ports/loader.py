@@ -24,11 +24,13 @@ def load(
     *,
     bundle: Path,
     pins: Sequence[Path],
+    host_id: Path,
     observe: bool,
 ) -> str:
     """Load the gate; what the loader had to tell. Its refusal is a ContentError.
 
-    HostError if the host can't, or if this installation has no loader or no object.
+    Without a file at ``host_id`` the gate takes no unlock token, and the loader says so. HostError
+    if the host can't, or if this installation has no loader or no object.
     """
     if isinstance(loader, Missing):
         raise HostError("no-loader", f"the gate's loader: {loader.reason}", hint=loader.hint)
@@ -37,6 +39,7 @@ def load(
     command = [str(loader.path), "--object", str(gate.path), "--bundle", str(bundle)]
     for pin in pins:
         command += ["--pin", str(pin)]
+    command += ["--host-id", str(host_id)]
     try:
         done = subprocess.run(
             [*command, *(["--observe"] if observe else [])],

@@ -7,11 +7,10 @@ ledger of another version counts, too.
 
 from pathlib import Path
 
-from verity.ports import gate_files
+from verity.ports import gate_files, places
 from verity.ports.osfile import read_file
 from verity.values.errors import HostError
 
-LEDGER = Path("var/lib/verity/ledger")
 _MOST = 16 << 20
 
 
@@ -24,6 +23,6 @@ def practised(root: Path) -> bool:
     if status is not None and b"\ndrill " in status:
         return True
     try:
-        return b"drill" in read_file(root / LEDGER, max_size=_MOST)
+        return b"drill" in read_file(root / places.LEDGER, max_size=_MOST)
     except HostError:
         return False

@@ -16,7 +16,7 @@ from verity.formats.dump import printable
 from verity.formats.gate_status import Act, Denial, Reason
 from verity.formats.grants import Code, ConfigKind
 from verity.formats.kernel_policy import ActSet, KernelPolicy
-from verity.ports import boots, tree
+from verity.ports import boots, canary, tree
 from verity.ports.osfile import closing
 from verity.ports.rooted import Rooted
 from verity.ports.tree import Contents
@@ -26,7 +26,7 @@ from verity.values.findings import Finding, Link, NotEvaluated
 from verity.verbs import denial_words
 from verity.verbs.audit_host import AuditedHost
 
-CANARY = b"verity-canary"
+CANARY = canary.NAME.encode()
 _ACTS = {
     Reason.USER_NAMESPACE: ActSet.USER_NAMESPACES,
     Reason.TRACED: ActSet.PTRACE,

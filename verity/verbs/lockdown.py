@@ -245,6 +245,11 @@ def _load(bundle: Path, pins: Sequence[Path], *, observe: bool) -> Step:
                 hint=f"`verity lockdown {maker}` makes it: see docs/guides/gate.md",
             )
     said = loader.load(
-        gate_object.find_loader(), gate_object.find(), bundle=bundle, pins=pins, observe=observe
+        gate_object.find_loader(),
+        gate_object.find(),
+        bundle=bundle,
+        pins=pins,
+        host_id=ROOT / places.HOST_ID,
+        observe=observe,
     )
     return Step(changed=True, notes=tuple(line for line in said.splitlines() if line))

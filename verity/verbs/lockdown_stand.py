@@ -20,7 +20,7 @@ from verity.formats.records import RecordKind
 from verity.formats.seal_said import Said
 from verity.formats.statement import format_time
 from verity.formats.trial_record import Trial
-from verity.ports import boots, places
+from verity.ports import boots, canary, places
 from verity.ports.osfile import read_file
 from verity.values.errors import HostError, VerityError
 from verity.verbs.lockdown import Lockdown
@@ -28,7 +28,7 @@ from verity.verbs.lockdown import Lockdown
 _BOOTS = 5
 _MOST_WHY = 1024
 _SOON_S = 30 * 86400
-_CANARY = b"verity-canary"
+_CANARY = canary.NAME.encode()
 
 
 @dataclass(frozen=True, kw_only=True)

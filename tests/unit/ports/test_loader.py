@@ -21,14 +21,22 @@ def program(tmp_path: Path, body: str) -> GateLoader:
 
 def load(found: GateLoader | Missing, *, observe: bool = False) -> str:
     return loader.load(
-        found, OBJECT, bundle=Path("/b"), pins=[Path("/v.pin"), Path("/u.pin")], observe=observe
+        found,
+        OBJECT,
+        bundle=Path("/b"),
+        pins=[Path("/v.pin"), Path("/u.pin")],
+        host_id=Path("/id"),
+        observe=observe,
     )
 
 
 def test_arguments_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD_OF_OURS", "1")
     said = load(program(tmp_path, 'echo "$@"; env | grep -c OURS; true'))
-    assert said == "--object /gate.bpf.o --bundle /b --pin /v.pin --pin /u.pin\n0"
+    # Without an id it would take no unlock token until the next boot.
+    said, _, ours = said.partition("\n")
+    assert said == "--object /gate.bpf.o --bundle /b --pin /v.pin --pin /u.pin --host-id /id"
+    assert ours == "0"
 
 
 def test_observe(tmp_path: Path) -> None:
@@ -76,7 +84,14 @@ def test_no_loader_and_no_object(tmp_path: Path) -> None:
         load(missing)
     assert (caught.value.code, caught.value.hint) == ("no-loader", "install libbpf-dev")
     with pytest.raises(HostError) as caught:
-        loader.load(program(tmp_path, ""), missing, bundle=Path("b"), pins=[], observe=True)
+        loader.load(
+            program(tmp_path, ""),
+            missing,
+            bundle=Path("b"),
+            pins=[],
+            host_id=Path("/id"),
+            observe=True,
+        )
     assert caught.value.code == "no-gate-object"
 
 
