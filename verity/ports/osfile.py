@@ -148,7 +148,7 @@ def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
     try:
         _write(temporary, data, mode)
         try:
-            os.link(temporary, path)  # unlike rename(2), fails if the name is taken
+            _link(temporary, path)
         finally:
             os.unlink(temporary)
         try:
@@ -158,6 +158,20 @@ def write_new_file(path: Path, data: bytes, *, mode: int) -> None:
             raise
     except OSError as error:
         raise translate_oserror(error, str(path)) from error
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Unlike rename(2) it fails if the name is taken; and where there are no hard links."""
+    try:
+        os.link(temporary, path)
+    except PermissionError as error:
+        if error.errno != errno.EPERM:
+            raise
+        raise HostError(
+            "no-hard-links",
+            f"{path}: hard links are refused there, as by a file system that has none (FAT)",
+            hint="a stick for keys needs a file system such as ext4: `mkfs.ext4` empties it",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -177,7 +191,7 @@ def new_file(path: Path, *, mode: int) -> Iterator[int]:
         with closing(fd):
             yield fd
             os.fsync(fd)
-        os.link(temporary, path)
+        _link(temporary, path)
         sync_directory(path.parent)
     except OSError as error:
         raise translate_oserror(error, str(path)) from error

@@ -13,6 +13,7 @@ import pytest
 from verity.ports import osfile
 from verity.ports.osfile import (
     new_directory,
+    new_file,
     read_file,
     replace_file,
     translate_oserror,
@@ -72,6 +73,21 @@ def test_a_failure_leaves_nothing(
     assert caught.value.code == "no-space"
     assert str(tmp_path / "new") in caught.value.message
     assert isinstance(caught.value.__cause__, OSError)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a stick: being root helps nothing, and wasn't what was missing."""
+
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EPERM, "operation not permitted")
+
+    monkeypatch.setattr("verity.ports.osfile.os.link", refuse)
+    with pytest.raises(HostError, match=r"hard links are refused there.*\(FAT\)") as caught:
+        write_new_file(tmp_path / "new", b"data", mode=0o600)
+    assert caught.value.code == "no-hard-links" and "mkfs.ext4" in (caught.value.hint or "")
+    with pytest.raises(HostError, match="hard links"), new_file(tmp_path / "new", mode=0o600):
+        pass
     assert os.listdir(tmp_path) == []
 
 
