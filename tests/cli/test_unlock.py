@@ -52,6 +52,13 @@ def test_a_challenge_says_the_level_of_the_host(sealed: Host) -> None:
     assert "\nlevel B1\n" in on(sealed, "challenge", *ASK).out
 
 
+def test_a_challenge_that_no_qr_code_holds(sealed: Host) -> None:
+    """A reason in another script is four times as long in it; the text is there all the same."""
+    done = on(sealed, "challenge", *ASK[:-1], "\u00e9" * 500, "--qr")
+    assert (done.status, done.out.splitlines()[0]) == (3, "verity_challenge 1")
+    assert_clean_error(done, ("are too many for a QR code",), hint=True)
+
+
 REFUSED_CHALLENGES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no operand": (("--scope", "digest"), 2, "this scope needs --operand"),
     "an operand too many": (("--scope", "off", "--operand", "/x"), 2, "takes no --operand"),
@@ -219,6 +226,13 @@ def test_not_signed(desk: Path, name: str) -> None:
     assert done.status == status
     assert words in done.err
     assert snapshot(desk) == before
+
+
+def test_a_name_that_is_taken_is_told_before_anybody_is_asked(desk: Path) -> None:
+    session = on_terminal("unlock", "sign", *FROM, "-o", "hosts.toml", "ann.pem", cwd=desk)
+    assert session.status == 3
+    assert "hosts.toml: exists already and is not overwritten" in session.screen
+    assert "opens" not in session.out and "Open db7" not in session.screen
 
 
 def test_an_unknown_host_by_its_ugly_name(desk: Path) -> None:

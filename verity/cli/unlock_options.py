@@ -92,7 +92,14 @@ def show_qr(data: bytes | str) -> None:
         raise HostError(
             "no-qr", "--qr: the package segno is not installed", hint="pip install segno"
         ) from error
-    code = segno.make_qr(data, error="l")
+    try:
+        code = segno.make_qr(data, error="l")
+    except segno.DataOverflowError as error:
+        raise HostError(
+            "no-qr",
+            f"--qr: {len(data)} bytes are too many for a QR code",
+            hint="carry the text as a file, or give a shorter reason",
+        ) from error
     compact = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     width = code.symbol_size(border=2)[0] * (1 if compact else 2)
     if sys.stdout.isatty() and width > shutil.get_terminal_size().columns:

@@ -20,7 +20,7 @@ from verity.formats.sign_payloads import Opened
 from verity.formats.unlock_request import Request
 from verity.ports.osfile import read_file, write_new_file
 from verity.ports.token_ids import new_token_id
-from verity.values.errors import CallerError, ContentError
+from verity.values.errors import CallerError, ContentError, HostError
 from verity.verbs import sign_add, sign_bundles, unlock_sign
 from verity.verbs.unlock_sign import Terms
 
@@ -99,6 +99,12 @@ def sign(
     signs with --bundle; the last one gets the token. It opens one boot of one host.
     """
     _check_arguments(challenge, bundle, inventory, insecure_unknown_host, yes)
+    if os.path.lexists(target):  # before a key is asked to sign, or a person what to sign
+        raise HostError(
+            "exists",
+            f"{target}: exists already and is not overwritten",
+            hint="choose another name",
+        )
     terms = _terms(scope, operand, duration, reason, within)
     if challenge is not None:
         asked: Request | None = unlock_sign.granted(_request(challenge), terms)
