@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger of unlocks: whole, broken, cut off, and where no disk takes it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from tests.cli.gate_host import Host
 from tests.cli.keyring_world import good
+from tests.cli.program import assert_clean_error
 from tests.cli.unlock_world import ASK, calling, ledger, on
+from verity.formats.ledger import MAX_SIZE
 
 # --- the ledger
 
@@ -115,6 +118,18 @@ def test_a_head_that_is_behind_is_no_break(sealed: Host) -> None:
     path.with_name("ledger.head").write_bytes(kept)
     written(sealed, 1)
     assert on(sealed, "ledger", "verify").status == 0
+
+
+def test_a_ledger_that_is_too_large(sealed: Host) -> None:
+    """Somebody has filled it, and it goes on all the same: there is a way out."""
+    path = written(sealed, 1)
+    os.truncate(path, MAX_SIZE + 1)
+    done = on(sealed, "ledger", "verify")
+    assert done.status == 3
+    assert_clean_error(done, ("ledger: more than 67108864 bytes",), hint=True)
+    assert "move it away with ledger.head" in done.err
+    applied = calling(sealed, "relock", answers=(3000,))
+    assert applied.status == 0 and "the ledger can't be" in applied.err
 
 
 def test_a_line_that_a_crash_cut_off(sealed: Host) -> None:

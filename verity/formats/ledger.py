@@ -40,7 +40,7 @@ class Event(StrEnum):
     END = "end"
     DRILL = "drill"  # a token without effect was taken
     TORN = "torn"  # a line that a crash had cut off was removed
-    BROKEN = "broken"  # the ledger ended otherwise than its head said
+    BROKEN = "broken"  # the ledger was another one, or ended otherwise, than its head said
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,8 @@ def read(root: Path) -> Chain:
         with Folder.opened(root, path.parent) as folder:
             data = folder.read(path.name, max_size=ledger.MAX_SIZE)
     except HostError as error:
+        if error.code == "too-large":
+            error.hint = f"keep a copy, and move it away with {_COPY} to begin anew"
         if error.code != "not-found":
             raise
         data = b""

@@ -103,8 +103,8 @@ def record(host: UnlockHost, *entries: Entry) -> tuple[str, ...]:
         return ()
     except VerityError as error:
         return (
-            f"the ledger can't be written ({error.message}): it is in the kernel's log, and added"
-            " later",
+            f"the ledger can't be written ({error.message}): it is in the kernel's log, and what"
+            " the gate takes is added later",
             *_log(host.root, entries),
         )
 

@@ -3,8 +3,8 @@
  * verity-unlock: the way in where nothing else runs. Static, for an initramfs or a rescue shell: it
  * needs /sys/fs/bpf, and neither Python, network, clock nor /var.
  *
- * It judges no token: the gate verifies it. What was done goes to the kernel's log, from where
- * `verity unlock` takes it into the ledger.
+ * It judges no token: the gate verifies it. What was done goes to the kernel's log; what the gate has
+ * taken, `verity unlock` adds to the ledger from its status.
  */
 #include "load.h"
 
