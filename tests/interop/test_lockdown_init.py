@@ -168,6 +168,19 @@ def test_a_document_that_is_behind_the_bundle(owner: Owner) -> None:
     assert (owner.policy.serial, owner.policy.mode) == (3, Mode.TRIAL)
 
 
+def test_a_bundle_that_is_refused_leaves_the_document(owner: Owner) -> None:
+    """Another part of it is damaged: then neither is another one than before."""
+    assert owner.init().status == 0
+    bundle = owner.root / BUNDLE
+    data = bytearray(bundle.read_bytes())
+    data[-1] ^= 1  # of the last signature
+    bundle.write_bytes(data)
+    before = owner.files()
+    done = owner.sign("trial")
+    assert done.status == 1 and not done.out, done.err
+    assert owner.files() == before
+
+
 def test_a_document_that_is_ahead_of_what_the_gate_is_told(owner: Owner) -> None:
     """As a trial leaves it that is cut between the two: `init` says what the bundle has."""
     assert owner.init().status == 0

@@ -6,7 +6,7 @@ All of it is verified again from the host's pins, as `lockdown bundle` does it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from verity.formats import bundle, grants, kernel_keys, records
@@ -61,9 +61,10 @@ def write(
     now: int,
     allow_example_keys: bool,
     keyrings: Keyrings | None = None,
+    first: Callable[[], None] = lambda: None,
 ) -> Written:
-    """Verify these parts and make them the host's bundle; ``keyrings`` are the host's own, or
-    newer ones."""
+    """Verify these parts, do what comes ``first``, and make them the host's bundle; ``keyrings``
+    are the host's own, or newer ones."""
     accepted: dict[Party, Pin] = {
         party: pins.load(root / place, party) for party, place in PIN_FILES.items()
     }
@@ -86,6 +87,7 @@ def write(
         allow_example_keys=allow_example_keys,
         host=HostState.at(root) or HostState.new(root),
         kept=frozenset(one.blob for one in read(root)),
+        first=first,
     )
 
 

@@ -10,7 +10,7 @@ floor of the next.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,8 +103,10 @@ def write(
     allow_example_keys: bool,
     host: HostState | None,
     kept: frozenset[bytes] = frozenset(),
+    first: Callable[[], None] = lambda: None,
 ) -> Written:
-    """The same for fragments that are at hand already; ``kept`` are blobs of the host's bundle."""
+    """The same for fragments that are at hand already; ``kept`` are blobs of the host's bundle.
+    ``first`` is done once nothing is refused any more, and before the bundle is written."""
     labelled = [boot_bundle.by_pin(item, accepted) for item in labelled]
     parts = boot_bundle.check(
         labelled, accepted, now=now, accepted=kept, allow_example_keys=allow_example_keys
@@ -118,6 +120,7 @@ def write(
     compared = grant_floors.compare(host, labelled).added_to(looked)
     record = [] if compared.record is None else [compared.record]
     data = bundle.encode([*(item.fragment for item in labelled), *record])
+    first()
     (replace_file if replace else write_new_file)(target, data, mode=_MODE)
     if host is not None and target.resolve() == host.bundle.resolve():
         policy_floor.accept(host, policy.fragment, signing, label=policy.label)

@@ -3,14 +3,16 @@
 
 The mode is a field of the signed policy, so each of these is a signature of the user's role policy
 and a new boot bundle: the next boot is another one, the running gate is as it was. Old or new: the
-bundle is replaced in one step, behind the document that it comes from. A cut in between leaves a
-document that is ahead of the bundle, and the same command makes the next serial of both.
+bundle is replaced in one step, behind the document that it comes from; what refuses the bundle
+leaves both. A cut in between leaves a document that is ahead of the bundle, and the same command
+makes the next serial of both.
 
 What it does not do: ask whether the host is ready (``lockdown_check``), or end a seal.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from verity.formats import bundle, trial_record
@@ -95,13 +97,13 @@ def change(
     trusted = keyrings.trusted(Role.POLICY)
     verified = trust_policy.verify_policy(document, trusted)
     trust_policy.verify_blob(fragment.blob, fragment.signatures, verified, trusted)
-    place_policy(root, document, fragment)
     written = host_bundle.write(
         root,
         host_bundle.replaced(parts, [fragment, *keys]),
         now=now,
         allow_example_keys=allow_example_keys,
         keyrings=keyrings,
+        first=partial(place_policy, root, document, fragment),
     )
     return Changed(before=before, after=after, bundle=written.sha256, notes=written.notes)
 
