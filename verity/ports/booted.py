@@ -25,6 +25,19 @@ def commit(root: Path) -> str | None:
 
     Raises ContentError (``bad-deployment``) or HostError if it is and can't be told.
     """
+    found = _link(root)
+    return None if found is None else found[1]
+
+
+def deployment(root: Path) -> Path | None:
+    """Where the booted deployment lies in OSTree's own tree, which isn't read-only as /usr is; for
+    the running host alone. None and errors as for ``commit``."""
+    found = _link(root)
+    return None if found is None else found[0].resolve()
+
+
+def _link(root: Path) -> tuple[Path, str] | None:
+    """The link that the command line names, and the commit that it leads to."""
     try:
         line = read_file(root / CMDLINE, max_size=_MAX_SIZE).decode("utf-8", "surrogateescape")
     except HostError as error:
@@ -46,4 +59,4 @@ def commit(root: Path) -> str | None:
             f"{path}: it leads to {target!r}, expected a deployment named COMMIT.SERIAL",
             hint="`ostree admin status` shows what this host can boot",
         )
-    return found["commit"]
+    return path, found["commit"]
