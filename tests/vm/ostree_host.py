@@ -9,6 +9,9 @@ and command line.
 
 The vendor's repository has a second commit, an update: a program is new, another is altered, a file
 is gone. /etc has the same defaults.
+
+There is also the host as the vendor's installer leaves it, before its owner has done anything:
+their keyring came with the system, and no gate, no pin and no key of a user is there.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ VENDOR = "/run/share"
 """Where the running host has the vendor's repository."""
 PARTS = "var/lib/verity/parts"
 _PARTIES = ("vendor", "user")
-_UNITS = "verity-gate.service ostree-remount.service"
+_REMOUNT, _GATE = "ostree-remount.service", "verity-gate.service"
 _DAYS = f"--days={DAYS}"
 # The first lets no unit bring /etc up to date with a /usr whose times are all 1970.
 _APPEND = "systemd.condition_needs_update=0 root=/dev/vda rw"
@@ -56,6 +59,10 @@ mv etc usr/etc
 for place in home media mnt opt srv; do rm -r $place; ln -s var/$place $place; done
 rm -r root; ln -s var/roothome root
 mkdir sysroot; ln -s sysroot/ostree ostree
+"""
+_KEYRING = """
+mkdir -p {root}/usr/lib/verity/keyrings
+cp -r {keyrings}/vendor {root}/usr/lib/verity/keyrings/
 """
 _UPDATE = """
 set -e; cd {root}
@@ -101,25 +108,37 @@ umount $host/var /srv
 @dataclass(frozen=True, kw_only=True)
 class OstreeHost:
     """`private` has the keys, PARTY-ROLE.pem; `vendor` is a repository for the host to pull from;
-    `image` boots the host with `append`, `serial` 2 is what the vendor signed last."""
+    `image` boots the host with `append`, `serial` 2 is what the vendor signed last. `fingerprint`
+    is that of the vendor's root keys."""
 
     image: Image
     private: Path
     vendor: Path
     append: str
+    fingerprint: str
 
 
 def ostree_host(image: Image) -> OstreeHost:
-    """The host of an image that has verity in it, from the cache or made."""
+    """The host of an image that has verity in it, sealed; from the cache or made."""
+    return _host(image, sealed=True)
+
+
+def vendor_host(image: Image) -> OstreeHost:
+    """The same as its vendor installs it, for its owner to make it ready."""
+    return _host(image, sealed=False)
+
+
+def _host(image: Image, *, sealed: bool) -> OstreeHost:
     code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    made = image.path / f"ostree-host-{code}"
-    cache.entry(made, lambda partial: _build(image, partial))
+    made = image.path / f"{'ostree' if sealed else 'vendor'}-host-{code}"
+    cache.entry(made, lambda partial: _build(image, partial, sealed=sealed))
     booted = dataclasses.replace(image, root_disk=made / "host.img", initramfs=made / "initramfs")
     return OstreeHost(
         image=booted,
         private=made / "private",
         vendor=made / "vendor-repo",
         append=f"{_APPEND} ostree={(made / 'booted').read_text()}",
+        fingerprint=hashlib.sha256((made / "vendor.pin").read_bytes()).hexdigest(),
     )
 
 
@@ -158,13 +177,14 @@ def bundle(root: str, at: str = "") -> str:
     return f"verity lockdown bundle --replace {line} {state}/boot.bundle"
 
 
-def _build(image: Image, partial: Path) -> None:
+def _build(image: Image, partial: Path, *, sealed: bool) -> None:
     private = partial / "private"
     private.mkdir()
     for party in _PARTIES:
         verity("keyring", "init", "--solo", "--party", party, _DAYS, partial / party)
         for path in (partial / party / "private").iterdir():
             path.rename(private / path.name)
+    shutil.copyfile(partial / "vendor/vendor.pin", partial / "vendor.pin")
     compile_ = ("policy", "compile", "--mode=sealed", "--serial=1", f"--root={image.tree}", _DAYS)
     streams = (f"{OS_STREAM}=vendor:os", f"{ETC_STREAM}=user:etc", "tools=user:extension")
     key = ("--key", private / "user-policy.pem")
@@ -177,14 +197,20 @@ def _build(image: Image, partial: Path) -> None:
         shutil.copyfile(root / "run/made", partial / "initramfs")
     sysroot = partial / "sysroot"
     with boot_world.above(image.tree, partial, mounts=False) as root:
-        initramfs = partial / "initramfs"
-        run(["sh", "-c", _LAYOUT.format(root=root, debs=wanted, units=_UNITS, initramfs=initramfs)])
+        initramfs, units = partial / "initramfs", f"{_GATE} {_REMOUNT}" if sealed else _REMOUNT
+        run(["sh", "-c", _LAYOUT.format(root=root, debs=wanted, units=units, initramfs=initramfs)])
+        if not sealed:
+            run(["sh", "-ec", _KEYRING.format(root=root, keyrings=partial / "vendor/keyrings")])
         _commit(root, 1, partial)
-        booted = _deploy(image, partial, sysroot)
+        booted, deployed = _deploy(image, partial, sysroot)
         run(["sh", "-c", _UPDATE.format(root=root)])
         _commit(root, 2, partial)
     (partial / "booted").write_text(booted)
-    _disk(image, partial, sysroot)
+    if sealed:
+        _give_keys(partial, deployed)
+    _make_disk(partial, sysroot)
+    if sealed:
+        _sign(image, partial)
     for folder in (sysroot, *(partial / party for party in _PARTIES)):
         cache.remove_tree(folder)
 
@@ -201,8 +227,8 @@ def _commit(tree: Path, serial: int, partial: Path) -> None:
     run(["ostree", repo, "summary", "--update"])
 
 
-def _deploy(image: Image, partial: Path, sysroot: Path) -> str:
-    """What stands in the kernel's command line for the first deployment."""
+def _deploy(image: Image, partial: Path, sysroot: Path) -> tuple[str, Path]:
+    """What stands in the kernel's command line for the first deployment, and where that is."""
     admin = ["env", "OSTREE_SYSROOT_DEBUG=mutable-deployments", "ostree", "admin"]
     repo = f"--repo={sysroot}/ostree/repo"
     sysroot.mkdir()
@@ -215,6 +241,12 @@ def _deploy(image: Image, partial: Path, sysroot: Path) -> str:
     run([*admin, f"--sysroot={sysroot}", "deploy", f"--os={OS}", *kargs, REF])
     run(["sh", "-c", _STATE.format(sysroot=sysroot, tree=image.tree, os=OS)])
     (deployed,) = (sysroot / f"ostree/deploy/{OS}/deploy").glob("*.0")
+    (booted,) = (sysroot / f"ostree/boot.1/{OS}").iterdir()
+    return f"/ostree/boot.1/{OS}/{booted.name}/0", deployed
+
+
+def _give_keys(partial: Path, deployed: Path) -> None:
+    """Pins, keyrings and policy, where the host has them."""
     own = deployed / "etc/verity"
     (own / "pins").mkdir(parents=True)
     for party in _PARTIES:
@@ -222,14 +254,16 @@ def _deploy(image: Image, partial: Path, sysroot: Path) -> str:
         shutil.copytree(partial / party / f"keyrings/{party}", own / f"keyrings/{party}")
     shutil.copyfile(partial / "host.policy", own / "policy.gate")
     shutil.copyfile(partial / "host.policy.json", own / "policy.json")
-    (booted,) = (sysroot / f"ostree/boot.1/{OS}").iterdir()
-    return f"/ostree/boot.1/{OS}/{booted.name}/0"
 
 
-def _disk(image: Image, partial: Path, sysroot: Path) -> None:
-    disk = partial / "host.img"
+def _make_disk(partial: Path, sysroot: Path) -> None:
     make = ("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "verity", "-d", str(sysroot))
-    run([*make, str(disk), "3G"])
+    run([*make, str(partial / "host.img"), "3G"])
+
+
+def _sign(image: Image, partial: Path) -> None:
+    """What its owner does to the host: fs-verity, /etc, boot bundle."""
+    disk = partial / "host.img"
     with Machine.boot("system", image, disks=[Disk(path=disk, serial="host")]) as machine:
         machine.push(partial / "private/user-etc.pem", "/run/user-etc.pem")
         lines = _DISK.format(
