@@ -112,7 +112,17 @@ def test_what_is_broken_is_found(name: str, world: AuditWorld) -> None:
 def test_what_cannot_be_read_is_not_evaluated(world: AuditWorld) -> None:
     (world.host / KEPT / "manifest").unlink()
     done = world.audit()
-    assert (done.status, checks(done), gaps(done)) == (3, [], ["extension"])
+    assert (done.status, checks(done), gaps(done)) == (3, [], ["extension", "extension-behind"])
+
+
+def test_no_extension_is_told_to_a_gate_by_a_bundle_that_is_damaged(world: AuditWorld) -> None:
+    """Nor not told: that is no question that was answered well."""
+    bundle = world.host / places.BUNDLE
+    bundle.write_bytes(bundle.read_bytes()[:-9])
+    done = world.audit()
+    assert checks(done) == ["bad-bundle"] and "extension-behind" in gaps(done)
+    bundle.unlink()
+    assert "extension-behind" not in gaps(world.audit())
 
 
 def test_an_extension_of_which_only_grants_are_here(world: AuditWorld) -> None:

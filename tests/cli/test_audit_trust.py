@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.audit_world import COMPILE, VENDOR, AuditWorld, checks, finds, gaps, make_audit_world
-from tests.cli.program import copy, stock
+from tests.cli.program import assert_clean_error, copy, stock
 from tests.cli.spoil import flip_commit, flip_grants, flip_manifest, flip_statement, flipped
 from tests.cli.worlds import REF
 from tests.unit.formats.test_cpio import archive, entry
@@ -412,6 +412,21 @@ def test_an_initramfs_that_cannot_be_read(name: str, world: AuditWorld) -> None:
     place.write_bytes(data[:-200] if name == "cut" else data + b"\x1f\x8b?")
     done = world.audit()
     assert (done.status, checks(done), gaps(done)) == (3, [], ["initramfs-pins"])
+
+
+def test_floors_that_cannot_be_read_answer_nothing(world: AuditWorld) -> None:
+    spoil, _ = FOUND["floors-outside"]
+    spoil(world)
+    assert {"below-floor", "equivocation", "no-floor"} <= set(gaps(world.audit()))
+
+
+def test_a_keyring_that_is_damaged_is_named(world: AuditWorld) -> None:
+    """The auditor named it, so there is no audit."""
+    path = world.path / "k/vendor/1.keyring.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    done = world.audit()
+    assert done.status == 1
+    assert_clean_error(done, ("k/vendor/1.keyring.json: DSSE envelope: not JSON",), hint=True)
 
 
 def test_a_boot_that_cannot_be_read(world: AuditWorld) -> None:

@@ -161,7 +161,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...], bool]] = {
     ),
     "check-where-nothing-is": (("keyring", "check", *VENDOR, "n"), 2, ("there is no",), True),
     "show-an-empty-directory": (("keyring", "show", "empty"), 2, ("empty: there is no",), True),
-    "show-a-key": (("keyring", "show", "ann.pem.pub"), 1, ("ann.pem.pub: DSSE",), False),
+    "show-a-key": (("keyring", "show", "ann.pem.pub"), 1, ("ann.pem.pub: DSSE",), True),
 }
 
 

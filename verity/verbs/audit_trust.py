@@ -118,6 +118,7 @@ def _keyrings(host: AuditedHost, found: Collector) -> None:
         remedy = "`verity keyring verify` shows the chain of versions"
         codes = ("example-key", "key-twice")
         found.error("keyring", roots.unknown, Link.KEY, "the keyrings", remedy, codes=codes)
+        found.unasked("the keyrings", "they don't verify", *(check.id for check in _KEYRINGS))
     if roots.keyrings is not None:
         found.take(roots.keyrings.findings(host.clock), "keyring")
         found.notes += roots.keyrings.notes
@@ -149,6 +150,7 @@ def _floors(host: AuditedHost, found: Collector) -> None:
     error: VerityError | None = host.refused.get("floors")
     if error is not None:
         found.error("bad-floor", error, Link.STATEMENT, str(host.root))
+        found.unasked("serial floors", error.message, *(check.id for check in _FLOORS))
     elif host.floors is None:
         why = "there is no verified commit to compare"
         found.unasked("serial floors", why, *(check.id for check in _FLOORS))

@@ -60,6 +60,7 @@ def _refused(host: AuditedHost, found: Collector, label: str, error: VerityError
     error = audit_owner.sure(host, error)
     link = signed.LINK_OF.get(error.code, Link.STATEMENT)
     found.error("extension", error, link, label, _KEEP, codes=("example-key",))
+    found.unasked(label, "its documents don't verify", "extension-behind")
 
 
 def _verified(host: AuditedHost, found: Collector, label: str, one: SignedExtension) -> None:
@@ -79,7 +80,11 @@ def _verified(host: AuditedHost, found: Collector, label: str, one: SignedExtens
         found.take(judged.findings, "bad-floor")
         found.take_gaps(judged.not_evaluated, "bad-floor")
     told = _told(host, said.stream)
-    if host.bundle is not None and told != one.grants.grants:
+    if host.bundle is None and "bundle" in host.refused:
+        found.unasked(label, "the boot bundle does not verify", "extension-behind")
+    elif host.bundle is None:
+        found.skip("there is no boot bundle here", "extension-behind")
+    elif told != one.grants.grants:
         found.add(
             "extension-behind",
             Link.GRANTS,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from verity.formats.grants import Party
 from verity.formats.keyring import Keyring
-from verity.formats.statement import MAX_ENVELOPE, Envelope, format_time
+from verity.formats.statement import MAX_ENVELOPE, format_time
 from verity.ports import keyring_files
 from verity.ports.osfile import read_file
 from verity.trust import clock
 from verity.trust.keyring import PinPrint, VerifiedKeyring, verify_chain
-from verity.trust.keyring_version import SignedBy, read, signed_by
-from verity.values.errors import CallerError, ContentError
+from verity.trust.keyring_version import SignedBy, signed_by
+from verity.values.errors import CallerError
 from verity.values.findings import Finding, Link
 from verity.verbs import keyring_versions
 
@@ -59,7 +59,8 @@ def verify(
         return keyring_versions.verify_files(files, pin, allow_example_keys=allow_example_keys)
     versions = [read_file(path, max_size=MAX_ENVELOPE) for path in paths]
     numbers = {
-        data: _named(path, data)[1].version for path, data in zip(paths, versions, strict=True)
+        data: keyring_versions.named(path, data)[1].version
+        for path, data in zip(paths, versions, strict=True)
     }
     ordered = sorted(versions, key=lambda data: numbers[data])
     return verify_chain(ordered, pin, allow_example_keys=allow_example_keys)
@@ -117,17 +118,10 @@ def _shown(versions: Sequence[tuple[Path, bytes]]) -> list[Shown]:
     found = []
     before: dict[tuple[Party, int], Keyring] = {}
     for path, data in versions:
-        envelope, value = _named(path, data)
+        envelope, value = keyring_versions.named(path, data)
         before[value.party, value.version] = value
         roots = [value]
         if (value.party, value.version - 1) in before:
             roots.insert(0, before[value.party, value.version - 1])
         found.append(Shown(path=path, keyring=value, signers=signed_by(envelope, roots)))
     return found
-
-
-def _named(path: Path, data: bytes) -> tuple[Envelope, Keyring]:
-    try:
-        return read(data)
-    except ContentError as error:
-        raise ContentError(error.code, f"{path}: {error.message}", hint=error.hint) from error

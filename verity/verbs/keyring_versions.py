@@ -17,6 +17,7 @@ from verity.formats import bundle, keyring, statement, strictjson
 from verity.formats.grants import Party, Role
 from verity.formats.keyring import Keyring
 from verity.formats.records import MAX_SIGNATURES, Fragment, RecordKind
+from verity.formats.statement import Envelope
 from verity.ports import keyring_files
 from verity.ports.keystore import SigningKey
 from verity.trust.keyring import PinPrint, VerifiedKeyring, pin_of, verify_chain
@@ -105,7 +106,7 @@ def verify_files(
 ) -> VerifiedKeyring:
     """Verify the chain, and that each file has the version that its name says."""
     for file in files:
-        _, found = read(file.data)
+        _, found = named(file.path, file.data)
         if found.version != file.number:
             raise ContentError(
                 "bad-chain", f"{file.path}: it holds version {found.version}, not {file.number}"
@@ -116,6 +117,15 @@ def verify_files(
         revoked=revoked,
         allow_example_keys=allow_example_keys,
     )
+
+
+def named(path: Path, data: bytes) -> tuple[Envelope, Keyring]:
+    """What a file holds, unverified; ContentError that names it."""
+    try:
+        return read(data)
+    except ContentError as error:
+        hint = error.hint or "get this version anew from its party"
+        raise ContentError(error.code, f"{path}: {error.message}", hint=hint) from error
 
 
 def newest(source: Source) -> Keyring:
