@@ -5,7 +5,9 @@
    is never taken for it. What ends meanwhile is ``Gone``, and whoever looks counts it.
 2. Files are opened through ``exe`` and ``map_files``: what the process has, whatever lies at that
    path now, or in its mount namespace, or nowhere any more.
-3. What can't be read is an error with a name, never left out.
+3. Where its first thread has ended and others go on, /proc shows nothing of what the process has
+   there: then it is asked of one that lives.
+4. What can't be read is an error with a name, never left out.
 
 What it finds is of a moment, and each process of its own.
 """
@@ -49,7 +51,8 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """A process, as long as ``Processes.each`` holds it open. ``tasks`` are its threads."""
+    """A process, as long as ``Processes.open`` holds it open; ``fd`` is the directory of a thread
+    that lives, if one does. ``tasks`` are its threads."""
 
     fd: int
     pid: int
@@ -181,26 +184,45 @@ class Processes:
         with closing(fd):
             found = procfs.parse_stat(_read(fd, pid, "stat"))
             kernel = bool(found.flags & procfs.KERNEL_THREAD)
-            yield Process(
-                fd=fd,
-                pid=pid,
-                kernel=kernel,
-                started_ms=found.started * 1000 // os.sysconf("SC_CLK_TCK"),
-                tasks=_tasks(fd, pid),
-                initial=True if kernel else _is_initial(fd, pid),
-            )
+            tasks = _tasks(fd, pid)
+            living = (number for number, task in tasks.items() if task.state not in _ZOMBIE)
+            with self._thread(fd, pid, next(living, pid)) as thread:
+                yield Process(
+                    fd=thread,
+                    pid=pid,
+                    kernel=kernel,
+                    started_ms=found.started * 1000 // os.sysconf("SC_CLK_TCK"),
+                    tasks=tuple(tasks.values()),
+                    initial=True if kernel else _is_initial(thread, pid),
+                )
+
+    @contextmanager
+    def _thread(self, fd: int, pid: int, number: int) -> Iterator[int]:
+        """The directory of a thread, by which all of its process is seen; ``fd`` is the first's."""
+        if number == pid:
+            yield fd
+            return
+        try:
+            thread = os.open(self._proc / str(number), _DIRECTORY)
+        except OSError as error:
+            _failed(error, pid, f"task/{number}")
+        with closing(thread):
+            try:
+                os.stat(f"task/{pid}", dir_fd=thread)  # not of another process by now
+            except OSError as error:
+                _failed(error, pid, f"task/{number}")
+            yield thread
 
 
-def _tasks(fd: int, pid: int) -> tuple[Task, ...]:
-    """Its threads, the first one first. Each may have ids of its own, and be traced by itself."""
-    first = procfs.parse_status(_read(fd, pid, "status"))
-    if first.threads <= 1:
-        return (first,)
-    tasks = [first]
-    for name in _names(fd, pid, "task"):
-        if name != str(pid) and (data := _read(fd, pid, f"task/{name}/status", fine=True)):
-            tasks.append(procfs.parse_status(data))
-    return tuple(tasks)
+def _tasks(fd: int, pid: int) -> dict[int, Task]:
+    """Its threads by number, the first one first. Each may have ids of its own, and be traced by
+    itself."""
+    tasks = {pid: procfs.parse_status(_read(fd, pid, "status"))}
+    if tasks[pid].threads > 1:
+        for name in _names(fd, pid, "task"):
+            if name != str(pid) and (data := _read(fd, pid, f"task/{name}/status", fine=True)):
+                tasks[int(name)] = procfs.parse_status(data)
+    return tasks
 
 
 def _is_initial(fd: int, pid: int) -> bool:

@@ -9,8 +9,9 @@
  * 2. Executable memory without a file can't be measured, and is refused, unless the policy only
  *    observes it.
  *
- * Privileged is who has uid 0 in any place, any capability, or, by the policy's word, a group. It is
- * done twice: what was started during the first round is found by the second. Who had the time to
+ * Privileged is who has uid 0 in any place, any capability, or, by the policy's word, a group, in any of
+ * its threads. What it maps is read from a thread that lives: /proc shows nothing of a process whose first
+ * thread has ended, while others go on. It is done twice: what was started during the first round is found by the second. Who had the time to
  * go before isn't found; the gate has counted what was refused to them since it was loaded.
  */
 #include "load.h"
@@ -36,6 +37,7 @@ struct search {
 	struct seen_file *files;
 	size_t n_files;
 	unsigned long last; /* the last line of the gate's log that was ours */
+	const struct late_policy *policy;
 	struct late *out;
 };
 
@@ -214,34 +216,71 @@ static int is_privileged(const char *status, const struct late_policy *policy)
 	       has_number(status, "\nGroups:", policy->groups, policy->count);
 }
 
-static void check_process(struct search *s, long pid, const struct late_policy *policy)
+static int is_privileged_thread(struct search *s, long pid, long tid)
+{
+	char path[96], status[4096];
+
+	snprintf(path, sizeof(path), "/proc/%ld/task/%ld/status", pid, tid);
+	return read_text(path, status, sizeof(status)) > 0 && is_privileged(status, s->policy);
+}
+
+/* 0 if it has nothing mapped any more: it has ended. */
+static int check_thread(struct search *s, long pid, long tid)
 {
 	struct mapping mapping;
-	char path[64], status[4096], *line = NULL;
+	char path[96], *line = NULL;
+	int count = 0;
 	size_t room = 0;
-	ssize_t len;
 	FILE *maps;
 
-	snprintf(path, sizeof(path), "/proc/%ld/status", pid);
-	if (read_text(path, status, sizeof(status)) < 0 || !is_privileged(status, policy))
-		return;
-	snprintf(path, sizeof(path), "/proc/%ld/maps", pid);
+	snprintf(path, sizeof(path), "/proc/%ld/task/%ld/maps", pid, tid);
 	maps = fopen(path, "re");
 	if (!maps) {
 		if (errno != ENOENT && errno != ESRCH)
 			found(s, pid, path, "unreadable");
-		return;
+		return 0;
 	}
-	while ((len = getline(&line, &room, maps)) > 0) {
+	for (; getline(&line, &room, maps) > 0; count++) {
 		line[strcspn(line, "\n")] = '\0';
 		if (parse_mapping(line, &mapping))
-			check_mapping(s, pid, &mapping);
+			check_mapping(s, tid, &mapping);
 	}
 	free(line);
 	fclose(maps);
+	return count;
 }
 
-static int one_round(struct search *s, const struct late_policy *policy, struct failure *f)
+/* Whether one of the threads says yes; the others aren't asked then. */
+static int ask_threads(struct search *s, long pid, int (*ask)(struct search *, long, long))
+{
+	char path[64], *end;
+	struct dirent *entry;
+	DIR *threads;
+	int answer = 0;
+
+	snprintf(path, sizeof(path), "/proc/%ld/task", pid);
+	threads = opendir(path);
+	if (!threads && errno != ENOENT && errno != ESRCH)
+		found(s, pid, path, "unreadable");
+	while (threads && !answer && (entry = readdir(threads))) {
+		long tid = strtol(entry->d_name, &end, 10);
+
+		if (end != entry->d_name && !*end)
+			answer = ask(s, pid, tid);
+	}
+	if (threads)
+		closedir(threads);
+	return answer;
+}
+
+/* Each thread has ids of its own, and all of them have what one has mapped. */
+static void check_process(struct search *s, long pid)
+{
+	if (ask_threads(s, pid, is_privileged_thread))
+		ask_threads(s, pid, check_thread);
+}
+
+static int one_round(struct search *s, struct failure *f)
 {
 	DIR *processes = opendir("/proc");
 	struct dirent *entry;
@@ -253,7 +292,7 @@ static int one_round(struct search *s, const struct late_policy *policy, struct 
 	while ((entry = readdir(processes))) {
 		pid = strtol(entry->d_name, &end, 10);
 		if (end != entry->d_name && !*end && pid > 0 && pid != (long)getpid())
-			check_process(s, pid, policy);
+			check_process(s, pid);
 	}
 	closedir(processes);
 	return 0;
@@ -261,16 +300,16 @@ static int one_round(struct search *s, const struct late_policy *policy, struct 
 
 int late_check(const struct late_policy *policy, struct late *out, struct failure *f)
 {
-	struct search search = { .out = out };
+	struct search search = { .policy = policy, .out = out };
 	int result;
 
 	memset(out, 0, sizeof(*out));
 	search.files = calloc(FILES_MOST, sizeof(*search.files));
 	if (!search.files)
 		return cannot(f, ENOMEM, "free memory", "what runs can't be looked at");
-	result = one_round(&search, policy, f);
+	result = one_round(&search, f);
 	if (!result && !out->count)
-		result = one_round(&search, policy, f);
+		result = one_round(&search, f);
 	free(search.files);
 	return result;
 }
