@@ -11,7 +11,7 @@ import click
 
 from verity.cli import output, unlock_options
 from verity.cli.params import PATH
-from verity.formats import typed_token
+from verity.formats import durations, typed_token
 from verity.formats.unlock import Scope, UnlockToken
 from verity.values.errors import CallerError, ContentError, HostError
 from verity.verbs import unlock_apply, unlock_host, unlock_words
@@ -64,7 +64,7 @@ def apply(typed: bool, command: str | None, root: Path, as_json: bool, token: Pa
         fields = {"token": signed.token.token_id.hex(), "scope": opened, "seconds": seconds}
         output.record("drill" if not seconds else "unlocked", fields)
     elif seconds:
-        output.line(f"unlocked  {opened}, for {unlock_words.lasting(seconds)} at the most")
+        output.line(f"unlocked  {opened}, for {durations.lasting(seconds)} at the most")
         output.line("then      `verity unlock relock` when you are done, `verity unlock review`")
     else:
         output.line("drill     passed: the gate verified the token and used it up; nothing changed")

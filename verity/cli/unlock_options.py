@@ -13,13 +13,12 @@ import click
 
 from verity.cli import output, signing_options
 from verity.cli.params import PATH
+from verity.formats import durations
 from verity.formats.gate_unlocks import SCOPES
 from verity.formats.unlock import MAX_DURATION_S, PATH_SCOPES, Scope
 from verity.ports.osfile import read_file
 from verity.values.errors import CallerError, HostError
 
-_DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,9})(?P<unit>[smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TOKEN_ID = re.compile(r"[0-9a-f]{32}")
 _STDIN = Path("-")
 
@@ -52,9 +51,8 @@ def operand_of(scope: Scope, text: str | None) -> bytes:
 
 def seconds_of(name: str, text: str) -> int:
     """How long ``30m`` is; ``name`` is the option."""
-    match = _DURATION.fullmatch(text)
-    seconds = 0 if match is None else int(match["number"]) * _SECONDS[match["unit"]]
-    if not 0 < seconds <= MAX_DURATION_S:
+    seconds = durations.parse(text)
+    if seconds is None or seconds > MAX_DURATION_S:
         raise CallerError("bad-arguments", f"{name} {text}: not a time such as 90s, 15m, 2h or 1d")
     return seconds
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from verity.cli import output, unlock_options
+from verity.formats import durations
 from verity.formats.gate_unlocks import TakenUnlock
 from verity.formats.ledger import Event
 from verity.formats.statement import format_time
@@ -66,7 +67,7 @@ def _watch(root: Path) -> None:
     while (host := unlock_host.look(root, int(time.time()))).live:
         parts = (
             f"{unlock_words.what(one.scope, one.operand)} ends in"
-            f" {unlock_words.lasting(unlock_words.left(one, host.clock_s))}"
+            f" {durations.lasting(unlock_words.left(one, host.clock_s))}"
             for one in host.live
         )
         click.echo(f"{'; '.join(parts):70}{end}", nl=False)
@@ -128,6 +129,6 @@ def _show(one: TakenUnlock, host: UnlockHost, *, as_json: bool) -> None:
     output.line(f"{word:9} {what}")
     output.line(f"{'token':9} {one.token_id.hex()}")
     if is_live:
-        output.line(f"{'ends':9} in {unlock_words.lasting(seconds)}")
+        output.line(f"{'ends':9} in {durations.lasting(seconds)}")
     else:
         output.line(f"{'ended':9} {one.state} at second {one.until_s} of this boot")

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from verity.formats import etc_rules, kernel_policy
+from verity.formats import durations, etc_rules, kernel_policy
 from verity.formats.etc_rules import (
     DropIn,
     FileClass,
@@ -52,8 +52,6 @@ from verity.formats.policy import (
 )
 from verity.formats.unlock import Scope
 
-_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LABEL = re.compile(r"[a-z0-9_][a-z0-9_-]{0,31}")
 
 
@@ -190,8 +188,7 @@ def _unlock(table: Mapping[str, Any], label: str, where: _Where) -> list[Line]:
     names = [scope.name.lower().replace("_", "-") for scope in Scope]
     scope = Scope[_word(table, label, "scope", names).replace("-", "_").upper()]
     longest, owners = table.get("longest"), table.get("owners", 0)
-    match = _DURATION.fullmatch(longest) if isinstance(longest, str) else None
-    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    seconds = (durations.parse(longest) if isinstance(longest, str) else None) or 0
     if longest != "never" and not 1 <= seconds <= kernel_policy.LONGEST_UNLOCK:
         refuse(label, f'longest is {longest!r}, expected a time up to "7d", or "never"')
     if type(owners) is not int or not 0 <= owners <= kernel_policy.MAX_OWNERS:

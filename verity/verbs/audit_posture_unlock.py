@@ -7,6 +7,7 @@ together with its head isn't seen here (docs/threat-model.md). A line counts as 
 than those before it, so that a clock that was set back makes no unlock an old one.
 """
 
+from verity.formats import durations
 from verity.formats.escaped import one_line
 from verity.formats.gate_status import GateStatus
 from verity.formats.gate_unlocks import TakenUnlock, UnlockState
@@ -53,7 +54,7 @@ def examine(host: AuditedHost, gate: GateStatus | None, said: Said) -> None:
 
 def _taken(one: TakenUnlock, gate: GateStatus, said: Said) -> None:
     is_live = one.state is UnlockState.LIVE
-    left = unlock_words.lasting(unlock_words.left(one, gate.boot_clock_s))
+    left = durations.lasting(unlock_words.left(one, gate.boot_clock_s))
     said.finds(
         "posture-unlock",
         f"unlock {one.token_id.hex()}",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from verity.formats.dump import printable
+from verity.formats.durations import lasting
 from verity.formats.revoke import Revoke
 from verity.formats.sign_bundle import Bundle
 from verity.formats.statement import format_time
@@ -65,20 +66,10 @@ def _unlock(bundle: Bundle, said: UnlockToken) -> Iterator[Line]:
     yield "what", f"unlock token {said.token_id.hex()}"
     operand = printable(said.operand) if said.scope in PATH_SCOPES else said.operand.hex()
     yield "opens", _OPENS[said.scope].format(operand)
-    yield "for", f"{said.duration_s} seconds ({_duration(said.duration_s)}) once it is applied"
+    yield "for", f"{said.duration_s} seconds ({lasting(said.duration_s)}) once it is applied"
     yield "because", bundle.reason or ""
     yield "host", said.host_id.hex()
     yield "boot", f"nonce {said.boot_nonce.hex()}: no other boot takes it"
     yield "policy", f"serial {said.policy_serial}"
-    uptime = _duration(said.apply_before_s)
+    uptime = lasting(said.apply_before_s)
     yield "before", f"{said.apply_before_s} seconds on the boot clock ({uptime} after the boot)"
-
-
-def _duration(seconds: int) -> str:
-    parts = (
-        (seconds // 86400, "d"),
-        (seconds // 3600 % 24, "h"),
-        (seconds // 60 % 60, "min"),
-        (seconds % 60, "s"),
-    )
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

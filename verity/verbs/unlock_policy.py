@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verity.formats import bundle, kernel_keys, kernel_policy
+from verity.formats.durations import lasting
 from verity.formats.grants import Party, Role
 from verity.formats.kernel_keys import KernelKeys
 from verity.formats.kernel_policy import KernelPolicy
@@ -17,7 +18,6 @@ from verity.formats.unlock_request import Request, scope_name
 from verity.ports import places
 from verity.ports.osfile import read_file
 from verity.values.errors import VerityError
-from verity.verbs.unlock_words import lasting
 
 
 @dataclass(frozen=True, kw_only=True)

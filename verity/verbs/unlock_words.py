@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unlocks in plain words: for status, journal and who logs in. Pure."""
 
+from verity.formats.durations import lasting
 from verity.formats.gate_unlocks import TakenUnlock
 from verity.formats.unlock import Scope, UnlockToken
 from verity.formats.unlock_request import operand_text, scope_name
@@ -10,17 +11,6 @@ from verity.verbs.unlock_host import UnlockHost
 def what(scope: Scope, operand: bytes) -> str:
     """A scope and its operand."""
     return f"{scope_name(scope)} {operand_text(scope, operand)}" if operand else scope_name(scope)
-
-
-def lasting(seconds: int) -> str:
-    """How long that is, to the second."""
-    parts = (
-        (seconds // 86400, "d"),
-        (seconds // 3600 % 24, "h"),
-        (seconds // 60 % 60, "min"),
-        (seconds % 60, "s"),
-    )
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
 def left(one: TakenUnlock, now_s: int) -> int:
