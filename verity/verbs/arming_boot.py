@@ -4,8 +4,8 @@
 1. The running kernel's command line, and those that a boot loader has for the next boots.
 2. Each initramfs in /boot. Every program, script, library and module in it must be signed: granted
    by its digest, or signed as configuration with these contents. Its lists of scripts (ORDER) may
-   only start scripts of its own. With a signed commit its boot list covers the initramfs as a
-   whole, and the audit's area deployment compares it.
+   only start scripts of its own. Where OSTree has deployed a signed commit its boot list covers
+   kernel and initramfs as a whole: they are held against that, as the audit's area deployment does.
 
 At level B0 nothing of this is refused by the gate, which is loaded later: that is why it has to be
 found here. What is built into a kernel, and what firmware starts, isn't looked at.
@@ -26,9 +26,10 @@ from verity.ports.osfile import read_file
 from verity.values.arming import Part
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated
-from verity.verbs import initramfs_trust
+from verity.verbs import audit_deployment, initramfs_trust
 from verity.verbs.audit_host import AuditedHost
 
+_OF_BOOT = ("boot-files", "boot-entry")
 _SMALL = 1 << 20
 _ENTRIES = ("boot/loader/entries", "boot/efi/loader/entries", "efi/loader/entries")
 _GRUB = ("boot/grub/grub.cfg", "boot/grub2/grub.cfg")
@@ -51,7 +52,11 @@ def examine(host: AuditedHost) -> Part:
     seen = 0
     names, refused = initramfs_trust.paths(host.root)
     gaps += [_gap("the directories of initramfs", error) for error in refused]
-    if host.commit is None:
+    deployed = None if host.commit is None else audit_deployment.examine(host)
+    if deployed is not None and "boot-files" not in deployed.not_applicable:
+        findings += [one for one in deployed.findings if one.check in _OF_BOOT]
+        gaps += [one for one in deployed.not_evaluated if one.check in _OF_BOOT]
+    else:
         signed = _signed(host)
         for path in names:
             host.progress("reading an initramfs", seen, len(names))

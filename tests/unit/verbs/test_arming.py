@@ -4,6 +4,7 @@
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -25,8 +26,18 @@ from verity.formats.unlock import Scope
 from verity.ports import boots
 from verity.ports.content import digest_path
 from verity.values.arming import Part
-from verity.verbs import arming_boot, arming_code, arming_config, arming_learned, arming_ready
+from verity.values.audit import Area, AreaResult
+from verity.values.findings import Finding, Link, NotEvaluated
+from verity.verbs import (
+    arming_boot,
+    arming_code,
+    arming_config,
+    arming_learned,
+    arming_ready,
+    audit_deployment,
+)
 from verity.verbs.audit_host import AuditedHost
+from verity.verbs.signed import SignedCommit
 
 BOOT = "0123456789abcdef0123456789abcdef"
 
@@ -207,6 +218,32 @@ def test_an_initramfs_in_a_directory(host: Host, place: str) -> None:
     assert [check for check, _ in said(arming_boot.examine(audited(host)))] == [
         "unsigned-in-initramfs"
     ]
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_what_a_commit_boots_is_held_against_its_boot_list(
+    host: Host, monkeypatch: pytest.MonkeyPatch, deployed: bool
+) -> None:
+    """And where OSTree has deployed nothing, against the grants, as without a commit."""
+    why = {} if deployed else {"boot-files": "OSTree has deployed nothing here"}
+    finding = Finding(
+        check="boot-files", link=Link.COMMIT, object="it", problem="x", expected="", found=""
+    )
+    other = replace(finding, check="ref-signed")
+    result = AreaResult(
+        area=Area.DEPLOYMENT,
+        findings=(finding, other) if deployed else (),
+        not_evaluated=(NotEvaluated(check="boot-entry", object="an entry", why="unread"),),
+        not_applicable=why,
+    )
+    monkeypatch.setattr(audit_deployment, "examine", lambda host: result)
+    host.file("/boot/initrd.img-6", archive(entry(b"bin/evil", b"#!/bin/sh\n")))
+    committed = replace(audited(host), commit=cast("SignedCommit", object()))
+    part = arming_boot.examine(committed)
+    assert [check for check, _ in said(part)] == [
+        "boot-files" if deployed else "unsigned-in-initramfs"
+    ]
+    assert [gap.check for gap in part.gaps] == (["boot-entry"] if deployed else [])
 
 
 def test_a_boot_that_cannot_be_read(host: Host) -> None:
