@@ -14,6 +14,7 @@ import pytest
 
 from verity.formats import (
     bundle,
+    gate_unlocks,
     grants,
     kernel_guarded,
     kernel_keys,
@@ -26,6 +27,7 @@ from verity.formats.kernel_guarded import GuardedClass, Match
 from verity.formats.kernel_policy import ActSet, Mode
 from verity.formats.records import RecordKind
 from verity.formats.unlock import Scope
+from verity.verbs import unlock_challenge
 
 GATE = Path(__file__).parents[2] / "policy" / "gate"
 HEADER = GATE / "verity.h"
@@ -286,6 +288,20 @@ def test_the_python_side_has_the_same_room() -> None:
         "VERITY_REVOKED_KEYS": str(revoke.ROOM_KEYS),
         "VERITY_REVOKED_DIGESTS": str(revoke.ROOM_DIGESTS),
     }
+
+
+def test_the_python_side_says_the_same_of_unlocks() -> None:
+    """What is refused before it travels is what the gate would refuse."""
+    text = (GATE / "verity.h").read_text(encoding="ascii")
+    found = dict(
+        re.findall(r"^#define (VERITY_UNLOCKS|VERITY_UNLOCK_AHEAD_S) (\d+)u?\b", text, re.M)
+    )
+    assert found == {
+        "VERITY_UNLOCKS": str(gate_unlocks.MAX_USED),
+        "VERITY_UNLOCK_AHEAD_S": str(unlock.MAX_AHEAD_S),
+    }
+    places = re.findall(r'^\t{"(/[^"]+)", sizeof', (GATE / "unlock.h").read_text(), re.MULTILINE)
+    assert [one.encode() for one in places] == list(unlock_challenge.TRUSTED)
 
 
 @pytest.mark.parametrize("file", ["verity.h", "decide.h", "policy.h", "gate.bpf.c"])

@@ -96,7 +96,7 @@ def unlock(
         scope=SCOPES[scope],
         operand=unlock_options.operand_of(SCOPES[scope], operand),
         duration_s=unlock_options.seconds_of("--for", duration),
-        apply_within_s=unlock_options.seconds_of("--within", within),
+        apply_within_s=unlock_options.within_of(within),
         reason=reason,
     )
     sign_bundles.write(bundle, opened)

@@ -15,7 +15,7 @@ from verity.cli import output, signing_options
 from verity.cli.params import PATH
 from verity.formats import durations
 from verity.formats.gate_unlocks import SCOPES
-from verity.formats.unlock import MAX_DURATION_S, PATH_SCOPES, Scope
+from verity.formats.unlock import MAX_AHEAD_S, MAX_DURATION_S, PATH_SCOPES, Scope
 from verity.ports.osfile import read_file
 from verity.values.errors import CallerError, HostError
 
@@ -54,6 +54,17 @@ def seconds_of(name: str, text: str) -> int:
     seconds = durations.parse(text)
     if seconds is None or seconds > MAX_DURATION_S:
         raise CallerError("bad-arguments", f"{name} {text}: not a time such as 90s, 15m, 2h or 1d")
+    return seconds
+
+
+def within_of(text: str) -> int:
+    """How long after its challenge a token can be applied, of ``--within``."""
+    seconds = seconds_of("--within", text)
+    if seconds > MAX_AHEAD_S:
+        raise CallerError(
+            "bad-arguments",
+            f"--within {text}: a gate takes none that lies ready for over a day",
+        )
     return seconds
 
 

@@ -24,8 +24,6 @@ from verity.values.errors import CallerError, ContentError, HostError
 from verity.verbs import sign_add, sign_bundles, unlock_sign
 from verity.verbs.unlock_sign import Terms
 
-_MOST_WITHIN_S = 86400  # VERITY_UNLOCK_AHEAD_S of policy/gate/verity.h
-
 
 @click.command(
     epilog="Example: verity unlock sign --challenge challenge --inventory hosts.toml"
@@ -150,18 +148,12 @@ def _terms(
     if scope is None and operand is not None:
         raise CallerError("bad-arguments", "--operand without --scope: say both, or neither")
     found = None if scope is None else SCOPES[scope]
-    within_s = unlock_options.seconds_of("--within", within)
-    if within_s > _MOST_WITHIN_S:
-        raise CallerError(
-            "bad-arguments",
-            f"--within {within}: a gate takes none that lies ready for over a day",
-        )
     return Terms(
         scope=found,
         operand=b"" if found is None else unlock_options.operand_of(found, operand),
         duration_s=None if duration is None else unlock_options.seconds_of("--for", duration),
         reason=reason,
-        within_s=within_s,
+        within_s=unlock_options.within_of(within),
     )
 
 

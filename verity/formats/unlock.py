@@ -21,6 +21,8 @@ KIND = kinds.UNLOCK
 SIZE = 416
 MAX_REASON = 1000
 MAX_DURATION_S = 2**32 - 1
+MAX_AHEAD_S = 86400
+"""VERITY_UNLOCK_AHEAD_S of policy/gate/verity.h: how long a token may lie ready."""
 DIGEST_SIZE = 32
 NONCE_SIZE = 32
 HOST_ID_SIZE = 32
