@@ -193,18 +193,21 @@ static int load(struct loader *l, struct sealing *out, struct failure *f)
 	return result ? result : finish(l, out, f);
 }
 
-/* The gate was loaded earlier in this boot; the bundle only says who is privileged. */
+/*
+ * The gate was loaded earlier in this boot; the bundle only says who is privileged. One that an initramfs
+ * has sealed needs it no more, and may have come from another one, where this one is gone.
+ */
 static int seal_loaded(struct loader *l, struct sealing *out, struct failure *f)
 {
+	struct gate_status status;
 	int result = gate_answers();
 
 	if (result <= 0)
 		return cannot(f, result < 0 ? -result : 0, "verity-gate.service loads it",
 			      "no gate is loaded, so there is nothing to seal");
-	if (l->options.bundle)
+	result = status_read(&status, f);
+	if (!result && l->options.bundle && strcmp(status.state, "sealed") != 0)
 		result = read_file(l->options.bundle, VERITY_BUNDLE_MAX, &l->documents.bundle, f);
-	else
-		result = 0;
 	out->is_later = 1;
 	return result ? result : seal_gate(&l->documents.bundle, out, f);
 }

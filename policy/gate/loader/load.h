@@ -359,6 +359,8 @@ int canary(int sealed, struct failure *f);
 
 enum trial { TRIAL_BEGUN, TRIAL_OVER, TRIAL_UNWRITTEN };
 
+/* Whether there was a trial of this policy already, and why not another one; changes nothing. */
+enum trial trial_look(const char *root, uint64_t serial, char *why, size_t size);
 /* Whether this boot may enforce for the trial of a policy; if not, why. Written before the seal. */
 enum trial trial_begin(const char *root, uint64_t serial, char *why, size_t size);
 

@@ -5,7 +5,7 @@
  * Everything that can say no comes before what can't be undone, in this order:
  *
  * 1. the gate is there, and not sealed;
- * 2. its policy asks for it: trial or sealed;
+ * 2. its policy asks for it: sealed, or a trial that was not yet;
  * 3. what the gate itself would refuse to seal for;
  * 4. nothing that runs already would be refused (late.c), where the seal comes later than the load;
  * 5. a trial is written down (trial.c);
@@ -97,9 +97,11 @@ int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f
 	if (result)
 		return result;
 	out->serial = status.policy_serial;
+	is_trial = !strcmp(status.policy_mode, "trial");
 	if (!strcmp(status.state, "sealed")) {
-		out->state = "sealed";
-		out->why = "sealed";
+		/* An initramfs has done it: for what, is said as it was said then. */
+		out->state = lock_kernel_down() ? "sealed-weak" : "sealed";
+		out->why = is_trial ? "trial" : "sealed";
 		return 0;
 	}
 	if (strcmp(status.state, "observe") != 0)
@@ -107,9 +109,15 @@ int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f
 			      "the gate's state is %s, expected observe", status.state);
 	out->state = "observe";
 	/* 2. */
-	is_trial = !strcmp(status.policy_mode, "trial");
 	if (!is_trial && strcmp(status.policy_mode, "sealed") != 0) {
 		out->why = "policy";
+		return 0;
+	}
+	if (is_trial)
+		trial = trial_look(out->root, out->serial, out->text, sizeof(out->text));
+	if (trial == TRIAL_OVER) {
+		/* What runs in this boot has nothing to do with it. */
+		out->why = "trial-over";
 		return 0;
 	}
 	/* 3. and 4. */
@@ -121,9 +129,9 @@ int seal_gate(const struct bytes *bundle, struct sealing *out, struct failure *f
 		return result;
 	/* 5. */
 	if (is_trial)
-		trial = trial_begin(out->root, status.policy_serial, out->text, sizeof(out->text));
+		trial = trial_begin(out->root, out->serial, out->text, sizeof(out->text));
 	if (trial != TRIAL_BEGUN) {
-		out->why = trial == TRIAL_OVER ? "trial-over" : "trial-unwritten";
+		out->why = "trial-unwritten";
 		return 0;
 	}
 	/* 6. */

@@ -77,12 +77,12 @@ static int write_durably(const char *path, const char *state, const char *text)
 	return result;
 }
 
-enum trial trial_begin(const char *root, uint64_t serial, char *why, size_t size)
+/* What the record says; TRIAL_BEGUN: nothing against a trial of this serial. */
+enum trial trial_look(const char *root, uint64_t serial, char *why, size_t size)
 {
-	char text[512], boot[64], line[64], path[PATH_MAX - 8], state[PATH_MAX - 16];
+	char text[512], boot[64], path[PATH_MAX - 8];
 	ssize_t len = read_text(below(root, VERITY_TRIAL, path, sizeof(path)), text, sizeof(text));
 	uint64_t before = len < 0 ? 0 : serial_of(text);
-	int result;
 
 	if (len < 0 && len != -ENOENT) {
 		snprintf(why, size, "%s can't be read: %s", VERITY_TRIAL, strerror((int)-len));
@@ -93,16 +93,26 @@ enum trial trial_begin(const char *root, uint64_t serial, char *why, size_t size
 			 VERITY_TRIAL);
 		return TRIAL_UNWRITTEN;
 	}
-	if (before == serial) {
-		boot_of(text, boot, sizeof(boot));
-		snprintf(why, size, "policy serial %llu had its trial in the boot %s",
-			 (unsigned long long)serial, boot);
-		return TRIAL_OVER;
-	}
-	len = read_text(BOOT_ID, line, sizeof(line));
-	if (len < 0)
+	if (before != serial)
+		return TRIAL_BEGUN;
+	boot_of(text, boot, sizeof(boot));
+	snprintf(why, size, "policy serial %llu had its trial in the boot %s",
+		 (unsigned long long)serial, boot);
+	return TRIAL_OVER;
+}
+
+enum trial trial_begin(const char *root, uint64_t serial, char *why, size_t size)
+{
+	char text[512], line[64], path[PATH_MAX - 8], state[PATH_MAX - 16];
+	enum trial found = trial_look(root, serial, why, size);
+	int result;
+
+	if (found != TRIAL_BEGUN)
+		return found;
+	if (read_text(BOOT_ID, line, sizeof(line)) < 0)
 		snprintf(line, sizeof(line), "unknown\n");
 	snprintf(text, sizeof(text), HEAD "%llu\nboot %s", (unsigned long long)serial, line);
+	below(root, VERITY_TRIAL, path, sizeof(path));
 	below(root, VERITY_STATE_DIR, state, sizeof(state));
 	result = write_durably(path, state, text);
 	if (!result)
