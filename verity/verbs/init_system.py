@@ -50,7 +50,7 @@ def own(
     if is_tree(root):
         notes.append(_NO_VERITY)
     else:
-        protected = self_sign.protect(root, how)
+        protected = self_sign.protect(root, root / places.POLICY, how)
         if protected.in_use:
             notes.append(_IN_USE.format(protected.in_use))
         for label, error in protected.failed[:1]:

@@ -136,8 +136,8 @@ def _check(path: Path, name: str, granted: Mapping[bytes, set[bytes]], root: Pat
         raise ContentError(
             "not-granted",
             f"{path}: the bundle's grants put no such file at {os.fsdecode(where)}",
-            hint="sign it for this path: the policy guards /boot, and `verity commit sign` or"
-            " `verity etc sign` grants what stands there",
+            hint="sign it for this path: where the policy guards /boot, `verity commit sign` grants"
+            " what stands there",
         )
     there = root / "boot" / name
     if os.path.lexists(there) and not is_entry(name) and content.digest_path(there) != digest:

@@ -6,7 +6,8 @@ there: whoever does this says that they trust the installation as it is now, and
 better for a Debian that was installed without signatures of files.
 
 - Signed is the system: /usr, /opt, and what else holds code or guarded configuration that isn't the
-  owner's /etc. State (/var, /home), /boot and what is mounted for the kernel is left out.
+  owner's /etc. State (/var, /home) and what is mounted for the kernel is left out.
+- Of /boot only what the policy guards, and nothing of the ESP, which can't have fs-verity.
 - Of /etc only what is started from there, such as jobs of cron: `etc sign` grants no code.
 - There is no commit, so there is no statement: grants name the manifest, and the gate takes grants.
 """
@@ -21,6 +22,8 @@ from verity.formats import dump, elf, grants, records
 from verity.formats.dump import Entry, printable
 from verity.formats.grant_rules import earned
 from verity.formats.grants import Party, Role
+from verity.formats.guarded_paths import GuardedPaths
+from verity.formats.kernel_guarded import GuardedClass
 from verity.formats.records import RecordKind
 from verity.ports import content, kernel, tree
 from verity.ports.keystore import SigningKey
@@ -33,10 +36,11 @@ from verity.verbs.enable import enable as enable_many
 
 LEFT_OUT = frozenset(
     {
-        *(b"/boot", b"/dev", b"/efi", b"/home", b"/lost+found", b"/media", b"/mnt"),
+        *(b"/boot/efi", b"/dev", b"/efi", b"/home", b"/lost+found", b"/media", b"/mnt"),
         *(b"/ostree", b"/proc", b"/root", b"/run", b"/srv", b"/sys", b"/sysroot", b"/tmp"),
     }
 )
+BOOT = b"/boot"
 STATE = b"/var"
 _OF_STATE = (b"/var/spool/cron",)
 """What of /var the default policy guards, and nobody signs as their /etc."""
@@ -76,9 +80,9 @@ class Protected:
     failed: tuple[tuple[str, VerityError], ...]
 
 
-def is_system(path: bytes) -> bool:
-    """Whether a path is part of what is signed as the system, or leads there."""
-    if path in LEFT_OUT:
+def is_system(path: bytes, *, boot: bool = False) -> bool:
+    """Whether a path is part of what is signed as the system, or leads there; /boot if asked."""
+    if path in LEFT_OUT or (path == BOOT and not boot):
         return False
     if path == STATE or not path.startswith(STATE + b"/"):
         return True
@@ -88,13 +92,13 @@ def is_system(path: bytes) -> bool:
     )
 
 
-def protect(root: Path, how: How) -> Protected:
+def protect(root: Path, policy: Path, how: How) -> Protected:
     """Turn fs-verity on for every file of the system; that of /etc is `etc apply`'s."""
     failed: list[tuple[str, VerityError]] = []
     number = in_use = 0
     with Tree(root) as opened:
         targets = []
-        for node in _walk(opened, tree.unjudged):
+        for node in _walk(opened, tree.unjudged, policy):
             if node.entry.is_regular and not _is_etc(node.path):
                 label = os.fsdecode(node.path)
                 opener = partial(opened.open, node.path)
@@ -115,7 +119,7 @@ def sign(root: Path, place: Place, policy: Path, keys: Sequence[SigningKey]) -> 
     """
     asked = policy_lists.read(policy).asked
     with Tree(root) as opened:
-        nodes = sorted(_walk(opened, _measured), key=lambda node: node.path)
+        nodes = sorted(_walk(opened, _measured, policy), key=lambda node: node.path)
     entries = [node.entry for node in nodes]
     manifest = dump.serialise(entries)
     heads = {node.contents.digest: node.contents.head for node in nodes if node.contents}
@@ -142,8 +146,16 @@ def sign(root: Path, place: Place, policy: Path, keys: Sequence[SigningKey]) -> 
     )
 
 
-def _walk(opened: Tree, digester: tree.Digester) -> Iterator[Node]:
-    for item in opened.walk(digester, visit=is_system):
+def _guards_boot(policy: Path) -> GuardedPaths | None:
+    """What this policy document guards, if something of /boot is among it."""
+    found = GuardedPaths.of(policy_lists.read_policy(policy))
+    signed = [one.path for one in found.guarded if one.file_class is GuardedClass.SIGNED]
+    return found if any((one + b"/").startswith(BOOT + b"/") for one in signed) else None
+
+
+def _walk(opened: Tree, digester: tree.Digester, policy: Path) -> Iterator[Node]:
+    guarded = _guards_boot(policy)
+    for item in opened.walk(digester, visit=partial(is_system, boot=guarded is not None)):
         if isinstance(item, Gap):
             raise HostError(
                 "unreadable", f"{printable(item.path)}: {item.why}", hint=item.hint or None
@@ -151,6 +163,10 @@ def _walk(opened: Tree, digester: tree.Digester) -> Iterator[Node]:
         # Sockets, fifos and devices grant nothing and come and go.
         entry = item.entry
         if _is_etc(entry.path) and not (entry.is_directory or _is_started(entry)):
+            continue
+        in_boot = entry.path.startswith(BOOT + b"/") and not entry.is_directory
+        if in_boot and guarded is not None and not guarded([entry]):
+            # Such as what a boot loader writes in place, which it then couldn't.
             continue
         if entry.is_regular or entry.is_symlink or entry.is_directory:
             yield item
