@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.cli.program import Done, stock, verity
 from tests.reach_world import Host
-from verity.formats import kernel_policy, records
+from verity.formats import grants, kernel_policy, records
 from verity.formats.kernel_policy import KernelPolicy
 from verity.formats.records import RecordKind
 
@@ -106,6 +106,12 @@ class Owner:
         parts = records.split((self.root / BUNDLE).read_bytes(), label="bundle")
         (one,) = (part for part in parts if part.kind is RecordKind.POLICY)
         return kernel_policy.parse(one.blob)
+
+    def configuration(self) -> dict[bytes, bytes]:
+        """What the boot bundle grants as configuration: path and digest."""
+        parts = records.split((self.root / BUNDLE).read_bytes(), label="bundle")
+        granted = [grants.parse(one.blob) for one in parts if one.kind is RecordKind.GRANTS]
+        return {entry.path: entry.digest for one in granted for entry in one.config}
 
     def tried(self, serial: int) -> None:
         """As the loader leaves it."""

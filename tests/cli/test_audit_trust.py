@@ -265,10 +265,15 @@ def initramfs_of(*files: tuple[str, Path]) -> bytes:
 
 
 def in_initramfs(
-    world: AuditWorld, *files: tuple[str, Path], place: str = "boot/initrd.img-6.12"
+    world: AuditWorld,
+    *files: tuple[str, Path],
+    place: str = "boot/initrd.img-6.12",
+    sealed: bool = True,
 ) -> None:
+    """One with these files, as a sealed host has it, or as it was made before the seal."""
+    knows = (("etc/verity/sealed", world.path / "vendor.pin"),) if sealed else ()
     (world.host / place).parent.mkdir(parents=True, exist_ok=True)
-    (world.host / place).write_bytes(initramfs_of(*files))
+    (world.host / place).write_bytes(initramfs_of(*files, *knows))
 
 
 def pins_of(world: AuditWorld, folder: str = "") -> tuple[tuple[str, Path], ...]:
@@ -293,6 +298,11 @@ def other_roots_in(place: str) -> Callable[[AuditWorld], None]:
 def no_pin_in_the_initramfs(world: AuditWorld) -> None:
     """What is there in its place is none."""
     in_initramfs(world, (str(places.USER_PIN), world.path / "os.grants"))
+
+
+def not_sealed_in_the_initramfs(world: AuditWorld) -> None:
+    """The policy says sealed, and the initramfs was made before."""
+    in_initramfs(world, *pins_of(world), sealed=False)
 
 
 def led_out(name: str) -> Callable[[AuditWorld], None]:
@@ -365,6 +375,7 @@ FOUND: dict[str, tuple[Callable[[AuditWorld], None], set[str]]] = {
         )
     },
     "no-pin-in-the-initramfs": (no_pin_in_the_initramfs, {"initramfs-pins"}),
+    "not-sealed-in-the-initramfs": (not_sealed_in_the_initramfs, {"initramfs-sealed"}),
 }
 
 
@@ -411,7 +422,11 @@ def test_an_initramfs_that_cannot_be_read(name: str, world: AuditWorld) -> None:
     data = place.read_bytes()
     place.write_bytes(data[:-200] if name == "cut" else data + b"\x1f\x8b?")
     done = world.audit()
-    assert (done.status, checks(done), gaps(done)) == (3, [], ["initramfs-pins"])
+    assert (done.status, checks(done), gaps(done)) == (
+        3,
+        [],
+        ["initramfs-pins", "initramfs-sealed"],
+    )
 
 
 def test_floors_that_cannot_be_read_answer_nothing(world: AuditWorld) -> None:
@@ -433,7 +448,11 @@ def test_a_boot_that_cannot_be_read(world: AuditWorld) -> None:
     """Not taken for one that has no initramfs."""
     (world.host / "boot").write_text("no directory")
     done = world.audit()
-    assert (done.status, checks(done), gaps(done)) == (3, [], ["initramfs-pins"])
+    assert (done.status, checks(done), gaps(done)) == (
+        3,
+        [],
+        ["initramfs-pins", "initramfs-sealed"],
+    )
 
 
 def test_a_bundle_that_only_an_initramfs_has(world: AuditWorld) -> None:

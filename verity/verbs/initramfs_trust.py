@@ -19,6 +19,10 @@ from verity.ports import initramfs, places
 from verity.ports.osfile import translate_oserror
 from verity.values.errors import HostError, VerityError
 
+REMAKE = (
+    "make it anew (update-initramfs -u, dracut --force), and sign what changed, before a reboot"
+)
+"""What to do where the policy says sealed, and an initramfs doesn't know it."""
 _NAMES = re.compile(r"(initrd|initramfs)([.-].*)?")
 _PLACES = ("boot", "efi")
 _PINS = {

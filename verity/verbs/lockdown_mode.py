@@ -10,7 +10,7 @@ makes the next serial of both.
 What it does not do: ask whether the host is ready (``lockdown_check``), or end a seal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,13 @@ from verity.ports.keystore import SigningKey
 from verity.ports.osfile import read_file, replace_file
 from verity.trust import policy as trust_policy
 from verity.values.errors import ContentError, HostError
-from verity.verbs import host_bundle, keyring_trust, policy_compile, policy_next
+from verity.verbs import (
+    host_bundle,
+    initramfs_trust,
+    keyring_trust,
+    policy_compile,
+    policy_next,
+)
 from verity.verbs.keyring_trust import Keyrings
 
 _WHY = {
@@ -105,7 +111,17 @@ def change(
         keyrings=keyrings,
         first=partial(place_policy, root, document, fragment),
     )
-    return Changed(before=before, after=after, bundle=written.sha256, notes=written.notes)
+    notes = written.notes if mode is not Mode.SEALED else (*written.notes, *_goes_on(root))
+    return Changed(before=before, after=after, bundle=written.sha256, notes=notes)
+
+
+def _goes_on(root: Path) -> Iterator[str]:
+    """Each initramfs that loads the gate and would enter the root without it."""
+    for carried in initramfs_trust.read(root):
+        if carried.pins and not carried.sealed:
+            yield (
+                f"{carried.path}: it would still go on without the gate: {initramfs_trust.REMAKE}"
+            )
 
 
 def _newer(
