@@ -197,6 +197,24 @@ def test_where_a_host_stands_in_ten_lines(host: Host) -> None:
     assert record["next_boot"] is None
 
 
+def test_at_b1_a_bundle_that_is_gone_is_not_the_end(host: Host) -> None:
+    """The initramfs takes the one with which the host came up; at B0 nothing does."""
+    confirmed = host.root / "var/lib/verity/confirmed/boot.bundle"
+    host.put(str(confirmed.relative_to(host.root)), "x")
+    entered = "sealed_ms 9\ninitial_root 2\nentered_ms 10\nsurvivors 0\nboot_chain 1 0\n"
+    for text, begins, advice in (
+        ("", "off: there is no boot bundle", "`verity lockdown init` makes this host ready"),
+        (entered, "the boot bundle is gone, and the initramfs", "put it back: cp /var/lib/verity/"),
+    ):
+        host.gate("sealed")
+        status = host.root / "sys/fs/bpf/verity/status"
+        status.write_text(status.read_text() + text)
+        lines = host.verity("lockdown", "status").out.splitlines()
+        found = dict(line.split(": ", 1) for line in lines if ": " in line)
+        assert found["next boot"].startswith(begins), found
+        assert found["next"].startswith(advice), found
+
+
 def test_an_update_that_was_taken_back_is_told(host: Host) -> None:
     host.gate("observe")
     assert (

@@ -48,6 +48,8 @@ LOADED_BY = (
 end the bundle of before is back, the bundle with which the host came up, the bundle."""
 REFUSED = Path("var/lib/verity/refused/why")
 """Why the last of them was refused, or taken back: a line for people, by the loader."""
+CONFIRMED = Path("var/lib/verity/confirmed/boot.bundle")
+"""The bundle that the host came up with last: what an initramfs takes if there is no other one."""
 
 STAGE = ".verity-stage"
 """How the name of the directory begins that ``etc apply`` prepares files in, on their own file

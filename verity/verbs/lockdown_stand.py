@@ -29,6 +29,8 @@ _BOOTS = 5
 _MOST_WHY = 1024
 _SOON_S = 30 * 86400
 _CANARY = canary.NAME.encode()
+_GONE = "the boot bundle is gone, and the initramfs takes the one that the host came up with last: "
+_PUT_BACK = f"put it back: cp /{places.CONFIRMED} /{places.BUNDLE}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +44,18 @@ class Stand:
 def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
     """Where the host stands (``now``: seconds since 1970)."""
     said = _said(root)
-    following = _next_boot(root)
+    is_b1 = found.gate is not None and bool(found.gate.entered_ms)
+    gone = is_b1 and not (root / places.BUNDLE).exists() and (root / places.CONFIRMED).exists()
+    following = _next_boot(root, places.CONFIRMED if gone else places.BUNDLE)
     trial = _trial(root)
     refused = _refused(root)
     unlocks = () if found.gate is None else found.gate.unlocks
     lines = [
         ("why", _why(found, said)),
-        ("next boot", _says_next(following, trial, now)),
+        ("next boot", (_GONE if gone else "") + _says_next(following, trial, now)),
         ("last boots", _boots(root) + _says_refused(refused)),
         ("unlocks", _says_unlocks(found, unlocks)),
-        ("next", _advice(found, said, following, trial, now)),
+        ("next", _PUT_BACK if gone else _advice(found, said, following, trial, now)),
     ]
     fields: dict[str, object] = {
         "seal": None
@@ -93,8 +97,8 @@ def _trial(root: Path) -> Trial | VerityError | None:
         return None if error.code == "not-found" else error
 
 
-def _next_boot(root: Path) -> KernelPolicy | VerityError | None:
-    path = root / places.BUNDLE
+def _next_boot(root: Path, bundle: Path) -> KernelPolicy | VerityError | None:
+    path = root / bundle
     try:
         for one in records.split(read_file(path, max_size=records.MAX_SIZE), label=str(path)):
             if one.kind is RecordKind.POLICY:
