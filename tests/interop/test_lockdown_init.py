@@ -15,10 +15,12 @@ import pytest
 from tests.cli.program import assert_clean_error, needs_root, snapshot
 from tests.lockdown_world import BUNDLE, Owner
 from tests.unit.formats.test_cpio import archive, entry
+from tests.vm import b1_host
 from verity.formats import grants, grub_env, host_record, records
+from verity.formats.fsverity import digest_bytes
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
-from verity.ports import gate_object
+from verity.ports import gate_object, places
 from verity.verbs import init_grub
 
 pytestmark = needs_root
@@ -93,6 +95,42 @@ def test_what_grub_needs_to_count_boots(owner: Owner) -> None:
     assert count.read_bytes() == grub_env.encode("2")
     assert owner.lockdown("remove").status == 0
     assert {path for path in owner.files() if "grub" in str(path)} == before
+
+
+def test_boot_is_signed_where_the_policy_guards_it(owner: Owner) -> None:
+    """By the lines of docs/guides/boot.md: but what a boot loader writes in place."""
+    owner.host.file("/boot/vmlinuz-1", b"a kernel")
+    owner.host.file("/boot/grub/grubenv", b"# GRUB Environment Block\n")
+    owner.host.file("/boot/efi/EFI/x.efi", b"on the ESP")
+    assert owner.init().status == 0
+    assert not [path for path in owner.configuration() if path.startswith(b"/boot")]
+    owner.host.file("/etc/verity/policy.d/50-boot.toml", b1_host.drop_in().encode())
+    assert owner.init().status == 0
+    found = owner.configuration()
+    assert [path for path in found if path.startswith(b"/boot")] == [b"/boot/vmlinuz-1"]
+    assert found[b"/boot/vmlinuz-1"] == digest_bytes(b"a kernel").value
+    signed = (owner.root / "var/lib/verity/system/manifest").read_bytes()
+    assert b"/boot/vmlinuz-1 " in signed and b"/boot/grub/grubenv " not in signed
+
+
+def test_an_initramfs_that_does_not_know_of_the_seal(owner: Owner) -> None:
+    """It loads the gate, and would go on without it; made anew it wouldn't."""
+    assert owner.init().status == 0
+    pins = [owner.root / name for name in (places.VENDOR_PIN, places.USER_PIN)]
+    files = [entry(f"etc/verity/pins/{pin.name}".encode(), pin.read_bytes()) for pin in pins]
+    (owner.root / "boot").mkdir()
+    (owner.root / "boot/initrd.img-1").write_bytes(archive(*files))
+    (owner.root / "boot/initrd.img-2").write_bytes(archive(entry(b"init", b"#!/bin/sh\n")))
+    (owner.root / "boot/initrd.img-3").write_bytes(
+        archive(*files, entry(b"etc/verity/sealed", b"3\n"))
+    )
+    done = owner.sign("trial")
+    assert (done.status, "without the gate" in done.err) == (0, False)
+    owner.tried(2)
+    done = owner.sign("confirm")
+    assert done.status == 0
+    (note,) = [line for line in done.err.splitlines() if "without the gate" in line]
+    assert "boot/initrd.img-1: " in note and "update-initramfs -u" in note
 
 
 @pytest.mark.parametrize("there", ["", "var/lib/verity/extensions/x/manifest"])

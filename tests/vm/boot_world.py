@@ -84,26 +84,32 @@ def lay(folder: Path) -> None:
         (folder / name).chmod(0o755)
 
 
-def with_initramfs(image: Image, host: Path, maker: Maker, changed: str = "") -> Image:
+def with_initramfs(
+    image: Image, host: Path, maker: Maker, changed: str = "", *, ours: bool = True
+) -> Image:
     """The image with an initramfs that `maker` makes of its tree, from the cache or made.
 
     host     a tree that is laid over the image's: pins and boot bundle
     changed  shell lines that are run in the tree before
+    ours     what is installed is put there; no: the image has it from its wheel
     """
-    files = installed()
+    files = installed() if ours else {}
     state = hashlib.sha256(Path(__file__).read_bytes() + maker.encode() + changed.encode())
     overlaid = {str(path.relative_to(host)): path for path in host.rglob("*") if path.is_file()}
     for name, path in sorted((files | overlaid).items()):
         state.update(f"\0{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     made = image.path / f"initramfs-{state.hexdigest()[:16]}"
-    cache.entry(made, lambda partial: _build(image, host, maker, changed, partial))
+    cache.entry(made, lambda partial: _build(image, host, maker, changed, partial, ours=ours))
     return dataclasses.replace(image, initramfs=made / "initramfs")
 
 
-def _build(image: Image, host: Path, maker: Maker, changed: str, partial: Path) -> None:
+def _build(
+    image: Image, host: Path, maker: Maker, changed: str, partial: Path, *, ours: bool
+) -> None:
     with above(image.tree, partial) as root:
         run(["cp", "-a", f"{host}/.", str(root)])
-        lay(root)
+        if ours:
+            lay(root)
         if maker == "dracut":
             shutil.copytree(debs.packages(image, "dracut-core"), root / "run/debs")
         make = _MAKE[maker].format(release=image.kernel_release)
