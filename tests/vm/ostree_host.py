@@ -54,7 +54,7 @@ done
 kernel=$(ls usr/lib/modules)
 mv boot/vmlinuz-* usr/lib/modules/$kernel/vmlinuz
 cp {initramfs} usr/lib/modules/$kernel/initramfs.img
-rm -rf boot/* dev/* var/* initrd.img* vmlinuz*
+rm -rf boot/* dev/* initrd.img* vmlinuz*; find var -mindepth 1 -delete
 mv etc usr/etc
 for place in home media mnt opt srv; do rm -r $place; ln -s var/$place $place; done
 rm -r root; ln -s var/roothome root
@@ -92,8 +92,7 @@ trusted="--keyring $host/etc/verity/keyrings"
 for party in vendor user; do
     trusted="$trusted --pin $party=$host/etc/verity/pins/$party.pin"
 done
-verity objects enable --repo $repo $trusted {ref}
-find $host/usr -xdev -type f -empty -exec verity enable {{}} + >/dev/null
+verity objects enable --repo $repo $trusted --checkout $host {ref}
 verity commit verify --root $host --repo $repo $trusted --accept-without-floor {ref}
 verity etc sign --root $host --key /run/user-etc.pem --stream {stream} --serial 1
 verity etc apply --root $host $trusted

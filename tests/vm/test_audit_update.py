@@ -90,7 +90,9 @@ def test_it_is_updated_and_boots_into_the_new_commit(machine: Machine, before: H
     machine.run(
         f"set -e; ostree pull vendor {BRANCH}; verity commit verify --repo /ostree/repo {REF};"
         f" ostree admin deploy --os={OS} {REF};"
-        f" verity objects enable --repo /ostree/repo {REF}",
+        f" new=$(ostree --repo=/ostree/repo rev-parse {REF}).0;"
+        f" verity objects enable --repo /ostree/repo"
+        f" --checkout /ostree/deploy/{OS}/deploy/$new {REF}",
         timeout_s=_AUDIT_S,
     )
     machine.run(

@@ -85,9 +85,8 @@ def findings(records: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
 
 
 def enable_all(machine: Machine) -> None:
-    status, _, errors = verity(machine, f"objects enable {SIGNED} {BRANCH}")
+    status, _, errors = verity(machine, f"objects enable {SIGNED} --checkout {ROOT} {BRANCH}")
     assert status == 0, errors
-    machine.run(f"find {ROOT} -type f -empty -exec verity enable {{}} +")
 
 
 def object_of(machine: Machine, path: str) -> str:
@@ -193,9 +192,14 @@ def test_an_object_without_verity_and_a_replaced_one(vm: Machine) -> None:
 def test_an_object_that_differs_is_left_as_it_was(vm: Machine) -> None:
     target = object_of(vm, "/usr/bin/passwd")
     vm.run(f"cp -a {target} {target}.new && printf X >>{target}.new && mv {target}.new {target}")
-    status, records, _ = verity(vm, f"objects enable {SIGNED} {BRANCH}")
+    copy = f"{ROOT}/etc/empty"
+    vm.run(f"printf X >{copy}")
+    status, records, _ = verity(vm, f"objects enable {SIGNED} --checkout {ROOT} {BRANCH}")
     assert status == 1
-    assert findings(records) == {f"{target} (/usr/bin/passwd)": ("wrong-digest", "object")}
+    assert findings(records) == {
+        f"{target} (/usr/bin/passwd)": ("wrong-digest", "object"),
+        f"{copy} (a copy)": ("wrong-digest", "object"),
+    }
     assert records[-1]["counts"]["enabled"] == records[-1]["counts"]["objects"] - 1
     assert vm.run(["fsverity", "measure", target], check=False).status != 0
     vm.run(f"printf Y >>{target}")  # still writable: nothing was done to it

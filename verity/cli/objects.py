@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity objects: enable, check."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ import click
 
 from verity.cli import output
 from verity.cli.floor_output import with_floors
+from verity.cli.params import PATH
 from verity.cli.trust_options import host_option, judged, key_options, repo_option, trusted_set
 from verity.cli.working import Work, enable_jobs, enable_jobs_option, stopping
 from verity.ports.ostree_repo import Repository
+from verity.ports.tree import Tree
 from verity.verbs import batch, serial_floors, signed
 from verity.verbs import objects as verb
 from verity.verbs.enable import How
@@ -40,19 +43,29 @@ def objects() -> None:
 )
 @_options
 @enable_jobs_option
+@click.option(
+    "--checkout",
+    "checkouts",
+    type=PATH,
+    metavar="DIR",
+    multiple=True,
+    help="A checkout or deployment of REV: its empty files are copies, and no objects.",
+)
 def enable(
     repo: Path,
     keys: tuple[Path, ...],
     threshold: int,
     root: Path,
     jobs: int | None,
+    checkouts: tuple[Path, ...],
     as_json: bool,
     revision: str,
 ) -> int:
     """Turn on fs-verity on every object; one that isn't as signed is left as it was."""
     trusted = trusted_set(keys, threshold, host=root)
     now = int(time.time())
-    with Repository(repo) as repository:
+    with Repository(repo) as repository, contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(Tree(one)) for one in checkouts]
         commit = signed.load(repository, revision, trusted)
         compared = serial_floors.judge(HostState.at(root), commit.statement, trusted, now=now)
         with stopping() as stop, Work("objects", time.monotonic) as work:
@@ -62,6 +75,7 @@ def enable(
                 now=compared.time,
                 clock=now,
                 how=How(jobs=enable_jobs(jobs), pause=time.sleep, stop=stop),
+                checkouts=opened,
                 progress=work.hear,
             )
     result = with_floors(compared, result, as_json=as_json)

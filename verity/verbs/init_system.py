@@ -5,24 +5,19 @@ Either the owner signs a plain system (``own``), or the commit that is booted is
 has its grants (``vendors``).
 """
 
-import os
-from collections.abc import Sequence
-from functools import partial
+import contextlib
 from pathlib import Path
 
 from verity.formats import bundle
-from verity.formats.dump import Entry
 from verity.formats.grants import Role
 from verity.formats.records import Fragment
 from verity.ports import booted, places
 from verity.ports.installation import Installed
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Tree
-from verity.values.digest import Digest, HashAlgorithm
-from verity.values.errors import ContentError, HostError, VerityError
+from verity.values.errors import ContentError, HostError
 from verity.verbs import commit_show, host_bundle, objects, self_sign, signed
-from verity.verbs.enable import How, Target
-from verity.verbs.enable import enable as enable_many
+from verity.verbs.enable import How
 from verity.verbs.init_wanted import Keys, Say, Wanted
 from verity.verbs.keyring_trust import Keyrings
 
@@ -121,7 +116,11 @@ def vendors(
         if is_tree(root):
             notes.append(_NO_VERITY)
         else:
-            report = objects.enable(repository, commit, now=now, how=how)
+            # In OSTree's own tree, as /usr is mounted read-only.
+            deployed = booted.deployment(root)
+            with contextlib.ExitStack() as stack:
+                checkouts = [stack.enter_context(Tree(deployed))] if deployed else []
+                report = objects.enable(repository, commit, now=now, how=how, checkouts=checkouts)
             in_use = [gap for gap in report.not_evaluated if gap.check == "pages-stay"]
             if in_use:
                 notes.append(_IN_USE.format(len(in_use)))
@@ -132,27 +131,5 @@ def vendors(
             for gap in report.not_evaluated:
                 if gap not in in_use:
                     raise HostError(gap.check, f"{gap.object}: {gap.why}", hint=gap.hint or None)
-            _enable_empty(root, commit.manifest.entries, how)
         data = commit_show.grants(repository, revision)
     return bundle.parse_fragment(data, label=f"grants of {revision}")
-
-
-def _enable_empty(root: Path, entries: Sequence[Entry], how: How) -> None:
-    """fs-verity on the deployment's empty files: its own, and no objects of the repository (ADR
-    10). Below OSTree's own tree, as /usr is mounted read-only."""
-    deployed = booted.deployment(root)
-    if deployed is None:
-        return
-    with Tree(deployed) as opened:
-        targets = [
-            Target(
-                label=os.fsdecode(entry.path),
-                open=partial(opened.open, entry.path),
-                expected=Digest(HashAlgorithm.SHA256, entry.digest),
-            )
-            for entry in entries
-            if entry.digest is not None and not entry.size
-        ]
-        for _, result in enable_many(targets, how):
-            if isinstance(result, VerityError):
-                raise result

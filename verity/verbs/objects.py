@@ -3,11 +3,13 @@
 
 The objects are the commit's own: commit, dirtrees, dirmetas and the contents of regular files
 (symlinks have none to protect). Contents are held against the digest that the signed manifest
-has for them; metadata objects against their own name, the SHA-256 of what they hold.
+has for them; metadata objects against their own name, the SHA-256 of what they hold. A checkout
+has copies of the empty files (ADR 10), which `enable` reaches where it is told of the checkout.
 
 Both verbs need a repository whose objects *are* the files: bare or bare-user.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +18,7 @@ from verity.formats.dump import printable
 from verity.ports import kernel
 from verity.ports.osfile import closing
 from verity.ports.ostree_repo import Repository
+from verity.ports.tree import Tree
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import ContentError, HostError, VerityError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
@@ -26,6 +29,7 @@ from verity.verbs.signed import SignedCommit
 
 _BATCH = 64  # objects that a thread measures in one call
 _MODES = ("bare", "bare-user")
+_COPY = "a copy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +47,22 @@ def enable(
     now: int,
     clock: int | None = None,
     how: How,
+    checkouts: Sequence[Tree] = (),
     progress: Callable[[Sequence[Target], Target | None], None] = lambda targets, done: None,
 ) -> Report:
-    """Turn on fs-verity on every object, durably; one that isn't as signed is left as it was.
+    """Turn on fs-verity on every object, and on the empty files of these checkouts of the commit,
+    durably; what isn't as signed is left as it was.
 
     ``now`` is seconds since 1970: an expired statement is a finding, and so is one that is ahead of
     the ``clock``, which is ``now`` if None. ``progress`` hears all targets before anything is done,
     and then each that is. Stopped early, what was not reached is a gap.
     """
     objects = _objects(repository, commit)
-    targets = [item.target for item in objects]
+    copies = [copy for tree in checkouts for copy in _copies(commit, tree)]
+    targets = [*(item.target for item in objects), *copies]
     counts = {"objects": len(objects), "enabled": 0, "already on": 0}
+    if checkouts:
+        counts["empty files of checkouts"] = len(copies)
     findings = signed.expiry(commit.statement, now, "statement")
     findings += signed.ahead(commit.statement, now if clock is None else clock, "statement")
     gaps: list[NotEvaluated] = []
@@ -63,16 +72,16 @@ def enable(
     for target, result in many.enable(targets, how):
         reached += 1
         if isinstance(result, VerityError):
-            _sort_out(result, target, used_as[target.label], findings, gaps)
+            _sort_out(result, target, used_as.get(target.label, _COPY), findings, gaps)
         else:
             counts["enabled" if result.state is State.ENABLED else "already on"] += 1
         progress(targets, target)
-    if reached < len(objects):
+    if reached < len(targets):
         gaps.append(
             NotEvaluated(
                 check="interrupted",
                 object=repository.label,
-                why=f"{len(objects) - reached} objects were not reached",
+                why=f"{len(targets) - reached} files were not reached",
                 hint="run it again: what is done is not done twice",
             )
         )
@@ -165,6 +174,25 @@ def _objects(repository: Repository, commit: SignedCommit) -> Sequence[_Object]:
     return [*metadata, *objects.values()]
 
 
+def _copies(commit: SignedCommit, tree: Tree) -> list[Target]:
+    """The empty files of a checkout; of /var, which a deployment leaves to its host, those there."""
+    return [
+        Target(
+            label=tree.label + printable(entry.path),
+            open=partial(tree.open, entry.path),
+            expected=Digest(HashAlgorithm.SHA256, entry.digest),
+        )
+        for entry in commit.manifest.entries
+        if entry.digest is not None
+        and not entry.size
+        and (not entry.path.startswith(b"/var/") or _is_there(tree, entry.path))
+    ]
+
+
+def _is_there(tree: Tree, path: bytes) -> bool:
+    return os.path.lexists(os.fsencode(tree.label) + path)
+
+
 def _measure(
     objects: Sequence[_Object], jobs: int
 ) -> Iterator[tuple[_Object, Digest | VerityError | None]]:
@@ -229,10 +257,12 @@ def _wrong(target: Target, used_as: str, found: str) -> Finding:
         check="wrong-digest",
         link=Link.OBJECT,
         object=_name(target, used_as),
-        problem="the object's contents are not the signed ones",
+        problem="its contents are not the signed ones",
         expected=str(target.expected),
         found=found,
-        remedy="remove the object and pull the commit again",
+        remedy="check this commit out anew"
+        if used_as == _COPY
+        else "remove the object and pull the commit again",
     )
 
 
