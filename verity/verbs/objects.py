@@ -175,7 +175,7 @@ def _objects(repository: Repository, commit: SignedCommit) -> Sequence[_Object]:
 
 
 def _copies(commit: SignedCommit, tree: Tree) -> list[Target]:
-    """The empty files of a checkout; of /var, which a deployment leaves to its host, those there."""
+    """The empty files of a checkout; of /var (the host's), those there."""
     return [
         Target(
             label=tree.label + printable(entry.path),
