@@ -76,6 +76,36 @@ def _build(image: Image, scripts: list[Path], partial: Path) -> None:
             shutil.copyfile(file, partial / file.name)
 
 
+def _head(grub: Grub, sectors: int) -> bytes:
+    """What is before the only partition, which has so many sectors."""
+    core = (grub.folder / "core.img").read_bytes()
+    assert len(core) < (_START - 1) * _SECTOR
+    table = bytearray((grub.folder / "boot.img").read_bytes())
+    # What is there in GRUB's own is code for floppies.
+    table[440:510] = bytes(70)
+    table[446:462] = (
+        b"\x80\xfe\xff\xff\x83\xfe\xff\xff"
+        + _START.to_bytes(4, "little")
+        + sectors.to_bytes(4, "little")
+    )
+    table[510:512] = b"\x55\xaa"
+    return bytes(table) + core
+
+
+def put_below(grub: Grub, disk: Path) -> None:
+    """A machine's disk that is a file system becomes one with GRUB and that as its partition."""
+    whole, part = disk.with_name("whole.img"), disk.with_name("part.img")
+    run(["qemu-img", "convert", "-O", "raw", str(disk), str(part)])
+    size = part.stat().st_size
+    whole.write_bytes(_head(grub, size // _SECTOR))
+    copy = ["dd", f"if={part}", f"of={whole}", "bs=1M", f"seek={_START * _SECTOR >> 20}"]
+    run([*copy, "conv=sparse,notrunc", "status=none"])
+    os.truncate(whole, _START * _SECTOR + size)
+    part.unlink()
+    disk.unlink()
+    qemu.make_overlay(disk, backing=whole, backing_format="raw")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Disk:
     """A disk with GRUB and one ext4 partition, whose /boot is what `files` has."""
@@ -84,19 +114,8 @@ class Disk:
 
     @classmethod
     def made(cls, grub: Grub, files: Path, path: Path) -> Disk:
-        core = (grub.folder / "core.img").read_bytes()
-        assert len(core) < (_START - 1) * _SECTOR
-        table = bytearray((grub.folder / "boot.img").read_bytes())
         count = _SIZE // _SECTOR - _START
-        # What is there in GRUB's own is code for floppies.
-        table[440:510] = bytes(70)
-        table[446:462] = (
-            b"\x80\xfe\xff\xff\x83\xfe\xff\xff"
-            + _START.to_bytes(4, "little")
-            + count.to_bytes(4, "little")
-        )
-        table[510:512] = b"\x55\xaa"
-        path.write_bytes(bytes(table) + core)
+        path.write_bytes(_head(grub, count))
         os.truncate(path, _SIZE)
         make = ["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(files)]
         make += ["-E", f"offset={_START * _SECTOR}", str(path), f"{count // 2}k"]

@@ -97,7 +97,7 @@ class Machine:
         )
         machine = cls(image, hardware, work=work, share=share)
         try:
-            if fresh or icount or arguments or machine._disk.exists():
+            if fresh or icount or arguments or machine.disk.exists():
                 machine._start(timeout_s)
             else:
                 machine._start_restored(booted(image, hardware, timeout_s=timeout_s))
@@ -255,11 +255,13 @@ class Machine:
         kind: Kind | None = None,
         *,
         append: str | None = None,
+        firmware: bool | None = None,
         timeout_s: float = BOOT_TIMEOUT_S,
     ) -> None:
         """After `power_cut` or `shutdown`: a real boot from the same disk, with the same disks.
 
-        ``append`` takes the place of the kernel arguments of before, as another boot entry's.
+        ``append`` takes the place of the kernel arguments of before, as another boot entry's. With
+        ``firmware`` the disk says what is booted, and by which arguments.
         """
         if self._engine is not None:
             raise ValueError("the machine runs: power_cut() or shutdown() first")
@@ -267,6 +269,8 @@ class Machine:
             self._hardware = dataclasses.replace(self._hardware, kind=kind)
         if append is not None:
             self._hardware = dataclasses.replace(self._hardware, append=append)
+        if firmware is not None:
+            self._hardware = dataclasses.replace(self._hardware, firmware=firmware)
         self._start(timeout_s)
         self._attach(self._disks)
 
@@ -337,7 +341,8 @@ class Machine:
         self.close()
 
     @property
-    def _disk(self) -> Path:
+    def disk(self) -> Path:
+        """The root disk, for who changes it while the machine is off."""
         return self.work / _DISK
 
     def _running(self) -> Engine:
@@ -349,7 +354,7 @@ class Machine:
         return Files(
             vmlinuz=self.image.vmlinuz,
             initramfs=self.image.initramfs,
-            disk=self._disk,
+            disk=self.disk,
             console=self.work / "console.log",
             exchange=self.work / "exchange",
             share=self._share.absolute() if self._share is not None else self.work / "empty",
@@ -357,15 +362,15 @@ class Machine:
         )
 
     def _start(self, timeout_s: float) -> None:
-        if not self._disk.exists():
-            make_overlay(self._disk, backing=self.image.root_disk, backing_format="raw")
+        if not self.disk.exists():
+            make_overlay(self.disk, backing=self.image.root_disk, backing_format="raw")
         owned = self.work if self._ephemeral else None
         self._engine = Engine.booted(
             self._hardware, self._files(), owned=owned, timeout_s=timeout_s
         )
 
     def _start_restored(self, kept: Snapshot) -> None:
-        make_overlay(self._disk, backing=kept.disk, backing_format="qcow2")
+        make_overlay(self.disk, backing=kept.disk, backing_format="qcow2")
         owned = self.work if self._ephemeral else None
         self._engine = Engine(
             self._hardware, self._files(kept.memory), owned=owned, state=kept.state

@@ -35,7 +35,7 @@ SERIAL_LIMIT = 20
 NVDIMM_SLOTS = 4
 _MAX_MEMORY = "32G"  # with what is plugged in
 _CPU = "max,-erms,-smap,-la57,-cx16"
-_KERNEL_ARGUMENTS = (
+KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0"
     " systemd.show_status=no"
 )
@@ -77,6 +77,8 @@ class Hardware:
     icount: bool = False
     append: str = ""
     arguments: tuple[str, ...] = ()
+    # The firmware starts what the root disk has for it, and QEMU no kernel.
+    firmware: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,10 @@ def command_line(
     else:
         share = "on" if files.memory_shared else "off"
         memory = f"memory-backend-file,id=memory,{memory},mem-path={files.memory},share={share}"
-    arguments = f"{_KERNEL_ARGUMENTS} verity.kind={hardware.kind} {hardware.append}".strip()
+    arguments = f"{KERNEL_ARGUMENTS} verity.kind={hardware.kind} {hardware.append}".strip()
+    kernel = ["-kernel", str(files.vmlinuz), "-initrd", str(files.initramfs), "-append", arguments]
+    if hardware.firmware:
+        kernel = []
     argv = [
         *(PROGRAM, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
         *("-machine", "pc,memory-backend=memory,vmport=off,usb=off,nvdimm=on"),
@@ -122,7 +127,7 @@ def command_line(
         *("-smp", "1" if hardware.icount else str(hardware.cpus)),
         *("-m", f"{hardware.memory_mib}M,slots={NVDIMM_SLOTS},maxmem={_MAX_MEMORY}"),
         *("-object", memory),
-        *("-kernel", str(files.vmlinuz), "-initrd", str(files.initramfs), "-append", arguments),
+        *kernel,
         *("-chardev", f"socket,id=qmp,fd={descriptors.qmp}", "-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"file,id=console,path={files.console},append=on"),
         *("-serial", "chardev:console"),

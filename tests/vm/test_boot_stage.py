@@ -37,7 +37,7 @@ NEW = {
     "initrd.img-2": b"an initramfs" * 90000,
     "loader/entries/two.conf": b"title two\n",
 }
-_STAGE = f"""
+STAGE = f"""
 rm -rf {_NEXT} {_NEXT}.part; cp -r /root/update {_NEXT}.part
 find {_NEXT}.part/boot -type f -exec fsverity enable {{}} \\;
 sync; mv {_NEXT}.part {_NEXT}; sync
@@ -87,7 +87,7 @@ def stage(host: Host, change: str = ":") -> None:
     """Stages the update, altered by these shell lines, and powers off."""
     host.machine.run("rm -rf /root/update")
     host.machine.push(host.update, "/root/update")
-    host.machine.run(f"cd /root/update; {change}\n{_STAGE}")
+    host.machine.run(f"cd /root/update; {change}\n{STAGE}")
     host.machine.shutdown(timeout_s=_TIMEOUT_S)
 
 
