@@ -9,10 +9,11 @@
  * 2. Executable memory without a file can't be measured, and is refused, unless the policy only
  *    observes it.
  *
- * Privileged is who has uid 0 in any place, any capability, or, by the policy's word, a group, in any of
- * its threads. What it maps is read from a thread that lives: /proc shows nothing of a process whose first
- * thread has ended, while others go on. It is done twice: what was started during the first round is found by the second. Who had the time to
- * go before isn't found; the gate has counted what was refused to them since it was loaded.
+ * Privileged is who has uid 0 in any place, any capability, or, by the policy's word, a group, in any
+ * of its threads. What it maps is read from a thread that lives: /proc shows nothing of a process whose
+ * first thread has ended, while others go on. It is done twice: what was started during the first round
+ * is found by the second. Who had the time to go before isn't found; the gate has counted what was
+ * refused to them since it was loaded.
  */
 #include "load.h"
 
