@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import loader_program
 from tests.cli.program import needs_root
 
-GATE = Path(__file__).parents[2] / "policy" / "gate"
-LOADER = GATE / "loader"
 HARNESS = Path(__file__).with_name("loader_late.c")
 # exit(2) and setresuid(2) of one thread alone, and getpid(2): of x86-64, and the common numbers.
 EXIT, SETRESUID, GETPID = (60, 117, 39) if os.uname().machine == "x86_64" else (93, 147, 172)
@@ -47,16 +46,9 @@ read begun <out
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.fail("a C compiler is needed: apt-get install gcc")
     made = tmp_path_factory.mktemp("late")
     parts = ("late", "host", "identity", "failure", "import", "bundle", "floors", "keylist")
-    sources = [str(LOADER / f"{part}.c") for part in parts]
-    flags = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
-    command = [compiler, *flags, f"-I{GATE}", f"-I{LOADER}", "-o", str(made / "late")]
-    done = subprocess.run([*command, str(HARNESS), *sources], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    loader_program.compiled(made / "late", HARNESS, parts, "-std=gnu11")
     return made
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-GATE = Path(__file__).parents[2] / "policy" / "gate"
-LOADER = GATE / "loader"
+from tests import loader_program
+
 HARNESS = Path(__file__).with_name("loader_seal.c")
 SERIAL = 3
 Seal = Callable[..., str]
@@ -18,19 +18,12 @@ Seal = Callable[..., str]
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The program, and the directory that it takes for the host's state."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.fail("a C compiler is needed: apt-get install gcc")
     folder = tmp_path_factory.mktemp("seal")
     state = folder / "state"
     parts = ("seal", "trial", "failure", "bundle", "floors", "keylist")
-    sources = [LOADER / f"{part}.c" for part in parts]
-    flags = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
-    flags += [f'-DVERITY_STATE_DIR="{state}"', f"-I{GATE}", f"-I{LOADER}"]
-    command = [compiler, *flags, "-o", str(folder / "seal"), str(HARNESS), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "seal", state
+    flags = ("-std=gnu11", f'-DVERITY_STATE_DIR="{state}"')
+    program = loader_program.compiled(folder / "seal", HARNESS, parts, *flags)
+    return program, state
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import loader_program
 from tests.cli.program import needs_root
 from verity.formats import trial_record
 
-GATE = Path(__file__).parents[2] / "policy" / "gate"
-LOADER = GATE / "loader"
 HARNESS = Path(__file__).with_name("loader_trial.c")
 Begin = Callable[[int], tuple[str, str]]
 
@@ -21,19 +20,12 @@ Begin = Callable[[int], tuple[str, str]]
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The program, and the directory that it takes for the host's state."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.fail("a C compiler is needed: apt-get install gcc")
     folder = tmp_path_factory.mktemp("trial")
     state = folder / "state"
     parts = ("trial", "host", "identity", "failure", "import", "bundle", "floors", "keylist")
-    sources = [LOADER / f"{part}.c" for part in parts]
-    flags = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
-    flags += [f'-DVERITY_STATE_DIR="{state}"', f"-I{GATE}", f"-I{LOADER}"]
-    command = [compiler, *flags, "-o", str(folder / "trial"), str(HARNESS), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "trial", state
+    flags = ("-std=gnu11", f'-DVERITY_STATE_DIR="{state}"')
+    program = loader_program.compiled(folder / "trial", HARNESS, parts, *flags)
+    return program, state
 
 
 @pytest.fixture
