@@ -4,6 +4,9 @@
 PYTEST = build/venv/bin/pytest
 QUICK = tests/unit tests/quality
 PROGRAMS = tests/cli tests/interop
+# One more than the processors of CI: a test's part outside of its machine is a third of it. Files in
+# the order of their names, which has the longest ones early, not by their number of tests.
+MACHINES = -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help prepare demo check test full attacks bench clean clean-cache
 
@@ -24,7 +27,7 @@ check: prepare ## lint, types, layers, unit tests: no test machine
 
 test: check ## everything that CI runs: the command line, beside stock programs, in test machines (root)
 	@$(PYTEST) -q -n auto --dist worksteal $(PROGRAMS)
-	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q -n 2 --dist loadfile tests/vm tests/attacks tests/crash
+	@VERITY_WHEEL=$$(tests/prepare wheel) $(PYTEST) -q $(MACHINES) tests/attacks tests/vm tests/crash
 
 full: check ## the long tests, too: many examples, every break of the demo (root); PART=crash: one part
 	@VERITY_WHEEL=$$(tests/prepare wheel) tests/full $(PART)

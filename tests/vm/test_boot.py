@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.daily import in_turn
+
 from . import boot_world
 from .boot_world import Maker
 from .errors import MachineDied
@@ -21,6 +23,8 @@ from .gate_machine import Gate, value
 from .image import Image
 from .machine import Machine
 from .trust_world import trust_world
+
+pytestmark = in_turn(1, one_in=2)
 
 STREAM = "verity"
 HOST_ID = "c1" * 32

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.daily import in_turn
 from tests.vm import Image
 from tests.vm.test_chain import small_tree
 
@@ -22,6 +23,7 @@ def demo(*arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
+@in_turn(0, one_in=2)
 def test_on_a_real_debian(vm_image: Image) -> None:
     status, out, errors = demo()
     assert status == 0, out[-3000:] + errors

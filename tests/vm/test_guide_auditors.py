@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.daily import in_turn
 from tests.quality.test_documents import typed
 
 from .audited import OWN, audited, make_disk
@@ -13,6 +14,7 @@ from .image import Image
 GUIDE = Path("docs/guide-auditors.md")
 
 
+@in_turn(1, one_in=2)
 def test_the_guide_runs(vm_image: Image, tmp_path: Path) -> None:
     commands = typed(GUIDE.read_text(), "verity")
     assert len(commands) >= 10
