@@ -8,7 +8,9 @@
 #define _GNU_SOURCE
 #include "loader/load.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +53,37 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	return -1;
 }
 
+struct dirent *__real_readdir(DIR *folder);
+struct dirent *__wrap_readdir(DIR *folder);
+
+/* With $NO_KINDS as on a file system that doesn't keep them in its directories. */
+struct dirent *__wrap_readdir(DIR *folder)
+{
+	struct dirent *entry = __real_readdir(folder);
+
+	if (entry && getenv("NO_KINDS"))
+		entry->d_type = DT_UNKNOWN;
+	return entry;
+}
+
+int __real_renameat(int from, const char *old, int to, const char *new);
+int __wrap_renameat(int from, const char *old, int to, const char *new);
+
+/* $CUT: the end of a name; the power goes before something gets that, or with a + behind it. */
+int __wrap_renameat(int from, const char *old, int to, const char *new)
+{
+	const char *cut = getenv("CUT");
+	size_t len = cut ? strcspn(cut, "+") : 0, have = strlen(new);
+	int is_it = len && have >= len && !strncmp(new + have - len, cut, len), result;
+
+	if (is_it && !cut[len])
+		raise(SIGKILL);
+	result = __real_renameat(from, old, to, new);
+	if (is_it)
+		raise(SIGKILL);
+	return result;
+}
+
 static int apply(const char *root, const char **what, struct failure *f)
 {
 	struct bytes bundle = { 0 };
@@ -64,13 +97,15 @@ static int apply(const char *root, const char **what, struct failure *f)
 	if (result == 1)
 		return stage_move(root, "applied", f);
 	snprintf(path, sizeof(path), "%s/var/lib/verity/next/boot.bundle", root);
-	result = read_file(path, VERITY_BUNDLE_MAX, &bundle, f);
+	result = stage_attempt(root, f);
+	if (!result)
+		result = read_file(path, VERITY_BUNDLE_MAX, &bundle, f);
 	if (!result)
 		result = stage_apply(root, &bundle, f);
 	if (!result)
 		result = stage_move(root, "applied", f);
-	else if (f->status == STATUS_REFUSED)
-		stage_refuse(root, f->message);
+	else
+		stage_failed(root, f);
 	free_bytes(&bundle);
 	return result;
 }

@@ -13,6 +13,7 @@
  *    entries were kept in /boot, where nobody writes while the gate is sealed: so they need no
  *    signature. After a power cut all of it is done once more.
  * 4. What was confirmed isn't taken back. If the boot loader has given it up, it is told to start it.
+ * 5. While a stage is begun and not in place, other boots are counted: those that begin it (attempts.c).
  */
 #define _GNU_SOURCE /* O_PATH */
 #include "load.h"
@@ -26,17 +27,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STATE "var/lib/verity"
 #define COUNT STATE "/tries"
 #define DEEPEST 6
 
-#define PREVIOUS STATE "/previous/boot.bundle"
 #define REFUSED STATE "/refused"
 
-/* A small file becomes this text, whole or not at all. */
-static int put_text(int root, const char *name, const char *text)
+static int is_there(int root, const char *name)
 {
-	char part[128];
+	return faccessat(root, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int is_begun(int root)
+{
+	return is_there(root, BEGUN("next"));
+}
+
+/* Begun, and its bundle doesn't count yet. */
+static int is_unfinished(int root)
+{
+	return is_begun(root) && is_there(root, STATE "/next/boot.bundle");
+}
+
+int text_put(int root, const char *name, const char *text)
+{
+	char part[128], *slash;
 	size_t len = strlen(text);
 	int fd, result = 0;
 
@@ -49,28 +63,23 @@ static int put_text(int root, const char *name, const char *text)
 	close(fd);
 	if (!result && renameat(root, part, root, name) != 0)
 		result = -errno;
-	return result ? result : folder_sync(root, STATE);
+	slash = strrchr(part, '/');
+	*slash = '\0';
+	return result ? result : folder_sync(root, part);
 }
 
-static int write_count(int root, unsigned int count)
+int count_put(int root, const char *name, int count)
 {
 	char text[8];
 
-	snprintf(text, sizeof(text), "%u\n", count % 100);
-	return put_text(root, COUNT, text);
+	snprintf(text, sizeof(text), "%d\n", count % 100);
+	return text_put(root, name, text);
 }
 
-int tries_begin(int root)
-{
-	int result = write_count(root, BOOT_TRIES);
-
-	return result ? result : loader_count_set(root, '0' + BOOT_TRIES);
-}
-
-int tries_left(int root)
+int count_of(int root, const char *name)
 {
 	char text[8] = "", *end;
-	int fd = openat(root, COUNT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = openat(root, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	unsigned long count;
 	ssize_t len;
 
@@ -84,6 +93,29 @@ int tries_left(int root)
 	return *end == '\n' && count <= BOOT_TRIES ? (int)count : -1;
 }
 
+int tries_begin(int root)
+{
+	int result = count_put(root, COUNT, BOOT_TRIES);
+
+	return result ? result : loader_count_set(root, '0' + BOOT_TRIES);
+}
+
+int tries_left(int root)
+{
+	return count_of(root, COUNT);
+}
+
+/* Of a file system whose directories don't say it, too. */
+static unsigned char kind_of(int folder, const struct dirent *entry)
+{
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type;
+	return fstatat(folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? IFTODT(st.st_mode) :
+									       DT_UNKNOWN;
+}
+
 /* Every NAME.verity-old below a folder becomes NAME, or goes. */
 static int each_kept(int parent, const char *name, int back, int depth)
 {
@@ -95,11 +127,12 @@ static int each_kept(int parent, const char *name, int back, int depth)
 		return fd < 0 && errno == ENOENT ? 0 : -errno;
 	while (!result && depth < DEEPEST && (entry = readdir(folder))) {
 		size_t len = strlen(entry->d_name), end = strlen(KEPT);
+		unsigned char kind = kind_of(fd, entry);
 		char to[256];
 
-		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+		if (kind == DT_DIR && entry->d_name[0] != '.')
 			result = each_kept(fd, entry->d_name, back, depth + 1);
-		if (entry->d_type != DT_REG || len <= end ||
+		if (kind != DT_REG || len <= end ||
 		    strcmp(entry->d_name + len - end, KEPT) != 0)
 			continue;
 		snprintf(to, sizeof(to), "%.*s", (int)(len - end), entry->d_name);
@@ -116,37 +149,76 @@ int kept_forget(int root)
 	return each_kept(root, "boot", 0, 0);
 }
 
-int refused_put(int root, const char *why)
+/* Before it is put away: after a power cut the reason is there, or all is done once more. */
+static int say_why(int root, const char *stage, const char *why)
 {
-	static const char *const stages[] = { "next", "applied" };
-	char text[600];
-	size_t i;
-	int result = -ENOENT;
+	char name[64], text[600];
 
-	/* Neither is there if the power went behind this. */
-	for (i = 0; result == -ENOENT && i < sizeof(stages) / sizeof(*stages); i++)
-		result = stage_away(root, stages[i], "refused");
-	if (result && result != -ENOENT)
-		return result;
-	if (mkdirat(root, REFUSED, 0755) != 0 && errno != EEXIST)
-		return -errno;
+	snprintf(name, sizeof(name), STATE "/%s/why", stage);
 	snprintf(text, sizeof(text), "%.590s\n", why);
-	return put_text(root, REFUSED "/why", text);
+	return is_there(root, name) ? 0 : text_put(root, name, text);
 }
 
-/* The bundle of before; the other one stays beside what else was refused. */
+int refused_put(int root, const char *stage, const char *why)
+{
+	say_why(root, stage, why); /* where there is no room for it, it is put away all the same */
+	return stage_away(root, stage, "refused");
+}
+
+int take_back(int root, const char *why)
+{
+	say_why(root, "next", why);
+	return count_put(root, COUNT, 0);
+}
+
+/*
+ * All that was begun since the last confirmation, the last one on top; none of it any more if the power
+ * went behind this.
+ */
+static int refused_put_begun(int root, const char *why)
+{
+	int result = is_there(root, BEGUN("applied")) ? refused_put(root, "applied", why) : 0;
+
+	if (!result && is_begun(root))
+		result = refused_put(root, "next", why);
+	if (!result && mkdirat(root, REFUSED, 0755) != 0 && errno != EEXIST)
+		result = -errno;
+	return result;
+}
+
+/* The bundle of before, if there was one; the other one stays beside what else was refused. */
 static int bundle_back(int root)
+{
+	int was_none = !is_there(root, PREVIOUS), result = 0;
+
+	if (was_none && !is_there(root, PREVIOUS_NONE))
+		return 0;
+	if ((linkat(root, BUNDLE, root, REFUSED "/boot.bundle", 0) != 0 && errno != ENOENT &&
+	     errno != EEXIST) ||
+	    (was_none ? unlinkat(root, BUNDLE, 0) != 0 && errno != ENOENT :
+			renameat(root, PREVIOUS, root, BUNDLE) != 0))
+		result = -errno;
+	if (!result)
+		result = folder_sync(root, STATE);
+	/* Last: then it is known that none is the one of before. */
+	if (!result && was_none && unlinkat(root, PREVIOUS_NONE, 0) != 0)
+		result = -errno;
+	return result;
+}
+
+/* No bundle but the one of before has counted: whatever stands there by now, stays. */
+static int bundle_stays(int root)
 {
 	int result = 0;
 
-	if (faccessat(root, PREVIOUS, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? 0 : -errno;
-	if ((unlinkat(root, REFUSED "/boot.bundle", 0) != 0 && errno != ENOENT) ||
-	    (linkat(root, STATE "/boot.bundle", root, REFUSED "/boot.bundle", 0) != 0 &&
-	     errno != ENOENT) ||
-	    renameat(root, PREVIOUS, root, STATE "/boot.bundle") != 0)
+	if (!is_unfinished(root) || is_there(root, BEGUN("applied")))
+		return 0;
+	if ((unlinkat(root, PREVIOUS, 0) != 0 && errno != ENOENT) ||
+	    (unlinkat(root, PREVIOUS_NONE, 0) != 0 && errno != ENOENT))
 		result = -errno;
-	return result ? result : folder_sync(root, STATE);
+	if (!result)
+		result = folder_sync(root, STATE "/previous");
+	return result == -ENOENT ? 0 : result;
 }
 
 /* 3. */
@@ -155,7 +227,9 @@ static int fall_back(int root, const char *why)
 	int result = each_kept(root, "boot", 1, 0);
 
 	if (!result)
-		result = refused_put(root, why);
+		result = bundle_stays(root);
+	if (!result)
+		result = refused_put_begun(root, why);
 	if (!result)
 		result = bundle_back(root);
 	if (!result && unlinkat(root, COUNT, 0) != 0)
@@ -168,7 +242,7 @@ static int fall_back(int root, const char *why)
 /* 2. */
 static int count_down(int root, int count, char loader)
 {
-	int result = write_count(root, (unsigned int)count - 1);
+	int result = count_put(root, COUNT, count - 1);
 
 	return !result && loader == '0' ? loader_count_set(root, '1') : result;
 }
@@ -197,6 +271,11 @@ int try_boot(const char *path, const char **what, struct failure *f)
 	} else if (!count || loader == LOADER_FELL) {
 		snprintf(said, sizeof(said), "fell-back\nwhat was staged is refused: %s", why);
 		result = fall_back(root, why);
+	} else if (is_unfinished(root)) {
+		/* 5. */
+		snprintf(said, sizeof(said), "not in place\nwhat is staged is put into place by the next boot, "
+			 "or not at all");
+		result = 0;
 	} else {
 		/* It counts before it starts the kernel. */
 		snprintf(said, sizeof(said), "tries %d%s", count - 1, loader != '0' + BOOT_TRIES ? "" :

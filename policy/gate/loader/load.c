@@ -275,14 +275,16 @@ static int stage(struct loader *l, struct failure *f)
 	/* One that is damaged or missing is what a stage may mend. */
 	if (read_file(present, VERITY_BUNDLE_MAX, &l->present, &unused) != 0)
 		free_bytes(&l->present);
-	result = load(l, &unsaid, f);
-	undo(l);
+	result = stage_attempt(l->options.stage, f);
+	if (!result) {
+		result = load(l, &unsaid, f);
+		undo(l);
+	}
 	if (!result)
 		result = stage_apply(l->options.stage, &l->documents.bundle, f);
 	if (!result)
 		return stage_done(l, f);
-	if (f->status == STATUS_REFUSED)
-		stage_refuse(l->options.stage, f->message);
+	stage_failed(l->options.stage, f);
 	return result;
 }
 

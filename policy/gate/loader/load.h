@@ -289,18 +289,38 @@ int stage_raise(const struct gate *gate, const struct bytes *present,
 /* Puts it into place; a gate has taken its bundle. Again after a power cut: until stage_move. */
 int stage_apply(const char *root, const struct bytes *bundle, struct failure *f);
 int stage_move(const char *root, const char *to, struct failure *f);
-/* It is put away, with the reason; what can't be done is left to the next boot. */
-void stage_refuse(const char *root, const char *why);
 /* A directory of the state gets another name, and what has that makes way: 0 or -errno. */
 int stage_away(int root, const char *from, const char *to);
 
 /* Makes the names in a folder durable: 0 or -errno. */
 int folder_sync(int folder, const char *name);
 
+#define HINT_STAGE "stage it anew: verity lockdown stage"
+
+/* --- attempts.c --------------------------------------------------------------------------- */
+
+/* One boot less that may begin what is staged; refused if there is none. Before it is looked at. */
+int stage_attempt(const char *root, struct failure *f);
+/* Refused, or in the last of these boots: it is put away. What can't be done is left to the next one. */
+void stage_failed(const char *root, const struct failure *f);
+
 /* --- fallback.c --------------------------------------------------------------------------- */
 
 #define BOOT_TRIES 3	    /* boots that what was staged gets to come up */
 #define KEPT ".verity-old" /* behind the name of an entry that was replaced */
+
+/* Below the root: */
+#define STATE "var/lib/verity"
+#define BUNDLE STATE "/boot.bundle"
+#define PREVIOUS STATE "/previous/boot.bundle"
+#define PREVIOUS_NONE STATE "/previous/none" /* there was no bundle */
+#define BEGUN(stage) STATE "/" stage "/begun" /* what is booted from is changed from then on */
+
+/* A small file becomes this text, whole or not at all: 0 or -errno. */
+int text_put(int root, const char *name, const char *text);
+/* A count of boots in a file: -1 if that is none; and 0 or -errno. */
+int count_of(int root, const char *name);
+int count_put(int root, const char *name, int count);
 
 /* Boots that are left to what was staged, or -1: all that is there was confirmed. */
 int tries_left(int root);
@@ -308,8 +328,11 @@ int tries_left(int root);
 int tries_begin(int root);
 /* Entries that were kept for the way back go: what took their place was confirmed. 0 or -errno */
 int kept_forget(int root);
-/* What was staged becomes what was refused, with the reason for `verity lockdown status`. */
-int refused_put(int root, const char *why);
+/* A directory of the state becomes what was refused, with the reason for `verity lockdown status`. */
+int refused_put(int root, const char *stage, const char *why);
+/* Whether what is staged was begun; all of it is taken back by --try, for this reason. */
+int is_begun(int root);
+int take_back(int root, const char *why);
 /* One boot less; or back to what was there before. *what: a word for which, and lines behind it. */
 int try_boot(const char *root, const char **what, struct failure *f);
 

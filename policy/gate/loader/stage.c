@@ -9,7 +9,7 @@
  * 3. None takes the place of what the present deployment boots from, but entries of a boot loader.
  * 4. New files, then what the way back needs and the counts of boots, then the entries, then the bundle,
  *    then the stage is moved away: each by a rename, and synced before the next. After a power cut all
- *    of it is done once more, up to where it is done.
+ *    of it is done once more, up to where it is done; how often, attempts.c says.
  * 5. The way back is to what was confirmed. While there is a count, what was kept for it stays as it is:
  *    after a power cut, and where an update is staged before the last one has come up.
  *
@@ -32,10 +32,8 @@
 #include <bpf/bpf.h>
 #include <linux/fsverity.h>
 
-#define STATE "var/lib/verity"
 #define DEEPEST 6
 #define FILES_MOST 64
-#define HINT_STAGE "stage it anew: verity lockdown stage"
 
 struct staged {
 	const struct bytes *bundle;
@@ -369,21 +367,27 @@ static int each_file(struct staged *s, int check, int entries)
 	return faccessat(s->next, "boot", F_OK, AT_SYMLINK_NOFOLLOW) != 0 ? 0 : each(s, "boot", 0);
 }
 
-#define PREVIOUS STATE "/previous/boot.bundle"
-
-/* The bundle that counted so far, for the way back. */
+/* The bundle that counted so far, for the way back; or that there was none. */
 static int keep_bundle(struct staged *s)
 {
 	int result = make_folders(s->root, PREVIOUS), present;
+	const char *other = PREVIOUS_NONE;
 
 	if (result)
 		return result;
-	present = openat(s->root, STATE "/boot.bundle", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (present < 0)
-		return unlinkat(s->root, PREVIOUS, 0) != 0 && errno != ENOENT ? -errno : 0;
-	result = replace(present, s->root, PREVIOUS);
-	close(present);
-	return result;
+	present = openat(s->root, BUNDLE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (present >= 0) {
+		result = replace(present, s->root, PREVIOUS);
+		close(present);
+	} else if (errno == ENOENT) {
+		result = text_put(s->root, PREVIOUS_NONE, "");
+		other = PREVIOUS;
+	} else {
+		result = -errno;
+	}
+	if (!result && unlinkat(s->root, other, 0) != 0 && errno != ENOENT)
+		result = -errno;
+	return result ? result : folder_sync(s->root, STATE "/previous");
 }
 
 /* 5., and from here on boots are counted. */
@@ -395,9 +399,14 @@ static int begin(struct staged *s)
 		result = kept_forget(s->root);
 		if (!result)
 			result = keep_bundle(s);
+		/* What was put into place before was confirmed. */
+		if (!result && unlinkat(s->root, BEGUN("applied"), 0) != 0 && errno != ENOENT)
+			result = -errno;
 	}
 	if (!result && unlinkat(s->root, STATE "/refused/why", 0) != 0 && errno != ENOENT)
 		result = -errno;
+	if (!result)
+		result = text_put(s->root, BEGUN("next"), "");
 	if (!result)
 		result = tries_begin(s->root);
 	return result ? cannot(s->f, -result, HINT_LOG, "the way back can't be prepared") : 0;
@@ -408,7 +417,7 @@ static int put_bundle(struct staged *s)
 {
 	int result = 0;
 
-	if (renameat(s->next, "boot.bundle", s->root, STATE "/boot.bundle") != 0)
+	if (renameat(s->next, "boot.bundle", s->root, BUNDLE) != 0)
 		result = -errno;
 	if (!result)
 		result = folder_sync(s->root, STATE);
@@ -455,16 +464,6 @@ int stage_move(const char *root, const char *to, struct failure *f)
 	if (fd >= 0)
 		close(fd);
 	return result ? cannot(f, -result, HINT_LOG, "the stage can't be moved away") : 0;
-}
-
-void stage_refuse(const char *root, const char *why)
-{
-	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	refused_put(fd, why);
-	close(fd);
 }
 
 int stage_apply(const char *root, const struct bytes *bundle, struct failure *f)
