@@ -114,9 +114,13 @@ class Owner:
         return {entry.path: entry.digest for one in granted for entry in one.config}
 
     def tried(self, serial: int) -> None:
-        """As the loader leaves it."""
+        """As the loader and verity-confirm leave it, once the trial's boot has come up."""
         text = f"verity-trial 1\nserial {serial}\nboot 0b1c2d3e-0000-4000-8000-000000000001\n"
-        (self.root / "var/lib/verity/trial").write_text(text)
+        state = self.root / "var/lib/verity"
+        (state / "trial").write_text(text)
+        digest = hashlib.sha256((self.root / BUNDLE).read_bytes()).hexdigest()
+        (state / "confirmed").mkdir(exist_ok=True)
+        (state / "confirmed/trial").write_text(f"{text}bundle {digest}\n")
 
     def files(self) -> dict[Path, bytes | str]:
         """Everything in the tree but directories, which may stay behind empty."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,9 @@ from verity.formats import grants, grub_env, host_record, records
 from verity.formats.fsverity import digest_bytes
 from verity.formats.kernel_policy import Mode
 from verity.formats.records import RecordKind
-from verity.ports import gate_object, places
-from verity.verbs import init_grub
+from verity.ports import gate_object, keystore, places
+from verity.values.errors import VerityError
+from verity.verbs import init_grub, lockdown_mode
 
 pytestmark = needs_root
 
@@ -162,6 +165,56 @@ def test_a_trial_then_the_seal(owner: Owner) -> None:
     # Signed anew after an update, a sealed host stays one.
     assert owner.init().status == 0
     assert (owner.policy.serial, owner.policy.mode) == (3, Mode.SEALED)
+
+
+def seal(owner: Owner) -> VerityError | None:
+    """What `confirm` says behind the arming proof, which a made-up host can't have."""
+    key = keystore.load_signer(str(owner.keys / "user/private/user-policy.pem"))
+    now = int(time.time())
+    try:
+        lockdown_mode.change(owner.root, Mode.SEALED, [key], times=(now, now + 86400), now=now)
+    except VerityError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("become", "says"),
+    [
+        ("rm confirmed/trial", "isn't known to have come up"),
+        ("sed -i s/000000000001$/000000000002/ confirmed/trial", "isn't known to have come up"),
+        ("sed -i s/^serial.*/serial\\ 1/ confirmed/trial", "isn't known to have come up"),
+        ("truncate -s -1 confirmed/trial", "the record that a trial came up is none"),
+        ("cp trial confirmed/trial", "the record that a trial came up is none"),
+    ],
+)
+def test_a_trial_that_is_not_known_to_have_come_up(owner: Owner, become: str, says: str) -> None:
+    assert owner.init().status == 0 and owner.sign("trial").status == 0
+    owner.tried(2)
+    state = owner.root / "var/lib/verity"
+    subprocess.run(["sh", "-ec", become], cwd=state, check=True)
+    before = snapshot(owner.root)
+    error = seal(owner)
+    assert error is not None and says in error.message and error.hint
+    assert snapshot(owner.root) == before
+    done = owner.lockdown("status")
+    assert "\nnext: the trial isn't known to have come up" in done.out, done.err
+    # Who has seen that it is up says so.
+    assert owner.sign("confirm").status == 0 and owner.policy.mode is Mode.SEALED
+
+
+def test_a_trial_that_came_up(owner: Owner) -> None:
+    """With the bundle of then: another one may not come up."""
+    assert owner.init().status == 0 and owner.sign("trial").status == 0
+    owner.tried(2)
+    before = (owner.root / BUNDLE).read_bytes()
+    owner.host.program("/usr/bin/b")
+    assert owner.init().status == 0
+    error = seal(owner)
+    assert error is not None and "was changed behind the trial" in error.message
+    (owner.root / BUNDLE).write_bytes(before)
+    assert "\nnext: `verity lockdown confirm` if the trial went" in owner.lockdown("status").out
+    assert seal(owner) is None and owner.policy.mode is Mode.SEALED
 
 
 def test_nothing_is_signed_without_the_proof(owner: Owner) -> None:

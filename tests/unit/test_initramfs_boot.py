@@ -40,7 +40,7 @@ class Played:
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
 
-    def boots(self, *, unmounted: str) -> tuple[str, str, bool]:
+    def boots(self, *, unmounted: str, status: int = 0) -> tuple[str, str, bool]:
         """What the loader was asked, what was said, and whether a reboot was."""
         self.tool("bin/mount", f'case "$1" in *{unmounted}) exit 32 ;; esac')
         done = subprocess.run(
@@ -50,13 +50,28 @@ class Played:
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == status, done.stderr
         loaded = self.folder / "loaded"
         return (
             loaded.read_text() if loaded.exists() else "",
             (self.folder / "dev/kmsg").read_text(),
             (self.folder / "proc/sysrq-trigger").exists(),
         )
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_bundle_that_is_refused_is_told_to_the_host(tmp_path: Path, refused: bool) -> None:
+    """It comes up by the confirmed one then, and must not take that one's place."""
+    played = Played(tmp_path, "confirmed")
+    for name in ("boot.bundle", "confirmed/boot.bundle"):
+        (tmp_path / "root/var/lib/verity" / name).touch()
+    own = "*/verity/boot.bundle*"
+    body = f'case "$*" in --mode*) ;; {own}) exit {int(refused)} ;; esac; echo state observe'
+    played.tool("own/verity-load", body)
+    (tmp_path / "etc/sealed").write_text("7\n")
+    _, said, _ = played.boots(unmounted="none", status=1)
+    assert ("not loaded from" in said) == refused
+    assert (tmp_path / "run/verity-by-confirmed").exists() == refused
 
 
 @pytest.mark.parametrize(("state", "asked"), [("next", "--stage\n"), ("tries", "--try\n")])

@@ -121,7 +121,8 @@ def test_unlocks_are_followed_while_there_are_any() -> None:
 def test_a_boot_is_confirmed_behind_what_calls_it_good() -> None:
     """What it runs only chooses between signed bundles, and writes nothing else."""
     confirm = parsed("verity-confirm.service")
-    assert confirm["Unit"]["Requires"] == confirm["Unit"]["After"] == "boot-complete.target"
+    assert confirm["Unit"]["Requires"] == "boot-complete.target"
+    assert confirm["Unit"]["After"].split() == ["boot-complete.target", "multi-user.target"]
     assert confirm["Unit"]["ConditionPathExists"] == f"/{places.BUNDLE}"
     assert confirm["Service"]["ExecStart"] == "/usr/lib/verity/verity-confirm"
     # Once: what is there later in the boot nobody has come up with.

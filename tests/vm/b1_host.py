@@ -31,7 +31,6 @@ _PREPARE = f"""
 set -e
 mkdir -p {Path(DROP_IN).parent}
 cat >{DROP_IN}
-systemctl enable verity-confirm.service
 {{ cat /etc/fstab; echo '/dev/vda / ext4 defaults 0 0'; }} >/run/fstab
 cp --remove-destination /run/fstab /etc/fstab
 """

@@ -17,12 +17,6 @@ from verity.values.errors import ContentError, HostError
 from verity.verbs import arming_drill, lockdown_check, lockdown_mode
 from verity.verbs.audit_documents import Asked
 
-_unproven = click.option(
-    "--insecure-unproven",
-    "unproven",
-    is_flag=True,
-    help="Don't ask `verity lockdown check` first. A host that isn't ready may not come up.",
-)
 _keyring = click.option(
     "--keyring",
     type=PATH,
@@ -31,14 +25,19 @@ _keyring = click.option(
 )
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What both verbs take."""
-    for option in (
-        *(output.json_option, root_option, _unproven, _keyring),
-        *(signing_options.days_option, signing_options.signing_option),
-    ):
-        command = option(command)
-    return command
+def _options(unproven: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What both verbs take; and in words what isn't proven then."""
+    way_on = click.option("--insecure-unproven", "unproven", is_flag=True, help=unproven)
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            *(output.json_option, root_option, way_on, _keyring),
+            *(signing_options.days_option, signing_options.signing_option),
+        ):
+            command = option(command)
+        return command
+
+    return with_options
 
 
 _NEXT = {
@@ -52,7 +51,9 @@ _NEXT = {
 @click.command(
     epilog="Example: verity lockdown trial --key /media/keys/user/private/user-policy.pem"
 )
-@_options
+@_options(
+    "Don't ask `verity lockdown check` first. A host that isn't ready may not come up.",
+)
 def trial(
     key_uris: tuple[str, ...],
     days: int,
@@ -74,7 +75,10 @@ def trial(
 @click.command(
     epilog="Example: verity lockdown confirm --key /media/keys/user/private/user-policy.pem"
 )
-@_options
+@_options(
+    "Don't ask `verity lockdown check` first, nor whether the trial's boot came up with what is"
+    " there. A host that isn't ready may not come up.",
+)
 def confirm(
     key_uris: tuple[str, ...],
     days: int,
@@ -85,12 +89,13 @@ def confirm(
 ) -> int:
     """Sign the next policy serial as sealed, after its trial. In the trial's boot, or after it.
 
-    Refused without a trial of the policy that is installed. From the next boot on nothing falls
+    Refused without a trial of the policy that is installed, whose boot came up with the boot bundle
+    that is there. From the next boot on nothing falls
     back to observing: the way back is an unlock, or a policy that you sign with
     `verity lockdown observe --key`.
     """
     _proven(root, unproven=unproven)
-    return sign(Mode.SEALED, key_uris, days, root, keyring, as_json=as_json)
+    return sign(Mode.SEALED, key_uris, days, root, keyring, unproven=unproven, as_json=as_json)
 
 
 def sign(
@@ -101,6 +106,7 @@ def sign(
     keyring: Path | None,
     *,
     as_json: bool,
+    unproven: bool = False,
 ) -> int:
     """Sign the next policy with this mode, and say what the next boot does."""
     now = int(time.time())
@@ -112,6 +118,7 @@ def sign(
         now=now,
         keyring=keyring,
         allow_example_keys=bool(key_opening.access().allow_example_keys),
+        unproven=unproven,
     )
     for note in made.notes:
         output.message(f"note: {output.one_line(note)}")

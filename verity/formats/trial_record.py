@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the loader writes down of a trial before it seals, bytes -> value (docs/formats.md).
+"""What is written down of a trial, bytes -> value (docs/formats.md): by the loader before it seals.
 
 verity-trial 1
 serial N
 boot UUID
+
+And by verity-confirm, once that boot has come up, the same with another line:
+
+bundle HEX
 """
 
 import re
@@ -13,6 +17,7 @@ from verity.values.errors import ContentError
 
 MAX_SIZE = 4096
 _FORM = re.compile(rb"verity-trial 1\nserial ([1-9][0-9]{0,15})\nboot ([0-9a-f-]{1,40}|unknown)\n")
+_BUNDLE = re.compile(rb"bundle ([0-9a-f]{64})\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,27 @@ class Trial:
 
     serial: int
     boot: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameUp:
+    """That the boot of a trial came up with the boot bundle of this SHA-256."""
+
+    trial: Trial
+    bundle: bytes
+
+
+def parse_came_up(data: bytes) -> CameUp:
+    """Read it. Raises ContentError (``bad-trial``)."""
+    at = data.rfind(b"bundle ")
+    match = _BUNDLE.fullmatch(data, max(at, 0))
+    if match is None:
+        raise ContentError(
+            "bad-trial",
+            "the record that a trial came up is none",
+            hint="`verity lockdown trial` and its boot make another one",
+        )
+    return CameUp(trial=parse(data[:at]), bundle=bytes.fromhex(match[1].decode()))
 
 
 def parse(data: bytes) -> Trial:

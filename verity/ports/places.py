@@ -25,6 +25,8 @@ POLICY_BLOB_STATE = Path("var/lib/verity/policy.gate")
 sealed host can take the next one without a new signature of /etc."""
 TRIAL = Path("var/lib/verity/trial")
 """That a trial was begun: what the loader writes before it seals."""
+TRIAL_CAME_UP = Path("var/lib/verity/confirmed/trial")
+"""That its boot came up, and with which bundle: what verity-confirm writes."""
 SEAL_SAID = Path("run/verity/seal")
 """What the loader says came of the seal in this boot."""
 WAIVERS = Path("etc/verity/waivers")

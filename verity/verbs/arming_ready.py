@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The arming proof's preconditions: what has to be so before a seal is worth trying.
 
-1. The kernel has what the gate needs, and something loads and seals the gate at boot.
+1. The kernel has what the gate needs, and something loads and seals the gate at boot, and says
+   that the boot came up.
 2. The boot bundle verifies from the host's pins, nothing in it has expired, and the installed
    policy verifies. That both are one isn't asked: a cut trial leaves the installed one ahead.
 3. The loader and the gate that the boot uses are this installation's, and signed.
@@ -33,7 +34,12 @@ from verity.verbs.audit_host import AuditedHost
 
 LOADER = Path("usr/lib/verity/verity-load")
 OBJECT = Path("usr/lib/verity/gate.bpf.o")
-UNITS = ("verity-gate.service", "verity-seal.service")
+_NO_GATE = "no boot starts it, so no gate is loaded and sealed"
+UNITS = {
+    "verity-gate.service": _NO_GATE,
+    "verity-seal.service": _NO_GATE,
+    "verity-confirm.service": "no boot starts it, so no trial is known to have come up",
+}
 STATE = Path("var/lib/verity")
 ROOM = 16 << 20
 """Bytes that have to be free where a boot keeps its state."""
@@ -113,7 +119,7 @@ def own_files(host: AuditedHost) -> Part:
     """1 and 3. What the boot loads the gate with, and what starts it."""
     findings: list[Finding] = []
     gaps: list[NotEvaluated] = []
-    for unit in UNITS:
+    for unit, problem in UNITS.items():
         folders = [host.root / "etc/systemd/system" / folder for folder in _WANTS]
         if not any(os.path.lexists(folder / unit) for folder in folders):
             findings.append(
@@ -121,7 +127,7 @@ def own_files(host: AuditedHost) -> Part:
                     check="not-enabled",
                     link=Link.VERDICT,
                     object=unit,
-                    problem="no boot starts it, so no gate is loaded and sealed",
+                    problem=problem,
                     expected="enabled",
                     found="not enabled",
                     remedy=f"systemctl enable {unit}",

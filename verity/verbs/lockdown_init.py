@@ -49,6 +49,7 @@ UNITS = {
     "verity-seal-late.service": "multi-user.target.wants",
     "verity-sealed.target": "multi-user.target.wants",
     "verity-denials.service": "multi-user.target.wants",
+    "verity-confirm.service": "multi-user.target.wants",
 }
 _FOLLOWING = {"verity-unlock.timer": "timers.target.wants"}
 """Where this version of verity has it."""

@@ -10,12 +10,13 @@ makes the next serial of both.
 What it does not do: ask whether the host is ready (``lockdown_check``), or end a seal.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from verity.formats import bundle, trial_record
+from verity.formats import bundle, records, trial_record
 from verity.formats.grants import Role
 from verity.formats.kernel_policy import Mode
 from verity.formats.policy import Policy
@@ -62,11 +63,13 @@ def change(
     now: int,
     keyring: Path | None = None,
     allow_example_keys: bool = False,
+    unproven: bool = False,
 ) -> Changed:
     """Sign the next policy with this mode, and put it into the boot bundle.
 
     1. A host that `lockdown init` has made ready, with a policy and a bundle that verify.
-    2. Sealed only behind a trial of the policy that is installed.
+    2. Sealed only behind a trial of the policy that is installed, whose boot came up with the
+       bundle that is there; ``unproven``: whatever became of it.
     3. The document and what the gate is told; then the bundle.
 
     With a directory ``keyring`` the newest keys of the parties in it go into the bundle, too: where
@@ -94,7 +97,9 @@ def change(
     before = _installed(root, keyrings, older)
     # 2. No seal without a trial.
     if mode is Mode.SEALED and before.mode is not Mode.SEALED:
-        _check_trial(root, before)
+        found = _check_trial(root, before)
+        if not unproven:
+            _check_came_up(root, found)
     # 3. The next policy.
     serial = policy_next.highest(root, keyrings, parts, before.serial) + 1
     after = policy_next.with_mode(before, mode, serial=serial, times=times, why=_WHY[mode])
@@ -173,7 +178,19 @@ def trial(root: Path) -> trial_record.Trial | None:
     return trial_record.parse(data)
 
 
-def _check_trial(root: Path, before: Policy) -> None:
+def came_up(root: Path) -> trial_record.CameUp | None:
+    """What verity-confirm has written down of the last trial that came up; None if none did."""
+    path = root / places.TRIAL_CAME_UP
+    try:
+        data = read_file(path, max_size=trial_record.MAX_SIZE)
+    except HostError as error:
+        if error.code == "not-found":
+            return None
+        raise
+    return trial_record.parse_came_up(data)
+
+
+def _check_trial(root: Path, before: Policy) -> trial_record.Trial:
     found = trial(root)
     if before.mode is not Mode.TRIAL or found is None or found.serial != before.serial:
         raise ContentError(
@@ -181,4 +198,28 @@ def _check_trial(root: Path, before: Policy) -> None:
             f"the policy serial {before.serial} has the mode {before.mode.name.lower()}, and had no"
             " trial on this host: what it would deny isn't known",
             hint="`verity lockdown trial`, a reboot, and a look at the host come first",
+        )
+    return found
+
+
+def _check_came_up(root: Path, found: trial_record.Trial) -> None:
+    """That a trial was begun says nothing of the host: its boot may have ended anywhere."""
+    on = "; --insecure-unproven goes on all the same"
+    up = came_up(root)
+    if up is None or up.trial != found:
+        raise ContentError(
+            "trial-not-up",
+            f"the trial of policy serial {found.serial} was begun in the boot {found.boot}, and"
+            " isn't known to have come up",
+            hint="in that boot: wait for verity-confirm.service, which writes it down behind"
+            " multi-user.target; behind it: `verity lockdown log`, and another `verity lockdown"
+            f" trial`{on}",
+        )
+    bundle_now = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
+    if hashlib.sha256(bundle_now).digest() != up.bundle:
+        raise ContentError(
+            "trial-not-up",
+            f"{root / places.BUNDLE}: it was changed behind the trial of policy serial"
+            f" {found.serial}, which came up with another one",
+            hint=f"another `verity lockdown trial` tries this one{on}",
         )

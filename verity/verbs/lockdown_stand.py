@@ -48,6 +48,7 @@ def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
     gone = is_b1 and not (root / places.BUNDLE).exists() and (root / places.CONFIRMED).exists()
     following = _next_boot(root, places.CONFIRMED if gone else places.BUNDLE)
     trial = _trial(root)
+    up = _came_up(root)
     refused = _refused(root)
     unlocks = () if found.gate is None else found.gate.unlocks
     lines = [
@@ -55,7 +56,7 @@ def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
         ("next boot", (_GONE if gone else "") + _says_next(following, trial, now)),
         ("last boots", _boots(root) + _says_refused(refused)),
         ("unlocks", _says_unlocks(found, unlocks)),
-        ("next", _PUT_BACK if gone else _advice(found, said, following, trial, now)),
+        ("next", _PUT_BACK if gone else _advice(found, said, following, (trial, up), now)),
     ]
     fields: dict[str, object] = {
         "seal": None
@@ -70,7 +71,7 @@ def stand(root: Path, found: Lockdown, *, now: int) -> Stand:
         },
         "trial": None
         if not isinstance(trial, Trial)
-        else {"serial": trial.serial, "boot": trial.boot},
+        else {"serial": trial.serial, "boot": trial.boot, "came_up": up == trial},
         "refused_update": refused,
         "unlocks": [
             {"token": one.token_id.hex(), "scope": lower(one.scope), "state": one.state.value}
@@ -95,6 +96,16 @@ def _trial(root: Path) -> Trial | VerityError | None:
         return trial_record.parse(read_file(root / places.TRIAL, max_size=trial_record.MAX_SIZE))
     except VerityError as error:
         return None if error.code == "not-found" else error
+
+
+def _came_up(root: Path) -> Trial | None:
+    """The last trial that did."""
+    path = root / places.TRIAL_CAME_UP
+    try:
+        data = read_file(path, max_size=trial_record.MAX_SIZE)
+        return trial_record.parse_came_up(data).trial
+    except VerityError:
+        return None
 
 
 def _next_boot(root: Path, bundle: Path) -> KernelPolicy | VerityError | None:
@@ -189,9 +200,10 @@ def _advice(
     found: Lockdown,
     said: Said | VerityError | None,
     following: KernelPolicy | VerityError | None,
-    trial: Trial | VerityError | None,
+    trials: tuple[Trial | VerityError | None, Trial | None],
     now: int,
 ) -> str:
+    trial, up = trials
     if following is None:
         return "`verity lockdown init` makes this host ready"
     if isinstance(following, VerityError):
@@ -206,6 +218,11 @@ def _advice(
         and isinstance(trial, Trial)
         and trial.serial == following.serial
     ):
+        if up != trial:
+            return (
+                "the trial isn't known to have come up: wait for verity-confirm.service in its"
+                " boot; behind it `verity lockdown log`, then another `verity lockdown trial`"
+            )
         return "`verity lockdown confirm` if the trial went well; `verity lockdown log` if not"
     if found.gate is None or (following.mode is Mode.TRIAL and not sealed):
         return "reboot: the gate is loaded at boot"

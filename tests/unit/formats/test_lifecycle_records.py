@@ -27,6 +27,19 @@ def test_a_trial() -> None:
     assert (found.serial, found.boot) == (7, "0b1c2d3e000040008000000000000001")
 
 
+def test_a_trial_that_came_up() -> None:
+    found = trial_record.parse_came_up(TRIAL + b"bundle " + b"0a" * 32 + b"\n")
+    assert (found.trial, found.bundle) == (trial_record.parse(TRIAL), b"\x0a" * 32)
+
+
+@pytest.mark.parametrize("rest", [b"", b"bundle \n", b"bundle " + b"0a" * 32, b"x\n"])
+def test_no_record_of_one_that_came_up(rest: bytes) -> None:
+    for data in (TRIAL + rest, rest + b"\n" + TRIAL, rest):
+        with pytest.raises(ContentError) as caught:
+            trial_record.parse_came_up(data)
+        assert caught.value.code == "bad-trial" and caught.value.hint
+
+
 @pytest.mark.parametrize(
     "bad", [b"", TRIAL[:-1], TRIAL + b"x", TRIAL.replace(b"7", b"0"), TRIAL.replace(b" 1", b" 2")]
 )
