@@ -20,6 +20,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 import verity
+from tests.vm.cache import entry
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -30,7 +31,7 @@ DATA = re.compile(
 TOOLS = ["cc", "gcc", "as", "ld", "ar", "ranlib", "cmake", "ninja", "make", "git", "uname"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plain_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A PATH with the tools of a C build and without clang."""
     folder = tmp_path_factory.mktemp("bin")
@@ -55,21 +56,32 @@ def run(*command: str | Path, path: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory, plain_path: str) -> zipfile.ZipFile:
-    out = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--no-build-isolation", "--no-deps", "-w", out, ".", path=plain_path)
-    (file,) = out.iterdir()
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session's, also of pytest-xdist's other workers: each is built once."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def wheel(shared: Path, plain_path: str) -> zipfile.ZipFile:
+    def build(out: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+        run(*pip, "--no-build-isolation", "--no-deps", "-w", out, ".", path=plain_path)
+
+    entry(shared / "wheel", build)
+    (file,) = (shared / "wheel").glob("*.whl")
     return zipfile.ZipFile(file)
 
 
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory, plain_path: str) -> set[str]:
-    out = tmp_path_factory.mktemp("sdist")
-    code = "import sys; from scikit_build_core.build import build_sdist; build_sdist(sys.argv[1])"
-    run(sys.executable, "-c", code, out, path=plain_path)
-    (file,) = out.iterdir()
+@pytest.fixture(scope="session")
+def sdist(shared: Path, plain_path: str) -> set[str]:
+    def build(out: Path) -> None:
+        code = "import sys; from scikit_build_core.build import build_sdist as b; b(sys.argv[1])"
+        run(sys.executable, "-c", code, out, path=plain_path)
+
+    entry(shared / "sdist", build)
+    (file,) = (shared / "sdist").glob("*.tar.gz")
     assert file.name == f"fsverity_chain-{verity.__version__}.tar.gz"
     with tarfile.open(file) as tar:
         return {name.partition("/")[2] for name in tar.getnames()}
