@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests import boot
+from tests.vm.boot_update import grants_of
 from verity.formats import bundle, grub_env
 from verity.formats.fsverity import digest_bytes
-from verity.formats.grants import ConfigEntry, ConfigKind, Party, Role
+from verity.formats.grants import Party, Role
 from verity.formats.records import RecordKind
 
 LOADER = Path("policy/gate/loader")
@@ -55,13 +56,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
 
 def signed(files: dict[str, bytes]) -> bytes:
     """A bundle with grants that put these files into /boot; who signed it is the gate's to say."""
-    entries = [
-        ConfigEntry(
-            path=f"/boot/{name}".encode(), kind=ConfigKind.FILE, digest=digest_bytes(data).value
-        )
-        for name, data in files.items()
-    ]
-    blob = boot.grants_blob(Party.USER, Role.ETC, "etc", code=(), config=tuple(sorted(entries)))
+    config = tuple(sorted(grants_of(files)))
+    blob = boot.grants_blob(Party.USER, Role.ETC, "etc", code=(), config=config)
     made = boot.signed("etc.grants", RecordKind.GRANTS, blob, boot.EXTENSION)
     return bundle.encode([made.fragment])
 

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from verity.formats import grub_env
-from verity.formats.fsverity import digest_bytes
-from verity.formats.grants import ConfigEntry, ConfigKind
 
 from . import boot_world, qemu
+from .boot_update import make_update
 from .errors import MachineDied
 from .gate_machine import Gate, serial, value
 from .grub_world import grub, put_below
@@ -24,7 +23,6 @@ from .image import Image
 from .machine import Machine
 from .test_boot import STREAM, host_files, refused
 from .test_boot_stage import STAGE
-from .trust_world import trust_world
 
 pytestmark = pytest.mark.full  # each boot takes minutes
 
@@ -62,19 +60,7 @@ def update(image: Image, folder: Path) -> Path:
     """A signed update whose kernel is none."""
     grub_cfg = grub(image).configuration(entry("vmlinuz-2"))
     new = {"vmlinuz-2": b"no kernel" * 1000, "grub/grub.cfg": grub_cfg.encode()}
-    for name, data in new.items():
-        (folder / "boot" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "boot" / name).write_bytes(data)
-    entries = [
-        ConfigEntry(
-            path=f"/boot/{name}".encode(), kind=ConfigKind.FILE, digest=digest_bytes(data).value
-        )
-        for name, data in new.items()
-    ]
-    trees = {STREAM: boot_world.tree(image)}
-    signed = trust_world(image, trees, config={_UPDATE: entries}, serial=2)
-    shutil.copyfile(signed.host / "boot.bundle", folder / "boot.bundle")
-    return folder
+    return make_update(image, folder, new, stream=_UPDATE, tree_stream=STREAM)
 
 
 def boots(machine: Machine) -> None:

@@ -7,7 +7,6 @@ stands in the host's /boot and state, and with which bundle the gate comes up.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,13 @@ from pathlib import Path
 import pytest
 
 from verity.formats import grub_env
-from verity.formats.fsverity import digest_bytes
-from verity.formats.grants import ConfigEntry, ConfigKind
 
-from . import boot_world
+from .boot_update import make_update
 from .errors import MachineDied
 from .gate_machine import Gate, serial, value
 from .image import Image
 from .machine import Machine
 from .test_boot import STREAM, booted, host_files, refused
-from .trust_world import trust_world
 
 pytestmark = pytest.mark.full  # a boot takes minutes, and each case is two or three of them
 
@@ -61,19 +57,7 @@ class Host:
 def host(gate_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A sealed machine with /boot/loader, and a directory with an update for it."""
     folder = tmp_path_factory.mktemp("stage")
-    update = folder / "update"
-    for name, data in NEW.items():
-        (update / "boot" / name).parent.mkdir(parents=True, exist_ok=True)
-        (update / "boot" / name).write_bytes(data)
-    entries = [
-        ConfigEntry(
-            path=f"/boot/{name}".encode(), kind=ConfigKind.FILE, digest=digest_bytes(data).value
-        )
-        for name, data in NEW.items()
-    ]
-    trees = {STREAM: boot_world.tree(gate_image)}
-    signed = trust_world(gate_image, trees, config={_STREAM: entries}, serial=2)
-    shutil.copyfile(signed.host / "boot.bundle", update / "boot.bundle")
+    update = make_update(gate_image, folder / "update", NEW, stream=_STREAM, tree_stream=STREAM)
     files = host_files(gate_image, folder / "host")
     (files / "boot/loader/entries").mkdir(parents=True)
     (files / "boot/loader/entries/two.conf").write_text("title one\n")
