@@ -188,7 +188,8 @@ ROWS = (
         name="bind mount over a signed path",
         setup=f"mount --bind {UNSIGNED}/program {SIGNED}/victim",
         act=f"{SIGNED}/victim",
-        cleanup=f"umount {SIGNED}/victim",
+        # fapolicyd may still have it open.
+        cleanup=f"umount --lazy {SIGNED}/victim",
         shows="ran unsigned",
         reason="no-digest",
         signed=f"{SIGNED}/victim",

@@ -21,8 +21,12 @@ int main(int argc, char **argv)
 	if (fd < 0)
 		trouble(argv[1]);
 	signal(SIGIO, SIG_IGN);
-	if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
-		trouble("F_SETLEASE");
+	/* Who is told of each open, as fapolicyd is, may still have the file open. */
+	for (tries = 0; fcntl(fd, F_SETLEASE, F_WRLCK) < 0; tries++) {
+		if (errno != EAGAIN || tries > 1000)
+			trouble("F_SETLEASE");
+		usleep(10000);
+	}
 	child = fork();
 	if (child < 0)
 		trouble("fork");
