@@ -16,6 +16,8 @@ _NOT_STARTED = 127
 # Each question costs the guest a line in its journal, so they thin out quickly.
 _FIRST_PAUSE_S = 0.01
 _LAST_PAUSE_S = 0.25
+# A question that isn't answered in this time is asked again.
+_ANSWER_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,13 @@ class GuestProcess:
             if remaining <= 0:
                 self.kill()
                 raise VmTimeout(f"{list(self.argv)} in the guest: not done after {timeout_s:g} s")
-            done = self.poll(timeout_s=max(remaining, 1.0))
+            try:
+                done = self.poll(timeout_s=max(min(remaining, _ANSWER_S), 1.0))
+            except VmTimeout:
+                # A machine that is suspended loses what is under way. The next call gets in step.
+                if remaining <= _ANSWER_S:
+                    raise
+                continue
             if done is not None:
                 return done
             time.sleep(pause)
