@@ -420,9 +420,23 @@ def digests(data: bytes) -> set[bytes]:
 
 def below(data: bytes, prefix: bytes) -> bytes:
     """The lines of a canonical manifest whose path begins so: nothing else sorts between them."""
+    first, last = _range(data, prefix)
+    return data[first:last]
+
+
+def without(data: bytes, places: Iterable[bytes]) -> bytes:
+    """A canonical manifest without the lines of what is below these directories."""
+    for place in places:
+        first, last = _range(data, place + b"/")
+        if first < last:
+            data = data[:first] + data[last:]
+    return data
+
+
+def _range(data: bytes, prefix: bytes) -> tuple[int, int]:
     size = len(prefix)
     first = _first_line(data, lambda path: path >= prefix)
-    return data[first : _first_line(data, lambda path: path[:size] > prefix)]
+    return first, _first_line(data, lambda path: path[:size] > prefix)
 
 
 def _first_line(data: bytes, is_there: Callable[[bytes], bool]) -> int:

@@ -11,10 +11,14 @@ import os
 import re
 from pathlib import Path
 
+from verity.ports import deployments
 from verity.ports.osfile import read_file, translate_oserror
-from verity.values.errors import ContentError, HostError
+from verity.values.errors import ContentError, HostError, VerityError
 
 CMDLINE = Path("proc/cmdline")
+LEFT_TO_HOST = (b"/boot", b"/var")
+"""Directories of a deployment over which OSTree mounts the host's own: what a commit has in them
+gets there at most once, when an empty /var is first deployed to, and no update changes it."""
 _MAX_SIZE = 1 << 16
 _ARGUMENT = "ostree="
 _DEPLOYMENT = re.compile(r"(?P<commit>[0-9a-f]{64})\.[0-9]+")
@@ -27,6 +31,14 @@ def commit(root: Path) -> str | None:
     """
     found = _link(root)
     return None if found is None else found[1]
+
+
+def is_deployed(root: Path) -> bool:
+    """Whether OSTree made this tree from a commit: it has booted it, or deployed it just there."""
+    try:
+        return commit(root) is not None or deployments.commit_of(root) is not None
+    except VerityError:
+        return True  # the command line names a deployment, and it can't be told which
 
 
 def deployment(root: Path) -> Path | None:

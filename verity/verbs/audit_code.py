@@ -209,7 +209,8 @@ def _names(code: Code) -> list[str]:
 def _is_missing(host: AuditedHost, signed: Signed, reached: Reached) -> bool:
     if reached.located is not None or reached.optional or reached.use is Use.CONFIGURATION:
         return False
-    return not (Area.FILES in host.areas and signed.at(reached.path) is not None)
+    entry = signed.compared(reached.path)
+    return not (Area.FILES in host.areas and entry is not None and entry.path == reached.path)
 
 
 def _missing(reached: Reached) -> Finding:

@@ -8,7 +8,8 @@
 3. What nobody signed is a finding by what it could do, but for what lies in directories of state.
 4. What is signed and was not seen is missing, unless a directory above it could not be read.
 
-What the owner signed beside it, as an extension, is held against its own manifest.
+What the owner signed beside it, as an extension, is held against its own manifest. What a commit
+has below /var and /boot isn't held against a deployment, to which it doesn't get.
 
 With ``deep`` the disk is read, too: whatever is cached is evicted before, so that the kernel checks
 what it reads; what stays cached is hashed.
@@ -77,11 +78,13 @@ _REGULAR = (State.BY_KERNEL, State.GRANTED, State.BY_HASH)
 
 @dataclass(frozen=True, kw_only=True)
 class How:
-    """``state``: directories in which nothing is called unsigned. ``also``: entries of other
-    manifests, by path, which count where this one has none. ``granted``: digests that are counted
-    by themselves. ``progress`` hears how many lines of how many are done."""
+    """``state``: directories in which nothing is called unsigned. ``left``: directories below which
+    the manifest's lines count for nothing. ``also``: entries of other manifests, by path, which
+    count where this one has none. ``granted``: digests that are counted by themselves. ``progress``
+    hears how many lines of how many are done."""
 
     state: Collection[bytes] = ()
+    left: Collection[bytes] = ()
     also: Mapping[bytes, Entry] = field(default_factory=dict)
     granted: Collection[bytes] = ()
     deep: bool = False
@@ -138,9 +141,15 @@ def examine(host: "AuditedHost") -> AreaResult:
     if host.commit is None:
         return AreaResult(area=Area.FILES, not_evaluated=tuple(_without_manifest()))
     manifest = host.commit.manifest
-    state = [path for path in STATE if host.live or not dump.below(manifest.data, path + b"/")]
+    left = host.left_to_host
+    state = [
+        path
+        for path in STATE
+        if host.live or path in left or not dump.below(manifest.data, path + b"/")
+    ]
     how = How(
         state=state,
+        left=left,
         also={**_made_by_ostree(manifest), **_of_extensions(host)},
         granted=host.code,
         deep=host.deep,
@@ -155,11 +164,17 @@ def examine(host: "AuditedHost") -> AreaResult:
             for check in CHECKS
         ]
         return AreaResult(area=Area.FILES, not_evaluated=tuple(gaps))
-    notes: tuple[str, ...] = ()
+    notes = []
     if found.passed:
-        notes = (
-            f"{found.passed} names in {b' '.join(state).decode()} are in no manifest, and other"
-            " areas look at what matters there",
+        notes.append(
+            f"{found.passed} names in {b' '.join(state).decode()} are in no manifest that counts"
+            " there, and other areas look at what matters there"
+        )
+    uncompared = manifest.count - found.lines.count
+    if uncompared:
+        notes.append(
+            f"{uncompared} entries of the commit below {b' '.join(left).decode()} are compared"
+            " with nothing: OSTree leaves these to the host, and no update changes what is there"
         )
     return AreaResult(
         area=Area.FILES,
@@ -168,13 +183,13 @@ def examine(host: "AuditedHost") -> AreaResult:
         not_applicable={} if host.deep else dict.fromkeys(_DEEP_ONLY, "only --deep reads the disk"),
         counts=found.counts,
         coverage=audit_files_coverage.coverage(host, found),
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
 def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
     """Hold the tree at ``root`` against the manifest. HostError if it can't be opened."""
-    lines = lines_of(manifest.data)
+    lines = lines_of(dump.without(manifest.data, how.left))
     collected = Bounded()
     unread: set[bytes] = set()
     also = dict(how.also)

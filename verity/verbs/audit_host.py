@@ -107,6 +107,14 @@ class AuditedHost:
         blobs = (one.fragment for one in labelled if one.fragment.kind is RecordKind.GRANTS)
         return tuple(grants.parse(one.blob) for one in blobs)
 
+    @cached_property
+    def left_to_host(self) -> tuple[bytes, ...]:
+        """Directories below which the commit's files aren't held against the host's: OSTree leaves
+        these to the host."""
+        from verity.ports import booted  # here: most areas don't ask
+
+        return booted.LEFT_TO_HOST if booted.is_deployed(self.root) else ()
+
     @property
     def signed_extensions(self) -> "Mapping[str, SignedExtension]":
         """Those that verify."""

@@ -110,7 +110,7 @@ def _program(
         contents=contents,
         wants=wants,
         granted=tuple(table.get(contents.digest, ())),
-        in_manifest=signed.entry(path),
+        in_manifest=signed.compared(path),
     )
 
 

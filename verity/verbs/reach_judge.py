@@ -8,7 +8,8 @@ The decision is ``trust.decide``'s, for somebody privileged, with the state seal
   digest is granted, or a manifest or a grant of configuration has it at this very path.
 
 ``in_manifest`` tells what the signed manifest has at the path, so that whoever compares the files
-with it isn't repeated. Configuration is left to who compares /etc, and is not judged.
+with it isn't repeated; nothing where nobody does (``AuditedHost.left_to_host``). Configuration is
+left to who compares /etc, and is not judged.
 """
 
 import os
@@ -66,6 +67,7 @@ class Signed:
     placed: frozenset[tuple[bytes, bytes]]
     grants: tuple[Grants, ...]
     loose: Callable[[bytes], bool]
+    left: tuple[bytes, ...]
 
     @classmethod
     def of(cls, host: AuditedHost) -> "Signed":
@@ -77,6 +79,7 @@ class Signed:
             placed=frozenset(placed),
             grants=host.grants,
             loose=_loose(host),
+            left=host.left_to_host,
         )
 
     def entry(self, path: bytes) -> Entry | None:
@@ -85,6 +88,11 @@ class Signed:
         if entry is None and path.startswith(b"/etc/"):
             entry = self.at(b"/usr" + path)
         return entry
+
+    def compared(self, path: bytes) -> Entry | None:
+        """The same, but nothing where an audit doesn't hold files against the commit."""
+        left = any(path.startswith(place + b"/") for place in self.left)
+        return None if left else self.entry(path)
 
     def at(self, path: bytes) -> Entry | None:
         """The manifest's line for this very path."""
@@ -111,7 +119,7 @@ def judge(seen: Seen, reached: Iterable[Reached], signed: Signed) -> Iterator[Ju
             contents=contents,
             granted=granted,
             reason=_reason(one, contents, granted, entry, signed),
-            in_manifest=entry,
+            in_manifest=signed.compared(one.path),
         )
 
 

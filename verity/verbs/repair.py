@@ -24,7 +24,7 @@ from pathlib import Path
 from verity.formats import elf
 from verity.formats.dump import Entry, printable
 from verity.formats.etc_rules import FileClass
-from verity.ports import many, places, tree
+from verity.ports import booted, many, places, tree
 from verity.ports.content_store import ContentStore
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Contents, Gap, Node, Tree
@@ -159,8 +159,11 @@ def carry_out(planned: Planned, pause: Callable[[float], None]) -> Done:
 
 
 def _due(asked: Asked) -> dict[bytes, Entry]:
-    """The manifest, without what is its owner's of /etc."""
+    """The manifest, without what is its owner's of /etc and what OSTree leaves to the host."""
     entries = asked.commit.manifest.entries
+    if booted.is_deployed(asked.root):
+        left = tuple(place + b"/" for place in booted.LEFT_TO_HOST)
+        entries = tuple(entry for entry in entries if not entry.path.startswith(left))
     if not any(entry.path.startswith(_ETC) for entry in entries):
         return {entry.path: entry for entry in entries}
     rules = etc_read.rules_for_signing(asked.root)

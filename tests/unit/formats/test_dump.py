@@ -246,4 +246,7 @@ def test_the_lines_below_a_directory_are_found_by_halving() -> None:
     for top in (b"/boot/", b"/boot", b"/", b"/var/", b"/x/", b"/bo\xff", b"/\x01", b"/\xff"):
         due = [line for line, path in zip(lines, paths, strict=True) if path.startswith(top)]
         assert dump.below(data, top) == b"".join(due), top
+        if top.endswith(b"/") and top != b"/":
+            others = [line for line in lines if line not in due]
+            assert dump.without(data, [top[:-1]]) == b"".join(others), top
     assert dump.below(b"", b"/") == b""

@@ -38,3 +38,11 @@ def test_a_link_to_no_deployment(tmp_path: Path) -> None:
     with pytest.raises(ContentError) as error:
         booted.deployment(tmp_path)
     assert error.value.code == "bad-deployment"
+
+
+def test_what_ostree_deployed(tmp_path: Path) -> None:
+    there = tmp_path / f"ostree/deploy/debian/deploy/{COMMIT}.0"
+    there.mkdir(parents=True)
+    assert booted.is_deployed(there) and not booted.is_deployed(tmp_path)
+    host(tmp_path, ARGUMENT, "elsewhere")  # which one it has booted can't be told
+    assert booted.is_deployed(tmp_path)

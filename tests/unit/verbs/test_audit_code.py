@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.program import needs_root
 from tests.reach_world import Host
+from tests.world import COMMIT
 from verity.formats.grants import Code
 from verity.values.audit import Area
 from verity.values.findings import Link
@@ -258,6 +259,32 @@ def test_what_the_area_files_finds_is_not_repeated(
     audited = host.committed(areas=areas)
     tamper(host.root / "usr/bin/a")
     assert found(audited) == ([(check, "/usr/bin/a")] if areas == ONLY_CODE else [])
+
+
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "granted alone"])
+@pytest.mark.parametrize(
+    ("tamper", "check"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes() + b"x"), "unsigned-reached"),
+        (lambda file: file.unlink(), "reached-missing"),
+        (lambda file: file.chmod(0o4755), "unsigned-elevation"),
+        (lambda file: None, "reached-no-verity"),
+    ],
+    ids=["contents", "missing", "set-uid", "nothing"],
+)
+def test_code_in_var_of_a_deployment_is_found_for_what_it_is(
+    tmp_path: Path, signed: bool, tamper: Callable[[Path], object], check: str
+) -> None:
+    """Below /var the area files compares nothing, although the commit has the very path."""
+    host = Host(tmp_path / f"ostree/deploy/os/deploy/{COMMIT.hex()}.0")
+    host.program("/var/lib/a")
+    host.unit("a.service", "[Service]\nExecStart=/var/lib/a\n")
+    host.unit("multi-user.target", "[Unit]\n")
+    host.link(WANTS, "/usr/lib/systemd/system/a.service")
+    audited = host.committed(*(() if signed else ["/var/lib/a"]))
+    tamper(host.root / "var/lib/a")
+    checks = [one for one in found(audited) if one[0] != "reached-no-verity"]
+    assert (checks or found(audited)) == [(check, "/var/lib/a")]
 
 
 @pytest.mark.parametrize("areas", [ALL_AREAS, ONLY_CODE], ids=["all", "code"])

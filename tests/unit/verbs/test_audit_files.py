@@ -422,3 +422,39 @@ def test_without_a_manifest_no_check_passes(root: Path) -> None:
 def test_a_root_that_is_not_there_is_not_evaluated(tmp_path: Path, root: Path) -> None:
     found = audit_files.examine(host(tmp_path / "no", manifest(entries(root))))
     assert found.not_evaluated and not found.findings
+
+
+def test_what_ostree_leaves_to_the_host_is_not_compared(tmp_path: Path, root: Path) -> None:
+    """A commit's /var and /boot don't get to a deployment; the same tree elsewhere has its own."""
+    (root / "var/lib").mkdir(parents=True)
+    (root / "var/lib/began").write_text("signed")
+    (root / "boot").mkdir()
+    (root / "boot/vmlinuz").write_text("signed")
+    signed = manifest(entries(root))
+    deployed = tmp_path / f"ostree/deploy/os/deploy/{'5a' * 32}.0"
+    deployed.parent.mkdir(parents=True)
+    root.rename(deployed)
+    (deployed / "boot/vmlinuz").unlink()
+    (deployed / "var/lib/began").write_text("what the host made of it")
+    (deployed / "var/lib").chmod(0o700)
+    (deployed / "var/lib/new").touch()
+
+    def found(there: Path) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+        result = audit_files.examine(host(there, signed))
+        findings = [(one.check, one.object) for one in result.findings]
+        return [one for one in findings if one[0] != "no-verity"], result.notes
+
+    findings, notes = found(deployed)
+    assert findings == []
+    assert notes[0].startswith("1 names in ")
+    assert notes[1].startswith("3 entries of the commit below /boot /var are compared with nothing")
+    (deployed / "var").chmod(0o777)  # the directory itself is where everything begins
+    assert found(deployed)[0] == [("mode", "/var")]
+    (deployed / "var").chmod(0o755)
+    deployed.rename(root)
+    assert found(root)[0] == [
+        ("missing", "/boot/vmlinuz"),
+        ("mode", "/var/lib"),
+        ("content", "/var/lib/began"),
+        ("unsigned-file", "/var/lib/new"),
+    ]
