@@ -34,6 +34,7 @@ _STATED = {
     Use.MODULE: "would be loaded into the kernel",
     Use.FIRMWARE: "would be loaded as firmware",
     Use.READ: "would be read as code",
+    Use.MERGED: "would be laid over the system's own files",
 }
 _SIGN = "sign it (`verity extension sign`, or with the system), or take it out of {who}"
 _EITHER = "give it to root as a script of its own that names it in its #!, or take it out of {who}"

@@ -26,6 +26,7 @@ from verity.values.audit import Area, AreaResult, Check, Covered, Severity
 from verity.values.findings import Finding, Link, NotEvaluated, one_each
 from verity.verbs import reach, reach_elevated, reach_judge, reach_sources
 from verity.verbs.audit_host import AuditedHost
+from verity.verbs.audit_overlays import Overlays
 from verity.verbs.reach_elevated import Elevated
 from verity.verbs.reach_judge import Judged, Signed
 from verity.verbs.reach_values import Gap, Reached, Seen, Use
@@ -69,6 +70,10 @@ NOT_FOLLOWED = Check(
 CHECKS: tuple[Check, ...] = (UNSIGNED, ELEVATION, NO_VERITY, MISSING, UNREADABLE, NOT_FOLLOWED)
 
 _SIGN = "have it signed for this use with the commit or as an extension, or take it out of {who}"
+_MERGED = (
+    "have it signed where it lies, or where it gets, with the commit or as an extension; or unmerge"
+    " and remove it"
+)
 _STATED = {
     Use.STARTED: "started",
     Use.INTERPRETER: "started as the interpreter of a script",
@@ -76,6 +81,7 @@ _STATED = {
     Use.MODULE: "loaded into the kernel",
     Use.FIRMWARE: "loaded as firmware",
     Use.READ: "read as code",
+    Use.MERGED: "laid over the system's own files",
 }
 # Signed, but started otherwise than the gate allows: for the proof before arming, not a finding.
 _GATES_OWN = {Reason.ALLOW, Reason.INTERPRETER}
@@ -100,7 +106,7 @@ def examine(host: AuditedHost) -> AreaResult:
         seen = Seen(tree=tree, groups=_groups(host))
         host.progress("following references", 0, 0)
         found = reach.follow(seen, reach_sources.references(seen))
-        signed = Signed.of(host)
+        signed, overlays = Signed.of(host), Overlays(host.root)
         findings: list[Finding] = []
         coverage = {Covered.MEASURED: 0, Covered.HASHED: 0}
         left: set[bytes] = set()
@@ -116,14 +122,14 @@ def examine(host: AuditedHost) -> AreaResult:
             if _is_left_to_files(host, judged):
                 left.add(path)
                 continue
-            findings += _of_judged(host, judged)
+            findings += _of_judged(host, judged, overlays)
         findings += [_missing(one) for one in found.reached if _is_missing(host, signed, one)]
         elevated = list(reach_elevated.programs(seen, signed))
         findings += [_elevation(one) for one in elevated if not _is_fine(host, one)]
         return AreaResult(
             area=Area.CODE,
             findings=tuple(one_each(findings)),
-            not_evaluated=(*_gaps(seen), *_limits(seen)),
+            not_evaluated=(*_gaps(seen), *_limits(seen), *overlays.gaps(NO_VERITY.id)),
             counts={
                 **seen.counts,
                 "reached files": len(paths),
@@ -153,21 +159,21 @@ def _is_left_to_files(host: AuditedHost, judged: Judged) -> bool:
     )
 
 
-def _of_judged(host: AuditedHost, judged: Judged) -> Iterator[Finding]:
+def _of_judged(host: AuditedHost, judged: Judged, overlays: Overlays) -> Iterator[Finding]:
     reached = judged.reached
+    who = printable(reached.by[-1].who)
     if judged.reason not in _GATES_OWN:
         yield Finding(
             check=UNSIGNED.id,
             link=Link.GRANTS,
             object=printable(reached.path),
             path=reached.path,
-            problem=f"{_STATED[reached.use]} for somebody privileged, and not signed for that:"
-            f" {reached.chain}",
+            problem=f"{_unsigned(reached.use)}: {reached.chain}",
             expected=_expected(reached.use),
             found=f"digest sha256:{judged.contents.digest.hex()}, {_granted(judged.granted)}",
-            remedy=_SIGN.format(who=printable(reached.by[-1].who)),
+            remedy=_MERGED if reached.use is Use.MERGED else _SIGN.format(who=who),
         )
-    elif _must_have_verity(host, judged):
+    elif _must_have_verity(host, judged) and not overlays.takes(reached.path):
         yield Finding(
             check=NO_VERITY.id,
             link=Link.DIGEST,
@@ -189,6 +195,12 @@ def _must_have_verity(host: AuditedHost, judged: Judged) -> bool:
         and judged.reached.use is not Use.READ
         and (host.live or host.commit is not None)
     )
+
+
+def _unsigned(use: Use) -> str:
+    if use is Use.MERGED:
+        return f"{_STATED[use]}, and nobody signed it"
+    return f"{_STATED[use]} for somebody privileged, and not signed for that"
 
 
 def _expected(use: Use) -> str:

@@ -30,21 +30,13 @@ from verity.trust.verified import VerifiedManifest
 from verity.values.audit import Area, AreaResult, Check, Severity
 from verity.values.errors import VerityError
 from verity.values.findings import Finding, NotEvaluated
-from verity.verbs import audit_files_compare, audit_files_coverage
+from verity.verbs import audit_files_compare, audit_files_coverage, audit_files_host
 from verity.verbs.audit_files_bounded import Bounded
 from verity.verbs.audit_files_look import Seen, look
+from verity.verbs.audit_overlays import Overlays
 
 if TYPE_CHECKING:  # who compares one tree with one manifest has no host
     from verity.verbs.audit_host import AuditedHost
-
-STATE = tuple(
-    f"/{name}".encode()
-    for name in (
-        "boot dev efi etc home lost+found media mnt nix ostree proc root run srv sys sysroot tmp"
-        " var"
-    ).split()
-)
-"""Where a running host keeps what no commit holds: other areas look at what matters there."""
 
 
 def _check(name: str, severity: Severity, title: str) -> Check:
@@ -87,6 +79,7 @@ class How:
     left: Collection[bytes] = ()
     also: Mapping[bytes, Entry] = field(default_factory=dict)
     granted: Collection[bytes] = ()
+    overlays: Overlays = field(default_factory=Overlays)
     deep: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
 
@@ -141,17 +134,13 @@ def examine(host: "AuditedHost") -> AreaResult:
     if host.commit is None:
         return AreaResult(area=Area.FILES, not_evaluated=tuple(_without_manifest()))
     manifest = host.commit.manifest
-    left = host.left_to_host
-    state = [
-        path
-        for path in STATE
-        if host.live or path in left or not dump.below(manifest.data, path + b"/")
-    ]
+    state = audit_files_host.state(host, manifest.data)
     how = How(
         state=state,
-        left=left,
-        also={**_made_by_ostree(manifest), **_of_extensions(host)},
+        left=host.left_to_host,
+        also=audit_files_host.also(host, manifest.data),
         granted=host.code,
+        overlays=Overlays(host.root),
         deep=host.deep,
         progress=lambda done, total: host.progress("files", done, total),
     )
@@ -164,18 +153,8 @@ def examine(host: "AuditedHost") -> AreaResult:
             for check in CHECKS
         ]
         return AreaResult(area=Area.FILES, not_evaluated=tuple(gaps))
-    notes = []
-    if found.passed:
-        notes.append(
-            f"{found.passed} names in {b' '.join(state).decode()} are in no manifest that counts"
-            " there, and other areas look at what matters there"
-        )
     uncompared = manifest.count - found.lines.count
-    if uncompared:
-        notes.append(
-            f"{uncompared} entries of the commit below {b' '.join(left).decode()} are compared"
-            " with nothing: OSTree leaves these to the host, and no update changes what is there"
-        )
+    notes = audit_files_host.notes(host, found.passed, uncompared, b" ".join(state))
     return AreaResult(
         area=Area.FILES,
         findings=found.findings,
@@ -202,13 +181,15 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
         found = Compared(lines=lines, states=walked.states)
         for records in walked.records():
             for record in records:
-                if record.what is What.NO_VERITY and collected.counts_only("no-verity"):
+                if record.what is What.NO_VERITY and (
+                    how.overlays.takes(record.path) or collected.counts_only("no-verity")
+                ):
                     continue
                 due = also.pop(record.path, None)
                 if record.line is not None:
                     due = lines.entry(record.line)
                 seen = look(opened, record, due, deep=how.deep)
-                collected.add(seen.finding, seen.gap)
+                collected.add(how.overlays.keep(seen.finding), seen.gap)
                 if seen.gap is not None and record.what is not What.STAYS:
                     unread.add(record.path)
                 _count(found, record, due, seen)
@@ -219,7 +200,7 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
             if lines.find(escape(path)) is None:
                 record = Record(path=path, line=None, what=What.CLOSER, error=0)
                 seen = look(opened, record, due, deep=how.deep)
-                collected.add(seen.finding, seen.gap)
+                collected.add(how.overlays.keep(seen.finding), seen.gap)
                 _count(found, record, due, seen)
     for line in _unseen(walked.states):
         if not unread and collected.counts_only("missing"):
@@ -229,27 +210,11 @@ def compare(root: Path, manifest: VerifiedManifest, how: How) -> Compared:
             found.unread += 1
         else:
             collected.add(audit_files_compare.missing(due))
+    for gap in how.overlays.gaps("no-verity"):
+        collected.add(None, gap)
     found.findings, found.gaps = collected.findings(), collected.gaps()
     _total(found)
     return found
-
-
-def _made_by_ostree(manifest: VerifiedManifest) -> dict[bytes, Entry]:
-    """/etc as OSTree makes it of /usr/etc for a deployment: a commit has none of its own."""
-    lines = lines_of(manifest.data)
-    default = lines.find(b"/usr/etc")
-    if default is None or lines.find(b"/etc") is not None:
-        return {}
-    return {b"/etc": lines.entry(default)._replace(path=b"/etc")}
-
-
-def _of_extensions(host: "AuditedHost") -> dict[bytes, Entry]:
-    """What the owner signed beside the commit, of the extensions whose documents are here."""
-    return {
-        entry.path: entry
-        for one in host.signed_extensions.values()
-        for entry in one.manifest.entries
-    }
 
 
 def _count(found: Compared, record: Record, due: Entry | None, seen: Seen) -> None:

@@ -8,8 +8,7 @@
    remove lines of modprobe.d; all files of firmware. Which device asks for which isn't followed.
 4. Helpers that the kernel starts (sysctl.d), interpreters of binfmt.d, keys' request-key.
 5. Libraries that are loaded into everything: ld.so.preload, the environment of system.conf.
-6. Images and directories that systemd lays over /usr and /etc are told as not followed.
-7. Kernels and initramfs in /boot are named as configuration: the area deployment judges them.
+6. Kernels and initramfs in /boot are named as configuration: the area deployment judges them.
 """
 
 from collections.abc import Iterator
@@ -40,10 +39,6 @@ _HELPERS = (
 )
 _SYSCTL = (b"kernel.core_pattern", b"kernel.modprobe", b"kernel.poweroff_cmd", b"kernel.hotplug")
 _RUNLEVELS = tuple(b"/etc/rc%c.d" % level for level in b"S0123456")
-_EXTENSIONS = (
-    *(b"/etc/extensions", b"/run/extensions", b"/var/lib/extensions"),
-    *(b"/run/confexts", b"/var/lib/confexts"),
-)
 _MODULES = b"/usr/lib/modules"
 _FIRMWARE = b"/usr/lib/firmware"
 
@@ -57,7 +52,6 @@ def references(seen: Seen) -> Iterator[Reference]:
     yield from _modules(seen)
     yield from _helpers(seen)
     yield from _everywhere(seen)
-    _extensions(seen)
     for name in seen.names(b"/boot"):
         if name.startswith((b"vmlinuz", b"initrd", b"initramfs")):
             by = (Step(b"/boot", "the boot loader"),)
@@ -69,17 +63,6 @@ def units(seen: Seen) -> Iterator[Started]:
     for key, by in _udev(seen):
         if key.unit:
             yield key.unit, by
-
-
-def _extensions(seen: Seen) -> None:
-    """6. What systemd-sysext and systemd-confext merge at the next boot, and hold by then."""
-    for folder in _EXTENSIONS:
-        names = [name for name in seen.names(folder) if not name.startswith(b".")]
-        if names:
-            seen.limit(
-                f"{printable(folder + b'/' + names[0])}: systemd may lay it over /usr or /etc, and"
-                " what is in it is not looked at"
-            )
 
 
 def _init(seen: Seen) -> Iterator[Reference]:

@@ -5,7 +5,9 @@ The decision is ``trust.decide``'s, for somebody privileged, with the state seal
 - started: an exec; for a script's interpreter one that is chained;
 - a library: an executable mapping; a module or firmware: what the kernel takes;
 - code that a program reads is no act of the gate. It is judged by whether somebody signed it: its
-  digest is granted, or a manifest or a grant of configuration has it at this very path.
+  digest is granted, or a manifest or a grant of configuration has it at this very path;
+- so is what systemd lays over the system, which an extension's manifest may have, too, and for
+  which the path that it gets counts as its own.
 
 ``in_manifest`` tells what the signed manifest has at the path, so that whoever compares the files
 with it isn't repeated; nothing where nobody does (``AuditedHost.left_to_host``). Configuration is
@@ -14,7 +16,7 @@ left to who compares /etc, and is not judged.
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from verity.formats.dump import Entry
@@ -30,6 +32,7 @@ from verity.ports.signed_tree import Lines, lines_of
 from verity.ports.tree import Contents
 from verity.trust.decide import DigestState, Facts, Prot, decide
 from verity.values.errors import VerityError
+from verity.verbs import audit_files_host, reach_extensions
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.reach_values import Gap, Reached, Seen, Use
 
@@ -60,12 +63,13 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """What is signed for a host, by digest and by path."""
+    """What is signed for a host, by digest and by path; ``owned`` in manifests of extensions."""
 
     code: dict[bytes, Code]
     lines: Lines | None
     placed: frozenset[tuple[bytes, bytes]]
     grants: tuple[Grants, ...]
+    owned: Mapping[bytes, Entry]
     loose: Callable[[bytes], bool]
     left: tuple[bytes, ...]
 
@@ -78,6 +82,7 @@ class Signed:
             lines=None if host.commit is None else lines_of(host.commit.manifest.data),
             placed=frozenset(placed),
             grants=host.grants,
+            owned=audit_files_host.of_extensions(host),
             loose=_loose(host),
             left=host.left_to_host,
         )
@@ -93,6 +98,14 @@ class Signed:
         """The same, but nothing where an audit doesn't hold files against the commit."""
         left = any(path.startswith(place + b"/") for place in self.left)
         return None if left else self.entry(path)
+
+    def merged(self, path: bytes, contents: Contents) -> bool:
+        """Whether somebody signed these contents of an extension of systemd."""
+        place = reach_extensions.place_of(path)
+        entries = (self.entry(place), self.owned.get(place), self.owned.get(path))
+        return (place, contents.digest) in self.placed or any(
+            one is not None and one.digest == contents.digest for one in entries
+        )
 
     def at(self, path: bytes) -> Entry | None:
         """The manifest's line for this very path."""
@@ -140,12 +153,14 @@ def measure(seen: Seen, located: Located) -> Contents | Gap:
 def _reason(
     one: Reached, contents: Contents, granted: Code, entry: Entry | None, signed: Signed
 ) -> Reason:
-    if one.use is Use.READ:
+    if one.use in (Use.READ, Use.MERGED):
         is_signed = (
             granted
             or (entry is not None and entry.digest == contents.digest)
             or (one.path, contents.digest) in signed.placed
-            or signed.loose(one.path)
+            or (
+                signed.loose(one.path) if one.use is Use.READ else signed.merged(one.path, contents)
+            )
         )
         return Reason.ALLOW if is_signed else Reason.NOT_GRANTED
     return decide(

@@ -35,6 +35,8 @@ class Use(StrEnum):
     FIRMWARE = "firmware"
     READ = "read as code"
     """A script that a program is given to read, or what a shell reads at its start."""
+    MERGED = "laid over the system"
+    """An image, or a file of a directory, that systemd lays over /usr, /opt or /etc."""
     CONFIGURATION = "configuration"
 
     @property

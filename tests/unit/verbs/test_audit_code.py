@@ -192,14 +192,6 @@ def test_a_root_of_its_own_is_not_followed(host: Host) -> None:
     assert gap.why == "RootDirectory= has its own files"
 
 
-@pytest.mark.parametrize("folder", ["/etc/extensions", "/run/extensions", "/var/lib/confexts"])
-def test_what_systemd_lays_over_usr_and_etc_is_not_followed(host: Host, folder: str) -> None:
-    host.file(f"{folder}/x/usr/bin/a", b"#!/bin/sh\n")
-    (gap,) = host.audit().not_evaluated
-    assert (gap.check, gap.object) == ("not-followed", f"{folder}/x")
-    assert gap.why.startswith("systemd may lay it over /usr or /etc")
-
-
 def test_a_program_that_only_a_device_names(host: Host) -> None:
     host.file("/etc/udev/rules.d/a.rules", b'RUN+="$env{WHAT} x"\n')
     (gap,) = host.audit().not_evaluated
