@@ -24,6 +24,7 @@ from verity.ports.tree import Node, Tree
 from verity.trust.verified import VerifiedManifest
 from verity.verbs import audit_files
 from verity.verbs.audit_files import Compared, How
+from verity.verbs.audit_overlays import Overlays
 
 BLOCK = 4096
 _MANIFEST = "manifest"
@@ -139,6 +140,11 @@ class Probe:
         found = audit(self.root, self.data)
         self.found["bind mount"] = sorted({one.check for one in found.findings})
         shell(f"umount {self.root}/mounts/empty")
+        deep, above = self.root / "dir/deep", self.root.parent / "above"
+        shell(f"mkdir -m 0755 {above}; touch {above}/more")
+        shell(f"mount -t overlay -o ro,lowerdir={above}:{deep} sysext {deep}")
+        self.case("overlay", overlays=Overlays(self.root))
+        shell(f"umount {deep}")
 
     def disk(self) -> None:
         """What the disk holds, and what the page cache does."""

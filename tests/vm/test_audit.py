@@ -35,6 +35,7 @@ FOUND = {
     "mounted on empty": ["gap mounted /mounts/empty"],
     "mounted on signed": ["missing /mounts/signed/file", "unsigned-file /mounts/signed/more"],
     "bind mount": ["unsigned-file", "unsigned-privileged", "xattrs"],
+    "overlay": ["unsigned-file /dir/deep/more", "gap no-verity /dir/deep"],
     "deep": [],
     "mapped, deep": ["gap still-cached /mapped"],
     "damaged": [],
