@@ -94,9 +94,9 @@ def signer(uri: str, *, algorithms: "Container[KeyAlgorithm] | None" = None) -> 
 
 def public_key(path: Path) -> "PublicKey":
     """Read a public key whose signatures are going to count."""
-    from verity.ports import keystore
+    from verity.ports import key_access  # without all that opens a private one
 
-    return keystore.load_public(path, access())
+    return key_access.load_public(path, access())
 
 
 def new_passphrase(encrypt: bool) -> bytes | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from verity.ports.osfile import read_file
 from verity.trust import example_keys
-from verity.trust.keys import PublicKey
+from verity.trust.keys import MAX_KEY_FILE, PublicKey, parse_public_key
 from verity.values.errors import CallerError, ContentError, HostError
 
 MAX_SECRET = 1023  # the longest that the cryptography library takes
@@ -56,6 +56,15 @@ class KeyAccess:
 
 
 STRICT = KeyAccess()
+
+
+def load_public(path: Path, access: KeyAccess = STRICT) -> PublicKey:
+    """Read a public key file whose signatures are going to count.
+
+    Raises HostError, ContentError (``bad-key``, ``example-key``).
+    """
+    key = parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
+    return access.admit(key, label=str(path))
 
 
 def read_secret(path: Path, *, what: str) -> bytes:

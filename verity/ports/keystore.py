@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from verity.formats import pkcs7, pkcs11_uri
 from verity.ports import key_files
 from verity.ports.key_access import STRICT, KeyAccess
+from verity.ports.key_access import load_public as load_public
 from verity.ports.key_files import generate as generate
 from verity.ports.key_files import public_path as public_path
 from verity.ports.osfile import read_file, write_new_file
@@ -71,15 +72,6 @@ def write_certificate(public: PublicKey, path: Path) -> None:
     """Write the X.509 that add_key(2) takes for this key; overwrites nothing."""
     data = pkcs7.certificate(key_id=public.key_id, spki=public.spki)
     write_new_file(path, data, mode=0o644)
-
-
-def load_public(path: Path, access: KeyAccess = STRICT) -> PublicKey:
-    """Read a public key file whose signatures are going to count.
-
-    Raises HostError, ContentError (``bad-key``, ``example-key``).
-    """
-    key = parse_public_key(read_file(path, max_size=MAX_KEY_FILE), label=str(path))
-    return access.admit(key, label=str(path))
 
 
 def load_signer(

@@ -97,7 +97,8 @@ class AuditedHost:
         flags: dict[bytes, Code] = {}
         for granted in self.grants:
             for entry in granted.code:
-                flags[entry.digest] = flags.get(entry.digest, Code(0)) | entry.flags
+                known = flags.get(entry.digest)
+                flags[entry.digest] = entry.flags if known is None else known | entry.flags
         return flags
 
     @cached_property

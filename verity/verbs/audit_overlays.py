@@ -15,13 +15,15 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from verity.formats import procfs
 from verity.formats.escaped import printable
-from verity.formats.procfs import Mount
 from verity.ports import kernel_files
 from verity.values.errors import VerityError
 from verity.values.findings import Finding, NotEvaluated
+
+if TYPE_CHECKING:
+    from verity.formats.procfs import Mount
 
 # What systemd-sysext and systemd-confext put into the overlay to know what they have merged.
 _MARKS = re.compile(rb"(/usr|/opt)/\.systemd-sysext(/[a-z_]+)?|/etc/\.systemd-confext(/[a-z_]+)?")
@@ -41,7 +43,7 @@ class Overlays:
         self._known: dict[bytes, Mount | None] = {}
         self._counts: Counter[bytes] = Counter()
 
-    def over(self, path: bytes) -> Mount | None:
+    def over(self, path: bytes) -> "Mount | None":
         """The overlay in which a path lies, None if it lies in none."""
         if not self._any:
             return None
@@ -89,10 +91,14 @@ class Overlays:
         )
 
 
-def _mounts_below(root: Path) -> dict[bytes, Mount]:
+def _mounts_below(root: Path) -> "dict[bytes, Mount]":
     """What is mounted on top at each place at and below a root, by its path there."""
     try:
         data = kernel_files.read(Path("/"), "proc/self/mountinfo") or b""
+        if b" - overlay " not in data:
+            return {}
+        from verity.formats import procfs  # here: most hosts have none
+
         mounts = procfs.parse_mounts(data)
     except VerityError:
         return {}  # who can't see the mounts sees what is without fs-verity
