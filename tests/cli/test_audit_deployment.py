@@ -2,6 +2,7 @@
 """audit, area deployment: systems that stock ostree deployed, good and broken."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.audit_world import checks, gaps
-from tests.cli.program import Done, copy, stock, verity
+from tests.cli.program import VERITY, Done, copy, stock, verity
 from verity.ports import deployments
 
 REF = "os/main"
@@ -122,9 +123,38 @@ def test_a_deployment_that_nobody_booted_names_its_own_commit(good: System) -> N
         done = good.audit(root=good.deployment(serial))
         assert (done.status, checks(done), gaps(done)) == (0, [], [])
         assert done.of_type("not-applicable")[0]["check"] == "booted-differs"
-    line = ("audit", "--root", good.deployment(1), *KEY, "--only=trust", "--json")
+
+
+def test_a_deployment_needs_the_var_of_its_host(good: System) -> None:
+    """Floors, boot bundle and extensions are there: without it nobody knows of them."""
+    root = good.deployment(1)
+    line = ("audit", "--root", root, *KEY, "--only=trust", "--json")
     done = verity(*line, cwd=good.path)
-    assert (done.status, done.of_type("summary")[0]["counts"]["manifest entries"] > 9) == (0, True)
+    assert (done.status, done.of_type("summary")[0]["counts"]["manifest entries"] > 9) == (3, True)
+    left = done.of_type("not-evaluated")
+    assert [one["check"] for one in left] == ["no-floor", "bad-bundle", "extension"]
+    assert {one["object"] for one in left} == {"/var"}
+    var = good.sysroot / "ostree/deploy/debian/var"
+    assert left[0]["hint"] == f"mount --bind {var} {root}/var"
+    script = f'{left[0]["hint"]} && exec "$@"'
+    mounting = ["unshare", "-m", "sh", "-c", script, "-", str(VERITY), *line]
+    mounted = subprocess.run(mounting, cwd=good.path, capture_output=True, check=False)
+    assert mounted.returncode == 0, mounted.stderr
+
+
+def test_a_disk_is_no_root(system: System) -> None:
+    """Its hint is what to name instead, and works."""
+    (system.sysroot / "proc/cmdline").unlink()
+    done = verity("audit", "--root", "sys", *KEY, "--only=trust", "--json", cwd=system.path)
+    (hint,) = {
+        one["hint"] for one in done.of_type("not-evaluated") if "no floor of an OS" in one["why"]
+    }
+    there = system.deployment(2)
+    var = system.sysroot / "ostree/deploy/debian/var"
+    assert hint == (
+        f"OSTree deploys systems on this disk: --root {there},"
+        f" with `mount --bind {var} {there}/var`"
+    )
 
 
 def test_another_commit_is_audited_than_is_booted(good: System) -> None:

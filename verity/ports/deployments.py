@@ -136,6 +136,22 @@ def commit_of(root: Path) -> str | None:
     return None if match is None else match["commit"]
 
 
+def unmounted_var(root: Path) -> Path | None:
+    """The /var of the host whose deployment this root is, if it isn't mounted at the root's /var;
+    None for what is no deployment, or booted."""
+    if commit_of(root) is None:
+        return None
+    own = root.absolute().parents[1] / "var"
+    try:
+        due, top = os.lstat(own), os.lstat(root)
+        found = os.lstat(root / "var")
+    except OSError:
+        return own if os.path.isdir(own) else None
+    # A file system of its own that is mounted there has another inode than the directory.
+    mounted = found.st_dev != top.st_dev or os.path.samestat(found, due)
+    return None if mounted else own
+
+
 @contextlib.contextmanager
 def opened(root: Path, path: str) -> Iterator[int]:
     """A descriptor of a regular file below the root, closed at the end of the block."""

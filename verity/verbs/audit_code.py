@@ -129,7 +129,12 @@ def examine(host: AuditedHost) -> AreaResult:
         return AreaResult(
             area=Area.CODE,
             findings=tuple(one_each(findings)),
-            not_evaluated=(*_gaps(seen), *_limits(seen), *overlays.gaps(NO_VERITY.id)),
+            not_evaluated=(
+                *_gaps(seen),
+                *_limits(seen),
+                *overlays.gaps(NO_VERITY.id),
+                *host.without_var(UNREADABLE.id),
+            ),
             counts={
                 **seen.counts,
                 "reached files": len(paths),

@@ -160,10 +160,25 @@ def _accepted(asked: Asked) -> str:
             "no-commit",
             f"{directory}: {found}, and OSTree has booted none, so which commit this host should"
             " be isn't known",
-            hint="--commit REV names it",
+            hint=_disk_hint(asked.root) or "--commit REV names it",
         )
     envelopes = store.read(names[0]) or ()
     return verify_statement(envelopes, trusted).statement.subjects["commit"].hex()
+
+
+def _disk_hint(root: Path) -> str:
+    """What to audit where the root is the disk of a host, and no root of one; else empty."""
+    try:
+        system = deployments.read(root)
+    except VerityError:
+        return ""
+    if system is None or deployments.physical_root(root) != root:
+        return ""
+    first = next((one.deployment for one in system.entries or () if one.deployment), None)
+    there = root / (first or system.deployments[0].path)
+    var = deployments.unmounted_var(there)
+    bind = f", with `mount --bind {var} {there / 'var'}`" if var else ""
+    return f"OSTree deploys systems on this disk: --root {there}{bind}"
 
 
 def _policy(root: Path, roots: Roots) -> "VerifiedPolicy | None":

@@ -18,6 +18,7 @@ from verity.formats.records import RecordKind
 from verity.ports import places
 from verity.values.audit import Area
 from verity.values.errors import VerityError
+from verity.values.findings import NotEvaluated
 from verity.verbs.signed import SignedCommit
 
 # What an audit may not need, or only some of its areas do.
@@ -115,6 +116,24 @@ class AuditedHost:
         from verity.ports import booted  # here: most areas don't ask
 
         return booted.LEFT_TO_HOST if booted.is_deployed(self.root) else ()
+
+    @cached_property
+    def unmounted_var(self) -> Path | None:
+        """Where the host's own /var lies, if the root is a deployment without it."""
+        from verity.ports import deployments  # here: as above
+
+        return deployments.unmounted_var(self.root)
+
+    def without_var(self, *checks: str) -> tuple[NotEvaluated, ...]:
+        """A gap for each of these checks, which ask what is in /var, where it isn't mounted."""
+        if self.unmounted_var is None:
+            return ()
+        why = "the host's own /var is not mounted at its place below this deployment"
+        hint = f"mount --bind {self.unmounted_var} {self.root / 'var'}"
+        return tuple(
+            NotEvaluated(check=check, object="/var", path=b"/var", why=why, hint=hint)
+            for check in checks
+        )
 
     @property
     def signed_extensions(self) -> "Mapping[str, SignedExtension]":

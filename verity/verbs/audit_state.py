@@ -23,7 +23,7 @@ def of_audit(host: AuditedHost, results: Sequence[AreaResult]) -> str | None:
     extensions = host.signed_extensions
     kept = [one.grants.grants for one in extensions.values()]
     granted = [one for one in host.grants if one.role is Role.EXTENSION]
-    if host.commit is None or any(one not in kept for one in granted):
+    if host.commit is None or host.unmounted_var or any(one not in kept for one in granted):
         return None
     if len(extensions) < len(host.extensions) or "extensions" in host.refused:
         return None

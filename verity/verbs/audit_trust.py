@@ -103,6 +103,7 @@ def examine(host: AuditedHost) -> AreaResult:
     audit_trust_initramfs.examine(host, found)
     # 7. Extensions.
     audit_trust_extensions.examine(host, found)
+    found.gaps += host.without_var("no-floor", "bad-bundle", "extension")
     return found.result()
 
 
