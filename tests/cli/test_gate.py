@@ -192,7 +192,8 @@ def test_where_a_host_stands_in_ten_lines(host: Host) -> None:
     assert found["next boot"] == "off: there is no boot bundle"
     assert found["next"] == "`verity lockdown init` makes this host ready"
     (record,) = host.verity("lockdown", "status", "--json").of_type("lockdown")
-    assert record["trial"] == {"serial": 3, "boot": "0b1c2d3e000040008000000000000001"}
+    trial = {"serial": 3, "boot": "0b1c2d3e000040008000000000000001"}
+    assert record["trial"] == {**trial, "came_up": False}
     assert record["seal"]["why"] == "trial-over"
     assert record["next_boot"] is None
 
