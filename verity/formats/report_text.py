@@ -160,8 +160,16 @@ def _short_table(seen: View) -> Iterator[Line]:
     yield rows[0]
     yield from (row for area, row in zip(seen.areas, rows[1:], strict=False) if area not in quiet)
     yield from rows[1 + len(seen.areas) :]
-    if quiet:
-        yield Line(f"nothing found in: {', '.join(area.area for area in quiet)}")
+    # What is no question on this host must not read as if it had been found to be good.
+    good = [area.area for area in quiet if area.outcomes.get(Outcome.PASS)]
+    others = [area.area for area in quiet if area.area not in good]
+    said = [
+        f"{what}: {', '.join(areas)}"
+        for what, areas in (("no finding", good), ("n/a", others))
+        if areas
+    ]
+    if said:
+        yield Line("; ".join(said))
 
 
 def _title(one: CheckView) -> Line:

@@ -68,8 +68,13 @@ def run(host: AuditedHost, *, only: Sequence[Area] = (), waivers: Sequence[Path]
         module = cast("_Module", importlib.import_module(name))
         checks += (_examined(area), *module.CHECKS)
         results.append(_examine(area, module, host))
-    if only and all(_is_absent(one, checks) for one in results):
+    absent = [_is_absent(one, checks) for one in results]
+    if only and all(absent):
         results = list(map(_asked_in_vain, results))
+    else:
+        results = [
+            _passed_over(one) if gone else one for one, gone in zip(results, absent, strict=True)
+        ]
     # 2. Waivers.
     applied = audit_waivers.apply(host, head.host_id, results, waivers)
     checks += audit_waivers.CHECKS
@@ -111,6 +116,12 @@ def _is_absent(found: AreaResult, checks: Sequence[Check]) -> bool:
     examined = _examined(found.area).id
     ids = {one.id for one in checks if one.area is found.area and one.id != examined}
     return ids <= found.not_applicable.keys()
+
+
+def _passed_over(found: AreaResult) -> AreaResult:
+    """The same, with nothing examined: an area of which nothing applies has not passed."""
+    why = {_examined(found.area).id: "none of its checks is a question on this host"}
+    return replace(found, not_applicable={**found.not_applicable, **why})
 
 
 def _asked_in_vain(found: AreaResult) -> AreaResult:

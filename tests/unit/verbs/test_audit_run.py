@@ -89,7 +89,11 @@ def test_an_area_that_is_asked_for_and_does_not_apply(
     assert (gap.check, gap.object) == ("files-examined", "the area files")
     assert "no files here" in gap.why and "--only" in gap.hint
     assert found.exit_status == 3
-    assert audit_run.run(host(tmp_path)).exit_status == 0
+    among_all = audit_run.run(host(tmp_path))
+    assert among_all.exit_status == 0
+    outcomes = {one.id: among_all.outcome(one) for one in among_all.checks}
+    assert outcomes["files-examined"] is Outcome.NOT_APPLICABLE
+    assert outcomes["trust-examined"] is Outcome.PASS
 
 
 @pytest.mark.parametrize(
