@@ -135,6 +135,7 @@ def test_usage(sealed: Host, args: tuple[str, ...]) -> None:
 def test_relock(sealed: Host) -> None:
     done = helper(sealed, "--relock", "xyz")
     assert (done.status, "xyz: no id" in done.err) == (1, True)
-    assert helper(sealed, "--relock", "01" * 15).status == 1
+    for other in ("01" * 15, "01" * 16 + "0", "AB" * 16):
+        assert helper(sealed, "--relock", other).status == 1
     gone = helper(sealed, "--relock", "01" * 16)
     assert (gone.status, "no gate answered to the relock" in gone.err) == (3, True)

@@ -449,6 +449,8 @@ struct token {
 #define TYPED_MAX (16 * 1024)
 #define TYPED_LINE 512
 
+/* So many bytes of lower-case hex, to the end of the text or line: 1, or 0 if it is something else. */
+int hex_parse(const char *text, uint8_t *out, size_t len);
 /* Out of the gate's status. */
 int challenge_parse(const char *text, struct challenge *out, struct failure *f);
 /* A file with one token and its signatures. */

@@ -38,18 +38,23 @@ static int read_challenge(struct challenge *out, struct failure *f)
 	return challenge_parse(text, out, f);
 }
 
+static char *hex_put(char *room, const uint8_t *data, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		sprintf(room + 2 * i, "%02x", data[i]);
+	return room;
+}
+
 static int print_challenge(const struct challenge *here, struct failure *f)
 {
-	int i;
+	char nonce[2 * VERITY_NONCE_SIZE + 1], id[2 * VERITY_HOST_ID_SIZE + 1];
 
-	printf("boot_nonce ");
-	for (i = 0; i < VERITY_NONCE_SIZE; i++)
-		printf("%02x", here->boot_nonce[i]);
-	printf("\nhost_id ");
-	for (i = 0; i < VERITY_HOST_ID_SIZE; i++)
-		printf("%02x", here->host_id[i]);
-	printf("\npolicy_serial %llu\nboot_clock_s %llu\n", (unsigned long long)here->policy_serial,
-	       (unsigned long long)here->boot_clock_s);
+	printf("boot_nonce %s\nhost_id %s\npolicy_serial %llu\nboot_clock_s %llu\n",
+	       hex_put(nonce, here->boot_nonce, VERITY_NONCE_SIZE),
+	       hex_put(id, here->host_id, VERITY_HOST_ID_SIZE),
+	       (unsigned long long)here->policy_serial, (unsigned long long)here->boot_clock_s);
 	return fflush(stdout) ? cannot(f, errno, HINT_LOG, "the challenge can't be printed") : 0;
 }
 
@@ -95,10 +100,9 @@ static int read_token(const char *path, const struct challenge *here, struct tok
 static int log_it(const char *what, const struct token *token)
 {
 	char line[160], id[2 * VERITY_TOKEN_ID_SIZE + 1] = "all";
-	int i;
 
-	for (i = 0; token && i < VERITY_TOKEN_ID_SIZE; i++)
-		sprintf(id + 2L * i, "%02x", token->token.token_id[i]);
+	if (token)
+		hex_put(id, token->token.token_id, VERITY_TOKEN_ID_SIZE);
 	snprintf(line, sizeof(line), "<4>verity-unlock: %s %s\n", what, id);
 	if (write_text("/dev/kmsg", line) != 0)
 		fprintf(stderr, "verity-unlock: warning: /dev/kmsg can't be written\n");
@@ -144,15 +148,12 @@ static int apply(const char *path, struct failure *f)
 static int relock(const char *id, struct failure *f)
 {
 	struct token token = { .nsig = 0 };
-	int i, used = 0;
+	int result;
 
-	for (i = 0; id && i < VERITY_TOKEN_ID_SIZE; i++)
-		if (sscanf(id + 2L * i, "%2hhx%n", &token.token.token_id[i], &used) != 1 || used != 2)
-			return refuse(f, "`cat " VERITY_PIN_STATUS "` shows the ids", "%s: no id", id);
-	if (id && strlen(id) != 2 * VERITY_TOKEN_ID_SIZE)
+	if (id && !hex_parse(id, token.token.token_id, VERITY_TOKEN_ID_SIZE))
 		return refuse(f, "`cat " VERITY_PIN_STATUS "` shows the ids", "%s: no id", id);
-	i = gate_relock(id ? &token : NULL, f);
-	return i ? i : log_it("relocked", id ? &token : NULL);
+	result = gate_relock(id ? &token : NULL, f);
+	return result ? result : log_it("relocked", id ? &token : NULL);
 }
 
 int main(int argc, char **argv)

@@ -8,7 +8,7 @@
 
 #define HINT_FILE "the file is what `verity unlock sign` wrote; a challenge is no token"
 
-static int hex(const char *text, uint8_t *out, size_t len)
+int hex_parse(const char *text, uint8_t *out, size_t len)
 {
 	size_t i;
 
@@ -28,8 +28,8 @@ int challenge_parse(const char *text, struct challenge *out, struct failure *f)
 {
 	static const uint8_t none[VERITY_HOST_ID_SIZE];
 
-	if (!hex(value_of(text, "boot_nonce"), out->boot_nonce, VERITY_NONCE_SIZE) ||
-	    !hex(value_of(text, "host_id"), out->host_id, VERITY_HOST_ID_SIZE) ||
+	if (!hex_parse(value_of(text, "boot_nonce"), out->boot_nonce, VERITY_NONCE_SIZE) ||
+	    !hex_parse(value_of(text, "host_id"), out->host_id, VERITY_HOST_ID_SIZE) ||
 	    !number_of(text, "policy_serial", &out->policy_serial) ||
 	    !number_of(text, "boot_clock_s", &out->boot_clock_s))
 		return refuse(f, "install loader, gate and this program together, and reboot",
