@@ -59,3 +59,18 @@ def test_a_bundle_alone_waits_until_it_is_replaced(host: Path) -> None:
         {"v": 1, "type": "bundle", "bytes": staged.stat().st_size}
     ]
     assert [path.name for path in staged.parent.parent.iterdir()] == ["next"]
+
+
+def test_what_is_left_of_older_stages_goes(host: Path) -> None:
+    """Each has a kernel and an initramfs, and none else takes them away."""
+    state = host / "host/var/lib/verity"
+    for name in ("applied", "applied.1", "refused", "refused.12", "applied.x", "previous.1"):
+        (state / name / "boot").mkdir(parents=True)
+        (state / name / "boot/vmlinuz-1").touch()
+    (host / "elsewhere").mkdir()
+    (state / "refused.3").symlink_to(host / "elsewhere")
+    done = verity("lockdown", "stage", "--root", "host", "--bundle", "out", cwd=host)
+    assert done.status == 0
+    left = {path.name for path in state.iterdir()}
+    assert left == {"applied", "refused", "applied.x", "previous.1", "refused.3", "next"}
+    assert (host / "elsewhere").exists()

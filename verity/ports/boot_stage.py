@@ -5,6 +5,7 @@ What may be in it is for ``verity.verbs.lockdown_stage`` and, at the boot, for t
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from verity.values.errors import HostError
 
 _BUNDLE = "boot.bundle"
 _REPLACED = ".replaced"
+_OLDER = re.compile(r"(applied|refused)\.[0-9]+")
+"""What the loader calls a stage once there is a later one; each holds a kernel and an initramfs."""
 
 
 def is_there(place: Path) -> bool:
@@ -24,11 +27,12 @@ def is_there(place: Path) -> bool:
 def put(place: Path, bundle: bytes, files: Mapping[str, Path]) -> None:
     """Make the directory with the bundle, and below ``boot`` copies of the files with fs-verity.
 
-    What was there before goes first: between the two nothing waits. HostError where a file can't
-    be read, written or given fs-verity.
+    What was there before goes first: between the two nothing waits. So does what is left of stages
+    before the last one. HostError where a file can't be read, written or given fs-verity.
     """
     osfile.make_directories(place.parent, mode=0o755)
     _clear(place)
+    _forget_older(place.parent)
     with osfile.new_directory(place) as there:
         for name, source in files.items():
             target = there / "boot" / name
@@ -48,6 +52,15 @@ def _clear(place: Path) -> None:
             shutil.rmtree(aside)
     except OSError as error:
         raise osfile.translate_oserror(error, str(place)) from error
+
+
+def _forget_older(folder: Path) -> None:
+    try:
+        for entry in os.scandir(folder):
+            if _OLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+    except OSError as error:
+        raise osfile.translate_oserror(error, str(folder)) from error
 
 
 def _copy(source: Path, target: Path) -> None:
