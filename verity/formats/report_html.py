@@ -76,11 +76,10 @@ def _top(seen: View) -> ET.Element:
     audit = seen.audit
     look = {0: "good", 1: "fail"}.get(audit.exit_status, "open")
     by = ", ".join(f"{number:,} {severity}" for severity, number in seen.severities.items())
-    told = f"{verdict(audit)} ({by})" if by else verdict(audit)
     return element(
         "header",
         element("h1", "verity audit of ", parts.shown_name(audit.head.host_name)),
-        element("p", told, class_=f"verdict {look}"),
+        element("p", verdict(audit, by), class_=f"verdict {look}"),
     )
 
 

@@ -18,7 +18,7 @@ from verity.values.audit import Area, Covered, Outcome
 # Where the findings on what a statement of this kind signs are.
 _AREAS = {"os": Area.FILES, "etc": Area.ETC, "extension": Area.CODE}
 _BOX_WIDTH, _BOX_HEIGHT, _GAP, _COLUMN = 270, 62, 14, 350
-_LABEL = 36  # characters that fit into a box
+_LABEL = 30  # characters that fit into a box, also those of a wide font
 _BAR_WIDTH = 1000
 MOST_BOXES = 64
 """Boxes in a column: as many streams as a gate has room for; the description has all."""

@@ -154,12 +154,17 @@ def _outcome(
     return Outcome.NOT_APPLICABLE if check in why else Outcome.PASS
 
 
-def verdict(audit: Audit) -> str:
-    """The answer in a few words; the exit status says the same."""
+def verdict(audit: Audit, by: str = "") -> str:
+    """The answer in a few words; the exit status says no less. ``by`` tells more of the findings.
+
+    What could not be evaluated is said beside findings, too: those may be mended first, and what is
+    left is no good answer.
+    """
+    left = f", {len(audit.not_evaluated):,} not evaluated" if audit.not_evaluated else ""
     if audit.findings:
-        return counted(len(audit.findings), "finding")
-    if audit.not_evaluated:
-        return f"no finding, {len(audit.not_evaluated)} not evaluated"
+        return counted(len(audit.findings), "finding") + (f" ({by})" if by else "") + left
+    if left:
+        return f"no finding{left}"
     return "good" if not audit.waived else f"good, {len(audit.waived)} waived"
 
 
