@@ -17,9 +17,9 @@ from verity.ports import tree
 from verity.ports.signed_tree import Record, SignedTree, State, What
 from verity.ports.tree import Contents, Node, Tree
 from verity.trust.verified import VerifiedManifest, verify_manifest, verify_statement
-from verity.values.audit import Area, Covered
+from verity.values.audit import Area, AreaResult, Covered
 from verity.values.findings import Link, NotEvaluated, Report
-from verity.verbs import audit_files
+from verity.verbs import audit_files, audit_state
 from verity.verbs import audit_files_compare as comparing
 from verity.verbs.audit_files_bounded import Bounded
 from verity.verbs.audit_host import AuditedHost
@@ -458,3 +458,19 @@ def test_what_ostree_leaves_to_the_host_is_not_compared(tmp_path: Path, root: Pa
         ("content", "/var/lib/began"),
         ("unsigned-file", "/var/lib/new"),
     ]
+
+
+def test_without_the_var_of_its_host_a_deployment_has_no_state(tmp_path: Path, root: Path) -> None:
+    """The policy that is part of the state lies there."""
+    (root / "var").mkdir()
+    signed = manifest(entries(root))
+    deployed = tmp_path / f"ostree/deploy/os/deploy/{'5a' * 32}.0"
+    deployed.parent.mkdir(parents=True)
+    root.rename(deployed)
+    asked = [AreaResult(area=Area.FILES)]
+    assert audit_state.of_audit(host(deployed, signed), asked) is not None
+    (tmp_path / "ostree/deploy/os/var").mkdir()
+    without = host(deployed, signed)
+    assert audit_state.of_audit(without, asked) is None
+    (gap,) = without.without_var("no-floor")
+    assert (gap.object, gap.hint.split()[0]) == ("/var", "mount")
