@@ -119,6 +119,8 @@ def _denied(judged: Judged, reason: Reason) -> Finding:
 
 def _expected(use: Use) -> str:
     code = use.code
+    if use is Use.MERGED:
+        return "signed contents at this path, or at the one that it gets"
     if code is None:
         return "a digest that is granted, or signed at this path"
     return f"a digest granted as {_named(code, ' or ')}, with fs-verity"

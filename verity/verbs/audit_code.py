@@ -204,12 +204,14 @@ def _must_have_verity(host: AuditedHost, judged: Judged) -> bool:
 
 def _unsigned(use: Use) -> str:
     if use is Use.MERGED:
-        return f"{_STATED[use]}, and nobody signed it"
+        return f"{_STATED[use]}, and nobody signed it for that"
     return f"{_STATED[use]} for somebody privileged, and not signed for that"
 
 
 def _expected(use: Use) -> str:
     code = use.code
+    if use is Use.MERGED:
+        return "signed contents at this path, or at the one that it gets"
     if code is None:
         return "a digest that is granted, or signed at this path"
     return f"a digest granted as {' or '.join(_names(code))}"

@@ -6,8 +6,8 @@ The decision is ``trust.decide``'s, for somebody privileged, with the state seal
 - a library: an executable mapping; a module or firmware: what the kernel takes;
 - code that a program reads is no act of the gate. It is judged by whether somebody signed it: its
   digest is granted, or a manifest or a grant of configuration has it at this very path;
-- so is what systemd lays over the system, which an extension's manifest may have, too, and for
-  which the path that it gets counts as its own.
+- what systemd lays over the system has to be signed by its path, in a manifest, an extension's too,
+  or by a grant of configuration: the path where it lies, or the one that it gets.
 
 ``in_manifest`` tells what the signed manifest has at the path, so that whoever compares the files
 with it isn't repeated; nothing where nobody does (``AuditedHost.left_to_host``). Configuration is
@@ -99,13 +99,17 @@ class Signed:
         left = any(path.startswith(place + b"/") for place in self.left)
         return None if left else self.entry(path)
 
-    def merged(self, path: bytes, contents: Contents) -> bool:
-        """Whether somebody signed these contents of an extension of systemd."""
-        place = reach_extensions.place_of(path)
-        entries = (self.entry(place), self.owned.get(place), self.owned.get(path))
-        return (place, contents.digest) in self.placed or any(
-            one is not None and one.digest == contents.digest for one in entries
+    def merged(self, path: bytes, digest: bytes) -> bool:
+        """Whether somebody signed this of an extension of systemd: where it lies, or where it gets.
+        Signed elsewhere says nothing: a shell may be signed, and no sudo."""
+        return any(
+            (one, digest) in self.placed
+            or any(entry is not None and entry.digest == digest for entry in self._entries(one))
+            for one in {path, reach_extensions.place_of(path)}
         )
+
+    def _entries(self, path: bytes) -> tuple[Entry | None, ...]:
+        return self.entry(path), self.owned.get(path)
 
     def at(self, path: bytes) -> Entry | None:
         """The manifest's line for this very path."""
@@ -153,15 +157,16 @@ def measure(seen: Seen, located: Located) -> Contents | Gap:
 def _reason(
     one: Reached, contents: Contents, granted: Code, entry: Entry | None, signed: Signed
 ) -> Reason:
-    if one.use in (Use.READ, Use.MERGED):
+    if one.use is Use.READ:
         is_signed = (
             granted
             or (entry is not None and entry.digest == contents.digest)
             or (one.path, contents.digest) in signed.placed
-            or (
-                signed.loose(one.path) if one.use is Use.READ else signed.merged(one.path, contents)
-            )
+            or signed.loose(one.path)
         )
+        return Reason.ALLOW if is_signed else Reason.NOT_GRANTED
+    if one.use is Use.MERGED:
+        is_signed = signed.merged(one.path, contents.digest)
         return Reason.ALLOW if is_signed else Reason.NOT_GRANTED
     return decide(
         Facts(

@@ -112,6 +112,14 @@ def test_every_file_of_a_directory(host: Host) -> None:
     ]
 
 
+def test_a_program_that_is_signed_elsewhere(host: Host) -> None:
+    """Its digest is granted, and nobody said that it may be laid over another."""
+    audited = host.committed()
+    shell = (host.root / "bin/sh").read_bytes()
+    host.file("/var/lib/extensions/tools/usr/bin/sudo", shell, 0o755)
+    assert found(audited) == [("unsigned-reached", "/var/lib/extensions/tools/usr/bin/sudo")]
+
+
 @pytest.mark.parametrize(
     "mask",
     [
