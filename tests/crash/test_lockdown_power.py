@@ -8,9 +8,12 @@ leaves on the disk at each of its writes is test_power_writes.py's; here a few o
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -65,20 +68,41 @@ def check_sealed(machine: Machine) -> None:
     assert host.status(machine)["state"] == "sealed"
 
 
-@pytest.mark.parametrize("seconds", SECONDS)
-@pytest.mark.parametrize("check", [check_trial, check_sealed])
-def test_a_cut(
-    image: Image, tmp_path: Path, check: Callable[[Machine], None], seconds: int
-) -> None:
-    with host.ready(image, tmp_path / "work") as machine:
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """A machine that is off, its disk as it was then, and what the next boots have to show."""
+
+    machine: Machine
+    disk: Path
+    check: Callable[[Machine], None]
+
+
+@pytest.fixture(scope="module", params=[check_trial, check_sealed])
+def before(
+    request: pytest.FixtureRequest, image: Image, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Before]:
+    """Before the boot of a trial, or of a sealed host."""
+    folder = tmp_path_factory.mktemp("power")
+    with host.ready(image, folder / "work") as machine:
         machine.run(host.trial_line("--insecure-unproven"), timeout_s=host.READY_S)
-        if check is check_sealed:
+        if request.param is check_sealed:
             host.reboot(machine)
             machine.run(CONFIRM, timeout_s=host.READY_S)
         machine.shutdown(timeout_s=host.READY_S)
-        cut_after(machine, seconds)
-        check(machine)
-        assert machine.run(host.LOGIN, timeout_s=120).text == "user"
+        shutil.copyfile(machine.disk, folder / "disk")
+        yield Before(machine=machine, disk=folder / "disk", check=request.param)
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_a_cut(before: Before, seconds: int) -> None:
+    shutil.copyfile(before.disk, before.machine.disk)
+    cut_after(before.machine, seconds)
+    try:
+        before.check(before.machine)
+        assert before.machine.run(host.LOGIN, timeout_s=120).text == "user"
+    finally:
+        with contextlib.suppress(ValueError):  # it didn't come up
+            before.machine.power_cut()
 
 
 def cut_inside(machine: Machine, line: str, seconds: int) -> None:
