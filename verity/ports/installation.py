@@ -16,12 +16,11 @@ from verity.formats.host_record import Installation
 from verity.ports import places
 from verity.ports.osfile import (
     make_directories,
-    read_file,
+    read_if_there,
     replace_file,
     sync_directory,
     translate_oserror,
 )
-from verity.values.errors import HostError
 
 RECORD = Path("var/lib/verity/installation")
 _MODE = 0o644
@@ -38,12 +37,9 @@ class Installed:
     @classmethod
     def read(cls, root: Path) -> "Installed | None":
         """The one that is there; None if there is none."""
-        try:
-            data = read_file(root / RECORD, max_size=host_record.MAX_SIZE)
-        except HostError as error:
-            if error.code == "not-found":
-                return None
-            raise
+        data = read_if_there(root / RECORD, max_size=host_record.MAX_SIZE)
+        if data is None:
+            return None
         return cls(root, host_record.parse(data))
 
     def save(self) -> None:

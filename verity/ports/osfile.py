@@ -134,6 +134,16 @@ def read_file(
     return data
 
 
+def read_if_there(path: Path, *, max_size: int) -> bytes | None:
+    """The same, or None if nothing has this name."""
+    try:
+        return read_file(path, max_size=max_size)
+    except HostError as error:
+        if error.code == "not-found":
+            return None
+        raise
+
+
 def read_head(fd: int, size: int, *, label: str) -> bytes:
     """The first bytes of an open file."""
     try:

@@ -8,10 +8,9 @@ ostree passes over it, so that a revocation could be lost to a wrong mode.
 
 from pathlib import Path
 
-from verity.ports.osfile import read_file, translate_oserror
+from verity.ports.osfile import read_file, read_if_there, translate_oserror
 from verity.trust.keys import MAX_KEY_FILE, PublicKey
 from verity.trust.native import Engine, parse_keys
-from verity.values.errors import HostError
 
 _DIRECTORIES = ("etc/ostree", "usr/share/ostree")
 _ENGINES = (Engine.ED25519, Engine.SPKI)
@@ -35,12 +34,9 @@ def of_host(root: Path) -> tuple[PublicKey, ...]:
 
 def _keys_if_any(path: Path) -> tuple[PublicKey, ...]:
     """No file and an empty one revoke nothing; everything else must be a list of keys."""
-    try:
-        data = read_file(path, max_size=MAX_KEY_FILE)
-    except HostError as error:
-        if error.code == "not-found":
-            return ()
-        raise
+    data = read_if_there(path, max_size=MAX_KEY_FILE)
+    if data is None:
+        return ()
     return parse_keys(data, label=str(path)) if data.strip() else ()
 
 

@@ -9,7 +9,7 @@ from verity.formats import records
 from verity.formats.grants import Party
 from verity.formats.records import RecordKind
 from verity.ports import places
-from verity.ports.osfile import check_below, read_file
+from verity.ports.osfile import check_below, read_if_there
 from verity.values.errors import CallerError, ContentError, HostError
 from verity.verbs.audit_host import BootBundle, Roots
 
@@ -29,12 +29,9 @@ def load(root: Path, roots: Roots) -> BootBundle | None:
     # 1. Read.
     path = root / places.BUNDLE
     check_below(root, places.BUNDLE, *_PIN_FILES.values())
-    try:
-        data = read_file(path, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return None
-        raise
+    data = read_if_there(path, max_size=records.MAX_SIZE)
+    if data is None:
+        return None
     # Here: a tree without a bundle needs none of it.
     from verity.formats import kernel_keys
     from verity.trust import boot_bundle

@@ -15,9 +15,8 @@ from verity.formats.kernel_keys import Pin
 from verity.formats.keyring import Keyring
 from verity.formats.records import Fragment, RecordKind
 from verity.ports import places
-from verity.ports.osfile import read_file
+from verity.ports.osfile import read_file, read_if_there
 from verity.trust.boot_bundle import Labelled
-from verity.values.errors import HostError
 from verity.verbs import keyring_trust, lockdown_bundle, pins
 from verity.verbs.keyring_trust import Keyrings
 from verity.verbs.lockdown_bundle import Written
@@ -29,12 +28,9 @@ _ORDER = (RecordKind.KEYS, RecordKind.POLICY, RecordKind.REVOKE, RecordKind.GRAN
 
 def read(root: Path) -> tuple[Fragment, ...]:
     """What the bundle holds, without its record of floors, unverified. Empty: no bundle."""
-    try:
-        data = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return ()
-        raise
+    data = read_if_there(root / places.BUNDLE, max_size=records.MAX_SIZE)
+    if data is None:
+        return ()
     found = records.split(data, label=str(root / places.BUNDLE))
     return tuple(one for one in found if one.kind is not RecordKind.FLOORS)
 

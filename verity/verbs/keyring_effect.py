@@ -21,10 +21,10 @@ from verity.formats.statement import MAX_ENVELOPE
 from verity.ports import extension_files, places
 from verity.ports.etc_state import EtcState
 from verity.ports.floors import FLOORS, FloorStore
-from verity.ports.osfile import read_file
+from verity.ports.osfile import read_file, read_if_there
 from verity.trust import floors
 from verity.trust.revocations import Revocations
-from verity.values.errors import ContentError, HostError, VerityError
+from verity.values.errors import ContentError, VerityError
 from verity.verbs import keyring_check
 from verity.verbs.keyring_check import Existing
 
@@ -220,12 +220,9 @@ def _floors(root: Path) -> list[Installed]:
 
 def _bundle(root: Path) -> list[Installed]:
     path = root / places.BUNDLE
-    try:
-        data = read_file(path, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return []
-        raise
+    data = read_if_there(path, max_size=records.MAX_SIZE)
+    if data is None:
+        return []
     return [
         Installed(label=f"{path}, grants {number}", grants=fragment.blob)
         for number, fragment in enumerate(records.split(data, label=str(path)), 1)

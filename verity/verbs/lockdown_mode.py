@@ -24,7 +24,7 @@ from verity.formats.records import Fragment
 from verity.ports import keyring_files, places
 from verity.ports.installation import Installed
 from verity.ports.keystore import SigningKey
-from verity.ports.osfile import read_file, replace_file
+from verity.ports.osfile import read_file, read_if_there, replace_file
 from verity.trust import policy as trust_policy
 from verity.values.errors import ContentError, HostError
 from verity.verbs import (
@@ -168,26 +168,14 @@ def place_policy(root: Path, document: bytes, fragment: Fragment) -> None:
 
 def trial(root: Path) -> trial_record.Trial | None:
     """What the loader has written down of the last trial; None if there was none."""
-    path = root / places.TRIAL
-    try:
-        data = read_file(path, max_size=trial_record.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return None
-        raise
-    return trial_record.parse(data)
+    data = read_if_there(root / places.TRIAL, max_size=trial_record.MAX_SIZE)
+    return None if data is None else trial_record.parse(data)
 
 
 def came_up(root: Path) -> trial_record.CameUp | None:
     """What verity-confirm has written down of the last trial that came up; None if none did."""
-    path = root / places.TRIAL_CAME_UP
-    try:
-        data = read_file(path, max_size=trial_record.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return None
-        raise
-    return trial_record.parse_came_up(data)
+    data = read_if_there(root / places.TRIAL_CAME_UP, max_size=trial_record.MAX_SIZE)
+    return None if data is None else trial_record.parse_came_up(data)
 
 
 def _check_trial(root: Path, before: Policy) -> trial_record.Trial:

@@ -14,10 +14,10 @@ from pathlib import Path
 from verity.formats import bundle, records
 from verity.formats.grants import Role
 from verity.formats.records import Fragment, RecordKind
-from verity.ports.osfile import read_file
+from verity.ports.osfile import read_if_there
 from verity.trust import floors, policy_floors
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import ContentError, HostError
+from verity.values.errors import ContentError
 from verity.verbs import serial_floors
 from verity.verbs.serial_floors import HostState, Looked
 
@@ -98,12 +98,9 @@ def _fragment(stored: tuple[bytes, ...], path: str) -> Fragment:
 
 
 def _of_bundle(found: Looked, path: Path, trusted: TrustedSet) -> None:
-    try:
-        data = read_file(path, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return
-        raise
+    data = read_if_there(path, max_size=records.MAX_SIZE)
+    if data is None:
+        return
     try:
         fragments = records.split(data, label=str(path))
     except ContentError as error:

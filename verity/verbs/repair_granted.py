@@ -12,9 +12,9 @@ from verity.formats import grants, records
 from verity.formats.dump import Entry
 from verity.formats.records import RecordKind
 from verity.ports import extension_files, places
-from verity.ports.osfile import check_below, read_file
+from verity.ports.osfile import check_below, read_if_there
 from verity.trust.trusted import TrustedSet
-from verity.values.errors import HostError, VerityError
+from verity.values.errors import VerityError
 from verity.verbs import extension_read
 from verity.verbs.signed import SignedCommit
 
@@ -36,12 +36,9 @@ def granted(root: Path, commit: SignedCommit) -> Granted:
     """
     code: set[bytes] = set()
     elevated: set[bytes] = set()
-    try:
-        data = read_file(root / places.BUNDLE, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return Granted()
-        raise
+    data = read_if_there(root / places.BUNDLE, max_size=records.MAX_SIZE)
+    if data is None:
+        return Granted()
     for fragment in records.split(data, label=str(root / places.BUNDLE)):
         if fragment.kind is not RecordKind.GRANTS:
             continue

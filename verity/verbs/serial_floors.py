@@ -18,7 +18,7 @@ from verity.formats.grants import Role
 from verity.formats.records import RecordKind
 from verity.ports import floors as floor_files
 from verity.ports.floors import FloorStore
-from verity.ports.osfile import read_file
+from verity.ports.osfile import read_if_there
 from verity.ports.places import BUNDLE
 from verity.trust import floors
 from verity.trust.floors import Floor
@@ -229,12 +229,9 @@ def _of_bundle(found: Looked, path: Path, trusted: TrustedSet, stream: str) -> N
 
     That alone is no finding: the gate judges the bundle, and what the host stored counts.
     """
-    try:
-        data = read_file(path, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return
-        raise
+    data = read_if_there(path, max_size=records.MAX_SIZE)
+    if data is None:
+        return
     label = str(path)
     try:
         fragments = records.split(data, label=label)

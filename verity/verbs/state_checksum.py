@@ -14,7 +14,7 @@ from pathlib import Path
 
 from verity.formats import dump, records
 from verity.formats.grants import is_stream_name
-from verity.ports.osfile import read_file
+from verity.ports.osfile import read_if_there
 from verity.trust.verified import VerifiedManifest
 from verity.values.errors import CallerError, ContentError, HostError
 
@@ -87,12 +87,9 @@ def policy_of(path: Path) -> str | None:
 
     Raises ContentError if it holds none, or more than one.
     """
-    try:
-        data = read_file(path, max_size=records.MAX_SIZE)
-    except HostError as error:
-        if error.code == "not-found":
-            return None
-        raise
+    data = read_if_there(path, max_size=records.MAX_SIZE)
+    if data is None:
+        return None
     found = [
         one.blob
         for one in records.split(data, label=str(path))

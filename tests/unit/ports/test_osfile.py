@@ -253,6 +253,15 @@ def test_read_file(tmp_path: Path) -> None:
     assert caught.value.code == "too-large"
 
 
+def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert osfile.read_if_there(tmp_path / "missing", max_size=9) is None
+    (tmp_path / "there").write_bytes(b"data")
+    assert osfile.read_if_there(tmp_path / "there", max_size=9) == b"data"
+    with pytest.raises(HostError) as caught:
+        osfile.read_if_there(tmp_path, max_size=9)
+    assert caught.value.code != "not-found"
+
+
 def test_the_mode_is_that_of_what_was_opened(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"secret")
