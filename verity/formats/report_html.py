@@ -28,7 +28,7 @@ from verity.formats.report_view import (
     verdict,
 )
 from verity.formats.statement import format_time
-from verity.values.audit import Area, Outcome
+from verity.values.audit import Area, Covered, Outcome
 
 MOST_OF_A_CHECK = 200
 MOST = 2000
@@ -111,7 +111,7 @@ def _about(seen: View) -> ET.Element:
                 ("The answer is", trusted(head)),
                 ("Rests on", roots),
                 ("Auditor", element("span", element("code", tool(head)), ": ", auditor(head))),
-                ("Contents", "read" if head.deep else "not read: digests are the kernel's"),
+                ("Contents", _contents(seen)),
                 ("State", state),
                 ("Exit status", str(audit.exit_status)),
             )
@@ -144,6 +144,15 @@ def _coverage(seen: View) -> ET.Element:
     return parts.section(
         "How files are known", bar, parts.table(("how", "files", "share"), rows), id="coverage"
     )
+
+
+def _contents(seen: View) -> str:
+    if seen.audit.head.deep:
+        return "read from the disk"
+    hashed = seen.coverage.get(Covered.HASHED, 0)
+    if hashed:
+        return f"read where there is no fs-verity ({hashed:,}); else the digests are the kernel's"
+    return "not read: digests are the kernel's"
 
 
 def _areas(seen: View) -> ET.Element:
