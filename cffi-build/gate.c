@@ -76,6 +76,13 @@ int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig)
 	return result ? result : call(VERITY_COMMAND_COMMIT, &request);
 }
 
+int verity_gate_seal(void)
+{
+	struct verity_request request = { .data = 0 };
+
+	return call(VERITY_COMMAND_SEAL, &request);
+}
+
 int verity_gate_unlock(const uint8_t *token, const uint8_t *sigs, const uint32_t *lens,
 		       uint32_t nsig)
 {

@@ -23,6 +23,7 @@ int verity_gate_put(const uint8_t *data, uint32_t len);
 /* `nsig` signatures, end to end, the length of each in `lens`; at most VERITY_OWNERS. */
 int verity_gate_commit(const uint8_t *sigs, const uint32_t *lens, uint32_t nsig);
 
+int verity_gate_seal(void);
 
 /* A token, VERITY_TOKEN_SIZE bytes, and signatures as for a commit. */
 int verity_gate_unlock(const uint8_t *token, const uint8_t *sigs, const uint32_t *lens,

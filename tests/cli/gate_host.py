@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli.program import TIMEOUT_S, VERITY, Done, verity
-from verity.ports import gate_object
-
-LOADER = "verity-load"
 
 STATUS = """\
 version 5
@@ -65,17 +62,6 @@ class Host:
         text = " ".join(f"[{word}]" if word == level else word for word in words)
         self.put("sys/kernel/security/lockdown", text + "\n")
 
-    def loader(self, body: str) -> None:
-        """Played by shell lines, in the namespace of the files above."""
-        self.put(LOADER, f'#!/bin/sh\necho "$@" >>{self.root}/loader-calls\n{body}\n')
-        (self.root / LOADER).chmod(0o755)
-
-    @property
-    def loads(self) -> list[str]:
-        """The arguments that the played loader got."""
-        path = self.root / "loader-calls"
-        return path.read_text().splitlines() if path.exists() else []
-
     def verity(self, *args: str) -> Done:
         return verity(*args, "--root", ".", cwd=self.root)
 
@@ -87,9 +73,6 @@ class Host:
             f'mount --bind "{self.root}/{name}" /{name} && '
             for name in ("sys/fs/bpf", "sys/kernel/security")
         )
-        own = gate_object.find_loader()
-        if (self.root / LOADER).exists() and isinstance(own, gate_object.GateLoader):
-            binds += f'mount --bind "{self.root}/{LOADER}" "{own.path}" && '
         played = {
             "SHIM_ANSWERS": ",".join(map(str, answers or ())),
             "SHIM_LOG": str(self.root / "calls"),

@@ -10,7 +10,7 @@ import errno
 import pytest
 
 from tests.cli.gate_host import Host
-from tests.cli.program import assert_clean_error, needs_root
+from tests.cli.program import assert_clean_error, needs_root, snapshot
 from tests.unit.formats.test_records import record
 
 
@@ -40,68 +40,37 @@ def test_a_gate_without_a_status_is_unknown(host: Host, answer: int) -> None:
     assert (refused.status, refused.out) == (3, "")
 
 
-SEALS = "sed -i s/^state.observe/state\\ sealed/ /sys/fs/bpf/verity/status; echo state sealed"
-
-
 @needs_root
 def test_seal_a_gate_that_observes(host: Host) -> None:
-    """The loader does it, which puts to the gate what runs already."""
     host.gate("observe")
-    host.lockdown("integrity")
-    host.loader(f"{SEALS}; echo 'verity-load: note: told' >&2")
-    (host.root / "b").touch()
-    done = host.as_root("lockdown", "seal", "--bundle", "b", answers=[3005] * 3)
-    assert (done.status, done.err) == (0, "verity: note: verity-load: note: told\n")
-    assert done.out.startswith("state: sealed\n")
-    assert host.loads == ["--seal --bundle b"]
-    assert set(host.calls) == {"1"}  # is there one
-
-
-@needs_root
-def test_seal_without_a_gate_loads_one_first(host: Host) -> None:
-    host.lockdown("integrity")
-    host.gate("observe")
-    (host.root / "sys/fs/bpf/verity").rename(host.root / "later")
-    pins = [f"--pin={host.root}/{name}" for name in ("p", "q")]
-    for name in ("b", "p", "q"):
-        (host.root / name).touch()
-    load = f"[ $1 = --seal ] || {{ cp -r {host.root}/later /sys/fs/bpf/verity; exit 0; }}"
-    host.loader(f"{load}; {SEALS}")
-    answers = [22, 3005, 3005, 3005]
-    done = host.as_root("lockdown", "seal", "--bundle=b", *pins, answers=answers)
+    host.lockdown("none")
+    done = host.as_root("lockdown", "seal", answers=[3005, 3000, 3005])
     assert (done.status, done.err) == (0, "")
-    first, then = host.loads
-    assert "--until-seal" in first and then == "--seal --bundle b"
+    assert host.calls == ["1", "4", "1"]  # is there one, seal, is there one
+    assert (host.root / "sys/kernel/security/lockdown").read_text().startswith("integrity")
 
 
 @needs_root
-def test_what_runs_already_keeps_it_from_sealing(host: Host) -> None:
-    host.gate("observe")
-    host.loader("echo 'verity-load: error: sealed-late: process 7 (a) runs /b' >&2; exit 1")
-    done = host.as_root("lockdown", "seal", answers=[3005])
+@pytest.mark.parametrize(("mode", "foreign"), [("observe", 0), ("none", 0), ("sealed", 1)])
+def test_a_seal_that_will_be_refused_leaves_lockdown_alone(
+    host: Host, mode: str, foreign: int
+) -> None:
+    host.gate("observe", mode=mode, foreign=foreign)
+    host.lockdown("none")
+    before = snapshot(host.root / "sys")
+    done = host.as_root("lockdown", "seal", answers=[3005, 3041 if foreign else 3042])
     assert (done.status, done.out) == (1, "")
-    assert_clean_error(done, ("sealed-late: process 7 (a) runs /b",), hint=False)
+    assert_clean_error(done, ("the seal: the gate refuses it",), hint=True)
+    assert snapshot(host.root / "sys") == before
 
 
 @needs_root
-@pytest.mark.parametrize(
-    ("why", "text", "says"),
-    [
-        ("policy", "-", "the signed policy says observe"),
-        (
-            "trial-over",
-            "had\\x20its",
-            "the trial had its one boot, and nobody has confirmed it: had",
-        ),
-    ],
-)
-def test_a_policy_that_seals_nothing(host: Host, why: str, text: str, says: str) -> None:
+def test_a_seal_without_lockdown_is_made_and_told(host: Host) -> None:
     host.gate("observe")
-    said = f"verity-seal 1\\nstate observe\\nwhy {why}\\nserial 3\\ntext {text}\\n"
-    host.loader(f"mount -t tmpfs none /run; mkdir /run/verity; printf '{said}' >/run/verity/seal")
-    done = host.as_root("lockdown", "seal", answers=[3005] * 2)
-    assert (done.status, done.out) == (1, "")
-    assert_clean_error(done, (f"it goes on observing: {says}",), hint=True)
+    done = host.as_root("lockdown", "seal", answers=[3005, 3000, 3005])
+    assert done.status == 0
+    assert "note: the kernel's lockdown stays as it is: " in done.err
+    assert host.calls == ["1", "4", "1"]
 
 
 @needs_root

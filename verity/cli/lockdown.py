@@ -186,8 +186,8 @@ def seal(bundle: Path, pins: tuple[Path, ...], as_json: bool) -> int:
     """Seal the gate until reboot; load it first if it isn't. As root.
 
     Sets the kernel's lockdown to integrity. Look at `verity lockdown log` after some time of
-    `verity lockdown observe` first: what was observed there is denied from now on. As at boot, what
-    runs already is put to the gate: if it would be refused, nothing is sealed, and it is named.
+    `verity lockdown observe` first: what was observed there is denied from now on. What runs
+    already isn't put to the gate, as verity-seal.service does it at boot.
     """
     return _step(verb.seal(bundle, pins), as_json=as_json)
 

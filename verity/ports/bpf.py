@@ -42,6 +42,11 @@ def import_blob(blob: bytes, signatures: Sequence[bytes], *, label: str) -> None
     _expect(kernel.gate_commit(signatures), label)
 
 
+def seal() -> None:
+    """Seal the gate until reboot; a sealed one refuses it."""
+    _expect(kernel.gate_seal(), "the seal")
+
+
 def unlock(token: bytes, signatures: Sequence[bytes]) -> None:
     """Hand over an unlock token; return once it counts. Refused, it isn't used up.
 

@@ -73,6 +73,24 @@ def kernel_lockdown(root: Path) -> str | None:
     return text.partition("[")[2].partition("]")[0] or text
 
 
+def raise_lockdown(root: Path) -> None:
+    """Set the kernel's lockdown to integrity, until reboot; fine if it is there or above.
+
+    HostError where the kernel does not take it: no lockdown LSM, no privilege.
+    """
+    if kernel_lockdown(root) in ("integrity", "confidentiality"):
+        return
+    path = root / LOCKDOWN
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"integrity")
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise translate_oserror(error, str(path)) from error
+
+
 def small_text(path: Path) -> str | None:
     """The text of a small kernel file, None if it can't be read."""
     try:

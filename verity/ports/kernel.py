@@ -357,6 +357,11 @@ def gate_relock(token_id: bytes | None) -> int:
     return _answer(lib.verity_gate_relock(ffi.from_buffer("uint8_t[]", token_id)))
 
 
+def gate_seal() -> int:
+    """Seal until reboot."""
+    return _answer(lib.verity_gate_seal())
+
+
 def gate_probe() -> int:
     """Something that any gate refuses and that changes nothing."""
     return _answer(lib.verity_gate_probe())

@@ -27,9 +27,7 @@ def load(
     host_id: Path,
     observe: bool,
 ) -> str:
-    """Load the gate, for ``observe`` or up to its seal; what the loader had to tell.
-
-    Its refusal is a ContentError.
+    """Load the gate; what the loader had to tell. Its refusal is a ContentError.
 
     Without a file at ``host_id`` the gate takes no unlock token, and the loader says so. HostError
     if the host can't, or if this installation has no loader or no object.
@@ -41,28 +39,10 @@ def load(
     command = [str(loader.path), "--object", str(gate.path), "--bundle", str(bundle)]
     for pin in pins:
         command += ["--pin", str(pin)]
-    command += ["--host-id", str(host_id), "--observe" if observe else "--until-seal"]
-    return _run(command, "not-loaded")
-
-
-def seal(loader: GateLoader | Missing, *, bundle: Path | None) -> str:
-    """Have the gate that is loaded sealed, if its policy asks for that; what the loader told.
-
-    What runs already is put to the gate first, and if it would be refused that is a ContentError.
-    ``bundle``: who is privileged by its policy; without one everybody is.
-    """
-    if isinstance(loader, Missing):
-        raise HostError("no-loader", f"the gate's loader: {loader.reason}", hint=loader.hint)
-    of = [] if bundle is None else ["--bundle", str(bundle)]
-    return _run([str(loader.path), "--seal", *of], "not-sealed")
-
-
-def _run(command: Sequence[str], code: str) -> str:
-    """What it says; if it ends otherwise than well, an error with this code."""
-    loader = command[0]
+    command += ["--host-id", str(host_id)]
     try:
         done = subprocess.run(
-            command,
+            [*command, *(["--observe"] if observe else [])],
             env={},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -72,21 +52,21 @@ def _run(command: Sequence[str], code: str) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise HostError(
-            "loader-timeout", f"{loader}: not done after {_TIMEOUT_S} seconds"
+            "loader-timeout", f"{loader.path}: not done after {_TIMEOUT_S} seconds"
         ) from error
     except OSError as error:
         raise HostError(
             "loader-unusable",
-            f"{loader}: can't be run: {(error.strerror or 'unknown').lower()}",
+            f"{loader.path}: can't be run: {(error.strerror or 'unknown').lower()}",
             hint="install the package again",
         ) from error
     text = done.stdout.decode("utf-8", "replace")
     if done.returncode != 0:
-        raise refused(done.returncode, text, code)
+        raise refused(done.returncode, text)
     return text.strip()
 
 
-def refused(status: int, text: str, code: str) -> VerityError:
+def refused(status: int, text: str) -> VerityError:
     """The error for a loader that ended with ``status`` and said ``text``."""
     lines = text.splitlines()
     message = next((line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)), "")
@@ -95,4 +75,6 @@ def refused(status: int, text: str, code: str) -> VerityError:
         ended = f"by signal {-status}" if status < 0 else f"with exit status {status}"
         message = f"ended {ended}: {' '.join(lines[-1:]) or 'it said nothing'}"
     family = ContentError if status == 1 else HostError
-    return family(code, f"verity-load: {message[:_MOST_TEXT]}", hint=hint and hint[:_MOST_TEXT])
+    return family(
+        "not-loaded", f"verity-load: {message[:_MOST_TEXT]}", hint=hint and hint[:_MOST_TEXT]
+    )

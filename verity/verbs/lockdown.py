@@ -4,24 +4,22 @@
 ``status`` reads and judges; ``observe`` and ``seal`` ask the loader or the gate. Nothing here
 decides what is trusted: pins, keys and signatures are for the loader and the gate alone.
 
-A seal lasts until reboot. The loader makes it, as at boot: what runs already is put to the gate,
-and if it would be refused nothing is sealed; a trial is written down first; then comes the kernel's
-lockdown, and where that can't be had the seal is made all the same, and ``status`` reports it as
-sealed-weak. Where the gate is known to refuse the seal, lockdown is left as it was: it can't be
-taken back either.
+A seal lasts until reboot. It comes in this order: a gate that is loaded and only observes gets the
+kernel's lockdown first, then the seal; where lockdown can't be had the seal is made all the same,
+and ``status`` reports it as sealed-weak. Where the gate is known to refuse the seal, lockdown is
+left as it was: it can't be taken back either.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import seal_said
-from verity.formats.gate_status import GateStatus, State
-from verity.ports import fanotify, gate_files, gate_object, loader, places
-from verity.ports.osfile import read_file
+from verity.formats import gate_calls
+from verity.formats.gate_status import GateStatus, Mode, State
+from verity.ports import bpf, fanotify, gate_files, gate_object, loader, places
 from verity.trust import coverage, coverage_others
 from verity.trust.coverage import Cover
-from verity.values.errors import ContentError, HostError, VerityError
+from verity.values.errors import ContentError, HostError
 from verity.values.findings import Finding, Link, NotEvaluated, Report
 from verity.verbs import gate_abilities, gate_view, ima_status
 from verity.verbs.ability import Answer
@@ -203,32 +201,23 @@ def observe(bundle: Path, pins: Sequence[Path]) -> Step:
 def seal(bundle: Path, pins: Sequence[Path]) -> Step:
     """Load the gate, or take the one that observes, and seal it until reboot."""
     gate = gate_view.status()
-    notes: tuple[str, ...] = ()
     if gate is None:
-        notes = _load(bundle, pins, observe=False).notes
-    else:
-        _refuse_half_loaded(gate)
-        if gate.state is State.SEALED:
-            return Step(changed=False, notes=("the gate is sealed already, until reboot",))
-    said = loader.seal(gate_object.find_loader(), bundle=bundle if bundle.exists() else None)
-    after = gate_view.status()
-    if after is None or after.state is not State.SEALED:
-        raise ContentError(
-            "not-sealed",
-            f"the gate: it goes on observing: {_why()}",
-            hint="`verity lockdown trial` and `confirm` sign a policy that seals",
-        )
-    return Step(changed=True, notes=(*notes, *_lines(said)))
-
-
-def _why() -> str:
-    """What the loader has left of its last run, in words."""
-    try:
-        said = seal_said.parse(read_file(ROOT / places.SEAL_SAID, max_size=seal_said.MAX_SIZE))
-    except VerityError as error:
-        return error.message
-    why = seal_said.WHY.get(said.why, said.why)
-    return f"{why}: {said.text}" if said.text else why
+        done = _load(bundle, pins, observe=False)
+        loaded = gate_view.status()
+        if loaded is None or loaded.state is not State.SEALED:
+            raise gate_calls.refusal(gate_calls.Refusal.MODE.number, "loaded, and not sealed")
+        return done
+    _refuse_half_loaded(gate)
+    if gate.state is State.SEALED:
+        return Step(changed=False, notes=("the gate is sealed already, until reboot",))
+    notes: tuple[str, ...] = ()
+    if not _will_refuse(gate):
+        try:
+            gate_files.raise_lockdown(ROOT)
+        except HostError as error:
+            notes = (f"the kernel's lockdown stays as it is: {error.message}",)
+    bpf.seal()
+    return Step(changed=True, notes=notes)
 
 
 def _refuse_half_loaded(gate: GateStatus) -> None:
@@ -238,6 +227,12 @@ def _refuse_half_loaded(gate: GateStatus) -> None:
             "the gate: it is loading, or its loader has died on the way",
             hint="wait for the loader; if there is none, reboot",
         )
+
+
+def _will_refuse(gate: GateStatus) -> bool:
+    """Whether the gate's own text says that it can't be sealed. Only the gate decides that."""
+    modes = (Mode.TRIAL, Mode.SEALED)
+    return gate.policy_mode not in modes or gate.foreign_programs > 0 or gate.code.used == 0
 
 
 def _load(bundle: Path, pins: Sequence[Path], *, observe: bool) -> Step:
@@ -257,8 +252,4 @@ def _load(bundle: Path, pins: Sequence[Path], *, observe: bool) -> Step:
         host_id=ROOT / places.HOST_ID,
         observe=observe,
     )
-    return Step(changed=True, notes=_lines(said))
-
-
-def _lines(said: str) -> tuple[str, ...]:
-    return tuple(line for line in said.splitlines() if line and not line.startswith("state "))
+    return Step(changed=True, notes=tuple(line for line in said.splitlines() if line))

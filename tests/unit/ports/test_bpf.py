@@ -123,6 +123,11 @@ def test_the_first_refusal_ends_it(
     assert said[-1] == repr(tuple(expected.split()))
 
 
+def test_seal(shim: Path) -> None:
+    assert ask(shim, "ask(bpf.seal)") == [f"4 {HEAD} len 0 nsig 0 data ", "None"]
+    assert ask(shim, "ask(bpf.seal)", 3040)[-1] == "('ContentError', 'gate-not-ready')"
+
+
 TOKEN = "bytes([0x93, 0x76, 0x65, 0x72]) + bytes(412)"
 
 

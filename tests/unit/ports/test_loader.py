@@ -35,9 +35,7 @@ def test_arguments_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     said = load(program(tmp_path, 'echo "$@"; env | grep -c OURS; true'))
     # Without an id it would take no unlock token until the next boot.
     said, _, ours = said.partition("\n")
-    assert said == (
-        "--object /gate.bpf.o --bundle /b --pin /v.pin --pin /u.pin --host-id /id --until-seal"
-    )
+    assert said == "--object /gate.bpf.o --bundle /b --pin /v.pin --pin /u.pin --host-id /id"
     assert ours == "0"
 
 
@@ -74,22 +72,9 @@ def test_refusals(
     assert caught.value.hint == hint
 
 
-def test_seal(tmp_path: Path) -> None:
-    found = program(tmp_path, 'echo "$@"')
-    assert loader.seal(found, bundle=Path("/b")) == "--seal --bundle /b"
-    assert loader.seal(found, bundle=None) == "--seal"
-    refuses = program(tmp_path, "echo 'verity-load: error: sealed-late: process 7' >&2; exit 1")
-    with pytest.raises(ContentError) as caught:
-        loader.seal(refuses, bundle=None)
-    assert caught.value.code == "not-sealed" and "process 7" in caught.value.message
-    with pytest.raises(HostError) as none:
-        loader.seal(Missing(reason="not built", hint="install libbpf-dev"), bundle=None)
-    assert none.value.code == "no-loader"
-
-
 def test_endless_words_are_cut(tmp_path: Path) -> None:
     text = "verity-load: error: " + "x" * 100000 + "\n  hint: " + "y" * 100000
-    error = loader.refused(1, text, "not-loaded")
+    error = loader.refused(1, text)
     assert len(error.message) + len(error.hint or "") < 2100
 
 
