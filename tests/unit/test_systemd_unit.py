@@ -147,6 +147,8 @@ def test_the_reader_of_denials_is_nobody_and_nobodys_need() -> None:
     assert f"/run/{service['RuntimeDirectory']}/state" == str(DEFAULT_STATE)
     assert service["RuntimeDirectoryPreserve"] == "yes"
     assert service["Restart"] == "on-failure"
+    # It is a privileged Python, which the seal would find running.
+    assert "verity-sealed.target" in denials["Unit"]["After"].split()
     # Each has PID 1 load a BPF program, which a policy may refuse.
     assert not {"IPAddressDeny", "PrivateDevices", "DevicePolicy", "ProtectClock"} & set(service)
     for unit in UNITS.glob("*.service"):
