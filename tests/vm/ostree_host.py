@@ -42,7 +42,8 @@ _DAYS = f"--days={DAYS}"
 _APPEND = "systemd.condition_needs_update=0 root=/dev/vda rw"
 _PREPARE_S, _BOOT_S = 900.0, 400.0
 
-# As ostree wants a tree: one /usr with the kernel, defaults of /etc in it, state in /var.
+# As ostree wants a tree: one /usr with the kernel, defaults of /etc in it, state in /var, which has
+# a file that gets to no host that has a /var already.
 _LAYOUT = """
 set -e; cd {root}
 dpkg-deb -x {debs}/ostree-boot_*.deb .
@@ -55,6 +56,7 @@ kernel=$(ls usr/lib/modules)
 mv boot/vmlinuz-* usr/lib/modules/$kernel/vmlinuz
 cp {initramfs} usr/lib/modules/$kernel/initramfs.img
 rm -rf boot/* dev/* initrd.img* vmlinuz*; find var -mindepth 1 -delete
+mkdir -p var/lib/begins; echo signed >var/lib/begins/file
 mv etc usr/etc
 for place in home media mnt opt srv; do rm -r $place; ln -s var/$place $place; done
 rm -r root; ln -s var/roothome root
