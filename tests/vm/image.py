@@ -156,15 +156,18 @@ def _check_host() -> None:
 
 
 def _prune_recipes(images: Path, *, everything: bool = False) -> None:
-    for other in images.glob("*/"):
-        if (other not in _current() or everything) and not cache.is_partial(other):
-            gone = [cache.remove_if_unused(layer) for layer in (other / "layers").glob("*/")]
-            if all(gone):
-                cache.remove_tree(other)
+    with cache.locked(images / "prune.lock"):
+        for other in images.glob("*/"):
+            if (other not in _current() or everything) and not cache.is_partial(other):
+                gone = [cache.remove_if_unused(layer) for layer in (other / "layers").glob("*/")]
+                if all(gone):
+                    cache.remove_tree(other)
 
 
 def _prune_layers(layers: Path, *, keep: int) -> None:
-    whole = [path for path in layers.glob("*/") if not cache.is_partial(path)]
-    whole.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for layer in whole[keep:]:
-        cache.remove_if_unused(layer)
+    # One at a time: who comes second looks for what the first removes.
+    with cache.locked(layers.with_name("layers.lock")):
+        whole = [path for path in layers.glob("*/") if not cache.is_partial(path)]
+        whole.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for layer in whole[keep:]:
+            cache.remove_if_unused(layer)
