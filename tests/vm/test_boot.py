@@ -24,7 +24,7 @@ from .image import Image
 from .machine import Machine
 from .trust_world import trust_world
 
-pytestmark = in_turn(1, one_in=2)
+pytestmark = in_turn(1, one_in=3)
 
 STREAM = "verity"
 HOST_ID = "c1" * 32

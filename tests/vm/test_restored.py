@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.daily import in_turn
 from tests.lockdown_world import Owner
 
 from . import gate_world as world
@@ -76,6 +77,7 @@ def protect(
     return done.status, records[-1]["counts"], wrong
 
 
+@in_turn(2, one_in=3)
 def test_a_backup_is_restored(machine: Machine) -> None:
     # As it came from the archive, nothing has fs-verity, and a sealed gate starts nothing of it.
     assert [said(machine, "/data/root", name) for name in PROGRAMS] == ["", ""]
