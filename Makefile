@@ -4,8 +4,8 @@
 PYTEST = build/venv/bin/pytest
 QUICK = tests/unit tests/quality
 PROGRAMS = tests/cli tests/interop
-# One more than the processors of CI: a test's part outside of its machine is a third of it. Files in
-# the order of their names, which has the longest ones early, not by their number of tests.
+# One more than the processors of CI: two left two processors idle for a third of the time. Files in
+# the order of their names: by their number of tests the demo, which is one, came last.
 MACHINES = -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help prepare demo check test full attacks bench clean clean-cache

@@ -51,9 +51,7 @@ _NEXT = {
 @click.command(
     epilog="Example: verity lockdown trial --key /media/keys/user/private/user-policy.pem"
 )
-@_options(
-    "Don't ask `verity lockdown check` first. A host that isn't ready may not come up.",
-)
+@_options("Don't ask `verity lockdown check` first. A host that isn't ready may not come up.")
 def trial(
     key_uris: tuple[str, ...],
     days: int,
@@ -90,9 +88,8 @@ def confirm(
     """Sign the next policy serial as sealed, after its trial. In the trial's boot, or after it.
 
     Refused without a trial of the policy that is installed, whose boot came up with the boot bundle
-    that is there. From the next boot on nothing falls
-    back to observing: the way back is an unlock, or a policy that you sign with
-    `verity lockdown observe --key`.
+    that is there. From the next boot on nothing falls back to observing: the way back is an unlock,
+    or a policy that you sign with `verity lockdown observe --key`.
     """
     _proven(root, unproven=unproven)
     return sign(Mode.SEALED, key_uris, days, root, keyring, unproven=unproven, as_json=as_json)
