@@ -21,10 +21,10 @@ from verity.formats.grants import Role
 from verity.formats.kernel_policy import Mode
 from verity.formats.policy import Policy
 from verity.formats.records import Fragment
-from verity.ports import keyring_files, places
+from verity.ports import keyring_files, places, trials
 from verity.ports.installation import Installed
 from verity.ports.keystore import SigningKey
-from verity.ports.osfile import read_file, read_if_there, replace_file
+from verity.ports.osfile import read_file, replace_file
 from verity.trust import policy as trust_policy
 from verity.values.errors import ContentError, HostError
 from verity.verbs import (
@@ -166,20 +166,8 @@ def place_policy(root: Path, document: bytes, fragment: Fragment) -> None:
     replace_file(root / places.POLICY_BLOB_STATE, bundle.encode([fragment]), mode=_MODE)
 
 
-def trial(root: Path) -> trial_record.Trial | None:
-    """What the loader has written down of the last trial; None if there was none."""
-    data = read_if_there(root / places.TRIAL, max_size=trial_record.MAX_SIZE)
-    return None if data is None else trial_record.parse(data)
-
-
-def came_up(root: Path) -> trial_record.CameUp | None:
-    """What verity-confirm has written down of the last trial that came up; None if none did."""
-    data = read_if_there(root / places.TRIAL_CAME_UP, max_size=trial_record.MAX_SIZE)
-    return None if data is None else trial_record.parse_came_up(data)
-
-
 def _check_trial(root: Path, before: Policy) -> trial_record.Trial:
-    found = trial(root)
+    found = trials.begun(root)
     if before.mode is not Mode.TRIAL or found is None or found.serial != before.serial:
         raise ContentError(
             "no-trial",
@@ -193,7 +181,7 @@ def _check_trial(root: Path, before: Policy) -> trial_record.Trial:
 def _check_came_up(root: Path, found: trial_record.Trial) -> None:
     """That a trial was begun says nothing of the host: its boot may have ended anywhere."""
     on = "; --insecure-unproven goes on all the same"
-    up = came_up(root)
+    up = trials.came_up(root)
     if up is None or up.trial != found:
         raise ContentError(
             "trial-not-up",

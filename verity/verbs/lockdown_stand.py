@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verity.formats import kernel_policy, records, seal_said, trial_record
+from verity.formats import kernel_policy, records, seal_said
 from verity.formats.escaped import readable
 from verity.formats.gate_unlocks import TakenUnlock, UnlockState
 from verity.formats.kernel_policy import KernelPolicy, Mode
@@ -20,7 +20,7 @@ from verity.formats.records import RecordKind
 from verity.formats.seal_said import Said
 from verity.formats.statement import format_time
 from verity.formats.trial_record import Trial
-from verity.ports import boots, canary, places
+from verity.ports import boots, canary, places, trials
 from verity.ports.osfile import read_file
 from verity.values.errors import HostError, VerityError
 from verity.verbs.lockdown import Lockdown
@@ -93,19 +93,18 @@ def _said(root: Path) -> Said | VerityError | None:
 
 def _trial(root: Path) -> Trial | VerityError | None:
     try:
-        return trial_record.parse(read_file(root / places.TRIAL, max_size=trial_record.MAX_SIZE))
+        return trials.begun(root)
     except VerityError as error:
-        return None if error.code == "not-found" else error
+        return error
 
 
 def _came_up(root: Path) -> Trial | None:
     """The last trial that did."""
-    path = root / places.TRIAL_CAME_UP
     try:
-        data = read_file(path, max_size=trial_record.MAX_SIZE)
-        return trial_record.parse_came_up(data).trial
+        up = trials.came_up(root)
     except VerityError:
         return None
+    return None if up is None else up.trial
 
 
 def _next_boot(root: Path, bundle: Path) -> KernelPolicy | VerityError | None:
