@@ -53,6 +53,8 @@ def test_it_runs_the_loader_with_the_files_of_the_host(unit: ConfigParser) -> No
 def test_it_is_early_and_stays(unit: ConfigParser) -> None:
     assert unit["Unit"]["DefaultDependencies"] == "no"
     assert "sysinit.target" in unit["Unit"]["Before"].split()
+    # A Python that is older than the gate can't be judged by the script that started it.
+    assert "cloud-init-main.service" in unit["Unit"]["Before"].split()
     assert unit["Install"]["WantedBy"] == "sysinit.target"
     assert (unit["Service"]["Type"], unit["Service"]["RemainAfterExit"]) == ("oneshot", "yes")
     mounts = unit["Unit"]["RequiresMountsFor"].split()
@@ -84,10 +86,13 @@ def test_the_seal_is_the_loaders(name: str) -> None:
 def test_the_seal_comes_behind_provisioning_and_before_the_network() -> None:
     early, late = parsed("verity-seal.service")["Unit"], parsed("verity-seal-late.service")["Unit"]
     assert "basic.target" in early["Before"].split()
-    assert {"ssh.service", "ssh.socket", "sshd.service"} <= set(late["Before"].split())
+    before = late["Before"].split()
+    assert {"ssh.service", "sshd.service", "system-sshd.slice"} <= set(before)
     assert "cloud-config.service" in late["After"].split()
-    # Behind the network, and behind multi-user.target: before these it would be a cycle.
-    assert "basic.target" not in late["Before"].split()
+    # Behind the network, and behind multi-user.target: before these it would be a cycle. Before a
+    # socket as well, for sockets.target comes before basic.target.
+    assert "basic.target" not in before
+    assert [name for name in before if name.endswith(".socket")] == []
     assert "cloud-final.service" not in late["After"].split()
 
 
