@@ -11,7 +11,7 @@ from dataclasses import dataclass
 INITS = frozenset(
     {"/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd"}
 )
-_GATE = ("verity-gate.service", "verity-seal.service")
+_GATE = ("verity-gate.service", "verity-seal.service", "verity-seal-late.service")
 _SHELLS = frozenset({"single", "s", "S", "1", "emergency", "rescue", "-b", "-s"})
 _TARGETS = ("emergency.target", "rescue.target", "runlevel1.target")
 _FLAGS = {

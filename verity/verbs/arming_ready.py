@@ -40,6 +40,10 @@ UNITS = {
     "verity-seal.service": _NO_GATE,
     "verity-confirm.service": "no boot starts it, so no trial is known to have come up",
 }
+_PROVISIONED = {
+    f"usr/lib/systemd/system/{name}.service" for name in ("cloud-init", "cloud-init-main")
+}
+"""Who has one of these is sealed by verity-seal-late.service, as its conditions have it."""
 STATE = Path("var/lib/verity")
 ROOM = 16 << 20
 """Bytes that have to be free where a boot keeps its state."""
@@ -119,7 +123,9 @@ def own_files(host: AuditedHost) -> Part:
     """1 and 3. What the boot loads the gate with, and what starts it."""
     findings: list[Finding] = []
     gaps: list[NotEvaluated] = []
-    for unit, problem in UNITS.items():
+    late = any(os.path.lexists(host.root / path) for path in _PROVISIONED)
+    for name, problem in UNITS.items():
+        unit = "verity-seal-late.service" if late and "seal" in name else name
         folders = [host.root / "etc/systemd/system" / folder for folder in _WANTS]
         if not any(os.path.lexists(folder / unit) for folder in folders):
             findings.append(

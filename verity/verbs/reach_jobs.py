@@ -60,6 +60,8 @@ _RUN_PARTS = {
     b"/etc/ca-certificates/update.d": "update-ca-certificates",
     b"/etc/dhcp/dhclient-enter-hooks.d": "dhclient",
     b"/etc/dhcp/dhclient-exit-hooks.d": "dhclient",
+    # Those of an instance are started once, behind the seal, and lie about afterwards.
+    b"/var/lib/cloud/scripts/per-boot": "cloud-init, each boot",
 }
 _SOURCED = (
     *(b"/etc/dhcp/dhclient-enter-hooks", b"/etc/dhcp/dhclient-exit-hooks"),

@@ -32,6 +32,7 @@ def test_an_ordinary_line() -> None:
         ("rdinit=/x", "another program is PID 1"),
         ("lsm=apparmor,yama", "no gate can be loaded"),
         ("systemd.mask=verity-gate.service", "isn't loaded or sealed"),
+        ("systemd.mask=verity-seal-late.service", "isn't loaded or sealed"),
         ("systemd.unit=emergency.target", "a shell of root's"),
         ("single", "a shell of root's"),
         ("rd.break", "the initramfs stops"),

@@ -367,6 +367,12 @@ def test_what_starts_the_gate(host: Host) -> None:
         host.link(f"/etc/systemd/system/multi-user.target.wants/{unit}", f"/usr/{unit}")
     host.unsigned = set()
     assert said(arming_ready.own_files(audited(host))) == []
+    # With cloud-init another unit seals.
+    host.file("/usr/lib/systemd/system/cloud-init-main.service", b"")
+    late = "verity-seal-late.service"
+    assert said(arming_ready.own_files(audited(host))) == [("not-enabled", late)]
+    host.link(f"/etc/systemd/system/multi-user.target.wants/{late}", f"/usr/{late}")
+    assert said(arming_ready.own_files(audited(host))) == []
 
 
 def test_no_bundle(host: Host) -> None:

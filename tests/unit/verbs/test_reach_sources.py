@@ -164,6 +164,11 @@ TRIGGERS: dict[str, tuple[str, str, str]] = {
         "",
         "/etc/dhcp/dhclient-exit-hooks.d/a",
     ),
+    "cloud-init": (
+        "/var/lib/cloud/scripts/per-boot/a",
+        "",
+        "/var/lib/cloud/scripts/per-boot/a",
+    ),
     "polkit": (
         "/usr/share/polkit-1/actions/a.policy",
         f'<annotate key="org.freedesktop.policykit.exec.path">{P}</annotate>',
