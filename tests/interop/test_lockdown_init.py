@@ -383,3 +383,17 @@ def test_what_is_started_from_etc_is_signed_as_code(owner: Owner) -> None:
     assert owner.init().status == 0
     done = owner.prove("--all")
     assert "/etc/cron.daily/job" not in done.out and "polkit-1" not in done.out
+
+
+def test_what_is_read_as_code_is_signed_at_its_place(owner: Owner) -> None:
+    """A hook of dhcpcd is no program, and has no grant: the manifest has it, and what it says."""
+    hook = "/usr/lib/dhcpcd/dhcpcd-hooks/01-test"
+    owner.host.file(hook, b"reason=\n")
+    assert owner.init().status == 0
+    assert hook not in owner.prove("--all").out
+    owner.host.file(hook, b"evil=\n")
+    assert f"FINDING  not-granted  {hook}: would be read as code" in owner.prove("--all").out
+    owner.host.file(hook, b"reason=\n")
+    manifest = owner.root / "var/lib/verity/system/manifest"
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    assert f"FINDING  not-granted  {hook}: would be read as code" in owner.prove("--all").out

@@ -38,6 +38,8 @@ VENDOR_PIN = Path("etc/verity/pins/vendor.pin")
 USER_PIN = Path("etc/verity/pins/user.pin")
 BUNDLE = Path("var/lib/verity/boot.bundle")
 """What the loader of the gate gets."""
+SYSTEM = Path("var/lib/verity/system")
+"""Manifest and grants of a system that its owner signs."""
 NEXT = Path("var/lib/verity/next")
 """What the next boot's initramfs puts into place: a boot bundle, and files for /boot."""
 LOADED_BY = (

@@ -21,8 +21,6 @@ from verity.verbs.enable import How
 from verity.verbs.init_wanted import Keys, Say, Wanted
 from verity.verbs.keyring_trust import Keyrings
 
-SYSTEM = "var/lib/verity/system"
-"""Manifest and grants of a system that its owner signs."""
 _REPO = Path("ostree/repo")
 _NO_VERITY = "a tree, and not the running host: fs-verity is for what boots it to turn on"
 _IN_USE = "{} files are in use, with pages from before fs-verity: reboot"
@@ -69,8 +67,8 @@ def own(
         expires=wanted.times[1],
     )
     made = self_sign.sign(root, place, root / places.POLICY, keys.os)
-    installed.put(f"{SYSTEM}/manifest", made.manifest)
-    installed.put(f"{SYSTEM}/grants", made.fragment)
+    installed.put(f"{places.SYSTEM}/manifest", made.manifest)
+    installed.put(f"{places.SYSTEM}/grants", made.fragment)
     return bundle.parse_fragment(made.fragment, label="grants of the system")
 
 

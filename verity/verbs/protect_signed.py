@@ -23,13 +23,13 @@ from pathlib import Path
 from verity.formats import bundle, dump, grants
 from verity.formats.dump import Entry
 from verity.formats.grants import Party, Role
-from verity.ports import booted
+from verity.ports import booted, places
 from verity.ports.osfile import is_there, read_file
 from verity.ports.ostree_repo import Repository
 from verity.ports.tree import Tree
 from verity.values.digest import Digest, HashAlgorithm
 from verity.values.errors import ContentError, HostError
-from verity.verbs import etc_intent, init_system, keyring_trust, signed
+from verity.verbs import etc_intent, keyring_trust, signed
 from verity.verbs.enable import Target
 from verity.verbs.enable_targets import Listed
 from verity.verbs.keyring_trust import Keyrings
@@ -66,7 +66,7 @@ def listed(root: Path, *, allow_example_keys: bool = False) -> Iterator[Listed]:
 
 def _system(root: Path, keyrings: Keyrings) -> Mapping[bytes, Digest]:
     # 1. The owner's.
-    folder = root / init_system.SYSTEM
+    folder = root / places.SYSTEM
     if is_there(folder / "grants"):
         label = str(folder / "grants")
         fragment = bundle.parse_fragment(

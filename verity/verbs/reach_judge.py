@@ -5,7 +5,8 @@ The decision is ``trust.decide``'s, for somebody privileged, with the state seal
 - started: an exec; for a script's interpreter one that is chained;
 - a library: an executable mapping; a module or firmware: what the kernel takes;
 - code that a program reads is no act of the gate. It is judged by whether somebody signed it: its
-  digest is granted, or a manifest or a grant of configuration has it at this very path;
+  digest is granted, or a manifest (also of an owner who signs the system themselves) or a grant of
+  configuration has it at this very path;
 - what systemd lays over the system has to be signed by its path, in a manifest, an extension's too,
   or by a grant of configuration: the path where it lies, or the one that it gets.
 
@@ -14,19 +15,22 @@ with it isn't repeated; nothing where nobody does (``AuditedHost.left_to_host``)
 left to who compares /etc, and is not judged.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from verity.formats import dump
 from verity.formats.dump import Entry
 from verity.formats.escaped import escape
 from verity.formats.gate_status import Act, Reason
 from verity.formats.grants import Code, Grants
 from verity.formats.guarded_paths import GuardedPaths
 from verity.formats.kernel_guarded import GuardedClass
+from verity.ports import places
 from verity.ports import tree as file_tree
-from verity.ports.osfile import closing, translate_oserror
+from verity.ports.osfile import closing, is_there, read_file, translate_oserror
 from verity.ports.rooted import Located
 from verity.ports.signed_tree import Lines, lines_of
 from verity.ports.tree import Contents
@@ -80,7 +84,7 @@ class Signed:
         return cls(
             code=host.code,
             lines=None if host.commit is None else lines_of(host.commit.manifest.data),
-            placed=frozenset(placed),
+            placed=frozenset(placed) | _self_signed(host),
             grants=host.grants,
             owned=audit_files_host.of_extensions(host),
             loose=_loose(host),
@@ -178,6 +182,19 @@ def _reason(
             chained=one.use is Use.INTERPRETER,
         )
     )
+
+
+def _self_signed(host: AuditedHost) -> frozenset[tuple[bytes, bytes]]:
+    """Paths and digests of a system that its owner signs: of its manifest, if grants name it."""
+    path = host.root / places.SYSTEM / "manifest"
+    if not is_there(path):
+        return frozenset()
+    manifest = read_file(path, max_size=dump.MAX_SIZE)
+    digest = hashlib.sha256(manifest).digest()
+    if not any(one.manifest_sha256 == digest for one in host.grants):
+        return frozenset()
+    entries = dump.parse(manifest)
+    return frozenset((one.path, one.digest) for one in entries if one.digest is not None)
 
 
 def _loose(host: AuditedHost) -> Callable[[bytes], bool]:
