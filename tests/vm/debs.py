@@ -17,6 +17,7 @@ from .machine import Machine
 
 _INSTALL_TIMEOUT_S = 900.0
 _CONFIGURATION = """\
+Debug::NoLocking "true";
 Dir::State "{partial}";
 Dir::State::lists "{partial}/lists";
 Dir::State::status "{tree}/var/lib/dpkg/status";
