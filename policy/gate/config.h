@@ -97,6 +97,7 @@ struct verity_id {
 #define VERITY_PIN_LINKS "/sys/fs/bpf/verity/links"
 #define VERITY_PIN_STATUS "/sys/fs/bpf/verity/status"
 #define VERITY_PIN_DENIALS "/sys/fs/bpf/verity/denials"
+#define VERITY_PIN_SCRIPTS "/sys/fs/bpf/verity/links/verity_scripts"
 
 /* Nobody's uid ("veri"): the keyrings hang under its user keyring. */
 #define VERITY_KEYRING_UID 0x76657269u

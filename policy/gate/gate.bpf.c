@@ -41,7 +41,9 @@ static __noinline __u32 is_chained(const struct linux_binprm *bprm)
 	return first != '-';
 }
 
-static __always_inline int check_exec(struct file *file, __u32 chained)
+/* `bprm`: of what is about to start; NULL where it was asked about before, or is only asked about. */
+static __always_inline int check_exec(struct file *file, __u32 chained,
+				      const struct linux_binprm *bprm)
 {
 	struct verity_facts facts = {
 		.act = VERITY_ACT_EXEC, .state = gate_state(), .privileged = 1};
@@ -51,6 +53,8 @@ static __always_inline int check_exec(struct file *file, __u32 chained)
 	facts.chained = chained;
 	know_file(file, &facts);
 	reason = verity_decide(&facts);
+	if (bprm)
+		mark_script(bprm, &facts, reason);
 	return reason ? answer(&facts, reason, file) : 0;
 }
 
@@ -62,12 +66,15 @@ int BPF_PROG(verity_bprm_check, struct linux_binprm *bprm)
 	if (is_session_over())
 		return end_session(VERITY_ACT_EXEC);
 	if (is_granted(bprm->file->f_inode, VERITY_CODE_EXEC | VERITY_CODE_SCRIPT,
-		       VERITY_CODE_INTERPRETER) ||
-	    gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
+		       VERITY_CODE_INTERPRETER)) {
+		begin_script(bprm);
+		return 0;
+	}
+	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
 	if (is_put_off(bprm))
 		return 0;
-	return check_exec(bprm->file, is_chained(bprm));
+	return check_exec(bprm->file, is_chained(bprm), bprm);
 }
 
 /* AT_EXECVE_CHECK (Linux 6.14) reaches this hook and not the one above. */
@@ -78,7 +85,7 @@ int BPF_PROG(verity_bprm_for_exec, struct linux_binprm *bprm)
 		return 0;
 	if (gate_state() == VERITY_STATE_OFF || !is_privileged(current_cred()))
 		return 0;
-	return check_exec(bprm->file, is_chained(bprm));
+	return check_exec(bprm->file, is_chained(bprm), NULL);
 }
 
 /* What this execve adds to what the subject had. */
@@ -127,7 +134,7 @@ int BPF_PROG(verity_bprm_creds, struct linux_binprm *bprm, struct file *file)
 		return -EPERM;
 	/* binfmt_misc with credentials: the file raises, and the interpreter runs. */
 	if (facts.privileged && bprm->file != file)
-		return check_exec(bprm->file, facts.chained);
+		return check_exec(bprm->file, facts.chained, NULL);
 	return 0;
 }
 

@@ -36,6 +36,7 @@
  *                               in the namespace that it enters and has no hook of its own
  */
 #include "deny.h"
+#include "scripts.h"
 #include "subject.h"
 
 /* --- marks ---------------------------------------------------------------------------------- */
@@ -124,6 +125,7 @@ int BPF_PROG(verity_task_alloc, struct task_struct *child, unsigned long flags)
 		if (refused)
 			return refused;
 	}
+	keep_script(child);
 	/* What is privileged needs no mark until it gives that up, and is asked then. */
 	if (!(flags & CLONE_VM) || gate_state() == VERITY_STATE_OFF || is_privileged(child->cred))
 		return 0;

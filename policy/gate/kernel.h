@@ -137,7 +137,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct nameidata *nameidata;
 	__u64 self_exec_id;
-	int tgid;
+	int pid;
 	char comm[16];
 } VERITY_RELOCATED;
 
@@ -300,6 +300,11 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 	__u64 session_id;
 	__u64 seq_num;
+} VERITY_RELOCATED;
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 } VERITY_RELOCATED;
 
 struct bpf_iter__bpf_map {

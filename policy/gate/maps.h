@@ -239,6 +239,9 @@ VERITY_TASK_STORAGE(tasks, struct task_scratch);
 /* What the task maps counts as privileged, while its self_exec_id is this: see ids.h. */
 VERITY_TASK_STORAGE(marks, __u64);
 
+/* It runs an interpreter for a granted script, while its self_exec_id is this: see scripts.h. */
+VERITY_TASK_STORAGE(scripts, __u64);
+
 /*
  * A directory that is guarded or leads to what is, as it was before the seal: by number and not by
  * inode storage, which goes with the inode when memory is short.

@@ -8,6 +8,8 @@
  *    the bundle that it was loaded with.
  * 2. Executable memory without a file can't be measured, and is refused, unless the policy only
  *    observes it.
+ * 3. An interpreter that the policy lists is refused, unless the gate itself has let that process start
+ *    it, for a script that is granted (scripts.h).
  *
  * Privileged is who has uid 0 in any place, any capability, or, by the policy's word, a group, in any
  * of its threads. What it maps is read from a thread that lives: /proc shows nothing of a process whose
@@ -24,20 +26,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILES_MOST 8192
+#define SCRIPTS_SIZE 65536
+#define INTERPRETER "interpreter" /* the reason */
+#define MAPPED_FILE "/proc/%ld/map_files/%lx-%lx"
 #define CAP_WAKE_ALARM_BIT (1ull << 35) /* makes nobody privileged: docs/adr/0012 */
 
 struct seen_file {
 	unsigned int major, minor;
 	unsigned long long inode;
+	int is_interpreter; /* refused, but for who runs a granted script by it */
 };
 
 struct search {
 	struct seen_file *files;
 	size_t n_files;
 	unsigned long last; /* the last line of the gate's log that was ours */
+	char *scripts;	    /* the gate's lines, each the number of a task, behind an empty one */
 	const struct late_policy *policy;
 	struct late *out;
 };
@@ -63,16 +71,15 @@ static int parse_mapping(const char *line, struct mapping *out)
 	return 1;
 }
 
-static int is_known(struct search *s, const struct seen_file *file)
+static const struct seen_file *find_known(const struct search *s, const struct seen_file *file)
 {
 	size_t i;
 
 	for (i = 0; i < s->n_files; i++)
-		if (!memcmp(&s->files[i], file, sizeof(*file)))
-			return 1;
-	if (s->n_files < FILES_MOST)
-		s->files[s->n_files++] = *file;
-	return 0;
+		if (s->files[i].major == file->major && s->files[i].minor == file->minor &&
+		    s->files[i].inode == file->inode)
+			return &s->files[i];
+	return NULL;
 }
 
 /* Whether the signed policy lets this pass with a line in the log. */
@@ -142,26 +149,63 @@ static int ask_gate(struct search *s, int fd, char *reason, size_t size)
 	return map == MAP_FAILED || s->last > before_it;
 }
 
-static void check_file(struct search *s, long pid, const struct mapping *mapping)
+/* What can't be read is an empty list: then each is refused. */
+static void read_scripts(struct search *s)
 {
-	char path[96], reason[64];
+	s->scripts[0] = '\n';
+	if (read_text(VERITY_PIN_SCRIPTS, s->scripts + 1, SCRIPTS_SIZE - 1) < 0)
+		s->scripts[1] = '\0';
+}
+
+/* Whether what is mapped is the task's program, and the gate says that it runs a granted script. */
+static int runs_script(const struct search *s, long pid, const struct mapping *mapping)
+{
+	char line[32], exe[64], mapped[96];
+	struct stat program, file;
+
+	snprintf(line, sizeof(line), "\n%ld\n", pid);
+	snprintf(exe, sizeof(exe), "/proc/%ld/exe", pid);
+	snprintf(mapped, sizeof(mapped), MAPPED_FILE, pid, mapping->start, mapping->end);
+	return strstr(s->scripts, line) && stat(exe, &program) == 0 && stat(mapped, &file) == 0 &&
+	       program.st_dev == file.st_dev && program.st_ino == file.st_ino;
+}
+
+/* The gate is asked of each file once. Whether that is an interpreter, to be judged by who runs it. */
+static int ask_of_file(struct search *s, long pid, struct mapping *mapping)
+{
+	char path[96], reason[64] = "";
 	int fd, result;
 
-	snprintf(path, sizeof(path), "/proc/%ld/map_files/%lx-%lx", pid, mapping->start,
-		 mapping->end);
+	snprintf(path, sizeof(path), MAPPED_FILE, pid, mapping->start, mapping->end);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		if (errno != ENOENT && errno != ESRCH)
 			found(s, pid, mapping->name, "unreadable");
-		return;
+		return 0;
 	}
 	result = ask_gate(s, fd, reason, sizeof(reason));
 	close(fd);
-	if (result)
+	mapping->file.is_interpreter = result > 0 && !strcmp(reason, INTERPRETER);
+	if (s->n_files < FILES_MOST)
+		s->files[s->n_files++] = mapping->file;
+	if (result && !mapping->file.is_interpreter)
 		found(s, pid, mapping->name, result < 0 ? "unreadable" : reason);
+	return mapping->file.is_interpreter;
 }
 
-static void check_mapping(struct search *s, long pid, const struct mapping *mapping)
+static void check_file(struct search *s, long pid, struct mapping *mapping)
+{
+	const struct seen_file *known = find_known(s, &mapping->file);
+
+	if (runs_script(s, pid, mapping) ||
+	    !(known ? known->is_interpreter : ask_of_file(s, pid, mapping)))
+		return;
+	read_scripts(s); /* it may have begun since */
+	if (!runs_script(s, pid, mapping))
+		found(s, pid, mapping->name, INTERPRETER);
+}
+
+static void check_mapping(struct search *s, long pid, struct mapping *mapping)
 {
 	static const char *const kernels[] = { "[vdso]", "[vsyscall]", "[uprobes]" };
 	size_t i;
@@ -169,8 +213,7 @@ static void check_mapping(struct search *s, long pid, const struct mapping *mapp
 	if (mapping->permissions[2] != 'x')
 		return;
 	if (mapping->file.inode) {
-		if (!is_known(s, &mapping->file))
-			check_file(s, pid, mapping);
+		check_file(s, pid, mapping);
 		return;
 	}
 	for (i = 0; i < sizeof(kernels) / sizeof(*kernels); i++)
@@ -228,7 +271,7 @@ static int is_privileged_thread(struct search *s, long pid, long tid)
 /* 0 if it has nothing mapped any more: it has ended. */
 static int check_thread(struct search *s, long pid, long tid)
 {
-	struct mapping mapping;
+	struct mapping mapping = { 0 };
 	char path[96], *line = NULL;
 	int count = 0;
 	size_t room = 0;
@@ -306,11 +349,17 @@ int late_check(const struct late_policy *policy, struct late *out, struct failur
 
 	memset(out, 0, sizeof(*out));
 	search.files = calloc(FILES_MOST, sizeof(*search.files));
-	if (!search.files)
-		return cannot(f, ENOMEM, "free memory", "what runs can't be looked at");
-	result = one_round(&search, f);
+	search.scripts = malloc(SCRIPTS_SIZE);
+	result = search.files && search.scripts
+			 ? 0
+			 : cannot(f, ENOMEM, "free memory", "what runs can't be looked at");
+	if (!result) {
+		read_scripts(&search);
+		result = one_round(&search, f);
+	}
 	if (!result && !out->count)
 		result = one_round(&search, f);
 	free(search.files);
+	free(search.scripts);
 	return result;
 }
