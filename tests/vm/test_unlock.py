@@ -190,6 +190,29 @@ def test_a_session_ends_with_its_time(host: Machine, desk: Path) -> None:
     assert not runs(host)
 
 
+def test_an_sshd_for_the_emergency(host: Machine, desk: Path) -> None:
+    """One that nobody granted: it starts in a session alone, and its logins end with that."""
+    sshd = f"{RESCUE}/sshd -D -p 2222"
+    login = (
+        "ssh -p 2222 -i /root/key -o BatchMode=yes -o StrictHostKeyChecking=accept-new localhost"
+    )
+    host.run(f"cp /usr/sbin/sshd {RESCUE}; echo >>{RESCUE}/sshd; ssh-keygen -A; mkdir -p /run/sshd")
+    host.run("mkdir -p -m 700 /root/.ssh; ssh-keygen -q -N '' -t ed25519 -f /root/key")
+    host.run("cp /root/key.pub /root/.ssh/authorized_keys")
+    assert host.run(sshd, check=False).status == 126
+    ask = "--scope session --for 60s --reason 'the other door is locked'"
+    sign(desk, host.run(f"verity unlock challenge {ask}", timeout_s=120).text)
+    host.push(desk / "token", "/root/token")
+    host.run(f"systemd-run --quiet --unit=it verity unlock apply --run '{sshd}' /root/token")
+    host.run(f"until {login} true; do sleep 0.5; done", timeout_s=120)
+    inside = f"{RESCUE}/a && echo begun && sleep 100 && echo survived"
+    done = host.run([*login.split(), inside], check=False, timeout_s=240)
+    assert "begun" in done.text and "survived" not in done.text
+    host.run("while systemctl is-active --quiet it; do sleep 0.5; done")
+    assert host.run(f"pgrep -f ^{RESCUE}/sshd", check=False).text == ""
+    assert host.run(sshd, check=False).status == 126
+
+
 def test_a_drill_changes_nothing(host: Machine, desk: Path) -> None:
     sign(desk, host.run("verity unlock drill", timeout_s=120).text)
     host.push(desk / "token", "/root/token")

@@ -18,10 +18,12 @@ from verity.values.errors import HostError
 
 STATUS = Path("sys/fs/bpf/verity/status")
 DENIALS = Path("sys/fs/bpf/verity/denials")
+SCRIPTS = Path("sys/fs/bpf/verity/links/verity_scripts")
 LOCKDOWN = Path("sys/kernel/security/lockdown")
 LSM = Path("sys/kernel/security/lsm")
 BOOT_ID = Path("proc/sys/kernel/random/boot_id")
 _SMALL = 4096
+_MAX_SCRIPTS = 1 << 20
 _BOOT = re.compile(r"[0-9a-f]{32}")
 
 Reader = Callable[[Path], bytes | None]
@@ -40,6 +42,13 @@ def read_denials(root: Path) -> bytes | None:
     from verity.formats.gate_status import MAX_DENIALS  # here: as above
 
     return _read(root / DENIALS, MAX_DENIALS)
+
+
+def script_tasks(root: Path) -> frozenset[int]:
+    """The tasks that run an interpreter which the gate, before the seal, let start for a granted
+    script (docs/adr/0063); none without a gate that says it."""
+    data = _read(root / SCRIPTS, _MAX_SCRIPTS) or b""
+    return frozenset(int(line) for line in data.split() if line.isdigit())
 
 
 def mark(root: Path) -> str | None:

@@ -10,6 +10,7 @@ from functools import partial
 
 from verity.formats.gate_status import GateStatus, State
 from verity.formats.policy_gate import project
+from verity.ports import gate_files
 from verity.ports.proc import Processes
 from verity.trust.privileged import Rule
 from verity.values.audit import Area, AreaResult, Covered
@@ -58,7 +59,12 @@ def examine(host: AuditedHost) -> AreaResult:
     def processes() -> None:
         nonlocal looked
         looked = audit_running_processes.examine(
-            Processes(root=host.root), judge, rule, said, sealed_ms=_sealed_ms(gate)
+            Processes(root=host.root),
+            judge,
+            rule,
+            said,
+            sealed_ms=_sealed_ms(gate),
+            scripts=gate_files.script_tasks(host.root),
         )
 
     steps: tuple[tuple[tuple[str, ...], str, Callable[[], None]], ...] = (

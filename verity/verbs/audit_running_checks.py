@@ -38,7 +38,8 @@ _SEVERITY = {
     "running-traced": (Severity.HIGH, "no privileged process is in the hand of a debugger"),
     "running-before-seal": (
         Severity.MEDIUM,
-        "no interpreter and no just-in-time compiler that is privileged is older than the seal",
+        "no just-in-time compiler that is privileged is older than the seal, and no interpreter but"
+        " for a granted script",
     ),
     "running-module": (Severity.CRITICAL, "every loaded kernel module is signed"),
     "running-module-taint": (

@@ -5,8 +5,9 @@
    because it was hidden; what ends meanwhile is counted, too.
 2. Who is privileged is asked of each thread.
 3. The program and every executable mapping is judged by the inode that the process has.
-4. What was there before the seal was never asked by the gate. It is judged here like all others;
-   where code comes from elsewhere than files, that it can't be judged is a finding.
+4. What was there before the seal wasn't refused anything by the gate. It is judged here like all
+   others; where code comes from elsewhere than files, that it can't be judged is a finding, but for
+   an interpreter of which the gate says that a granted script started it.
 """
 
 from collections import defaultdict
@@ -39,12 +40,24 @@ class Looked:
 
 
 def examine(
-    processes: Processes, judge: Judge, rule: Rule, said: Said, *, sealed_ms: int | None
+    processes: Processes,
+    judge: Judge,
+    rule: Rule,
+    said: Said,
+    *,
+    sealed_ms: int | None,
+    scripts: frozenset[int] = frozenset(),
 ) -> Looked:
     """Look at all of them. ``sealed_ms``: when the gate was sealed, in milliseconds since boot; 0:
-    it doesn't say; None: it isn't."""
-    files = Files(judge=judge)
-    looker = _Looker(judge=judge, rule=rule, said=said, sealed_ms=sealed_ms, files=files)
+    it doesn't say; None: it isn't. ``scripts``: who runs a granted script by the gate's word."""
+    looker = _Looker(
+        judge=judge,
+        rule=rule,
+        said=said,
+        sealed_ms=sealed_ms,
+        scripts=scripts,
+        files=Files(judge=judge),
+    )
     looker.all(processes)
     return looker.looked
 
@@ -55,6 +68,7 @@ class _Looker:
     rule: Rule
     said: Said
     sealed_ms: int | None
+    scripts: frozenset[int]
     files: Files
     looked: Looked = field(default_factory=Looked)
     refused: dict[str, Users] = field(default_factory=lambda: defaultdict(list))
@@ -222,11 +236,11 @@ class _Looker:
         if not self.sealed_ms or process.started_ms >= self.sealed_ms:
             return
         self.counts["older than the seal"] += 1
-        if flags & (Code.INTERPRETER | Code.JIT):
+        if flags & Code.JIT or (flags & Code.INTERPRETER and process.pid not in self.scripts):
             self.said.finds(
                 "running-before-seal",
                 _named(process),
-                "the gate never asked what it was told to run",
+                "nobody knows what it was told to run",
                 expected=f"started after the seal, {self.sealed_ms} ms after the boot",
                 found=f"an interpreter or just-in-time compiler, started {process.started_ms} ms"
                 " after the boot",

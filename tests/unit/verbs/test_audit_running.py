@@ -17,8 +17,12 @@ import pytest
 from tests.unit.verbs import running_world as world
 from tests.unit.verbs.running_world import NOBODY, Zoo
 from verity.formats.grants import Code
+from verity.ports.proc import Processes
+from verity.trust.privileged import Rule
 from verity.values.audit import AreaResult, Covered
-from verity.verbs import audit_running
+from verity.verbs import audit_running, audit_running_processes
+from verity.verbs.audit_running_code import Judge
+from verity.verbs.audit_said import Said
 
 ODD = "a\nb\x1b[2J"
 UNPROTECTED = "running-unprotected"
@@ -94,6 +98,27 @@ def test_each_is_found_by_its_check_and_nothing_else(
     zoo: Zoo, result: AreaResult, name: str, check: str
 ) -> None:
     assert world.checks_of(result, zoo.pids[name]) == {check}
+
+
+def test_an_interpreter_from_before_the_seal(zoo: Zoo, folder: Path) -> None:
+    """Passes if the gate says of its process that a granted script started it."""
+    signed, jit = world.digest(folder / "signed"), world.digest(folder / "jit")
+    granted = {signed: Code.EXEC | Code.INTERPRETER, jit: Code.EXEC | Code.JIT}
+    names = ("wait", "program", "jit anonymous")
+    found = []
+    for scripts in ((), ("wait", "jit anonymous")):
+        said = Said()
+        audit_running_processes.examine(
+            Processes(root=Path("/")),
+            Judge(granted=granted),
+            Rule.of(None),
+            said,
+            sealed_ms=1 << 40,
+            scripts=frozenset(zoo.pids[name] for name in scripts),
+        )
+        told = [one.object for one in said.findings if one.check == "running-before-seal"]
+        found.append([any(f" {zoo.pids[name]} " in one for one in told) for name in names])
+    assert found == [[True, True, True], [False, True, True]]
 
 
 @pytest.mark.parametrize("name", ["wait", "jit anonymous", "jit writable"])
