@@ -22,7 +22,8 @@ from .trust_world import BUNDLE, LOADER, install, load, trust_world
 pytestmark = in_turn(2, one_in=3)
 
 AT = "/opt/scripts"
-_BEGAN = "/run/began"
+_ROOM = "/run/scripts"
+_BEGAN = f"{_ROOM}/began"
 _SEAL = [LOADER, "--seal", "--bundle", BUNDLE]
 _INSTALLED, _LOADED = "installed", "loaded"
 _PYTHON = "/usr/bin/python3"
@@ -47,7 +48,7 @@ STAY_OUT = {
     "one that names another one": f"{AT}/nested",
     "one in Perl": f"{AT}/perl",
 }
-AS_ANOTHER = "-p DynamicUser=yes -p AmbientCapabilities=CAP_AUDIT_WRITE -p BindPaths=/run"
+AS_ANOTHER = f"-p DynamicUser=yes -p AmbientCapabilities=CAP_AUDIT_WRITE -p ReadWritePaths={_ROOM}"
 REFUSED = {
     "code as an argument": f'{_PYTHON} -c "{_STAY}"',
     "a granted script as an argument": f"{_PYTHON} {AT}/stays",
@@ -84,6 +85,7 @@ def machine(gate_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iter
         machine.push(tree / AT[1:], AT)
         machine.push(unsigned, "/opt/unsigned")
         machine.run(f"fsverity enable {LOADER}; for f in {AT}/*; do fsverity enable $f; done")
+        machine.run(f"mkdir -m 1777 {_ROOM}")
         machine.snapshot(_INSTALLED)
         load(machine, "--until-seal")
         machine.snapshot(_LOADED)

@@ -208,6 +208,8 @@ def test_an_sshd_for_the_emergency(host: Machine, desk: Path) -> None:
     inside = f"{RESCUE}/a && echo begun && sleep 100 && echo survived"
     done = host.run([*login.split(), inside], check=False, timeout_s=240)
     assert "begun" in done.text and "survived" not in done.text
+    # It waited for somebody, and asked the gate nothing: the next one to knock ends it.
+    assert host.run(f"{login} true", check=False).status == 255
     host.run("while systemctl is-active --quiet it; do sleep 0.5; done")
     assert host.run(f"pgrep -f ^{RESCUE}/sshd", check=False).text == ""
     assert host.run(sshd, check=False).status == 126
