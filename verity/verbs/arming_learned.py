@@ -4,7 +4,8 @@
 References say what a host should do; a boot under ``observe`` says what it did. Each kind of denial
 of the boots that are looked at is open, unless
 
-1. the loader provoked it, or the signed policy only observes it;
+1. the loader provoked it, or asked so of an interpreter from before the seal, or the signed policy
+   only observes it;
 2. it is of a file of code that is there no more, or is granted for that act and has fs-verity now;
 3. it is of configuration that is granted as it is now.
 
@@ -12,6 +13,7 @@ The record is written by the reader of denials (``verity-denials.service``). A b
 teaches nothing, and that is said.
 """
 
+from verity.formats.denial_state import Kind
 from verity.formats.dump import printable
 from verity.formats.gate_status import Act, Denial, Reason
 from verity.formats.grants import Code, ConfigKind
@@ -27,6 +29,7 @@ from verity.verbs import denial_words
 from verity.verbs.audit_host import AuditedHost
 
 CANARY = canary.NAME.encode()
+_LOADER = b"verity-load"
 _ACTS = {
     Reason.USER_NAMESPACE: ActSet.USER_NAMESPACES,
     Reason.TRACED: ActSet.PTRACE,
@@ -65,7 +68,7 @@ def examine(host: AuditedHost, policy: KernelPolicy, most: int) -> Part:
                 continue
             looked += 1
             for kind in state.kinds.values():
-                if not _is_settled(kind.last, host, policy, opened):
+                if not (_was_asked(kind) or _is_settled(kind.last, host, policy, opened)):
                     key = (kind.last.reason, kind.last.path, kind.last.digest, kind.last.comm)
                     findings.setdefault(key, _finding(kind.last, kind.held + 1, looked))
     notes: tuple[str, ...] = ()
@@ -80,6 +83,14 @@ def examine(host: AuditedHost, policy: KernelPolicy, most: int) -> Part:
         notes=notes,
         counts={"boots on record": looked},
     )
+
+
+def _was_asked(kind: Kind) -> bool:
+    """1. The seal's question, alone of its kind. Who runs the interpreter decides: where one
+    of them may not go on, nothing was sealed."""
+    last = kind.last
+    question = (last.comm, last.act, last.reason) == (_LOADER, Act.MAP, Reason.INTERPRETER)
+    return question and not kind.held
 
 
 def _is_settled(denial: Denial, host: AuditedHost, policy: KernelPolicy, opened: Rooted) -> bool:

@@ -211,7 +211,7 @@ def _advice(
         return "have the policy signed anew: it expires soon"
     sealed = found.state in ("sealed", "sealed-weak")
     if isinstance(said, Said) and said.late is not None:
-        return "have that signed, or end it and `systemctl restart verity-seal.service`"
+        return "have that signed, or end it and `systemctl restart verity-sealed.target`"
     if (
         following.mode is Mode.TRIAL
         and isinstance(trial, Trial)

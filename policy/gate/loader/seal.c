@@ -80,7 +80,7 @@ static int check_running(const struct bytes *bundle, uint64_t serial, struct sea
 		return result;
 	out->why = "late";
 	return refuse(f, "end it or have it signed (an interpreter: start it by a script that is "
-		      "signed, once the gate is loaded), then systemctl restart verity-seal.service",
+		      "signed, once the gate is loaded), then systemctl restart verity-sealed.target",
 		      "sealed-late: process %ld (%s) runs %.200s, which the gate refuses: %s; "
 		      "%u such mappings", out->late.pid, out->late.comm, out->late.file,
 		      out->late.reason, out->late.count);

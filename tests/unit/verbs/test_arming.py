@@ -271,10 +271,10 @@ def denial(**changes: object) -> Denial:
     return replace(made, **changes)  # type: ignore[arg-type]  # by name
 
 
-def learn(host: Host, *denials: Denial, most: int = 1) -> Part:
+def learn(host: Host, *denials: Denial, most: int = 1, held: int = 2) -> Part:
     folder = host.root / boots.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = {denial_state.key_of(one): Kind(last=one, held=2, since_ms=1) for one in denials}
+    kinds = {denial_state.key_of(one): Kind(last=one, held=held, since_ms=1) for one in denials}
     boots.keep(folder, State(boot=BOOT, gate="1.1", kinds=kinds))
     return arming_learned.examine(audited(host), policy(), most)
 
@@ -287,7 +287,16 @@ def test_what_a_boot_would_have_been_denied(host: Host) -> None:
         ("learned-not-granted", "/usr/bin/other"),
         ("learned-anonymous", "sh"),
     ]
+    part = learn(host, denial(reason=Reason.INTERPRETER, act=Act.MAP))
+    assert [check for check, _ in said(part)] == ["learned-interpreter"]
     assert "would have been denied 3 times in the last boot" in part.findings[0].problem
+
+
+def test_what_the_seal_asked(host: Host) -> None:
+    """Of an interpreter that runs by then; what else there was of that kind isn't settled by it."""
+    asked = denial(reason=Reason.INTERPRETER, act=Act.MAP, comm=b"verity-load")
+    assert said(learn(host, asked, held=0)) == []
+    assert [check for check, _ in said(learn(host, asked))] == ["learned-interpreter"]
 
 
 def test_what_is_settled(host: Host) -> None:
