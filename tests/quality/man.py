@@ -151,7 +151,8 @@ the journal of an `etc apply`, and the host's own stream.
 /etc/.verity-stage-* :: Files that `etc apply` prepares, removed when it ends; in a home, too.
 
 /var/lib/verity/ledger, ledger.head, /run/verity/ledger.head :: Which unlocks there were, and the
-digest of the last line; appended to by `unlock`, and by nothing else.
+digest of the last line; appended to by `unlock`, and by nothing else. The TPM's NV index 0x0180766c
+counts it, after `unlock ledger counter`.
 
 /run/motd.d/verity-unlock :: What who logs in reads while something is unlocked.
 

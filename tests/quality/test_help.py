@@ -103,6 +103,7 @@ def test_the_table_of_verbs_is_what_is_there() -> None:
         "verity unlock card",
         "verity unlock challenge",
         "verity unlock drill",
+        "verity unlock ledger counter",
         "verity unlock ledger show",
         "verity unlock ledger verify",
         "verity unlock relock",

@@ -86,6 +86,7 @@ RUNS = {
     f"commit sign {SIGN}": ({0}, NOT_SIGNING),
     f"etc apply {ETC}": ({0}, VERIFYING | REPOSITORY | GATE),
     "unlock ledger verify --root host/root": ({0}, PLAIN | GATE),
+    "unlock ledger counter": ({3}, PLAIN),
     "unlock status": ({3}, PLAIN),
     "unlock challenge --scope off --for 5m --reason why": ({3}, PLAIN),
     "unlock apply report": ({3}, PLAIN),

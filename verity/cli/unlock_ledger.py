@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verity unlock ledger: which unlocks there were, and whether that can be believed."""
 
+import time
 from pathlib import Path
 
 import click
@@ -8,14 +9,18 @@ import click
 from verity.cli import output, unlock_options
 from verity.formats.ledger import Entry
 from verity.formats.statement import format_time
-from verity.ports import ledger as ledger_files
 from verity.ports import places
-from verity.values.findings import Finding, Link, Report
+from verity.values.findings import Finding, Link, NotEvaluated, Report
+from verity.verbs import ledger_compared
+from verity.verbs.ledger_compared import Compared
 
+_CHECK = "unlock-ledger"
 _LIMIT = (
-    "who may write the whole disk, and reboots, can put an older ledger in its place: no level of"
-    " this version sees that"
+    "who may write the whole disk, and reboots, can put an older ledger in its place: only a"
+    " counter in a TPM sees that (`verity unlock ledger counter`)"
 )
+_COUNTED = "the TPM counts {}: an older ledger in its place would be seen, one made up to fit not"
+_BEHIND = "{} entries behind the last number could be cut off unseen: the TPM didn't answer then"
 
 
 @click.group()
@@ -31,10 +36,10 @@ def ledger() -> None:
 @output.json_option
 def show(root: Path, as_json: bool) -> int:
     """List the entries, oldest first, and what is wrong with them."""
-    chain = ledger_files.read(root)
-    for entry in chain.entries:
+    found = ledger_compared.look(root)
+    for entry in found.chain.entries:
         _show(entry, as_json=as_json)
-    return output.report(_report(root, chain.problems), as_json=as_json, good=lambda: "whole")
+    return output.report(_report(root, found), as_json=as_json, good=lambda: "whole")
 
 
 @ledger.command(epilog="Example: verity unlock ledger verify --root /sysroot")
@@ -44,30 +49,67 @@ def verify(root: Path, as_json: bool) -> int:
     """Say whether each line follows the one before it, and whether the end is missing.
 
     The end is compared with two copies of its digest: beside the ledger, and in /run, which a
-    rollback of the disk doesn't take back.
+    rollback of the disk doesn't take back. And with the TPM, if it counts: `ledger counter`.
     """
-    chain = ledger_files.read(root)
-    output.message(f"note: {_LIMIT}")
+    found = ledger_compared.look(root)
+    chain = found.chain
+    if chain.counter is None:
+        output.message(f"note: {_LIMIT}")
+    if found.value is not None:
+        output.message(f"note: {_COUNTED.format(found.value)}")
+    if chain.uncounted:
+        output.message(f"note: {_BEHIND.format(chain.uncounted)}")
     number = len(chain.entries)
     return output.report(
-        _report(root, chain.problems, number),
+        _report(root, found, number),
         as_json=as_json,
         good=lambda: f"whole: {number} entries, the last sha256:{chain.head.sha256.hex()}",
     )
 
 
-def _report(root: Path, problems: tuple[str, ...], number: int | None = None) -> Report:
+@ledger.command(epilog="Example: verity unlock ledger counter --json")
+@output.json_option
+def counter(as_json: bool) -> int:
+    """Have this machine's TPM count what the ledger gets, from now on.
+
+    It makes a counter in the TPM, which nobody can lower, and each entry gets its number. An older
+    ledger that is put back with the whole disk is found by it. It needs tpm2-tools and a TPM 2.0.
+    """
+    from verity.verbs import unlock_counter  # here, because only this verb asks the gate
+
+    begun = unlock_counter.begin(int(time.time()))
+    if as_json:
+        output.record("counter", {"value": begun.value, "before": begun.before})
+    elif begun.before:
+        output.line(f"counter  it counts already, and stands at {begun.value}")
+    else:
+        output.line(f"counter  the TPM counts from here on, and stands at {begun.value}")
+    return 0
+
+
+def _report(root: Path, compared: Compared, number: int | None = None) -> Report:
+    gap = compared.gap
     return Report(
         findings=tuple(
             Finding(
-                check="unlock-ledger",
+                check=_CHECK,
                 link=Link.VERDICT,
                 object=str(root / places.LEDGER),
                 problem=problem,
                 remedy="find out who wrote to it: what it says before that may be right, and no"
                 " more",
             )
-            for problem in problems
+            for problem in compared.problems
+        ),
+        not_evaluated=()
+        if gap is None
+        else (
+            NotEvaluated(
+                check=_CHECK,
+                object="the TPM's counter",
+                why=f"whether an older ledger was put in its place: {gap.message}",
+                hint=gap.hint or "",
+            ),
         ),
         counts={} if number is None else {"entries": number},
     )

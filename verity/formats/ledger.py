@@ -3,8 +3,9 @@
 line before it (docs/formats.md, "Ledger").
 
 Whoever changes, removes or inserts a line breaks the chain there. Who cuts off its end is found by
-a head: a copy of number and digest of the last line that stands elsewhere. Neither stops who may
-write both; that is named where the ledger is shown. Nothing here reads a file or a clock.
+a head: a copy of number and digest of the last line that stands elsewhere. Who puts back an older
+one with its heads is found by ``counter``, of which a TPM knows the last. None of it stops who may
+write lines that fit; that is named where the ledger is shown. Nothing here reads a file or a clock.
 """
 
 import hashlib
@@ -26,7 +27,9 @@ _WHAT = "ledger"
 _HEX = re.compile(r"[0-9a-f]{64}")
 _HEAD = re.compile(rb"verity-ledger 1 (0|[1-9][0-9]{0,15}) ([0-9a-f]{64})\n")
 _FIELDS = ("token", "scope", "operand", "reason", "reason_sha256", "why")
-_NUMBERS = ("duration_s", "until_s", "owners")
+_NUMBERS = ("counter", "duration_s", "until_s", "owners")
+# A quotation mark in a text is escaped, so that this is a field's name and nothing else.
+_COUNTER = re.compile(rb',"counter":([0-9]{1,16}),"')
 
 
 class Event(StrEnum):
@@ -40,7 +43,8 @@ class Event(StrEnum):
     END = "end"
     DRILL = "drill"  # a token without effect was taken
     TORN = "torn"  # a line that a crash had cut off was removed
-    BROKEN = "broken"  # the ledger was another one, or ended otherwise, than its head said
+    BROKEN = "broken"  # the ledger was another one, or ended otherwise, than its head or TPM said
+    COUNTER = "counter"  # a TPM counts from here on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,18 @@ class Chain:
             return Head()
         return Head(number=len(self.digests), sha256=self.digests[-1])
 
+    @property
+    def counter(self) -> int | None:
+        """The last number that the TPM was to have; None if no line has one."""
+        numbers = (one.numbers.get("counter") for one in reversed(self.entries))
+        return next((number for number in numbers if number is not None), None)
+
+    @property
+    def uncounted(self) -> int:
+        """How many lines stand behind the last one with such a number."""
+        behind = enumerate(reversed(self.entries))
+        return next((number for number, one in behind if "counter" in one.numbers), 0)
+
 
 def line(entry: Entry, before: Head) -> bytes:
     """A line that follows that one."""
@@ -110,6 +126,13 @@ def head_of(data: bytes) -> Head:
     """What a last line is, for the next one to follow; ContentError if it is none."""
     _, number, _ = _line(data.removesuffix(b"\n"))
     return Head(number=number, sha256=hashlib.sha256(data).digest())
+
+
+def last_counter(data: bytes) -> int | None:
+    """``Chain.counter`` of a ledger, of which nothing else is looked at."""
+    at = data.rfind(b',"counter":')
+    found = _COUNTER.match(data, max(at, 0))
+    return None if found is None else int(found[1])
 
 
 def read(data: bytes) -> Chain:

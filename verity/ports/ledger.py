@@ -4,6 +4,7 @@
 Nothing that was written is changed. The one exception is the end that a crash cut off in the middle
 of a line: that line was never acknowledged, it goes, and the next one says so. Beside the ledger
 lies a copy of its head, and another one in /run, which a rollback of the disk doesn't take back.
+Where the TPM has a counter for it (``tpm_counter.py``), each append counts one.
 """
 
 import hashlib
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from verity.formats import ledger
 from verity.formats.ledger import Chain, Entry, Event, Head
-from verity.ports import places
+from verity.ports import ledger_turn, places
 from verity.ports.folder import Folder
 from verity.ports.osfile import closing, lock, translate_oserror
+from verity.ports.tpm_counter import TpmCounter
 from verity.values.errors import ContentError, HostError
 
 _MODE = 0o600
@@ -25,12 +27,14 @@ _COPY = Path("ledger.head")
 _RUN = Path("run/verity")
 
 
-def append(root: Path, entries: Sequence[Entry]) -> None:
-    """Write entries, on the disk when this returns.
+def append(
+    root: Path, entries: Sequence[Entry], counter: TpmCounter | None = None
+) -> tuple[str, ...]:
+    """Write entries, on the disk when this returns; what is to be told of the counter.
 
-    1. Lock; take away what a crash cut off, and see whether it ends as its heads say.
+    1. Lock; take away what a crash cut off, and see whether it ends as its heads and the TPM say.
     2. Append what follows the last line, and first what was found.
-    3. Copy the head, first to the disk.
+    3. Copy the head, first to the disk; the TPM counts.
     """
     path = places.LEDGER
     with Folder.opened(root, path.parent, create=0o755) as folder:
@@ -41,10 +45,12 @@ def append(root: Path, entries: Sequence[Entry]) -> None:
                 lock(fd, label=str(label))
                 before, torn = _last(fd, label)
                 heads, damaged = _heads(root)
+                found = [*damaged, *_broken(fd, before, heads)][:1]
+                turn = ledger_turn.begin(counter, None if counter is None else _counted(fd))
                 # 2. Append.
                 data = b""
-                found = [*damaged, *_broken(fd, before, heads)]
-                for entry in (*_notes(torn, found, entries[0]), *entries):
+                notes = _notes(torn, [*found, *turn.found], entries[0])
+                for entry in turn.numbered([*notes, *entries]):
                     following = ledger.line(entry, before)
                     before = ledger.head_of(following)
                     data += following
@@ -53,10 +59,12 @@ def append(root: Path, entries: Sequence[Entry]) -> None:
                 os.fsync(folder.fd)
                 # 3. Heads.
                 folder.replace(_COPY.name, ledger.encode_head(before), mode=_MODE)
+                told = ledger_turn.end(counter, turn)
         except OSError as error:
             raise translate_oserror(error, str(label)) from error
     with Folder.opened(root, _RUN, create=0o755) as folder:
         folder.replace(_COPY.name, ledger.encode_head(before), mode=_MODE)
+    return told
 
 
 def read(root: Path) -> Chain:
@@ -102,9 +110,7 @@ def _notes(torn: int, broken: Sequence[str], now: Entry) -> list[Entry]:
     notes = []
     if torn:
         notes.append(note(Event.TORN, f"{torn} bytes of a line that a crash had cut off"))
-    if broken:
-        notes.append(note(Event.BROKEN, broken[0]))
-    return notes
+    return [*notes, *(note(Event.BROKEN, why) for why in broken)]
 
 
 def _broken(fd: int, last: Head, heads: Sequence[Head]) -> Iterator[str]:
@@ -115,6 +121,13 @@ def _broken(fd: int, last: Head, heads: Sequence[Head]) -> Iterator[str]:
             yield f"it ended with entry {last.number}, and had {head.number}"
         elif head != last and head.number and _digest(fd, head.number) != head.sha256:
             yield f"its entry {head.number} is another one than it was"
+
+
+def _counted(fd: int) -> int | None:
+    """The last number that the TPM was to have."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb", closefd=False) as file:
+        return ledger.last_counter(file.read(ledger.MAX_SIZE))
 
 
 def _digest(fd: int, number: int) -> bytes:

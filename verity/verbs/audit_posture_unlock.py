@@ -3,8 +3,8 @@
 posture.
 
 The gate is believed for its own boot, the ledger for what came before; a ledger that was put back
-together with its head isn't seen here (docs/threat-model.md). A line counts as written no earlier
-than those before it, so that a clock that was set back makes no unlock an old one.
+together with its head is seen where a TPM counts (docs/threat-model.md). A line counts as written
+no earlier than those before it, so that a clock that was set back makes no unlock an old one.
 """
 
 from verity.formats import durations
@@ -13,11 +13,12 @@ from verity.formats.gate_status import GateStatus
 from verity.formats.gate_unlocks import TakenUnlock, UnlockState
 from verity.formats.ledger import Chain, Entry, Event
 from verity.formats.statement import format_time
-from verity.ports import ledger, places
+from verity.ports import places
 from verity.values.errors import VerityError
-from verity.verbs import unlock_words
+from verity.verbs import ledger_compared, unlock_words
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_said import Said
+from verity.verbs.ledger_compared import Compared
 
 DAYS = 30
 _REVIEW = "`verity unlock review` lists what ran and changed; keep it by signing it, or undo it"
@@ -33,12 +34,13 @@ def examine(host: AuditedHost, gate: GateStatus | None, said: Said) -> None:
     else:
         said.lacks("posture-unlock", "the gate", "what it says of itself can't be had")
     try:
-        chain = ledger.read(host.root)
+        found = ledger_compared.look(host.root)
     except VerityError as error:
         for check in ("posture-unlock-ledger", "posture-unlock-before"):
             said.lacks(check, str(places.LEDGER), error.message, error.hint)
         return
-    _chain(chain, gate, said)
+    _chain(found, gate, said)
+    chain = found.chain
     boot = "" if gate is None else gate.boot_nonce.hex()
     latest = 0
     for entry in chain.entries:
@@ -66,8 +68,9 @@ def _taken(one: TakenUnlock, gate: GateStatus, said: Said) -> None:
     )
 
 
-def _chain(chain: Chain, gate: GateStatus | None, said: Said) -> None:
-    for problem in chain.problems:
+def _chain(compared: Compared, gate: GateStatus | None, said: Said) -> None:
+    chain = compared.chain
+    for problem in compared.problems:
         said.finds(
             "posture-unlock-ledger",
             str(places.LEDGER),
@@ -76,6 +79,8 @@ def _chain(chain: Chain, gate: GateStatus | None, said: Said) -> None:
             found="a ledger that was changed",
             remedy="find out who wrote to it; `verity unlock ledger verify` shows all of it",
         )
+    if compared.gap is not None:
+        said.lacks("posture-unlock-ledger", "the TPM", compared.gap.message, compared.gap.hint)
     if gate is None:
         return
     boot = gate.boot_nonce.hex()

@@ -6,6 +6,7 @@ goes to the kernel's log, and once it can, what the gate has and the ledger lack
 as late. Time is the gate's own boot clock; the wall clock is passed in and is a label.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from verity.formats.gate_status import GateStatus
 from verity.formats.gate_unlocks import TakenUnlock, UnlockState
 from verity.formats.ledger import Chain, Entry, Event
 from verity.formats.unlock_request import operand_text, scope_name
-from verity.ports import kernel_log
+from verity.ports import kernel_log, tpm_counter
 from verity.ports import ledger as ledger_files
 from verity.ports.journal import Journal
 from verity.values.errors import HostError, VerityError
@@ -99,14 +100,17 @@ def look(root: Path, now: int) -> UnlockHost:
 def record(host: UnlockHost, *entries: Entry) -> tuple[str, ...]:
     """Write lines, durably; what can't be written is said, and stands in the kernel's log."""
     try:
-        ledger_files.append(host.root, entries)
-        return ()
+        notes = ledger_files.append(host.root, entries, tpm_counter.of(host.root))
     except VerityError as error:
         return (
             f"the ledger can't be written ({error.message}): it is in the kernel's log, and what"
             " the gate takes is added later",
             *_log(host.root, entries),
         )
+    with contextlib.suppress(HostError):  # it is told besides
+        for note in notes:
+            kernel_log.write(host.root, b"unlock ledger: " + note.encode())
+    return notes
 
 
 def carry_over(host: UnlockHost) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import tpm as tpms
 from tests.unit.formats.test_gate_status import STATUS
 from verity.formats import gate_status
 from verity.formats.gate_status import GateStatus
 from verity.formats.ledger import Entry, Event
-from verity.ports import ledger
+from verity.ports import ledger, tpm_counter
+from verity.ports.tpm_counter import TpmCounter
 from verity.verbs import audit_posture_unlock
 from verity.verbs.audit_host import AuditedHost
 from verity.verbs.audit_said import Said
@@ -109,6 +111,25 @@ def test_a_ledger_that_was_changed(tmp_path: Path) -> None:
     path.write_bytes(b"")
     (one,) = ask(tmp_path, LOCKED).findings
     assert "it ends with entry 0, and had 3" in one.problem
+
+
+def test_a_ledger_that_a_tpm_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back it is a finding; what no TPM of ours counted is open."""
+    with tpms.made() as tpm:
+        tpm.start()
+        tpm.stand_in(monkeypatch)
+        TpmCounter().define()
+        for _ in range(2):
+            ledger.append(tmp_path, [grant(IDS[0], EARLIER, NOW - 40 * DAY)], TpmCounter())
+        (gap,) = ask(tmp_path, LOCKED).gaps
+        assert (gap.check, gap.object) == ("posture-unlock-ledger", "the TPM")
+        monkeypatch.setattr(tpm_counter, "of", lambda _: TpmCounter())
+        said = ask(tmp_path, LOCKED)
+        assert (said.findings, said.gaps) == ([], [])
+        TpmCounter().increment()
+        said = ask(tmp_path, LOCKED)
+        assert found(said) == [("posture-unlock-ledger", "var/lib/verity/ledger")]
+        assert "the TPM counts 4, and its last number is 3" in said.findings[0].problem
 
 
 def test_a_ledger_that_can_not_be_read(tmp_path: Path) -> None:
