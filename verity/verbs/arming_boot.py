@@ -3,9 +3,12 @@
 
 1. The running kernel's command line, and those that a boot loader has for the next boots.
 2. Each initramfs in /boot. Every program, script, library and module in it must be signed: granted
-   by its digest, or signed as configuration with these contents. Its lists of scripts (ORDER) may
-   only start scripts of its own. Where OSTree has deployed a signed commit its boot list covers
-   kernel and initramfs as a whole: they are held against that, as the audit's area deployment does.
+   by its digest, or signed as configuration with these contents; so must what starts programs there
+   (hooks, units, rules of udev, modprobe's). Of what a maker of initramfs writes itself only known
+   lines count: lists of scripts (ORDER) may only start scripts of its own, and dracut's hooks may
+   only wait for devices. Arguments that it adds are looked at as those of 1. Where OSTree has
+   deployed a signed commit its boot list covers kernel and initramfs as a whole: they are held
+   against that, as the audit's area deployment does.
 
 At level B0 nothing of this is refused by the gate, which is loaded later: that is why it has to be
 found here. What is built into a kernel, and what firmware starts, isn't looked at.
@@ -36,8 +39,19 @@ _GRUB = ("boot/grub/grub.cfg", "boot/grub2/grub.cfg")
 _ORDER = re.compile(
     rb'/scripts/[A-Za-z0-9_./-]+ "\$@"|\[ -e /conf/param\.conf \] && \. /conf/param\.conf'
 )
+_DEVICE = rb"/dev/[A-Za-z0-9_./:@+\\-]+"
+_DRACUT = (
+    # What dracut writes for the devices that it waits for, and where it has found systemd's places.
+    re.compile(rb'\[ -e "%b" \]( \|\| warn ""%b" does not exist")?' % (_DEVICE, _DEVICE)),
+    re.compile(rb"\[Unit\]|Job(Running)?TimeoutSec=[0-9]+"),
+    re.compile(rb'systemd[a-z]+="/[A-Za-z0-9_./-]+"'),
+)
 _CODE = (MAGIC, SCRIPT)
-_PLACES = (b"scripts/", b"hooks/", b"usr/lib/dracut/hooks/", b"lib/dracut/hooks/")
+_PLACES = re.compile(
+    rb"(scripts|hooks|etc/conf\.d|((usr|var)/)?lib/dracut/hooks"
+    rb"|((usr/)?lib|etc)/(systemd|udev/rules\.d|modprobe\.d))/"
+)
+_ARGUMENTS = re.compile(rb"etc/cmdline(\.d/[^/]+\.conf)?")
 _MODULES = (b".ko", b".ko.xz", b".ko.zst", b".ko.gz")
 
 
@@ -110,7 +124,7 @@ def _argument(label: str, one: kernel_cmdline.Complaint) -> Finding:
         expected="a command line without it",
         found=one.word,
         remedy="take it out of the boot loader's configuration (/etc/default/grub,"
-        " /etc/kernel/cmdline), bring that up to date, and reboot",
+        " /etc/kernel/cmdline) or dracut's (kernel_cmdline), bring that up to date, and reboot",
     )
 
 
@@ -131,7 +145,13 @@ def _signed(host: AuditedHost) -> frozenset[bytes]:
 def _of_initramfs(path: Path, signed: frozenset[bytes]) -> Iterator[Finding]:
     done: set[bytes] = set()
     for file in initramfs.files(path):
-        if not stat.S_ISREG(file.mode) or not file.data or not _is_code(file):
+        if not stat.S_ISREG(file.mode) or not file.data:
+            continue
+        if _ARGUMENTS.fullmatch(_plain(file)):
+            label = f"{path}: {printable(file.name)}"
+            text = file.data.decode("utf-8", "replace")
+            yield from (_argument(label, one) for one in kernel_cmdline.complaints(text))
+        if not _is_code(file) or _is_dracuts(file):
             continue
         if file.name.endswith(b"/ORDER"):
             bad = [line for line in file.data.splitlines() if line and not _ORDER.fullmatch(line)]
@@ -144,9 +164,20 @@ def _of_initramfs(path: Path, signed: frozenset[bytes]) -> Iterator[Finding]:
             yield _unsigned(path, file, f"digest sha256:{digest.hex()}, granted as nothing")
 
 
+def _plain(file: cpio.File) -> bytes:
+    return file.name.removeprefix(b"./")
+
+
 def _is_code(file: cpio.File) -> bool:
-    name = file.name.removeprefix(b"./")
-    return file.data.startswith(_CODE) or name.startswith(_PLACES) or name.endswith(_MODULES)
+    name = _plain(file)
+    known = _PLACES.match(name) is not None or name.endswith(_MODULES)
+    return file.data.startswith(_CODE) or known
+
+
+def _is_dracuts(file: cpio.File) -> bool:
+    """Whether dracut writes such lines, all of one kind, which start nothing."""
+    lines = file.data.splitlines()
+    return any(all(form.fullmatch(line) for line in lines) for form in _DRACUT)
 
 
 def _unsigned(path: Path, file: cpio.File, found: str) -> Finding:

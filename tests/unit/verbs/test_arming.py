@@ -40,6 +40,8 @@ from verity.verbs.audit_host import AuditedHost
 from verity.verbs.signed import SignedCommit
 
 BOOT = "0123456789abcdef0123456789abcdef"
+WAITED = '[ -e "/dev/sda1" ] || warn ""/dev/sda1" does not exist"\n'
+TIMEOUT = "[Unit]\nJobTimeoutSec=0\nJobRunningTimeoutSec=0\n"
 
 
 @pytest.fixture
@@ -205,6 +207,37 @@ def test_what_is_in_an_initramfs(host: Host) -> None:
         ("unsigned-in-initramfs", f"{boot}/initrd.img-6: scripts/local-top/evil"),
         ("unsigned-in-initramfs", f"{boot}/initrd.img-6: scripts/local-top/ORDER"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "check"),
+    [
+        # dracut keeps its hooks in /var since 106, and sources them.
+        ("var/lib/dracut/hooks/pre-pivot/50-evil.sh", "id\n", "unsigned-in-initramfs"),
+        ("./lib/dracut/hooks/pre-pivot/50-evil.sh", "id\n", "unsigned-in-initramfs"),
+        ("etc/conf.d/evil.conf", "systemdutildir=`id`\n", "unsigned-in-initramfs"),
+        ("etc/systemd/system/evil.service", "[Service]\nExecStart=x\n", "unsigned-in-initramfs"),
+        ("usr/lib/udev/rules.d/1-evil.rules", 'RUN+="x"\n', "unsigned-in-initramfs"),
+        ("etc/modprobe.d/evil.conf", "install dm x\n", "unsigned-in-initramfs"),
+        (
+            "var/lib/dracut/hooks/initqueue/finished/a.sh",
+            '[ -e "$(id)" ]\n',
+            "unsigned-in-initramfs",
+        ),
+        ("etc/cmdline.d/01-default.conf", " quiet rd.break\n", "kernel-argument"),
+        # What dracut writes itself.
+        ("var/lib/dracut/hooks/initqueue/finished/a.sh", '[ -e "/dev/disk/by-uuid/0-a" ]\n', ""),
+        ("var/lib/dracut/hooks/emergency/80-a.sh", WAITED, ""),
+        ("etc/systemd/system/dev-a.device.d/timeout.conf", TIMEOUT, ""),
+        ("etc/conf.d/systemd.conf", 'systemdutildir="/usr/lib/systemd"\n', ""),
+        ("etc/cmdline.d/00-btrfs.conf", "rd.driver.pre=btrfs\n", ""),
+        ("etc/ld.so.conf", "/usr/local/lib\n", ""),
+    ],
+)
+def test_what_starts_programs_in_an_initramfs(host: Host, name: str, text: str, check: str) -> None:
+    host.file("/boot/initrd.img-6", archive(entry(name.encode(), text.encode())))
+    expected = [(check, f"{host.root}/boot/initrd.img-6: {name}")] if check else []
+    assert said(arming_boot.examine(audited(host))) == expected
 
 
 def test_a_damaged_initramfs(host: Host) -> None:
