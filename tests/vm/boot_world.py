@@ -41,7 +41,7 @@ _MAKE = {
     " && echo MODULES=list >/etc/initramfs-tools/conf.d/verity-tests"
     " && mkinitramfs -o /run/made {release}",
     "dracut": f"{INSTALL} && dracut --force --no-hostonly --no-hostonly-cmdline --quiet"
-    f" --add verity --drivers '{_MODULES}' /run/made {{release}}",
+    f" --drivers '{_MODULES}' /run/made {{release}}",
 }
 
 

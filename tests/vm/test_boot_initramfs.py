@@ -16,6 +16,7 @@ from .image import Image
 from .test_boot import host_files
 
 _UUID = "76657269-7479-4000-8000-000000000003"
+_MAKERS = pytest.mark.parametrize("maker", ["initramfs-tools", "dracut"])
 _ESP = f"UUID={_UUID} /efi ext4 defaults 0 0"
 
 
@@ -44,30 +45,44 @@ def test_a_sealed_hosts(gate_image: Image, tmp_path: Path, maker: Maker) -> None
 
 
 @pytest.mark.full
-def test_one_of_a_host_that_observes_holds_nobody_up(gate_image: Image, tmp_path: Path) -> None:
+@_MAKERS
+def test_one_of_a_host_that_observes_holds_nobody_up(
+    gate_image: Image, tmp_path: Path, maker: Maker
+) -> None:
     host = host_files(gate_image, tmp_path / "host", mode="observe")
-    found = made(gate_image, host, "initramfs-tools", ":", tmp_path / "out")
+    found = made(gate_image, host, maker, ":", tmp_path / "out")
     assert (found / "usr/lib/verity/verity-boot").exists()
     assert not (found / "etc/verity/sealed").exists()
 
 
 @pytest.mark.full
-def test_without_pins_nothing_is_put_there(gate_image: Image, tmp_path: Path) -> None:
+@_MAKERS
+def test_without_pins_nothing_is_put_there(gate_image: Image, tmp_path: Path, maker: Maker) -> None:
     host = host_files(gate_image, tmp_path / "host")
-    found = made(
-        gate_image, host, "initramfs-tools", "rm /etc/verity/pins/user.pin", tmp_path / "o"
-    )
+    found = made(gate_image, host, maker, "rm /etc/verity/pins/user.pin", tmp_path / "o")
     assert not (found / "usr/lib/verity").exists()
 
 
 @pytest.mark.full
+@_MAKERS
 def test_var_on_its_own_is_refused_where_the_host_is_sealed(
-    gate_image: Image, tmp_path: Path
+    gate_image: Image, tmp_path: Path, maker: Maker
 ) -> None:
-    """Its bundle would not be found at the boot, and the host not be entered."""
+    """Its bundle would not be found at the boot, and the host not be entered; nor is one made that
+    enters it without the gate."""
     host = host_files(gate_image, tmp_path / "host")
     with pytest.raises(VmError, match="put /var/lib/verity on the root file system"):
-        made(gate_image, host, "initramfs-tools", "echo 'x /var ext4' >/etc/fstab", tmp_path / "o")
+        made(gate_image, host, maker, "echo 'x /var ext4' >/etc/fstab", tmp_path / "o")
+
+
+@pytest.mark.full
+def test_dracut_strips_no_program(gate_image: Image, tmp_path: Path) -> None:
+    """Where there is a `strip`, it would leave another program than the one that is signed."""
+    host = host_files(gate_image, tmp_path / "host")
+    strip = "printf '#!/bin/sh\\n: >/run/stripped\\n' >/usr/bin/strip; chmod 755 /usr/bin/strip"
+    asked = "mkdir -p /etc/dracut.conf.d; echo 'do_strip=yes' >/etc/dracut.conf.d/x.conf"
+    looked = f"{strip}\n{asked}\ntrap '[ ! -e /run/stripped ] || exit 9' EXIT"
+    boot_world.with_initramfs(gate_image, host, "dracut", looked)
 
 
 @pytest.mark.full
