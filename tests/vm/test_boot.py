@@ -66,9 +66,9 @@ def installed(
     return machine
 
 
-def booted(image: Image, host: Path, maker: Maker) -> Machine:
+def booted(image: Image, host: Path, maker: Maker, *, append: str = "") -> Machine:
     """The same, booted."""
-    machine = installed(image, host, maker)
+    machine = installed(image, host, maker, append=append)
     try:
         machine.boot_again("system", timeout_s=_TIMEOUT_S)
     except BaseException:
@@ -154,10 +154,17 @@ def test_entering_twice_is_refused(machine: Machine) -> None:
 
 
 @pytest.mark.full
-def test_a_sealed_host_is_not_entered_without_its_bundle(gate_image: Image, tmp_path: Path) -> None:
-    """Its root could delete it. With panic= on the command line it reboots, and that ends QEMU."""
+@pytest.mark.parametrize(
+    ("maker", "append"),
+    [("initramfs-tools", ""), ("dracut", "rd.shell=0 rd.emergency=reboot")],
+)
+def test_a_sealed_host_is_not_entered_without_its_bundle(
+    gate_image: Image, tmp_path: Path, maker: Maker, append: str
+) -> None:
+    """Its root could delete it. With panic= on the command line, or dracut's own words, it reboots,
+    and that ends QEMU."""
     host = host_files(gate_image, tmp_path / "host")
-    with booted(gate_image, host, "initramfs-tools") as machine:
+    with booted(gate_image, host, maker, append=append) as machine:
         machine.run("rm /var/lib/verity/boot.bundle; sync")
         machine.shutdown()
         with pytest.raises(MachineDied, match="not entered without the gate"):

@@ -53,8 +53,10 @@ class Host:
     update: Path
 
 
-@pytest.fixture(scope="module")
-def host(gate_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+@pytest.fixture(scope="module", params=["initramfs-tools", "dracut"])
+def host(
+    request: pytest.FixtureRequest, gate_image: Image, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
     """A sealed machine with /boot/loader, and a directory with an update for it."""
     folder = tmp_path_factory.mktemp("stage")
     update = make_update(gate_image, folder / "update", NEW, stream=_STREAM, tree_stream=STREAM)
@@ -63,7 +65,7 @@ def host(gate_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (files / "boot/loader/entries/two.conf").write_text("title one\n")
     (files / "boot/grub").mkdir()
     (files / "boot/grub/verity.env").write_bytes(grub_env.encode(grub_env.IDLE))
-    with booted(gate_image, files, "initramfs-tools") as machine:
+    with booted(gate_image, files, request.param) as machine:
         yield Host(machine=machine, update=update)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host of level B1 from observing through its trial to the seal, by the default policy.
 
-One machine, and each test goes on from the one before: it observes, its trial enforces from the
-initramfs on and reverts, confirmed it stays sealed.
+One machine for each maker of initramfs, and each test goes on from the one before: it observes, its
+trial enforces from the initramfs on and reverts, confirmed it stays sealed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 
 from . import b1_host
 from . import lifecycle_host as host
+from .boot_world import Maker
 from .gate_machine import Gate, value
 from .image import build_image
 from .machine import Machine
@@ -35,10 +36,16 @@ _WRITES = (
 )
 
 
+@pytest.fixture(scope="module", params=["initramfs-tools", "dracut"])
+def maker(request: pytest.FixtureRequest) -> Maker:
+    made: Maker = request.param
+    return made
+
+
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(maker: Maker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     image = build_image(Path(os.environ["VERITY_WHEEL"]))
-    with b1_host.booted(image, tmp_path_factory.mktemp("b1") / "work") as machine:
+    with b1_host.booted(image, tmp_path_factory.mktemp("b1") / "work", maker) as machine:
         yield machine
 
 
@@ -112,11 +119,13 @@ def test_the_next_boot_observes_again_and_says_why(machine: Machine) -> None:
     machine.run("touch /boot/new; rm /boot/new")
 
 
-def test_confirmed_it_is_sealed_and_stays_sealed(machine: Machine, tmp_path: Path) -> None:
+def test_confirmed_it_is_sealed_and_stays_sealed(
+    machine: Machine, maker: Maker, tmp_path: Path
+) -> None:
     """Also without its bundle, which root can delete: the one it came up with last counts."""
     done = machine.run(_CONFIRM, timeout_s=host.READY_S)
     assert b"it would still go on without the gate" in done.stderr
-    machine.image = b1_host.renew(machine, tmp_path / "host")
+    machine.image = b1_host.renew(machine, tmp_path / "host", maker)
     b1_host.reboot(machine)
     check_sealed(machine, "by the signed policy")
     machine.run("rm /var/lib/verity/boot.bundle; sync")
