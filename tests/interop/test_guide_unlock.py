@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands of docs/guides/unlock.md, one after the other, as a reader would type them.
 
-The host's are run where a gate is played; that a real one does the same is for the machines.
+The host's are run where a gate is played; that a real one does the same is for the machines. But
+for `ledger counter`, which is of this machine's own TPM: tests/cli/test_unlock_counter.py.
 """
 
 import shlex
@@ -24,7 +25,8 @@ def test_the_guide_runs(host: Host) -> None:
         (host.root / f"{name}.pem").rename(host.root / f"unlock-{name}.pem")
     (host.root / "challenge").unlink()
     commands = typed(GUIDE.read_text(), "verity")
-    assert len(commands) > 9
+    assert "verity unlock ledger counter" in commands and len(commands) > 10
+    commands.remove("verity unlock ledger counter")
     for command in commands:
         words = shlex.split(command)[1:]
         on_the_host = words[1] != "sign"
