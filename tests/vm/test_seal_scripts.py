@@ -22,6 +22,7 @@ from .trust_world import BUNDLE, LOADER, install, load, trust_world
 pytestmark = in_turn(2, one_in=3)
 
 AT = "/opt/scripts"
+_TOLD = "/sys/fs/bpf/verity/links/verity_scripts"
 _ROOM = "/run/scripts"
 _BEGAN = f"{_ROOM}/began"
 _SEAL = [LOADER, "--seal", "--bundle", BUNDLE]
@@ -43,7 +44,7 @@ GRANTED = {
 }
 STAY_OUT = {
     "a granted script": f"{AT}/stays",
-    "one that has forked": f"{AT}/forks",
+    "one that has forked": f"-p Type=forking {AT}/forks",
     "a thread of one": f"{AT}/thread",
     "one that names another one": f"{AT}/nested",
     "one in Perl": f"{AT}/perl",
@@ -111,6 +112,7 @@ def test_a_granted_script_runs_on(machine: Machine, name: str) -> None:
     gate = Gate(machine)
     assert value(gate.status(), "state") == "sealed"
     assert asked(gate) == []
+    assert machine.run(f"cat {_TOLD}").text.split()  # it runs yet
 
 
 def test_of_who_is_privileged_by_a_capability(machine: Machine) -> None:
