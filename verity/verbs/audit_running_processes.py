@@ -46,7 +46,7 @@ def examine(
     said: Said,
     *,
     sealed_ms: int | None,
-    scripts: frozenset[int] = frozenset(),
+    scripts: frozenset[int],
 ) -> Looked:
     """Look at all of them. ``sealed_ms``: when the gate was sealed, in milliseconds since boot; 0:
     it doesn't say; None: it isn't. ``scripts``: who runs a granted script by the gate's word."""
